@@ -1,0 +1,643 @@
+//! `ConnectorDefinition`: how to talk to one kind of system, as data.
+//!
+//! Fields of type *template* are text in which each `${…}` is a CEL expression; a text that is one single hole keeps
+//! the expression's type. Fields of type *expression* are CEL. Names that an expression may use are fixed:
+//!
+//! | name | what it is |
+//! |---|---|
+//! | `inputs` | the connector's inputs |
+//! | `who` | the person: `email`, `employeeID`, `displayName`, `accountName` (absent keys are absent) |
+//! | `account` | the bound account: `id`, `name` |
+//! | `successor` | the successor: `id`, `name`, `email`; using it without a successor makes the fact wait for one |
+//! | `reads` | results of the reads, by name |
+//! | `operations` | ids of long-running operations, by fact |
+//! | `snapshot` | what was there before our removals, by fact |
+//! | `item` | the element of `each`, or the found account in `id`, `name`, `same` and `protected` |
+//! | `response` | the answer: http `status`, `headers`, `body`; ldap `code`, `entries`; sql `code`, `rows` |
+//! | `cutoff`, `now`, `since` | timestamps; `since` is when the system last accepted this fact's act, else the cutoff, and never before the acts of the facts it comes after |
+//! | `key` | the deterministic key of the act, for systems that keep one |
+//! | `random` | a new random password, known to nobody; only as a whole hole, put in when the request is sent |
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Condition;
+use super::connector::free_value;
+use crate::core::{
+    fact::{Class, Proof, Stage},
+    fault::Reason,
+};
+
+/// How to talk to one kind of system.
+#[derive(Debug, Clone, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "offboard.dev",
+    version = "v1alpha1",
+    kind = "ConnectorDefinition",
+    doc = "How to talk to one kind of system, as data: how to find an account, what to read, which facts must hold and what makes them true.",
+    derive = "PartialEq",
+    status = "DefinitionStatus",
+    shortname = "conndef",
+    category = "offboarding",
+    printcolumn(name = "Title", type_ = "string", json_path = ".spec.title"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConnectorDefinitionSpec {
+    /// The system's name for people.
+    #[schemars(extend("maxLength" = 128))]
+    pub title: String,
+    /// What an operator of the system must grant, and what cannot be done or proven.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("maxLength" = 8192))]
+    pub notes: String,
+    /// What a Connector must or may set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, Input>,
+    /// Keys that the Connector's Secret must or may have, with what each is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secret: BTreeMap<String, SecretKey>,
+    /// The system speaks HTTP. Exactly one of `http`, `ldap`, `sql`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpDriver>,
+    /// The system speaks LDAP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ldap: Option<LdapDriver>,
+    /// The system is a database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<SqlDriver>,
+    /// How faults are told apart; the first that matches wins, then the driver's own table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultRule>,
+    /// How long an accepted change may stay invisible, unless the fact says otherwise: `30s`, `5m`. Default `0s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^([0-9]+(ms|s|m|h|d))+$"))]
+    pub settle: Option<String>,
+    /// How to find and recognise an account.
+    pub account: AccountSpec,
+    /// What is read in a look, each once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reads: BTreeMap<String, Request>,
+    /// What must hold.
+    pub facts: BTreeMap<String, Fact>,
+}
+
+/// One input of a definition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Input {
+    /// What it is, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// What it must be.
+    #[serde(default, rename = "type")]
+    pub type_: InputType,
+    /// Regular expression that a text must match as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// Used when the Connector does not set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_value")]
+    pub default: Option<Value>,
+    /// May be left out without a default; expressions test it with `has(inputs.name)`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+}
+
+/// The type of an input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum InputType {
+    /// A text.
+    #[default]
+    String,
+    /// A whole number.
+    Integer,
+    /// True or false.
+    Boolean,
+    /// A list of anything.
+    List,
+}
+
+/// One key of a connector's Secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretKey {
+    /// What it is, for people.
+    pub description: String,
+    /// May be absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+}
+
+/// A system that speaks HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpDriver {
+    /// Template over `inputs`: what every path is put behind.
+    pub base: String,
+    /// How to log in.
+    #[serde(default)]
+    pub auth: Auth,
+    /// Templates over `inputs`, sent with every request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// How hard the system may be pressed.
+    #[serde(default)]
+    pub limits: super::connector::ConnectorLimits,
+    /// How long one request may take. Default `20s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^([0-9]+(ms|s|m))+$"))]
+    pub deadline: Option<String>,
+}
+
+/// How to log in. At most one of the fields; none means that no login is needed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Auth {
+    /// User name and password: keys `username` and `password` of the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic: Option<BasicAuth>,
+    /// A fixed token: key `token` of the Secret, sent as `Authorization: Bearer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer: Option<BearerAuth>,
+    /// A fixed value in a header of the system's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<HeaderAuth>,
+    /// A token from a token endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth2: Option<OAuth2>,
+}
+
+/// Names of the Secret's keys for basic authentication.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct BasicAuth {
+    /// Key with the user name.
+    pub username_key: String,
+    /// Key with the password.
+    pub password_key: String,
+}
+
+impl Default for BasicAuth {
+    fn default() -> Self {
+        Self {
+            username_key: "username".into(),
+            password_key: "password".into(),
+        }
+    }
+}
+
+/// Name of the Secret's key for a fixed token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct BearerAuth {
+    /// Key with the token.
+    pub token_key: String,
+}
+
+impl Default for BearerAuth {
+    fn default() -> Self {
+        Self {
+            token_key: "token".into(),
+        }
+    }
+}
+
+/// A fixed value in a header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HeaderAuth {
+    /// Name of the header.
+    pub name: String,
+    /// Key of the Secret with the value.
+    pub key: String,
+    /// Put before the value, such as `SSWS `.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+}
+
+/// A token from a token endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OAuth2 {
+    /// How the token is asked for.
+    pub grant: Grant,
+    /// Template over `inputs`: the token endpoint.
+    pub token_url: String,
+    /// Template over `inputs`: the client id; for `JwtBearer` the issuer.
+    pub client_id: String,
+    /// Scopes, sent joined by blanks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// Key of the Secret with the client secret (`ClientCredentials`). Default `clientSecret`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret_key: Option<String>,
+    /// Key of the Secret with the private key in PEM (`PrivateKeyJwt`, `JwtBearer`). Default `privateKey`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key_key: Option<String>,
+    /// Template over `inputs`: the audience of the signed JWT. Default: the token endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// Template over `inputs`: the subject of the signed JWT, such as an administrator to act for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Template over `inputs`: the `kid` in the header of the signed JWT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// Whether the client secret goes into the form body (default) or into basic authentication.
+    #[serde(default)]
+    pub secret_in: SecretIn,
+}
+
+/// How a token is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Grant {
+    /// RFC 6749 section 4.4, with a client secret.
+    ClientCredentials,
+    /// RFC 6749 section 4.4, the client known by a signed JWT (RFC 7523 section 2.2).
+    PrivateKeyJwt,
+    /// A signed JWT as the grant itself (RFC 7523 section 2.1), for service accounts.
+    JwtBearer,
+}
+
+/// Where the client secret goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SecretIn {
+    /// Form field `client_secret`.
+    #[default]
+    Body,
+    /// Basic authentication.
+    Header,
+}
+
+/// A system that speaks LDAP. Login: keys `username` (a DN or UPN) and `password` of the Secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LdapDriver {
+    /// Template over `inputs`: `ldaps://host:port`, or `ldap://` which is upgraded with StartTLS.
+    pub url: String,
+    /// Template over `inputs`: where searches start.
+    pub base: String,
+    /// How hard the system may be pressed.
+    #[serde(default)]
+    pub limits: super::connector::ConnectorLimits,
+    /// How long one operation may take. Default `20s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^([0-9]+(ms|s|m))+$"))]
+    pub deadline: Option<String>,
+}
+
+/// A database. Login: keys `username` and `password` of the Secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SqlDriver {
+    /// Which database it is.
+    pub dialect: Dialect,
+    /// Template over `inputs`: host name.
+    pub host: String,
+    /// Template over `inputs`: port.
+    pub port: String,
+    /// Template over `inputs`: the database to log in to, unless a request names another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// How hard the system may be pressed.
+    #[serde(default)]
+    pub limits: super::connector::ConnectorLimits,
+    /// How long one statement may take. Default `20s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^([0-9]+(ms|s|m))+$"))]
+    pub deadline: Option<String>,
+}
+
+/// Databases that are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Dialect {
+    /// PostgreSQL.
+    Postgresql,
+    /// MySQL and MariaDB.
+    Mysql,
+}
+
+/// What a kind of answer means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FaultRule {
+    /// Expression over `response`.
+    pub when: String,
+    /// What to do next.
+    pub is: FaultIs,
+    /// Expression over `response` and `now`: for `Throttled`, when to come back; a timestamp, or whole seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// What went wrong. Default: by the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Expression over `response`: the system's own error code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// What to do next about a failed request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum FaultIs {
+    /// Try again later.
+    Transient,
+    /// The system says when.
+    Throttled,
+    /// The same request will not succeed until something else changes.
+    Permanent,
+    /// A person must decide first.
+    NeedsDecision,
+    /// It may have taken effect.
+    UnknownOutcome,
+}
+
+/// How to find and recognise an account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountSpec {
+    /// Ways to find it. All whose `when` holds are used, and all must agree on one durable id. The elements of each
+    /// answer are accounts.
+    pub find: Vec<Request>,
+    /// Expression over `item`: the durable id, a text.
+    pub id: String,
+    /// Expression over `item`: the login name.
+    pub name: String,
+    /// Expression over `item` and `who`: this element really is that person. What does not hold is not theirs.
+    pub same: String,
+    /// Expression over `item` and `inputs`: must never be offboarded, such as a built-in administrator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<String>,
+    /// The read that an element of `find` already shows, so that it need not be read again in the same look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shows: Option<String>,
+    /// Expression over `response.body` or the entry: the durable id inside an answer of a read named in `shows`; another
+    /// id than the bound one stops all writes to the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo: Option<String>,
+}
+
+/// One request, of whichever driver the definition has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Request {
+    /// Expression: sent only if it holds. A read that is not sent has the value null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Expression: a list; the request is made once for every `item` of it. The results of a read are put together in
+    /// one list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub each: Option<String>,
+
+    /// http: template of the path. Each hole is one percent-encoded segment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub get: Option<String>,
+    /// http: template of the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub post: Option<String>,
+    /// http: template of the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub put: Option<String>,
+    /// http: template of the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch: Option<String>,
+    /// http and ldap: template of the path, or of the entry's DN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete: Option<String>,
+    /// http: template of another base than the driver's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// http: templates; a parameter whose template is one hole that gives null is left out.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: BTreeMap<String, String>,
+    /// http: templates.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// http: JSON body; every text in it is a template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_value")]
+    pub json: Option<Value>,
+    /// http: form body, of templates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub form: Option<BTreeMap<String, String>>,
+    /// http: XML body; holes are XML-escaped. Sent as `text/xml` unless `headers` says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xml: Option<String>,
+    /// http: how further pages are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<Page>,
+
+    /// ldap: template of the DN of one entry to read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// ldap: template of a filter; holes are filter-escaped. Searches the whole tree below `within`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// ldap: template of the DN below which `filter` searches. Default: the driver's base.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+    /// ldap: attributes to read; a name ending in `[]` is always a list, any other is its first value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<String>,
+    /// ldap: template of the DN of the entry to change, by `replace`, `add`, `remove` and `swap`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modify: Option<String>,
+    /// ldap: new values by attribute, templates; an empty list removes the attribute.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub replace: BTreeMap<String, Vec<String>>,
+    /// ldap: values to add by attribute, templates.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub add: BTreeMap<String, Vec<String>>,
+    /// ldap: values to remove by attribute, templates.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub remove: BTreeMap<String, Vec<String>>,
+    /// ldap: compare-and-swap by attribute: the old value is deleted and the new one added in one step.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub swap: BTreeMap<String, Swap>,
+    /// ldap: template of the DN of the entry to move, to `into`.
+    #[serde(rename = "move", skip_serializing_if = "Option::is_none")]
+    pub move_: Option<String>,
+    /// ldap: template of the DN of the new parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
+
+    /// sql: one statement. `{name}` is an identifier or a literal named below; parameters as the database writes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
+    /// sql: template of the database to log in to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// sql: expressions, bound in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<String>,
+    /// sql: templates, quoted as identifiers.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub identifiers: BTreeMap<String, String>,
+    /// sql: templates, quoted as text literals, where the database takes no parameter.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub literals: BTreeMap<String, String>,
+
+    /// Expression over `response`: this refusal means that there is nothing there. The read is then null, or the find is
+    /// empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub absent: Option<String>,
+    /// Expression over `response` and `item`: the value of the read, of every page. Default: the body, the entries, the rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<String>,
+    /// Expression over `response`: of an act, this refusal means that it was done already; the next look decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done: Option<String>,
+    /// Expression over `response`: of an act, the id of the long-running operation that it started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+}
+
+/// A compare-and-swap of one value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Swap {
+    /// Template: the value that must be there.
+    pub from: String,
+    /// Template: the value that takes its place.
+    pub to: String,
+}
+
+/// How further pages are asked for. Exactly one of `next`, `cursor`, `offset`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Page {
+    /// Expression over `response`: the full address of the next page, or null. Its host must be the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// The next page is asked for by a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Cursor>,
+    /// The next page is asked for by a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<Offset>,
+}
+
+/// Paging by a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cursor {
+    /// Query parameter that takes the token.
+    pub parameter: String,
+    /// Expression over `response`: the token, or null or an empty text at the end.
+    pub value: String,
+}
+
+/// Paging by a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Offset {
+    /// Query parameter that takes the number.
+    pub parameter: String,
+    /// The first number: 0, or 1 as in SCIM.
+    #[serde(default)]
+    pub first: u32,
+    /// Expression over `response`: how many there are in all. Reading fewer is an incomplete answer, never the end.
+    pub total: String,
+}
+
+/// One fact of a definition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Fact {
+    /// What it means, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// What it is about.
+    pub class: Class,
+    /// When it is wanted. Default: `Retention` for class Deletion, else `Cutoff`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// Wanted only where a Connector or a policy asks for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+    /// Expression: whether it concerns this account at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Expression: whether it is true. Needed unless the proof is `None` or `Elapsed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<String>,
+    /// Expression, for proof `Elapsed`: the instant from which it is true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// How it can be known.
+    #[serde(default)]
+    pub proof: Proof,
+    /// Asked for only once these are proven.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
+    /// Asked for once these were accepted; proven only by a read at or after these were seen true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+    /// These are tried first, but never block it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefers_after: Vec<String>,
+    /// Cannot be taken back. Only for class Deletion or Data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub irreversible: bool,
+    /// Asking twice makes two of something. A durable intent comes before the act.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unrepeatable: bool,
+    /// How long an accepted act may stay invisible. Default: the definition's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^([0-9]+(ms|s|m|h|d))+$"))]
+    pub settle: Option<String>,
+    /// Expression: what is there before and would be taken away, kept for a reinstatement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+    /// The requests that make it true, in order. Nothing further is sent after one that fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub act: Vec<Request>,
+    /// Alternatives to `act`, tried one after the other as each is refused or without effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<Request>,
+    /// The requests that take it back, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undo: Vec<Request>,
+    /// Expression: an operation that we started is still working.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<String>,
+    /// Expression: an operation that we started has failed; it is asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// Template: what the act does, for the plan, such as `leave ${size(reads.groups)} groups`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub says: Option<String>,
+}
+
+/// What the controller has seen of a definition; written by it only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DefinitionStatus {
+    /// The generation of the spec that was observed; -1 before the first look.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// `Ready`: the definition is sound; else the path of the wrong field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,284 @@
+//! `Offboarding`: one leaver and the wanted end.
+
+use jiff::Timestamp;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Condition, LocalRef};
+
+/// What must be true for one employee who leaves: all access revoked, data handed over.
+#[derive(Debug, Clone, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "offboard.dev",
+    version = "v1alpha1",
+    kind = "Offboarding",
+    doc = "One leaver, and what must be true for them: all access revoked, data handed over, proven by reading back.",
+    namespaced,
+    derive = "PartialEq",
+    status = "OffboardingStatus",
+    shortname = "leaver",
+    shortname = "leavers",
+    category = "offboarding",
+    selectable = ".spec.employee.email",
+    selectable = ".spec.employee.employeeID",
+    selectable = ".spec.lastDay",
+    selectable = ".spec.urgency",
+    printcolumn(name = "Employee", type_ = "string", json_path = ".spec.employee.email"),
+    printcolumn(name = "Last day", type_ = "string", json_path = ".spec.lastDay"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Systems", type_ = "string", json_path = ".status.progress"),
+    printcolumn(name = "Left", type_ = "integer", json_path = ".status.accessLeft"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Deadline", type_ = "string", json_path = ".status.deadline", priority = 1),
+    printcolumn(name = "Drifted", type_ = "string", json_path = ".status.conditions[?(@.type=='Drifted')].status", priority = 1),
+    printcolumn(name = "Policy", type_ = "string", json_path = ".spec.policyRef.name", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
+    validation = Rule::new("has(self.spec.lastDay) || self.spec.urgency == 'Immediate'")
+        .message("set either lastDay, or urgency: Immediate")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OffboardingSpec {
+    /// Who leaves. Cannot be changed afterwards: create a new Offboarding instead.
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "self == oldSelf", "message": "employee is immutable: create a new Offboarding instead"},
+        {"rule": "has(self.email) || has(self.employeeID)", "message": "email or employeeID is needed"}
+    ]))]
+    pub employee: Employee,
+    /// The last working day, `YYYY-MM-DD`. Access ends on it at the cutoff time in the employee's time zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"))]
+    pub last_day: Option<String>,
+    /// When on the last day access ends. Default: the policy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutoff: Option<Cutoff>,
+    /// `Scheduled` waits for the cutoff, `Immediate` ends access now.
+    #[serde(default)]
+    pub urgency: Urgency,
+    /// `Offboarded`, or `Reinstated` to restore exactly what the record says was removed.
+    #[serde(default)]
+    pub desired: Desired,
+    /// Why the person leaves; policies select by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[A-Z][A-Za-z]*$", "maxLength" = 64))]
+    pub reason: Option<String>,
+    /// The policy to use. Default: the one named `default`, or the built-in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_ref: Option<LocalRef>,
+    /// Who takes over mail, files and records. Default: the policy's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("maxItems" = 32))]
+    pub transfers: Vec<Transfer>,
+    /// Systems that are left alone for a while, with a reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("maxItems" = 64))]
+    pub exceptions: Vec<Exception>,
+    /// `Hold` keeps everything that could be deleted; access still ends.
+    #[serde(default)]
+    pub legal_hold: LegalHold,
+    /// `Confidential`: the person is not named in messages before the cutoff.
+    #[serde(default)]
+    pub visibility: Visibility,
+    /// A ticket number, copied to messages and evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 128))]
+    pub reference: Option<String>,
+    /// Stops all work on this leaver until it is false again. Nothing is given back.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// Who leaves. At least one of `email` and `employeeID`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Employee {
+    /// Work address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 254, "pattern" = "^[^@\\s]+@[^@\\s]+$"))]
+    pub email: Option<String>,
+    /// Employee number, as HR and the directory know it.
+    #[serde(default, rename = "employeeID", skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minLength" = 1, "maxLength" = 64))]
+    pub employee_id: Option<String>,
+    /// Name for people to read; never used to find an account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 256))]
+    pub display_name: Option<String>,
+    /// Known extra accounts, beyond what is found by number and address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("maxItems" = 32))]
+    pub accounts: Vec<NamedAccount>,
+}
+
+/// An extra account of the person, such as an administrator account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedAccount {
+    /// The Connector.
+    #[schemars(extend("minLength" = 1, "maxLength" = 253))]
+    pub connector: String,
+    /// The login name there.
+    #[schemars(extend("minLength" = 1, "maxLength" = 256))]
+    pub name: String,
+}
+
+/// The time of day at which access ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cutoff {
+    /// `HH:MM`, 24 hours. Default `17:00`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
+    pub time: Option<String>,
+    /// The employee's IANA time zone, such as `Europe/Berlin`. There is no default but the policy's: a last day
+    /// without a known zone is an error, never a guess.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 64))]
+    pub time_zone: Option<String>,
+}
+
+/// Whether to wait for the last day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Urgency {
+    /// Access ends at the cutoff on the last day.
+    #[default]
+    Scheduled,
+    /// Access ends now.
+    Immediate,
+}
+
+/// The wanted end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Desired {
+    /// All access revoked, data handed over.
+    #[default]
+    Offboarded,
+    /// What the record says was removed is given back, and only that.
+    Reinstated,
+}
+
+/// Whether anything of this person may be deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LegalHold {
+    /// The policy's retention decides.
+    #[default]
+    None,
+    /// Nothing is deleted.
+    Hold,
+}
+
+/// Who may see the name before the cutoff.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Visibility {
+    /// No restriction.
+    #[default]
+    Normal,
+    /// The person is not named in messages before the cutoff.
+    Confidential,
+}
+
+/// Something that goes to somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// What goes over: `Everything`, `Mailbox`, `Files` or `Records`. A fact of class Mail counts as `Mailbox`.
+    pub what: TransferWhat,
+    /// Only from this Connector. Default: from every system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 253))]
+    pub connector: Option<String>,
+    /// The successor's work address.
+    #[schemars(extend("maxLength" = 254, "pattern" = "^[^@\\s]+@[^@\\s]+$"))]
+    pub to: String,
+}
+
+/// What a transfer is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TransferWhat {
+    /// Mail, files and records.
+    Everything,
+    /// Mail and calendar.
+    Mailbox,
+    /// Files.
+    Files,
+    /// Records in business systems, objects in databases, entries in directories.
+    Records,
+}
+
+/// A system that is left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exception {
+    /// The Connector.
+    #[schemars(extend("minLength" = 1, "maxLength" = 253))]
+    pub connector: String,
+    /// The last day of the exception, `YYYY-MM-DD`; then the system is treated like any other.
+    #[schemars(extend("pattern" = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"))]
+    pub until: String,
+    /// Why; goes into the evidence.
+    #[schemars(extend("minLength" = 1, "maxLength" = 256))]
+    pub reason: String,
+}
+
+/// What the controller has seen; written by it only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OffboardingStatus {
+    /// The generation of the spec that everything below was observed for; -1 before the first look.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// Systems done and all systems, such as `7/9`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
+    /// How many security facts are wanted now and not proven yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_left: Option<i64>,
+    /// When access ends, as an instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub cutoff: Option<Timestamp>,
+    /// When all access must be proven gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub deadline: Option<Timestamp>,
+    /// Digest of the plan: accounts, facts and acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Where the evidence is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+    /// The summary: `Ready`, `Reconciling`, `Stalled`, `AccessRevoked`, `DataTransferred`, `Complete`, `Drifted`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// One row per system.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub systems: Vec<SystemRow>,
+}
+
+/// Where the evidence of one leaver is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// The `OffboardingRecord`.
+    pub record: String,
+    /// Digest of its newest entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
+}
+
+/// One system of one leaver.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SystemRow {
+    /// The Connector, or `connector/account` for a named extra account.
+    pub name: String,
+    /// The durable id of the account; absent while none is bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// One condition per fact: `True` with `Verified`, `Asserted`, `NoAccount`, `NotApplicable` or `Waived`; `False` or
+    /// `Unknown` with why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,145 @@
+//! What a protocol driver is: one resolved request in, one answer out.
+//!
+//! A driver knows a protocol, not a system. It never interprets what an answer means for a fact, never retries,
+//! never follows pages: the declarative connector does, with the definition's expressions.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::core::fault::Fault;
+
+/// Stands for a new random password in a resolved request, and is replaced by one when the request is sent, so that
+/// no password is ever in an act, a plan, a ledger or a log.
+pub const RANDOM: &str = "\u{1}random\u{1}";
+
+/// A request with every template resolved. What is sent, and what a plan's digest covers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Resolved {
+    /// One HTTP exchange.
+    Http(HttpRequest),
+    /// One LDAP operation.
+    Ldap(LdapRequest),
+    /// One SQL statement.
+    Sql(SqlRequest),
+}
+
+/// One HTTP exchange.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRequest {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// The full address, percent-encoded, with its query.
+    pub url: String,
+    /// Headers beyond those of the driver.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    #[serde(default)]
+    pub body: Body,
+}
+
+/// The body of an HTTP request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Body {
+    /// None.
+    #[default]
+    Empty,
+    /// `application/json`.
+    Json(Value),
+    /// `application/x-www-form-urlencoded`.
+    Form(BTreeMap<String, String>),
+    /// `text/xml; charset=utf-8`, unless a header says otherwise.
+    Xml(String),
+}
+
+/// One LDAP operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LdapRequest {
+    /// Reads one entry or searches a tree, with paged results.
+    Search {
+        /// Where.
+        base: String,
+        /// True: the entry itself; false: the whole tree below it.
+        entry: bool,
+        /// The filter, escaped.
+        filter: String,
+        /// Attributes; a name ending in `[]` is always a list.
+        attributes: Vec<String>,
+    },
+    /// Changes one entry in one step.
+    Modify {
+        /// The entry.
+        dn: String,
+        /// Attribute → new values (none: the attribute goes).
+        replace: BTreeMap<String, Vec<String>>,
+        /// Attribute → values to add.
+        add: BTreeMap<String, Vec<String>>,
+        /// Attribute → values to remove.
+        remove: BTreeMap<String, Vec<String>>,
+    },
+    /// Moves one entry, keeping its name.
+    Move {
+        /// The entry.
+        dn: String,
+        /// The new parent.
+        into: String,
+    },
+    /// Deletes one entry.
+    Delete {
+        /// The entry.
+        dn: String,
+    },
+}
+
+/// One SQL statement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SqlRequest {
+    /// The database to log in to; none: the driver's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The statement; `{name}` stands for an identifier or a literal below.
+    pub statement: String,
+    /// Bound in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Value>,
+    /// Quoted as identifiers by the driver.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub identifiers: BTreeMap<String, String>,
+    /// Quoted as text literals by the driver.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub literals: BTreeMap<String, String>,
+}
+
+/// A complete answer, good or bad.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// What `response` is in expressions: http `{status, headers, body}`, ldap `{code, entries}`, sql `{code, rows}`.
+    /// Header names are lower case.
+    pub response: Value,
+    /// The value of a read without `items`: the body, the entry or entries, the rows.
+    pub value: Value,
+    /// What the protocol's own table says about it; none for a success. The definition's rules are asked first.
+    pub fault: Option<Fault>,
+    /// The system's own clock, when the answer tells it (the HTTP `Date`).
+    pub date: Option<Timestamp>,
+}
+
+/// One protocol spoken to one system, with its credentials, limits and deadlines.
+#[async_trait]
+pub trait Driver: Send + Sync {
+    /// Sends one request and reads its answer, within the deadline and the size limit.
+    ///
+    /// # Errors
+    /// Only when there is no complete answer: `Transient` when the request cannot have had an effect (no connection),
+    /// `UnknownOutcome` when it may have had one (sent, and no complete answer), whatever the request was.
+    async fn perform(&self, request: &Resolved) -> Result<Answer, Fault>;
+}

@@ -1,0 +1,80 @@
+//! Connected systems: find a person's account, look at it, change it.
+//!
+//! A connector cannot claim success: there is no `verify` and no `done`. It shows facts, and sends requests that
+//! it was handed. Everything that decides is in [`crate::core`].
+//!
+//! # Why
+//! `observe` returns raw readings and [`Connector::sight`] judges them without any call, so that the rules can
+//! ask again about the same readings (with another instant, after a receipt) without touching the system.
+
+pub mod driver;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::core::{
+    fact::{Act, FactSpec, Receipt, Sight},
+    fault::Fault,
+    identity::{Account, Person},
+    ledger::SystemLedger,
+};
+
+/// What a connector can do, fixed when it is built.
+#[derive(Debug, Clone)]
+pub struct Capabilities {
+    /// The definition it was built from.
+    pub definition: String,
+    /// Its facts, in the definition's order.
+    pub facts: Vec<FactSpec>,
+}
+
+/// The results of the reads of one look, by name of the read.
+pub type Readings = BTreeMap<String, Result<Value, Fault>>;
+
+/// Everything that a look at, or a change of, one account may refer to.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The leaver.
+    pub who: Person,
+    /// The bound account; `item` is what `find` showed in this pass, or `Null`.
+    pub account: Account,
+    /// The successor and their account in the same system, if both are known.
+    pub successor: Option<(Person, Account)>,
+    /// What was asked before, and the snapshot.
+    pub ledger: SystemLedger,
+    /// When access ends.
+    pub cutoff: Timestamp,
+    /// Now, by the caller's clock.
+    pub now: Timestamp,
+}
+
+/// The key that goes with an act, the same whenever the same act is sent again (R12).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key(pub String);
+
+/// One connected system.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// Its facts. Never changes during the connector's life.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// All accounts of `who`. Zero and many are answers, not errors; an incomplete answer is a fault.
+    async fn find(&self, who: &Person) -> Result<Vec<Account>, Fault>;
+
+    /// Does the reads that `facts` rest on, each once and all at the same time, past every cache. Never changes
+    /// anything. A read that fails is a fault under its own name and leaves the others alone.
+    async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings;
+
+    /// Judges `fact` by `readings`. Pure: no call. A read that is not among them makes it `NotRead`.
+    fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight;
+
+    /// Sends the requests of `act`. Never reads to find out whether they worked, never waits for an operation.
+    /// Sending the same act with the same `key` again is safe for every fact that is `repeatable`.
+    async fn act(&self, subject: &Subject, act: &Act, key: &Key) -> Result<Receipt, Fault>;
+}
+
+/// A shared connector.
+pub type Shared = Arc<dyn Connector>;

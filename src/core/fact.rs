@@ -1,0 +1,233 @@
+//! Facts: the smallest predicates about one account, how each can be known, and what is known now.
+
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::fault::Fault;
+
+/// What a fact is about. Decides when it is wanted and what it may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Class {
+    /// The account can no longer log in.
+    Access,
+    /// Sessions and tokens that are already open.
+    Sessions,
+    /// Passwords, keys, factors.
+    Credentials,
+    /// Groups, roles, permissions.
+    Entitlements,
+    /// Phones and computers.
+    Devices,
+    /// Incoming mail: replies, forwarding, delegates.
+    Mail,
+    /// Ownership of what the person made.
+    Data,
+    /// Paid seats.
+    Licenses,
+    /// Entries in HR or payroll.
+    Record,
+    /// Things that cannot be brought back.
+    Deletion,
+}
+
+impl Class {
+    /// Security facts start at the cutoff and wait for nobody (R7).
+    pub fn security(self) -> bool {
+        matches!(
+            self,
+            Self::Access | Self::Sessions | Self::Credentials | Self::Entitlements | Self::Devices
+        )
+    }
+
+    /// Facts that hand something over to the successor.
+    pub fn hands_over(self) -> bool {
+        matches!(self, Self::Mail | Self::Data)
+    }
+}
+
+/// When a fact is wanted, unless the policy's timeline says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Stage {
+    /// As soon as the Offboarding is known: native expiry is armed so that access ends even without us.
+    Ahead,
+    /// At the cutoff.
+    Cutoff,
+    /// At the cutoff plus the policy's retention, and only if the policy wants it at all.
+    Retention,
+}
+
+/// How a fact can be known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Proof {
+    /// The state itself can be read.
+    #[default]
+    Direct,
+    /// A timestamp can be read that is not older than our act.
+    Watermark,
+    /// An entry in the system's audit log can be read.
+    Log,
+    /// True from an instant that can be computed.
+    Elapsed,
+    /// Only asked for; can never be Verified.
+    None,
+}
+
+/// What a definition says about one fact, as far as the rules need it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FactSpec {
+    /// `PascalCase` name; the type of the condition.
+    pub name: String,
+    /// What it is about.
+    pub class: Class,
+    /// When it is wanted by default.
+    pub stage: Stage,
+    /// How it can be known.
+    pub proof: Proof,
+    /// Asked for only once these are Verified (or not needed).
+    pub requires: Vec<String>,
+    /// Asked for once these were accepted; proven only by a read at or after these were seen true.
+    pub after: Vec<String>,
+    /// These are tried first; if they fail, this goes ahead.
+    pub prefers_after: Vec<String>,
+    /// Cannot be taken back: needs every gate of R9.
+    pub irreversible: bool,
+    /// Asking twice does no harm. If not, a durable intent comes before the act (R12).
+    pub repeatable: bool,
+    /// Takes something away that a reinstatement needs: a durable snapshot comes before the act.
+    pub removes: bool,
+    /// How long an accepted act may stay invisible to our reads.
+    pub settle: SignedDuration,
+}
+
+/// What one look showed about one fact.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Truth {
+    /// The reads it rests on were not done in this look yet.
+    NotRead,
+    /// The predicate is true.
+    Holds,
+    /// The predicate is false.
+    DoesNotHold,
+    /// An accepted long-running operation is still working.
+    Running,
+    /// The definition says that this fact does not concern this account.
+    NotApplicable,
+    /// It will be true at this instant without anybody doing anything (`Elapsed`).
+    HoldsFrom(Timestamp),
+    /// It could be read in principle, and was not (R2).
+    Unreadable(Fault),
+}
+
+/// One fact as one look showed it, with what could be done about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sight {
+    /// What the look showed.
+    pub truth: Truth,
+    /// The requests that would make it true, in order; empty when it holds or nothing can be sent.
+    pub act: Option<Act>,
+    /// What is there now and would be taken away; goes into the snapshot before the act.
+    pub snapshot: Option<Value>,
+    /// A person's sentence for the plan, such as `leave 14 groups`.
+    pub says: String,
+    /// How many things the act would change (for `leave 14 groups`: 14).
+    pub count: usize,
+}
+
+impl Sight {
+    /// A sight without an act.
+    pub fn of(truth: Truth) -> Self {
+        Self {
+            truth,
+            act: None,
+            snapshot: None,
+            says: String::new(),
+            count: 0,
+        }
+    }
+}
+
+/// The requests that make one fact true. What they are is the connector's business; the rules only see that
+/// they exist, their number and a digest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Act {
+    /// The fact it is for.
+    pub fact: String,
+    /// Fully resolved requests, in order. `Null` never occurs.
+    pub requests: Vec<Value>,
+    /// Which rung of the definition's ladder of alternatives this is.
+    pub rung: usize,
+}
+
+/// What a system answered to an act. It proves only that we asked (R1).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The id of a long-running operation, to be polled by a read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// The system's own clock when it answered, if it told. Watermarks are compared with this, not with our clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+/// What is known about one fact after a look, judged by the rules.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// Read after the last act on that system, and true.
+    Verified,
+    /// Asked for; nothing to read.
+    Asserted,
+    /// There is no account, or the fact does not concern it, or the policy leaves it out.
+    NotNeeded(Exempt),
+    /// Not wanted before this instant.
+    NotDue(Timestamp),
+    /// False, and an act is allowed now or as soon as its edges allow.
+    Unmet(Why),
+    /// Asked for and within its settle time, or an operation is running: look again then.
+    Pending(Timestamp),
+    /// Could be read and was not. Never counts as done (R2).
+    Unknown(Fault),
+}
+
+/// Why a fact needs nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exempt {
+    /// The person has no account there; a complete `find` said so.
+    NoAccount,
+    /// The definition says the fact does not concern this account.
+    NotApplicable,
+    /// The policy skips it, or an exception with a reason keeps it.
+    Waived,
+}
+
+/// Why a fact is not true yet.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Why {
+    /// Nothing was tried yet.
+    NotTried,
+    /// Waits for the facts named.
+    WaitsFor(Vec<String>),
+    /// The act was accepted, its settle time is over and the read still shows it false.
+    NotEffective,
+    /// The act failed.
+    Failed(Fault),
+    /// Somebody else undid it three times: we stopped fighting (R14).
+    ControllerConflict,
+    /// A gate of R9 is closed; the text says which.
+    Gated(&'static str),
+    /// The fact can be read but the definition has no act for it.
+    NoAct,
+}
+
+impl Verdict {
+    /// Whether nothing is left to do or to know for this fact.
+    pub fn settled(&self) -> bool {
+        matches!(self, Self::Verified | Self::Asserted | Self::NotNeeded(_))
+    }
+
+    /// Whether the fact is wanted now (or nothing needs to be done about it at all).
+    pub fn due(&self) -> bool {
+        !matches!(self, Self::NotDue(_))
+    }
+}

@@ -1,0 +1,126 @@
+//! What must survive a crash: bindings, intents, receipts, snapshots, reversals.
+//!
+//! A ledger entry never makes a fact true. It says what we asked for and when, so that an open intent is
+//! resolved by looking (R12), a settle time is measured from the right moment, and a reinstatement knows what
+//! was there before.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::identity::Binding;
+
+/// Everything durable about one Offboarding, by system.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ledger {
+    /// By name of the system's row (connector name, or `connector/account` for a named extra account).
+    #[serde(default)]
+    pub systems: BTreeMap<String, SystemLedger>,
+}
+
+/// Everything durable about one system of one Offboarding.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SystemLedger {
+    /// The account, once bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Binding>,
+    /// The successor's account in the same system, once bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<Binding>,
+    /// Set when a complete `find` said that the person has no account here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_account: bool,
+    /// Set when an answer carried another id than the bound one; all writes to the system stay stopped until a
+    /// person removes this (R4).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub identity_mismatch: bool,
+    /// What was there before our first removal, by fact. Never overwritten by less: see [`SystemLedger::keep`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub snapshot: BTreeMap<String, Value>,
+    /// By fact name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, FactLedger>,
+}
+
+/// Everything durable about one fact.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FactLedger {
+    /// An act that may have been sent and has no receipt: look before anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<Timestamp>,
+    /// When the system last accepted an act for this fact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Timestamp>,
+    /// The system's own clock when it accepted, if it told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_there: Option<Timestamp>,
+    /// The long-running operation that the last act started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// Which rung of the ladder of alternatives is tried next.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rung: usize,
+    /// When it was first read back as true after our act (or found true).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Timestamp>,
+    /// How often somebody else undid it after it was verified.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reversals: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+impl SystemLedger {
+    /// What is durable about `fact`, empty when nothing is yet.
+    pub fn fact(&self, fact: &str) -> FactLedger {
+        self.facts.get(fact).cloned().unwrap_or_default()
+    }
+
+    /// Adds `seen` to the snapshot of `fact` and says whether that changed anything.
+    ///
+    /// Arrays grow by the elements that were not in them, anything else is kept as first seen: after half of the
+    /// groups are gone, a later look must not shrink what a reinstatement has to bring back.
+    pub fn keep(&mut self, fact: &str, seen: &Value) -> bool {
+        match self.snapshot.get_mut(fact) {
+            None => {
+                self.snapshot.insert(fact.to_owned(), seen.clone());
+                true
+            }
+            Some(Value::Array(kept)) => {
+                let Value::Array(seen) = seen else { return false };
+                let before = kept.len();
+                for element in seen {
+                    if !kept.contains(element) {
+                        kept.push(element.clone());
+                    }
+                }
+                kept.len() != before
+            }
+            Some(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_later_look_never_shrinks_a_snapshot() {
+        let mut ledger = SystemLedger::default();
+        assert!(ledger.keep("GroupsRemoved", &json!(["a", "b"])));
+        assert!(!ledger.keep("GroupsRemoved", &json!(["b"])));
+        assert!(ledger.keep("GroupsRemoved", &json!(["c"])));
+        assert_eq!(ledger.snapshot["GroupsRemoved"], json!(["a", "b", "c"]));
+    }
+}

@@ -1,0 +1,2 @@
+//! offboard
+fn main() {}
