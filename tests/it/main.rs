@@ -1,0 +1,3 @@
+//! Tests against real servers and stateful simulators, in one binary so that it is linked once.
+
+mod support;
