@@ -3,3 +3,4 @@
 pub mod api;
 pub mod connectors;
 pub mod core;
+pub mod simulators;

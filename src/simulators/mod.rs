@@ -1,0 +1,5 @@
+//! Stand-ins for systems that cannot run here: stateful servers on loopback that enforce the vendor's documented
+//! rules, for the demo and for tests. They are written from the vendors' descriptions, never from a definition of
+//! ours, and they are no substitute for a trial against the real system.
+
+pub mod server;
