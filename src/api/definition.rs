@@ -427,6 +427,10 @@ pub struct Request {
     /// http: template of another base than the driver's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
+    /// http, grant `JwtBearer`: template of the user to act for in this request instead of the login's own `subject`
+    /// (Google's domain-wide delegation: a mailbox can only be changed in its own user's name).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// http: templates; a parameter whose template is one hole that gives null is left out.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub query: BTreeMap<String, String>,

@@ -36,6 +36,9 @@ pub struct HttpRequest {
     pub method: String,
     /// The full address, percent-encoded, with its query.
     pub url: String,
+    /// Grant `JwtBearer`: act for this user instead of the login's own subject. Tokens are kept apart by subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// Headers beyond those of the driver.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
