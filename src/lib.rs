@@ -1,6 +1,7 @@
 //! offboard makes a leaver's last day certain.
 
 pub mod api;
+pub mod cli;
 pub mod connectors;
 pub mod core;
 pub mod simulators;
