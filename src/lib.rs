@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod company;
 pub mod connectors;
 pub mod core;
 pub mod simulators;
