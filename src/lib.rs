@@ -1,8 +1,6 @@
 //! offboard makes a leaver's last day certain.
 
 pub mod api;
-pub mod cli;
-pub mod company;
 pub mod connectors;
 pub mod core;
 pub mod simulators;

@@ -21,7 +21,6 @@ use super::{Condition, LocalRef};
     status = "ConnectorStatus",
     shortname = "conn",
     category = "offboarding",
-    selectable = ".spec.definition",
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.definition"),
     printcolumn(
         name = "Ready",
