@@ -2,5 +2,6 @@
 //! rules, for the demo and for tests. They are written from the vendors' descriptions, never from a definition of
 //! ours, and they are no substitute for a trial against the real system.
 
+pub mod google;
 pub mod scim;
 pub mod server;
