@@ -1,3 +1,4 @@
 //! Tests against real servers and stateful simulators, in one binary so that it is linked once.
 
 mod support;
+mod support_servers;

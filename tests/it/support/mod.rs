@@ -1,1 +1,47 @@
 //! Starts and stops the real servers that tests run against.
+//!
+//! Each is started at most once per test process, on a loopback address, in a folder below `target/peers/`, and ends
+//! with the process. Tests share them: what a test adds carries a [`unique`] name. Programs come from `tests/install`.
+
+// Every test module uses its own part of this.
+#![allow(dead_code, unused_imports)]
+
+mod certificate;
+mod mariadb;
+mod peer;
+mod postgres;
+mod samba;
+mod slapd;
+
+use std::sync::LazyLock;
+
+pub use certificate::Certificate;
+pub use mariadb::Mariadb;
+pub use peer::{Peer, Ran, folder, free_port, poll, run, unique};
+pub use postgres::Postgres;
+pub use samba::{Samba, unicode_password};
+pub use slapd::Slapd;
+
+/// OpenLDAP.
+pub fn slapd() -> &'static Slapd {
+    static SLAPD: LazyLock<Slapd> = LazyLock::new(Slapd::start);
+    &SLAPD
+}
+
+/// An Active Directory domain controller.
+pub fn samba() -> &'static Samba {
+    static SAMBA: LazyLock<Samba> = LazyLock::new(Samba::start);
+    &SAMBA
+}
+
+/// PostgreSQL.
+pub fn postgres() -> &'static Postgres {
+    static POSTGRES: LazyLock<Postgres> = LazyLock::new(Postgres::start);
+    &POSTGRES
+}
+
+/// MariaDB.
+pub fn mariadb() -> &'static Mariadb {
+    static MARIADB: LazyLock<Mariadb> = LazyLock::new(Mariadb::start);
+    &MARIADB
+}
