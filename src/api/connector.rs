@@ -21,6 +21,7 @@ use super::{Condition, LocalRef};
     status = "ConnectorStatus",
     shortname = "conn",
     category = "offboarding",
+    selectable = ".spec.definition",
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.definition"),
     printcolumn(
         name = "Ready",

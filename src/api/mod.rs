@@ -5,6 +5,7 @@
 //! cannot drift apart; this is the only edge from here to the inside.
 
 pub mod connector;
+pub mod crds;
 pub mod definition;
 pub mod offboarding;
 pub mod policy;

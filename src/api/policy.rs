@@ -33,6 +33,12 @@ use super::{Condition, offboarding::Cutoff};
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
+        name = "Retention",
+        type_ = "string",
+        json_path = ".spec.retention.accounts",
+        priority = 1
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].message",

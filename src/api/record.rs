@@ -51,8 +51,10 @@ pub struct OffboardingRecordSpec {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordOf {
     /// Its name.
+    #[schemars(extend("maxLength" = 253))]
     pub name: String,
     /// Its uid.
+    #[schemars(extend("maxLength" = 64))]
     pub uid: String,
 }
 

@@ -1,0 +1,27 @@
+//! `offboard crds`: the `CustomResourceDefinition`s, printed or written into a folder. Reads nothing, needs no cluster.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use crate::api::crds::render;
+
+/// Prints every definition as one YAML stream, or writes one file for each into `write`, which is made if need be.
+///
+/// # Errors
+/// The folder or the output cannot be written.
+pub fn run(write: Option<PathBuf>) -> io::Result<()> {
+    let Some(folder) = write else {
+        let mut out = io::stdout().lock();
+        for (_, text) in render() {
+            write!(out, "---\n{text}")?;
+        }
+        return Ok(());
+    };
+    fs::create_dir_all(&folder)?;
+    render()
+        .into_iter()
+        .try_for_each(|(file, text)| fs::write(folder.join(file), text))
+}

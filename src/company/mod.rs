@@ -1,0 +1,5 @@
+//! A small company inside the process: its directory, forge and mail on loopback, with a leaver, a successor and
+//! colleagues. For the demo and for tests; it knows nothing of connectors.
+
+pub mod directory;
+pub mod tls;
