@@ -6,3 +6,4 @@ pub mod company;
 pub mod connectors;
 pub mod core;
 pub mod simulators;
+pub mod transport;

@@ -145,4 +145,10 @@ pub trait Driver: Send + Sync {
     /// Only when there is no complete answer: `Transient` when the request cannot have had an effect (no connection),
     /// `UnknownOutcome` when it may have had one (sent, and no complete answer), whatever the request was.
     async fn perform(&self, request: &Resolved) -> Result<Answer, Fault>;
+
+    /// Nothing is sent before `until`: the definition's rules found out that the system wants silence. What the driver's own
+    /// table finds out is kept already.
+    fn park(&self, until: Timestamp) {
+        let _ = until;
+    }
 }

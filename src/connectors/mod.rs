@@ -8,6 +8,7 @@
 //! ask again about the same readings (with another instant, after a receipt) without touching the system.
 
 pub mod driver;
+pub mod http;
 
 use std::{collections::BTreeMap, sync::Arc};
 

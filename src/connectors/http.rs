@@ -1,0 +1,268 @@
+//! The driver for systems that speak HTTP.
+//!
+//! Sends one resolved request with the connector's login and says what the protocol's own table makes of the answer. Knows
+//! no system, follows no redirect and no page, and never sends a request twice.
+
+mod answer;
+mod password;
+mod request;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{
+    Request, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+};
+use tokio::time::Instant;
+
+use super::driver::{Answer, Driver, HttpRequest, Resolved};
+use crate::{
+    api::definition::{self, Auth, SecretIn},
+    core::fault::{Fault, FaultKind, Reason},
+    transport::{
+        Clock, SetupError,
+        assertion::SigningKey,
+        http::Client,
+        limit::Limit,
+        oauth::{self, Grant, Login, Token, Tokens, sensitive},
+        secret::Credentials,
+    },
+};
+
+/// How long one request may take where the definition says nothing.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// How requests prove who sends them.
+#[derive(Debug)]
+enum Identity {
+    /// Not at all.
+    Nobody,
+    /// By the same header each time.
+    Header(HeaderName, HeaderValue),
+    /// By a token from a token endpoint.
+    Tokens(Box<Tokens>),
+}
+
+/// One HTTP system with its login, limits and deadlines. Shared by all leavers.
+pub struct HttpDriver {
+    client: Client,
+    identity: Identity,
+    headers: HeaderMap,
+    limit: Arc<Limit>,
+    deadline: Duration,
+    credentials: Credentials,
+    clock: Clock,
+}
+
+impl fmt::Debug for HttpDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpDriver")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpDriver {
+    /// A driver from the definition's `http` section, in which every template is resolved. `limit` is the connector's own
+    /// (see [`HttpDriver::limit`]) and is handed on when the driver is built anew, so that a rotated secret does not make it
+    /// forget that the system wants silence.
+    ///
+    /// # Errors
+    /// When a secret is missing or a field is not what it must be.
+    pub fn new(
+        config: &definition::HttpDriver,
+        credentials: Credentials,
+        limit: Arc<Limit>,
+        clock: Clock,
+    ) -> Result<Self, SetupError> {
+        let base = Url::parse(&config.base).map_err(|_| SetupError::Field("http.base"))?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(SetupError::Field("http.base"));
+        }
+        let client = Client::new(credentials.optional("ca.crt")?, base.scheme() == "http")?;
+        let deadline = match &config.deadline {
+            Some(text) => duration(text).ok_or(SetupError::Field("http.deadline"))?,
+            None => DEADLINE,
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in &config.headers {
+            let name = HeaderName::try_from(name).map_err(|_| SetupError::Field("http.headers"))?;
+            let value = HeaderValue::try_from(value).map_err(|_| SetupError::Field("http.headers"))?;
+            headers.insert(name, value);
+        }
+        Ok(Self {
+            identity: identity(&config.auth, &credentials, &client, &clock)?,
+            client,
+            headers,
+            limit,
+            deadline,
+            credentials,
+            clock,
+        })
+    }
+
+    /// The limits that the definition, or the connector, asks for.
+    pub fn limit(config: &definition::HttpDriver, clock: Clock) -> Arc<Limit> {
+        let limits = &config.limits;
+        Arc::new(Limit::new(limits.requests_per_second, limits.concurrent, clock))
+    }
+
+    /// Sends one request when it is its turn.
+    async fn exchange(&self, asked: &HttpRequest) -> Result<Answer, Fault> {
+        let start = Instant::now();
+        let deadline = start + self.deadline;
+        // Waiting may take half of the time: a request that has to be cut off right after it was sent is worse than none.
+        let _turn = self.limit.enter(start + self.deadline / 2).await?;
+        let mut request = request::build(asked, &self.headers)?;
+        let subject = asked.subject.as_deref();
+        let token = self.sign(&mut request, subject, deadline).await?;
+        let reply = self.client.send(request, deadline).await?;
+        let mut answer = answer::read(&reply, (self.clock)(), |code| {
+            self.reveals(code, token.as_deref())
+        });
+        if let Some(token) = &token {
+            match (&mut answer.fault, &self.identity) {
+                (Some(fault), Identity::Tokens(tokens)) if reply.status == 401 => {
+                    let code = std::mem::take(&mut fault.code);
+                    *fault = tokens.refused(subject, token).await.with_code(code);
+                }
+                _ => Tokens::accepted(token),
+            }
+        }
+        if let Some(FaultKind::Throttled { until }) = answer.fault.as_ref().map(|fault| fault.kind) {
+            self.limit.park(until);
+        }
+        Ok(answer)
+    }
+
+    /// Puts the login into the request.
+    async fn sign(
+        &self,
+        request: &mut Request,
+        subject: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Option<Arc<Token>>, Fault> {
+        match &self.identity {
+            Identity::Nobody => Ok(None),
+            Identity::Header(name, value) => {
+                request.headers_mut().insert(name, value.clone());
+                Ok(None)
+            }
+            Identity::Tokens(tokens) => {
+                let token = tokens.get(subject, deadline).await?;
+                let value = sensitive(&format!("Bearer {}", token.secret().expose()))?;
+                request.headers_mut().insert(AUTHORIZATION, value);
+                Ok(Some(token))
+            }
+        }
+    }
+
+    /// Whether a code that the system sent has one of our secrets in it.
+    fn reveals(&self, code: &str, token: Option<&Token>) -> bool {
+        let echoed = |token: &Token| {
+            let token = token.secret().expose();
+            code.contains(token) || code.len() >= 8 && token.contains(code)
+        };
+        self.credentials.appear_in(code) || token.is_some_and(echoed)
+    }
+}
+
+#[async_trait]
+impl Driver for HttpDriver {
+    async fn perform(&self, request: &Resolved) -> Result<Answer, Fault> {
+        match request {
+            Resolved::Http(request) => self.exchange(request).await,
+            Resolved::Ldap(_) | Resolved::Sql(_) => {
+                Err(Fault::permanent(Reason::Malformed).with_code("driver"))
+            }
+        }
+    }
+
+    fn park(&self, until: Timestamp) {
+        self.limit.park(until);
+    }
+}
+
+/// The login that the definition asks for, with the connector's secrets.
+fn identity(
+    auth: &Auth,
+    credentials: &Credentials,
+    client: &Client,
+    clock: &Clock,
+) -> Result<Identity, SetupError> {
+    let illegal = |field: &'static str| move |_| SetupError::Field(field);
+    if let Some(basic) = &auth.basic {
+        let user = credentials.get(&basic.username_key)?;
+        let password = credentials.get(&basic.password_key)?;
+        let value = oauth::basic(user.expose(), password.expose()).map_err(illegal("http.auth.basic"))?;
+        return Ok(Identity::Header(AUTHORIZATION, value));
+    }
+    if let Some(bearer) = &auth.bearer {
+        let token = credentials.get(&bearer.token_key)?;
+        let value = sensitive(&format!("Bearer {}", token.expose())).map_err(illegal("http.auth.bearer"))?;
+        return Ok(Identity::Header(AUTHORIZATION, value));
+    }
+    if let Some(header) = &auth.header {
+        let name =
+            HeaderName::try_from(&header.name).map_err(|_| SetupError::Field("http.auth.header.name"))?;
+        let value = format!("{}{}", header.prefix, credentials.get(&header.key)?.expose());
+        return Ok(Identity::Header(
+            name,
+            sensitive(&value).map_err(illegal("http.auth.header"))?,
+        ));
+    }
+    let Some(config) = &auth.oauth2 else {
+        return Ok(Identity::Nobody);
+    };
+    let login = login(config, credentials)?;
+    Ok(Identity::Tokens(Box::new(Tokens::new(
+        login,
+        client.clone(),
+        clock.clone(),
+    ))))
+}
+
+/// The definition's `oauth2` section with the connector's secrets.
+fn login(config: &definition::OAuth2, credentials: &Credentials) -> Result<Login, SetupError> {
+    let secret = || {
+        credentials
+            .get(config.client_secret_key.as_deref().unwrap_or("clientSecret"))
+            .cloned()
+    };
+    let key = || {
+        let name = config.private_key_key.as_deref().unwrap_or("privateKey");
+        SigningKey::from_credentials(credentials, name, config.key_id.as_deref())
+    };
+    let grant = match (config.grant, config.secret_in) {
+        (definition::Grant::ClientCredentials, SecretIn::Body) => Grant::SecretInBody(secret()?),
+        (definition::Grant::ClientCredentials, SecretIn::Header) => Grant::SecretInHeader(secret()?),
+        (definition::Grant::PrivateKeyJwt, _) => Grant::PrivateKeyJwt(key()?),
+        (definition::Grant::JwtBearer, _) => Grant::JwtBearer(key()?),
+    };
+    let token_url =
+        Url::parse(&config.token_url).map_err(|_| SetupError::Field("http.auth.oauth2.tokenUrl"))?;
+    Ok(Login {
+        grant,
+        // As written, not as parsed: some endpoints compare the audience byte by byte.
+        audience: Some(
+            config
+                .audience
+                .clone()
+                .unwrap_or_else(|| config.token_url.clone()),
+        ),
+        token_url,
+        client_id: config.client_id.clone(),
+        scopes: config.scopes.clone(),
+        subject: config.subject.clone(),
+    })
+}
+
+/// A positive duration such as `20s`.
+fn duration(text: &str) -> Option<Duration> {
+    let parsed: SignedDuration = text.parse().ok()?;
+    Duration::try_from(parsed)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+}

@@ -1,0 +1,165 @@
+//! From what came over the wire to an answer, with what HTTP's own table says about it.
+
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER, SET_COOKIE};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    connectors::driver::Answer,
+    core::fault::{Fault, FaultKind, Reason},
+    transport::{http::Reply, limit::LONGEST_SILENCE},
+};
+
+/// Where systems put their error codes, best first. None of these is a text for people.
+const CODES: [&str; 10] = [
+    "/error/errors/0/reason",
+    "/error/code",
+    "/error/status",
+    "/error",
+    "/errorCode",
+    "/code",
+    "/errors/0/reason",
+    "/errors/0/code",
+    "/scimType",
+    "/0/errorCode",
+];
+
+/// The answer. `reveals` tells whether a code has a secret in it.
+pub fn read(reply: &Reply, now: Timestamp, reveals: impl Fn(&str) -> bool) -> Answer {
+    let date = reply
+        .headers
+        .get(DATE)
+        .and_then(|value| http_date(value.to_str().ok()?));
+    let (body, understood) = body(reply);
+    let fault = match table(reply.status, &reply.headers, date, now) {
+        None if !understood => Some(Fault::unknown_outcome(Reason::Malformed).with_code(reply.status)),
+        None => None,
+        Some(fault) => {
+            let code = code(&body).filter(|code| !reveals(code)).unwrap_or_default();
+            Some(fault.with_code(format!("{} {code}", reply.status).trim_end()))
+        }
+    };
+    Answer {
+        response: json!({ "status": reply.status, "headers": headers(&reply.headers), "body": body.clone() }),
+        value: body,
+        fault,
+        date,
+    }
+}
+
+/// The body as a value, and whether it is what its type says.
+fn body(reply: &Reply) -> (Value, bool) {
+    if reply.body.iter().all(u8::is_ascii_whitespace) {
+        return (Value::Null, true);
+    }
+    let kind = reply
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let kind = kind.map(|kind| {
+        kind.split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
+    });
+    let declared = kind
+        .as_deref()
+        .map(|kind| kind.ends_with("/json") || kind.ends_with("+json"));
+    let text = || Value::String(String::from_utf8_lossy(&reply.body).into_owned());
+    match (declared, serde_json::from_slice(&reply.body)) {
+        (Some(true) | None, Ok(value)) => (value, true),
+        (Some(true), Err(_)) => (text(), false),
+        (Some(false) | None, _) => (text(), true),
+    }
+}
+
+/// Names in lower case; several of one name joined by commas. Cookies are logins and left out.
+fn headers(all: &HeaderMap) -> Map<String, Value> {
+    let mut map = Map::new();
+    for name in all.keys().filter(|name| **name != SET_COOKIE) {
+        let values = all.get_all(name).iter();
+        let values: Vec<_> = values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        map.insert(name.as_str().to_owned(), Value::String(values.join(", ")));
+    }
+    map
+}
+
+/// What HTTP says about a status (RFC 9110), without any knowledge of the system.
+fn table(status: u16, headers: &HeaderMap, date: Option<Timestamp>, now: Timestamp) -> Option<Fault> {
+    let fault = match status {
+        200..=299 => return None,
+        401 => Fault::permanent(Reason::CredentialRejected),
+        403 => Fault::permanent(Reason::PermissionDenied),
+        404 | 410 => Fault::permanent(Reason::NotFoundUncorroborated),
+        409 | 412 | 423 => Fault::transient(Reason::Conflict),
+        429 => match retry_after(headers, date, now).or_else(|| reset(headers, date, now)) {
+            Some(until) => Fault::throttled(until),
+            None => Fault::transient(Reason::RateLimited),
+        },
+        503 => match retry_after(headers, date, now) {
+            Some(until) => Fault::new(FaultKind::Throttled { until }, Reason::SystemUnavailable),
+            None => Fault::transient(Reason::SystemUnavailable),
+        },
+        408 | 425 | 500 | 502 | 504..=599 => Fault::transient(Reason::SystemUnavailable),
+        _ => Fault::permanent(Reason::Refused),
+    };
+    Some(fault)
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3). A date is taken relative to the answer's own, since the
+/// system's clock and ours may differ.
+fn retry_after(headers: &HeaderMap, date: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = if text.starts_with(|c: char| c.is_ascii_digit()) {
+        let seconds: f64 = text.parse().ok()?;
+        SignedDuration::from_secs_f64(seconds.min(LONGEST_SILENCE.as_secs_f64()))
+    } else {
+        http_date(text)?.duration_since(date.unwrap_or(now))
+    };
+    after(now, wait)
+}
+
+/// The vendors' older headers: whole seconds since 1970, or a small number of seconds from now.
+fn reset(headers: &HeaderMap, date: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    let names = ["x-ratelimit-reset", "x-rate-limit-reset"];
+    let text = names.iter().find_map(|name| headers.get(*name))?.to_str().ok()?;
+    let seconds: i64 = text.trim().parse().ok()?;
+    let wait = if seconds <= LONGEST_SILENCE.as_secs() {
+        SignedDuration::from_secs(seconds)
+    } else {
+        Timestamp::from_second(seconds)
+            .ok()?
+            .duration_since(date.unwrap_or(now))
+    };
+    after(now, wait)
+}
+
+/// `wait` from now, at least a second and at most [`LONGEST_SILENCE`]; none if it lies in the past.
+fn after(now: Timestamp, wait: SignedDuration) -> Option<Timestamp> {
+    if wait.is_negative() {
+        return None;
+    }
+    now.checked_add(wait.clamp(SignedDuration::from_secs(1), LONGEST_SILENCE))
+        .ok()
+}
+
+/// A date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn http_date(text: &str) -> Option<Timestamp> {
+    rfc2822::DateTimeParser::new()
+        .relaxed_weekday(true)
+        .parse_timestamp(text)
+        .ok()
+}
+
+/// The system's own error code, if it looks like one.
+fn code(body: &Value) -> Option<String> {
+    let plain = |code: &&str| {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        (1..=64).contains(&code.len()) && code.chars().all(legal)
+    };
+    let found = CODES.iter().filter_map(|place| body.pointer(place)?.as_str());
+    found.filter(plain).map(str::to_owned).next()
+}

@@ -1,0 +1,150 @@
+//! The one place that builds an HTTP client: TLS, trust, time and size limits. Sends one request and reads one answer.
+//!
+//! Never follows redirects, never uses proxies from the environment, never retries.
+
+use std::{net::IpAddr, time::Duration};
+
+use reqwest::{Certificate, Request, Response, Url, header::HeaderMap, redirect::Policy, retry};
+use tokio::time::{Instant, timeout_at};
+
+use super::{SetupError, install_crypto, secret::Secret};
+use crate::core::fault::{Fault, Reason};
+
+/// The largest answer that is read, in bytes.
+pub const LARGEST_ANSWER: usize = 8 << 20;
+
+/// How long a connection may take to be there, TLS included.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long an unused connection is kept: less than the five seconds after which common servers close theirs, since a
+/// request that meets a closing connection has an unknown outcome.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// A complete answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+/// An HTTP client for one connector. Connections are reused.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: reqwest::Client,
+    plain: bool,
+    largest: usize,
+}
+
+impl Client {
+    /// A client that trusts the platform's authorities, or only those in `trust` (PEM) if given. `plain` allows
+    /// unencrypted connections to other machines, which is the user's choice; to this machine they are always allowed.
+    ///
+    /// # Errors
+    /// When there are no authorities to trust.
+    pub fn new(trust: Option<&Secret>, plain: bool) -> Result<Self, SetupError> {
+        install_crypto();
+        let mut builder = reqwest::Client::builder()
+            .http1_only()
+            .no_proxy()
+            .redirect(Policy::none())
+            .retry(retry::never())
+            .referer(false)
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
+            .tcp_nodelay(true)
+            .user_agent(concat!("offboard/", env!("CARGO_PKG_VERSION")));
+        if let Some(trust) = trust {
+            let authorities = Certificate::from_pem_bundle(trust.expose().as_bytes())
+                .ok()
+                .filter(|found| !found.is_empty())
+                .ok_or(SetupError::Trust)?;
+            builder = builder.tls_certs_only(authorities);
+        }
+        let failed = if trust.is_some() {
+            SetupError::Trust
+        } else {
+            SetupError::Platform
+        };
+        Ok(Self {
+            inner: builder.build().map_err(|_| failed)?,
+            plain,
+            largest: LARGEST_ANSWER,
+        })
+    }
+
+    /// The same client with another size limit, in bytes.
+    #[must_use]
+    pub fn with_largest(mut self, largest: usize) -> Self {
+        self.largest = largest;
+        self
+    }
+
+    /// Sends `request` and reads the whole answer before `deadline`.
+    ///
+    /// # Errors
+    /// `Transient` when nothing was sent, `Permanent` when the address may not be used, else `UnknownOutcome`.
+    pub async fn send(&self, request: Request, deadline: Instant) -> Result<Reply, Fault> {
+        self.check(request.url())?;
+        let exchange = async {
+            let response = self.inner.execute(request).await.map_err(|error| sort(&error))?;
+            self.read(response).await
+        };
+        timeout_at(deadline, exchange)
+            .await
+            .map_err(|_| Fault::unknown_outcome(Reason::Timeout))?
+    }
+
+    /// Whether the address may be used at all.
+    fn check(&self, url: &Url) -> Result<(), Fault> {
+        match url.scheme() {
+            "https" => Ok(()),
+            "http" if self.plain || loopback(url) => Ok(()),
+            _ => Err(Fault::permanent(Reason::ConnectorNotReady).with_code("unencrypted")),
+        }
+    }
+
+    /// Reads the body up to the limit.
+    async fn read(&self, mut response: Response) -> Result<Reply, Fault> {
+        let incomplete = || Fault::unknown_outcome(Reason::Incomplete);
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > self.largest => return Err(incomplete()),
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(_) => return Err(incomplete().with_code(status)),
+            }
+        }
+        Ok(Reply {
+            status,
+            headers,
+            body,
+        })
+    }
+}
+
+/// Whether the address is on this machine.
+fn loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let bare = host.trim_matches(['[', ']']);
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// What a failure to get an answer's head means.
+fn sort(error: &reqwest::Error) -> Fault {
+    if error.is_builder() {
+        Fault::permanent(Reason::Malformed)
+    } else if error.is_connect() {
+        Fault::transient(Reason::Unreachable)
+    } else if error.is_timeout() {
+        Fault::unknown_outcome(Reason::Timeout)
+    } else {
+        Fault::unknown_outcome(Reason::Unreachable)
+    }
+}

@@ -1,0 +1,55 @@
+//! Sockets, TLS, logins, limits and secrets: the only place where credentials are in clear.
+//!
+//! Knows protocols of the wire only: what an answer means is decided by the drivers in [`crate::connectors`].
+
+pub mod assertion;
+pub mod http;
+pub mod limit;
+pub mod oauth;
+pub mod secret;
+
+use std::sync::{Arc, Once};
+
+use jiff::Timestamp;
+
+use self::secret::SecretError;
+
+/// Tells the time. Injected, so that expiry and throttling can be tested without waiting.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The clock of the machine.
+pub fn system_clock() -> Clock {
+    Arc::new(Timestamp::now)
+}
+
+/// Why a connection cannot even be set up. The text is fit for the condition of a Connector: it names keys and
+/// fields, never values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The Secret does not have what is needed.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The authorities to trust cannot be read.
+    #[error("secret key \"ca.crt\" holds no PEM certificates")]
+    Trust,
+    /// The platform's own authorities cannot be loaded.
+    #[error(
+        "the platform's trusted authorities cannot be loaded; put the system's authority into secret key \"ca.crt\""
+    )]
+    Platform,
+    /// The private key cannot be used for signing.
+    #[error("secret key {0:?} holds no RSA or P-256 private key in PEM (PKCS#8, or PKCS#1 for RSA)")]
+    PrivateKey(String),
+    /// A field of the driver's section is not what it must be.
+    #[error("{0} is not valid")]
+    Field(&'static str),
+}
+
+/// Chooses the TLS implementation for the whole process. Called by everything here that opens a TLS connection.
+pub fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // An error means that the process has chosen already, which is as good.
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    });
+}

@@ -1,0 +1,196 @@
+//! Secrets: wiped when dropped, shown by nothing.
+//!
+//! Does not fetch them: the controller reads them from a Kubernetes Secret, the command line from a folder.
+
+use std::{collections::BTreeMap, fmt, fs, io, path::Path, time::UNIX_EPOCH};
+
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// A text that is never shown. There is no `Display`, no `Serialize`, and `Debug` hides it.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the text over.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself. Whoever calls this must not keep or show it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Why a secret cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// The key is not there, or empty.
+    #[error("secret key {0:?} is missing")]
+    Missing(String),
+    /// The value is binary.
+    #[error("secret key {0:?} is not UTF-8 text")]
+    NotText(String),
+    /// The folder cannot be read.
+    #[error("the folder with the secret cannot be read: {0}")]
+    Folder(io::ErrorKind),
+}
+
+/// The keys and values of one Kubernetes Secret, or of one folder with a file for each key.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// None: a value that is not text.
+    values: BTreeMap<String, Option<Secret>>,
+    revision: String,
+}
+
+impl Credentials {
+    /// From a Kubernetes Secret's `data`, with its `uid` and `resourceVersion` as the revision. Line breaks at the end of a
+    /// value are dropped: they come from editors and `echo`, and no system has them in a password.
+    pub fn from_data(data: impl IntoIterator<Item = (String, Vec<u8>)>, revision: impl Into<String>) -> Self {
+        let values = data
+            .into_iter()
+            .map(|(key, bytes)| (key, text(&Zeroizing::new(bytes))))
+            .collect();
+        Self {
+            values,
+            revision: revision.into(),
+        }
+    }
+
+    /// From a folder with a file for each key, as a mounted Kubernetes Secret has. Hidden files and folders inside are
+    /// left out.
+    ///
+    /// # Errors
+    /// When the folder or a file in it cannot be read.
+    pub fn from_folder(folder: &Path) -> Result<Self, SecretError> {
+        let failed = |error: io::Error| SecretError::Folder(error.kind());
+        let mut data = BTreeMap::new();
+        let mut revision = BTreeMap::new();
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            // Follows links: a mounted Secret's files are links.
+            let about = fs::metadata(&path).map_err(failed)?;
+            if name.starts_with('.') || !about.is_file() {
+                continue;
+            }
+            let changed = about
+                .modified()
+                .ok()
+                .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            let stamp = format!(
+                "{name}:{}:{}",
+                about.len(),
+                changed.unwrap_or_default().as_nanos()
+            );
+            revision.insert(name.to_owned(), stamp);
+            data.insert(name.to_owned(), fs::read(&path).map_err(failed)?);
+        }
+        let revision = revision.into_values().collect::<Vec<_>>().join("/");
+        Ok(Self::from_data(data, revision))
+    }
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// When it is missing, empty or not text.
+    pub fn get(&self, key: &str) -> Result<&Secret, SecretError> {
+        match self.values.get(key) {
+            Some(Some(secret)) if secret.expose().is_empty() => Err(SecretError::Missing(key.to_owned())),
+            Some(Some(secret)) => Ok(secret),
+            Some(None) => Err(SecretError::NotText(key.to_owned())),
+            None => Err(SecretError::Missing(key.to_owned())),
+        }
+    }
+
+    /// The value of `key`, if there is one.
+    ///
+    /// # Errors
+    /// When it is there and not text.
+    pub fn optional(&self, key: &str) -> Result<Option<&Secret>, SecretError> {
+        match self.get(key) {
+            Ok(secret) => Ok(Some(secret)),
+            Err(SecretError::Missing(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes whenever the source changes, so that a rotated secret is noticed. Tells nothing about the values.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
+    /// Whether `text` has one of the values in it, or a part of one that would help an attacker.
+    pub fn appear_in(&self, text: &str) -> bool {
+        let shown = |secret: &Secret| {
+            let secret = secret.expose();
+            !secret.is_empty() && (text.contains(secret) || text.len() >= 8 && secret.contains(text))
+        };
+        self.values.values().flatten().any(shown)
+    }
+}
+
+/// Names of the keys only.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("keys", &self.values.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The value as text, without line breaks at its end.
+fn text(bytes: &[u8]) -> Option<Secret> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    Some(Secret::new(text.trim_end_matches(['\n', '\r']).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_shown_by_nothing() {
+        let given = [("token".to_owned(), b"canary-7\n".to_vec())];
+        let credentials = Credentials::from_data(given, "7");
+        let shown = format!("{credentials:?} {:?}", credentials.get("token"));
+        assert!(!shown.contains("canary"), "{shown}");
+        assert_eq!(credentials.get("token").unwrap().expose(), "canary-7");
+        assert!(credentials.appear_in("error canary-7") && !credentials.appear_in("error"));
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        let given = [("username".to_owned(), vec![]), ("blob".to_owned(), vec![0xff])];
+        let credentials = Credentials::from_data(given, "1");
+        let text = |key: &str| credentials.get(key).unwrap_err().to_string();
+        assert_eq!(text("token"), "secret key \"token\" is missing");
+        assert_eq!(text("username"), "secret key \"username\" is missing");
+        assert_eq!(text("blob"), "secret key \"blob\" is not UTF-8 text");
+        assert_eq!(credentials.optional("token"), Ok(None));
+    }
+
+    #[test]
+    fn a_changed_file_changes_the_revision() {
+        let folder = std::env::temp_dir().join(format!("offboard-secret-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("token"), "one\n").unwrap();
+        fs::write(folder.join(".hidden"), "x").unwrap();
+        let before = Credentials::from_folder(&folder).unwrap();
+        fs::write(folder.join("token"), "second").unwrap();
+        let after = Credentials::from_folder(&folder).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(before.get("token").unwrap().expose(), "one");
+        assert!(before.get(".hidden").is_err());
+        assert_ne!(before.revision(), after.revision());
+    }
+}
