@@ -20,12 +20,18 @@ enum Command {
         /// The folder to write one file for each kind into.
         #[arg(long, value_name = "DIR")]
         write: Option<PathBuf>,
+        /// The folder of a chart's templates to write one template for each kind into.
+        #[arg(long, value_name = "DIR", conflicts_with = "write")]
+        chart: Option<PathBuf>,
     },
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Crds { write } => cli::crds::run(write),
+        Command::Crds {
+            chart: Some(folder), ..
+        } => cli::crds::chart(&folder),
+        Command::Crds { write, chart: None } => cli::crds::run(write),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

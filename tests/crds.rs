@@ -1,8 +1,8 @@
 //! What users and tools read from the CRDs, checked without a cluster.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{fs, path::Path};
 
-use offboard::api::crds::{all, render};
+use offboard::api::crds::{all, render, templates};
 use serde_json::Value;
 
 /// Every node of a JSON tree with its path.
@@ -55,20 +55,34 @@ fn all_schemas(crd: &Value) -> Vec<(String, &Value)> {
     found
 }
 
+/// Fails unless `folder` holds exactly the wanted files, of those whose name starts with `prefix`.
+fn fresh(folder: &str, prefix: &str, wanted: &[(String, String)], fix: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    for (file, text) in wanted {
+        let found = fs::read_to_string(path.join(file)).unwrap_or_default();
+        assert!(found == *text, "{folder}/{file} is stale; run: {fix}");
+    }
+    for entry in fs::read_dir(&path).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let known = !name.starts_with(prefix) || wanted.iter().any(|(file, _)| *file == name);
+        assert!(known, "{folder}/{name} belongs to no kind: remove it");
+    }
+}
+
 #[test]
 fn the_files_in_crds_are_what_the_types_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-    let fix = "run: cargo run -- crds --write crds";
-    let wanted = render();
-    for (file, text) in &wanted {
-        let found = fs::read_to_string(folder.join(file)).unwrap_or_default();
-        assert!(found == *text, "crds/{file} is stale; {fix}");
-    }
-    let names: BTreeSet<_> = wanted.into_iter().map(|(file, _)| file).collect();
-    for entry in fs::read_dir(&folder).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(names.contains(&name), "crds/{name} belongs to no kind: remove it");
-    }
+    fresh("crds", "", &render(), "cargo run -- crds --write crds");
+}
+
+#[test]
+fn the_chart_installs_what_the_types_say() {
+    let folder = "charts/offboard/templates";
+    fresh(
+        folder,
+        "crd-",
+        &templates(),
+        &format!("cargo run -- crds --chart {folder}"),
+    );
 }
 
 #[test]

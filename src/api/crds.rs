@@ -55,6 +55,30 @@ pub fn render() -> Vec<(String, String)> {
         .collect()
 }
 
+/// The same definitions as templates of the chart: `crds.enabled` decides whether they are installed at all, `crds.keep`
+/// whether they, and with them every Offboarding, outlive the chart.
+pub fn templates() -> Vec<(String, String)> {
+    render()
+        .into_iter()
+        .map(|(file, text)| {
+            // What a description has in double braces is text, not a template's action.
+            let text = text.replace("{{", "{{ \"{{\" }}");
+            let text = text.replacen("metadata:\n", &format!("metadata:\n{KEEP}"), 1);
+            let text = format!("{{{{- if .Values.crds.enabled }}}}\n{text}{{{{- end }}}}\n");
+            (format!("crd-{file}"), text)
+        })
+        .collect()
+}
+
+/// Makes Helm leave an object alone when the chart is uninstalled.
+const KEEP: &str = r#"  {{- if .Values.crds.keep }}
+  annotations:
+    "helm.sh/resource-policy": "keep"
+  {{- end }}
+  labels:
+    {{- include "offboard.labels" . | nindent 4 }}
+"#;
+
 /// What the schema of every kind gets beyond what is derived.
 fn finish(crd: &mut Value) {
     let meanings = enum_meanings();

@@ -3,10 +3,10 @@
 use std::{
     fs,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
-use crate::api::crds::render;
+use crate::api::crds::{render, templates};
 
 /// Prints every definition as one YAML stream, or writes one file for each into `write`, which is made if need be.
 ///
@@ -20,8 +20,21 @@ pub fn run(write: Option<PathBuf>) -> io::Result<()> {
         }
         return Ok(());
     };
-    fs::create_dir_all(&folder)?;
-    render()
+    store(&folder, render())
+}
+
+/// Writes the templates of the chart that install the definitions into `folder`.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn chart(folder: &Path) -> io::Result<()> {
+    store(folder, templates())
+}
+
+/// Writes files by name into a folder, which is made if need be.
+fn store(folder: &Path, files: Vec<(String, String)>) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    files
         .into_iter()
         .try_for_each(|(file, text)| fs::write(folder.join(file), text))
 }
