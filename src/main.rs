@@ -21,7 +21,7 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         write: Option<PathBuf>,
         /// The folder of a chart's templates to write one template for each kind into.
-        #[arg(long, value_name = "DIR", conflicts_with = "write")]
+        #[arg(long, value_name = "DIR")]
         chart: Option<PathBuf>,
     },
 }
