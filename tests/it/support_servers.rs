@@ -148,3 +148,67 @@ fn mariadb_lets_the_operator_lock_an_account_but_not_read_data() {
     operator(&format!("ALTER USER {user}@'%' ACCOUNT LOCK")).expect_ok();
     assert!(!mariadb.login(&user, "localhost", "pw"));
 }
+
+#[tokio::test]
+async fn the_control_plane_enforces_rbac_and_remembers_who_wrote() {
+    let plane = support::control_plane();
+    let namespace = plane.namespace("rbac");
+    let create = |what: &[&str]| {
+        plane
+            .kubectl(&[&["create", "-n", &namespace], what].concat(), "")
+            .expect_ok()
+    };
+    create(&["serviceaccount", "reader"]);
+    create(&[
+        "role",
+        "reader",
+        "--verb=get,list",
+        "--resource=offboardings.offboard.dev,events",
+    ]);
+    create(&[
+        "rolebinding",
+        "reader",
+        "--role=reader",
+        &format!("--serviceaccount={namespace}:reader"),
+    ]);
+    let url = |resource: &str| format!("/apis/offboard.dev/v1alpha1/namespaces/{namespace}/{resource}");
+    let client = plane.client_of(&namespace, "reader").await;
+    let get = |resource: &str| axum::http::Request::get(url(resource)).body(Vec::new()).unwrap();
+    assert!(
+        client
+            .request_text(get("offboardings"))
+            .await
+            .unwrap()
+            .contains("OffboardingList")
+    );
+    let refused = client.request_text(get("connectors")).await.unwrap_err();
+    assert!(matches!(refused, kube::Error::Api(status) if status.code == 403));
+    create(&["configmap", "one"]);
+    let writes = plane.writes(&namespace);
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    assert_eq!(
+        (writes[0].user.as_str(), writes[0].resource.as_str()),
+        ("admin", "configmaps")
+    );
+}
+
+#[test]
+fn with_controllers_what_a_deleted_object_owned_goes_too() {
+    let plane = support::control_plane().with_controllers();
+    let namespace = plane.namespace("owner");
+    let kubectl = |what: &[&str], input: &str| plane.kubectl(&[&["-n", &namespace], what].concat(), input);
+    kubectl(&["create", "configmap", "owner"], "").expect_ok();
+    let uid = kubectl(
+        &["get", "configmap", "owner", "-o", "jsonpath={.metadata.uid}"],
+        "",
+    )
+    .expect_ok();
+    let owned = format!(
+        "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: owned, ownerReferences: \
+         [{{apiVersion: v1, kind: ConfigMap, name: owner, uid: {uid}}}]}}}}"
+    );
+    kubectl(&["create", "-f", "-"], &owned).expect_ok();
+    kubectl(&["delete", "configmap", "owner"], "").expect_ok();
+    let gone = || !kubectl(&["get", "configmap", "owned"], "").ok();
+    assert!(support::poll(std::time::Duration::from_secs(60), gone));
+}

@@ -7,15 +7,17 @@
 #![allow(dead_code, unused_imports)]
 
 mod certificate;
+mod control_plane;
 mod mariadb;
 mod peer;
 mod postgres;
 mod samba;
 mod slapd;
 
-use std::sync::LazyLock;
+use std::{path::PathBuf, sync::LazyLock};
 
 pub use certificate::Certificate;
+pub use control_plane::{ControlPlane, Write, asset};
 pub use mariadb::Mariadb;
 pub use peer::{Peer, Ran, folder, free_port, poll, run, unique};
 pub use postgres::Postgres;
@@ -44,4 +46,15 @@ pub fn postgres() -> &'static Postgres {
 pub fn mariadb() -> &'static Mariadb {
     static MARIADB: LazyLock<Mariadb> = LazyLock::new(Mariadb::start);
     &MARIADB
+}
+
+/// A Kubernetes control plane with the CRDs of this project.
+pub fn control_plane() -> &'static ControlPlane {
+    static CONTROL_PLANE: LazyLock<ControlPlane> = LazyLock::new(ControlPlane::start);
+    &CONTROL_PLANE
+}
+
+/// The path of `helm`.
+pub fn helm() -> PathBuf {
+    asset("helm")
 }
