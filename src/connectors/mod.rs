@@ -9,6 +9,9 @@
 
 pub mod driver;
 pub mod http;
+pub mod ldap;
+pub mod login;
+mod password;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,0 +1,157 @@
+//! Operations that change an entry.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ldap3::{Mod, controls::RawControl};
+
+use super::{
+    super::driver::LdapRequest,
+    result::{Refusal, Trouble},
+    search::Search,
+    session::Session,
+    value,
+};
+use crate::core::fault::{Fault, Reason};
+
+/// `LDAP_SERVER_PERMISSIVE_MODIFY_OID` ([MS-ADTS] 3.1.1.3.4.1.8): removing what is not there is a success.
+const PERMISSIVE: &str = "1.2.840.113556.1.4.1413";
+
+type Values = BTreeMap<String, Vec<String>>;
+
+/// Changes one entry in one step.
+pub(super) async fn modify(session: &Session, request: &LdapRequest) -> Result<(), Trouble> {
+    let LdapRequest::Modify {
+        dn,
+        replace,
+        add,
+        remove,
+    } = request
+    else {
+        return Err(Fault::permanent(Reason::Malformed).into());
+    };
+    let changes = changes(replace, add, remove);
+    if changes.is_empty() {
+        return Err(Fault::permanent(Reason::Malformed)
+            .with_code("empty modify")
+            .into());
+    }
+    let mut ldap = session.ldap.clone();
+    if may_be_permissive(add, remove) && session.supports(PERMISSIVE) {
+        ldap.with_controls(vec![RawControl {
+            ctype: PERMISSIVE.to_owned(),
+            crit: true,
+            val: None,
+        }]);
+    }
+    Ok(Refusal::check(&ldap.modify(dn, changes).await?)?)
+}
+
+/// Moves one entry below another parent, keeping its name.
+pub(super) async fn relocate(
+    session: &Session,
+    dn: &str,
+    into: &str,
+    deadline: Duration,
+) -> Result<(), Trouble> {
+    let named = if dn.starts_with('<') {
+        // `<GUID=…>` does not tell the name that the operation wants to be told again.
+        let found = Search::new(session, dn, true, "(objectClass=*)", &[], deadline)
+            .run()
+            .await?;
+        let dn = found
+            .first()
+            .and_then(|entry| entry["dn"].as_str())
+            .map(str::to_owned);
+        dn.ok_or(Fault::permanent(Reason::NotFoundUncorroborated).with_code("ldap 0"))?
+    } else {
+        dn.to_owned()
+    };
+    let name = first_name(&named).ok_or(Fault::permanent(Reason::Malformed).with_code("dn"))?;
+    let mut ldap = session.ldap.clone();
+    Ok(Refusal::check(&ldap.modifydn(dn, name, true, Some(into)).await?)?)
+}
+
+/// Removals come first, so that an old value is gone before its successor is added (a swap). An empty list of values
+/// to remove would remove the attribute as a whole, so it is left out.
+fn changes(replace: &Values, add: &Values, remove: &Values) -> Vec<Mod<Vec<u8>>> {
+    let encoded =
+        |name: &str, values: &[String]| values.iter().map(|text| value::encode(name, text)).collect();
+    let key = |name: &str| name.as_bytes().to_vec();
+    let filled = |values: &(&String, &Vec<String>)| !values.1.is_empty();
+    let removed = remove.iter().filter(filled);
+    let removed = removed.map(|(name, values)| Mod::Delete(key(name), encoded(name, values)));
+    let added = add.iter().filter(filled);
+    let added = added.map(|(name, values)| Mod::Add(key(name), encoded(name, values)));
+    let replaced = replace.iter();
+    let replaced = replaced.map(|(name, values)| Mod::Replace(key(name), encoded(name, values)));
+    removed.chain(added).chain(replaced).collect()
+}
+
+/// The control forgives every removal of the modify. Where an attribute is both removed from and added to, it is a
+/// swap, and forgiving would turn compare-and-swap into a plain overwrite.
+fn may_be_permissive(add: &Values, remove: &Values) -> bool {
+    let swapped = |name: &String| add.keys().any(|added| added.eq_ignore_ascii_case(name));
+    !remove.is_empty() && !remove.keys().any(swapped)
+}
+
+/// The leftmost name of a DN (RFC 4514): up to the first comma that is neither escaped nor quoted.
+fn first_name(dn: &str) -> Option<&str> {
+    let (mut escaped, mut quoted) = (false, false);
+    for (place, letter) in dn.char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => quoted = !quoted,
+            ',' | ';' if !quoted => return Some(&dn[..place]).filter(|name| name.contains('=')),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(name: &str, values: &[&str]) -> Values {
+        Values::from([(
+            name.to_owned(),
+            values.iter().map(|&value| value.to_owned()).collect(),
+        )])
+    }
+
+    #[test]
+    fn the_name_of_an_entry_may_hold_commas() {
+        assert_eq!(first_name(r"CN=Smith\, Jo,OU=Staff,DC=x"), Some(r"CN=Smith\, Jo"));
+        assert_eq!(
+            first_name(r#"CN="Smith, Jo",OU=Staff"#),
+            Some(r#"CN="Smith, Jo""#)
+        );
+        assert_eq!(first_name(r"CN=back\\,OU=Staff"), Some(r"CN=back\\"));
+        assert_eq!(first_name("nonsense"), None);
+    }
+
+    #[test]
+    fn a_swap_is_never_permissive() {
+        let old = values("userAccountControl", &["512"]);
+        let new = values("useraccountcontrol", &["514"]);
+        assert!(!may_be_permissive(&new, &old));
+        assert!(may_be_permissive(&Values::new(), &old));
+        assert!(may_be_permissive(&values("other", &["1"]), &old));
+        assert!(!may_be_permissive(&new, &Values::new()));
+    }
+
+    #[test]
+    fn removing_no_values_never_removes_the_attribute() {
+        let none = Values::new();
+        assert_eq!(changes(&none, &none, &values("member", &[])), []);
+        let gone = changes(&values("description", &[]), &none, &none);
+        assert_eq!(gone, [Mod::Replace(b"description".to_vec(), [].into())]);
+    }
+
+    #[test]
+    fn an_old_value_goes_before_the_new_one_comes() {
+        let changes = changes(&Values::new(), &values("a", &["2"]), &values("a", &["1"]));
+        assert!(matches!(changes[..], [Mod::Delete(..), Mod::Add(..)]));
+    }
+}

@@ -1,0 +1,240 @@
+//! One connection: opened, encrypted, bound; replaced when it breaks.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    super::login::Login,
+    result::{Refusal, Trouble},
+    search,
+};
+use crate::core::fault::{Fault, Reason};
+
+/// For how long a refused login is not tried again. Directories lock an account after a few wrong passwords, and all
+/// leavers share this one login.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+
+/// A bound connection.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    /// A handle; a clone of it carries one operation.
+    pub ldap: Ldap,
+    number: u64,
+    controls: Arc<HashSet<String>>,
+}
+
+impl Session {
+    /// Whether the server's root DSE lists the control `oid`.
+    pub(super) fn supports(&self, oid: &str) -> bool {
+        self.controls.contains(oid)
+    }
+}
+
+/// The current connection to one server, if any.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    url: String,
+    login: Login,
+    tls: Arc<ClientConfig>,
+    opened: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    session: Option<Session>,
+    refused: Option<(Instant, Fault)>,
+}
+
+impl Sessions {
+    pub(super) fn new(url: &str, login: Login) -> Result<Self, Fault> {
+        let not_ready = Fault::permanent(Reason::ConnectorNotReady);
+        let scheme = url
+            .split_once("://")
+            .map(|(scheme, _)| scheme.to_ascii_lowercase());
+        if !matches!(scheme.as_deref(), Some("ldap" | "ldaps")) {
+            return Err(not_ready.with_code("url"));
+        }
+        if login.username.is_empty() || login.password.is_empty() {
+            return Err(not_ready.with_code("login"));
+        }
+        Ok(Self {
+            url: url.to_owned(),
+            tls: tls(login.ca.as_deref()).ok_or(not_ready.with_code("ca.crt"))?,
+            login,
+            opened: AtomicU64::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    /// The current connection, or a new one. Others wait for one that is being opened instead of opening their own.
+    pub(super) async fn get(&self, deadline: Instant) -> Result<Session, Fault> {
+        let unreachable = |_| Fault::transient(Reason::Unreachable);
+        let mut state = timeout_at(deadline, self.state.lock())
+            .await
+            .map_err(unreachable)?;
+        if let Some(session) = &mut state.session
+            && !session.ldap.is_closed()
+        {
+            return Ok(session.clone());
+        }
+        if let Some((since, fault)) = &state.refused
+            && since.elapsed() < REFUSED_FOR
+        {
+            return Err(fault.clone());
+        }
+        state.session = None;
+        let session = timeout_at(deadline, self.open()).await.map_err(unreachable)?;
+        if let Err(fault) = &session
+            && fault.reason == Reason::CredentialRejected
+        {
+            state.refused = Some((Instant::now(), fault.clone()));
+        }
+        state.session = Some(session?);
+        Ok(state
+            .session
+            .clone()
+            .expect("it was put there in the line before"))
+    }
+
+    /// Lets the next operation open a new connection. Operations that are on this one may still end.
+    pub(super) async fn discard(&self, session: &Session) {
+        let mut state = self.state.lock().await;
+        if state
+            .session
+            .as_ref()
+            .is_some_and(|current| current.number == session.number)
+        {
+            state.session = None;
+        }
+    }
+
+    async fn open(&self) -> Result<Session, Fault> {
+        let settings = LdapConnSettings::new()
+            .set_config(Arc::clone(&self.tls))
+            .set_starttls(true);
+        let opened = LdapConnAsync::with_settings(settings, &self.url).await;
+        let (connection, mut ldap) = opened.map_err(|error| not_opened(&error))?;
+        // Its end is seen by everybody who holds a handle.
+        tokio::spawn(async move { connection.drive().await.is_ok() });
+        // The library only ever hands out an encrypted connection for these settings. A password is worth a second look.
+        if !matches!(ldap.get_peer_certificate().await, Ok(Some(_))) {
+            return Err(Fault::permanent(Reason::Refused).with_code("no TLS"));
+        }
+        let bound = ldap.simple_bind(&self.login.username, &self.login.password).await;
+        let bound = bound.map_err(|_| Fault::transient(Reason::Unreachable))?;
+        Refusal::check(&bound).map_err(|refusal| refusal.login_fault())?;
+        let controls = controls(&mut ldap).await.map_err(|trouble| match trouble {
+            Trouble::Refused(refusal) => refusal.fault(),
+            Trouble::Fault(fault) => fault,
+            Trouble::Lost(_) => Fault::transient(Reason::Unreachable),
+        })?;
+        Ok(Session {
+            ldap,
+            number: self.opened.fetch_add(1, Ordering::Relaxed),
+            controls: Arc::new(controls),
+        })
+    }
+}
+
+fn not_opened(error: &LdapError) -> Fault {
+    match error {
+        // StartTLS refused. Going on in clear text is not an option.
+        LdapError::LdapResult { result } => match Refusal::check(result) {
+            Err(refusal) => refusal.fault(),
+            Ok(()) => Fault::transient(Reason::Unreachable),
+        },
+        LdapError::UrlParsing { .. } | LdapError::DNSName { .. } | LdapError::UnknownScheme(_) => {
+            Fault::permanent(Reason::ConnectorNotReady).with_code("url")
+        }
+        _ => Fault::transient(Reason::Unreachable),
+    }
+}
+
+/// The controls that the server says it knows. A server that hides its root DSE knows none.
+async fn controls(ldap: &mut Ldap) -> Result<HashSet<String>, Trouble> {
+    let attributes = vec!["supportedControl"];
+    let mut stream = ldap
+        .streaming_search("", Scope::Base, "(objectClass=*)", attributes)
+        .await?;
+    let mut controls = HashSet::new();
+    while let Some(raw) = stream.next().await? {
+        let Some(entry) = search::Entry::parse(raw) else {
+            continue;
+        };
+        let values = entry
+            .attributes
+            .into_iter()
+            .flat_map(|attribute| attribute.values);
+        controls.extend(values.filter_map(|value| String::from_utf8(value).ok()));
+    }
+    stream.finish().await;
+    Ok(controls)
+}
+
+/// Checks the server's certificate and host name against `ca` alone, or against the machine's authorities.
+fn tls(ca: Option<&[u8]>) -> Option<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    if let Some(ca) = ca {
+        for certificate in CertificateDer::pem_slice_iter(ca) {
+            roots.add(certificate.ok()?).ok()?;
+        }
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    if roots.is_empty() {
+        return None;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().ok()?;
+    Some(Arc::new(
+        builder.with_root_certificates(roots).with_no_client_auth(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(url: &str, username: &str, password: &str, ca: Option<&[u8]>) -> Fault {
+        let login = Login::new(username, password, ca.map(<[u8]>::to_vec));
+        Sessions::new(url, login).expect_err("it must be refused")
+    }
+
+    #[test]
+    fn a_login_that_would_be_anonymous_is_refused() {
+        assert_eq!(refused("ldaps://dc1", "cn=svc", "", None).code, "login");
+        assert_eq!(refused("ldaps://dc1", "", "secret", None).code, "login");
+    }
+
+    #[test]
+    fn only_ldap_over_tcp_is_spoken() {
+        assert_eq!(refused("ldapi://socket", "cn=svc", "secret", None).code, "url");
+        assert_eq!(refused("dc1:636", "cn=svc", "secret", None).code, "url");
+    }
+
+    #[test]
+    fn authorities_that_are_no_certificates_are_refused() {
+        assert_eq!(
+            refused("ldaps://dc1", "cn=svc", "secret", Some(b"nonsense")).code,
+            "ca.crt"
+        );
+    }
+}

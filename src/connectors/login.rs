@@ -1,0 +1,30 @@
+//! User name, password and trusted authorities of a directory or a database.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// What a driver logs in with. Its `Debug` shows nothing.
+#[derive(Clone)]
+pub struct Login {
+    pub(super) username: String,
+    pub(super) password: Zeroizing<String>,
+    pub(super) ca: Option<Vec<u8>>,
+}
+
+impl Login {
+    /// A login with the authorities to trust, in PEM; none: those of the machine.
+    pub fn new(username: impl Into<String>, password: impl Into<String>, ca: Option<Vec<u8>>) -> Self {
+        Self {
+            username: username.into(),
+            password: Zeroizing::new(password.into()),
+            ca,
+        }
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Login(..)")
+    }
+}
