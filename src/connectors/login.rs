@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use zeroize::Zeroizing;
 
 /// What a driver logs in with. Its `Debug` shows nothing.
@@ -20,6 +21,13 @@ impl Login {
             password: Zeroizing::new(password.into()),
             ca,
         }
+    }
+
+    /// Whether the authorities, if any are given, are at least one certificate and nothing else.
+    pub(super) fn authorities_are_certificates(&self) -> bool {
+        let Some(ca) = &self.ca else { return true };
+        let mut certificates = CertificateDer::pem_slice_iter(ca).peekable();
+        certificates.peek().is_some() && certificates.all(|certificate| certificate.is_ok())
     }
 }
 

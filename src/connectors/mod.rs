@@ -12,6 +12,7 @@ pub mod http;
 pub mod ldap;
 pub mod login;
 mod password;
+pub mod sql;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,0 +1,284 @@
+//! The SQL driver: one resolved statement to one database of one server, over TLS that checks the host name.
+//!
+//! Only one statement is ever sent, always prepared, with its values bound. Nothing of the server's texts is handed on:
+//! an error is its code. Values of types that have no text of their own here make the read fail and name the column.
+//!
+//! # Why not the pool of the library
+//! It waits and tries again when a server refuses connections; here a call that cannot connect says so at once (R13).
+
+mod mysql;
+mod pool;
+mod postgres;
+mod statement;
+
+use std::{future::Future, time::Duration};
+
+use async_trait::async_trait;
+use futures::{StreamExt, stream::BoxStream};
+use serde_json::{Value, json};
+use sqlx::Connection;
+use tokio::time::{Instant, timeout_at};
+
+use self::{mysql::Mysql, pool::Pools, postgres::Postgres};
+use super::{
+    driver::{Answer, Driver, Resolved, SqlRequest},
+    login::Login,
+};
+use crate::{
+    api::definition::Dialect,
+    core::fault::{Fault, Reason},
+};
+
+/// The most that one statement may bring, in bytes of text.
+const LARGEST: usize = 64 * 1024 * 1024;
+
+/// Where a database server is.
+#[derive(Debug, Clone)]
+pub struct SqlServer {
+    /// Which kind it is.
+    pub dialect: Dialect,
+    /// Host name or address; the certificate must be valid for it.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The database to log in to, unless a request names another. Default for PostgreSQL: `postgres`.
+    pub database: Option<String>,
+}
+
+/// Speaks SQL to one server.
+#[derive(Debug)]
+pub struct SqlDriver {
+    dialect: Dialect,
+    client: Client,
+    deadline: Duration,
+}
+
+#[derive(Debug)]
+enum Client {
+    Postgres(Pools<Postgres>),
+    Mysql(Pools<Mysql>),
+}
+
+/// What differs between databases.
+trait Engine: Send + Sync + 'static {
+    type Connection: Connection + Send;
+
+    /// Logs in to `database` and sets the session up.
+    fn open(
+        &self,
+        database: Option<&str>,
+    ) -> impl Future<Output = Result<Self::Connection, sqlx::Error>> + Send;
+
+    /// Sends one statement.
+    fn send<'c>(
+        connection: &'c mut Self::Connection,
+        statement: String,
+        parameters: &[Value],
+    ) -> Result<BoxStream<'c, Result<Value, Failure>>, Fault>;
+
+    /// The code of an error of the server, and what it means. `login`: it came while logging in.
+    fn judge(error: &dyn sqlx::error::DatabaseError, login: bool) -> (String, Fault);
+}
+
+/// Why a statement has no rows.
+#[derive(Debug)]
+enum Failure {
+    /// The connection or the server failed.
+    Sql(sqlx::Error),
+    /// The rows cannot be handed on.
+    Fault(Fault),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl SqlDriver {
+    /// A driver for `server`. Connects on first use. `deadline` is for a statement and all of its rows.
+    ///
+    /// # Errors
+    /// `ConnectorNotReady` for a host that is no host (a socket has no TLS), authorities that are no certificates, or
+    /// a login without a name.
+    pub fn new(server: SqlServer, login: Login, deadline: Duration) -> Result<Self, Fault> {
+        let not_ready = |code| Err(Fault::permanent(Reason::ConnectorNotReady).with_code(code));
+        if server.host.is_empty() || server.host.starts_with('/') {
+            return not_ready("host");
+        }
+        if login.username.is_empty() || login.password.is_empty() {
+            return not_ready("login");
+        }
+        if !login.authorities_are_certificates() {
+            return not_ready("ca.crt");
+        }
+        let client = match server.dialect {
+            Dialect::Postgresql => Client::Postgres(Pools::new(Postgres::new(&server, &login, deadline))),
+            Dialect::Mysql => Client::Mysql(Pools::new(Mysql::new(&server, &login, deadline))),
+        };
+        Ok(Self {
+            dialect: server.dialect,
+            client,
+            deadline,
+        })
+    }
+}
+
+#[async_trait]
+impl Driver for SqlDriver {
+    async fn perform(&self, request: &Resolved) -> Result<Answer, Fault> {
+        let Resolved::Sql(request) = request else {
+            return Err(Fault::permanent(Reason::Malformed));
+        };
+        if request
+            .database
+            .as_ref()
+            .is_some_and(|name| name.is_empty() || name.contains('\0'))
+        {
+            return Err(Fault::permanent(Reason::Malformed).with_code("database"));
+        }
+        let SqlRequest {
+            statement,
+            identifiers,
+            literals,
+            ..
+        } = request;
+        let statement = statement::assemble(self.dialect, statement, identifiers, literals)?;
+        let deadline = Instant::now() + self.deadline;
+        match &self.client {
+            Client::Postgres(pools) => perform(pools, request, statement, deadline).await,
+            Client::Mysql(pools) => perform(pools, request, statement, deadline).await,
+        }
+    }
+}
+
+async fn perform<E: Engine>(
+    pools: &Pools<E>,
+    request: &SqlRequest,
+    statement: String,
+    deadline: Instant,
+) -> Result<Answer, Fault> {
+    let mut lease = pools.lease(request.database.as_deref(), deadline).await?;
+    let sent = async { read(E::send(lease.connection(), statement, &request.parameters)?).await };
+    // A lease that is dropped closes its connection: after anything but a clean end nobody knows what comes next on it.
+    let failure = match timeout_at(deadline, sent).await {
+        Ok(Ok(rows)) => {
+            lease.give_back();
+            return Ok(Answer {
+                response: json!({ "code": "00000", "rows": rows }),
+                value: Value::Array(rows),
+                fault: None,
+                date: None,
+            });
+        }
+        Ok(Err(failure)) => failure,
+        Err(_) => return Err(Fault::unknown_outcome(Reason::Timeout)),
+    };
+    match failure {
+        Failure::Fault(fault) => Err(fault),
+        Failure::Sql(sqlx::Error::Database(error)) => {
+            let (code, fault) = E::judge(&*error, false);
+            // Kept after an ordinary refusal; not after one that ends or may end the session.
+            if !matches!(fault.reason, Reason::SystemUnavailable | Reason::Timeout) {
+                lease.give_back();
+            }
+            Ok(Answer {
+                // No `rows`: no expression may take a refusal for an empty answer.
+                response: json!({ "code": code }),
+                value: Value::Null,
+                fault: Some(fault),
+                date: None,
+            })
+        }
+        // A value that does not fit the statement; it was never sent.
+        Failure::Sql(sqlx::Error::Encode(_)) => {
+            Err(Fault::permanent(Reason::Malformed).with_code("parameter"))
+        }
+        Failure::Sql(_) => Err(Fault::unknown_outcome(Reason::Unreachable)),
+    }
+}
+
+async fn read(mut rows: BoxStream<'_, Result<Value, Failure>>) -> Result<Vec<Value>, Failure> {
+    let mut found = Vec::new();
+    let mut size = 0;
+    while let Some(row) = rows.next().await {
+        let row = row?;
+        size += weight(&row);
+        if size > LARGEST {
+            return Err(Failure::Fault(
+                Fault::permanent(Reason::Incomplete).with_code("too large"),
+            ));
+        }
+        found.push(row);
+    }
+    Ok(found)
+}
+
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(weight).sum(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| name.len() + weight(value))
+            .sum(),
+        _ => 8,
+    }
+}
+
+/// The fault of a value that cannot be shown: says which column, so that a definition's author can cast it.
+fn no_text(column: &str, type_name: &str) -> Failure {
+    Failure::Fault(Fault::permanent(Reason::Malformed).with_code(format_args!("column {column} {type_name}")))
+}
+
+/// A JSON value as it can be bound.
+enum Parameter<'a> {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    Text(&'a str),
+}
+
+impl<'a> Parameter<'a> {
+    fn of(value: &'a Value) -> Result<Self, Fault> {
+        let malformed = Fault::permanent(Reason::Malformed).with_code("parameter");
+        match value {
+            Value::Null => Ok(Self::Null),
+            Value::Bool(value) => Ok(Self::Bool(*value)),
+            Value::String(text) => Ok(Self::Text(text)),
+            Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(number), _) => Ok(Self::Integer(number)),
+                (None, Some(number)) if !value.is_u64() => Ok(Self::Float(number)),
+                _ => Err(malformed),
+            },
+            Value::Array(_) | Value::Object(_) => Err(malformed),
+        }
+    }
+}
+
+/// Binds JSON values to a query of either database.
+macro_rules! bind {
+    ($query:expr, $parameters:expr) => {{
+        let mut query = $query;
+        for parameter in $parameters {
+            query = match $crate::connectors::sql::Parameter::of(parameter)? {
+                $crate::connectors::sql::Parameter::Null => query.bind(None::<String>),
+                $crate::connectors::sql::Parameter::Bool(value) => query.bind(value),
+                $crate::connectors::sql::Parameter::Integer(value) => query.bind(value),
+                $crate::connectors::sql::Parameter::Float(value) => query.bind(value),
+                $crate::connectors::sql::Parameter::Text(value) => {
+                    query.bind($crate::connectors::password::fill(value).to_string())
+                }
+            };
+        }
+        query
+    }};
+}
+use bind;

@@ -1,0 +1,138 @@
+//! MySQL and MariaDB: login, what their errors mean, and their values as JSON.
+
+mod value;
+
+use std::{fmt, time::Duration};
+
+use futures::{StreamExt, stream::BoxStream};
+use serde_json::{Map, Value};
+use sqlx::{
+    AssertSqlSafe, Column, ConnectOptions, Executor, MySqlConnection, Row, TypeInfo, ValueRef,
+    error::DatabaseError,
+    mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlRow, MySqlSslMode},
+};
+
+use super::{super::login::Login, Engine, Failure, SqlServer, bind, no_text};
+use crate::core::fault::{Fault, Reason};
+
+/// The session obeys the quoting that [`super::statement`] relies on, whatever the server's default mode is.
+const MODE: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'";
+
+/// Unknown system variable.
+const NO_SUCH_VARIABLE: u16 = 1193;
+
+/// Logs in to MySQL or MariaDB.
+pub(super) struct Mysql {
+    options: MySqlConnectOptions,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Mysql {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mysql(..)")
+    }
+}
+
+impl Mysql {
+    pub(super) fn new(server: &SqlServer, login: &Login, deadline: Duration) -> Self {
+        let mut options = MySqlConnectOptions::new()
+            .host(&server.host)
+            .port(server.port)
+            .username(&login.username)
+            .password(&login.password)
+            .ssl_mode(MySqlSslMode::VerifyIdentity)
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .disable_statement_logging();
+        if let Some(database) = &server.database {
+            options = options.database(database);
+        }
+        if let Some(ca) = &login.ca {
+            options = options.ssl_ca_from_pem(ca.clone());
+        }
+        Self {
+            options,
+            timeout: deadline.mul_f32(0.9),
+        }
+    }
+}
+
+impl Engine for Mysql {
+    type Connection = MySqlConnection;
+
+    async fn open(&self, database: Option<&str>) -> Result<MySqlConnection, sqlx::Error> {
+        let options = match database {
+            Some(database) => self.options.clone().database(database),
+            None => self.options.clone(),
+        };
+        let mut connection = options.connect().await?;
+        connection.execute(MODE).await?;
+        // Seconds, of every statement, in MariaDB; milliseconds, of SELECT only, in MySQL.
+        let seconds = self.timeout.as_secs_f64();
+        let limit = sqlx::query("SET SESSION max_statement_time = ?")
+            .bind(seconds)
+            .persistent(false);
+        match limit.execute(&mut connection).await {
+            Err(sqlx::Error::Database(error)) if number(&*error) == NO_SUCH_VARIABLE => {
+                let millis = i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX);
+                let limit = sqlx::query("SET SESSION max_execution_time = ?")
+                    .bind(millis)
+                    .persistent(false);
+                limit.execute(&mut connection).await?;
+            }
+            limited => drop(limited?),
+        }
+        Ok(connection)
+    }
+
+    fn send<'c>(
+        connection: &'c mut MySqlConnection,
+        statement: String,
+        parameters: &[Value],
+    ) -> Result<BoxStream<'c, Result<Value, Failure>>, Fault> {
+        // Safe by the rules of `statement::assemble`, the only source of it.
+        let query = bind!(sqlx::query(AssertSqlSafe(statement)), parameters).persistent(false);
+        Ok(query.fetch(connection).map(|row| shape(&row?)).boxed())
+    }
+
+    fn judge(error: &dyn DatabaseError, login: bool) -> (String, Fault) {
+        let number = number(error);
+        let fault = match number {
+            1045 | 1698 | 4151 if login => Fault::permanent(Reason::CredentialRejected),
+            1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1698 => Fault::permanent(Reason::PermissionDenied),
+            1049 if login => Fault::permanent(Reason::ConnectorNotReady),
+            1205 | 1213 => Fault::transient(Reason::Conflict),
+            // Stopped by our own limit: rolled back, so nothing happened.
+            1969 | 3024 => Fault::transient(Reason::Timeout),
+            // Too many connections, shutting down, killed, out of memory, host blocked.
+            1040 | 1053 | 1203 | 1226 | 1317 | 1927 | 1037 | 1038 | 1041 | 1129 => {
+                Fault::transient(Reason::SystemUnavailable)
+            }
+            1064 => Fault::permanent(Reason::Malformed),
+            _ => Fault::permanent(Reason::Refused),
+        };
+        (number.to_string(), fault.with_code(number))
+    }
+}
+
+fn number(error: &dyn DatabaseError) -> u16 {
+    error
+        .try_downcast_ref::<MySqlDatabaseError>()
+        .map_or(0, MySqlDatabaseError::number)
+}
+
+fn shape(row: &MySqlRow) -> Result<Value, Failure> {
+    let mut shaped = Map::new();
+    for column in row.columns() {
+        let raw = row.try_get_raw(column.ordinal())?;
+        let type_info = raw.type_info().into_owned();
+        let value = if raw.is_null() {
+            Value::Null
+        } else {
+            let bytes: &[u8] = row.try_get_unchecked(column.ordinal())?;
+            value::decode(type_info.name(), bytes).ok_or_else(|| no_text(column.name(), type_info.name()))?
+        };
+        shaped.insert(column.name().to_owned(), value);
+    }
+    Ok(Value::Object(shaped))
+}

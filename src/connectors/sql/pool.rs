@@ -1,0 +1,148 @@
+//! A few connections to each database of one server, opened on demand and closed when they are idle.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use sqlx::Connection;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::Engine;
+use crate::core::fault::{Fault, Reason};
+
+/// Connections at the same time to one database.
+const MOST: usize = 4;
+
+/// An idle connection is closed after this long.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// An idle connection is asked whether it is still there if it was not used for this long.
+const TRUSTED: Duration = Duration::from_millis(500);
+
+/// The connections to one server, by database.
+pub(super) struct Pools<E: Engine> {
+    engine: E,
+    pools: Mutex<HashMap<Option<String>, Arc<Pool<E>>>>,
+}
+
+struct Pool<E: Engine> {
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<(E::Connection, Instant)>>,
+}
+
+/// A connection for one statement. Dropping it closes the connection; [`Lease::give_back`] keeps it.
+pub(super) struct Lease<E: Engine> {
+    connection: E::Connection,
+    pool: Arc<Pool<E>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<E: Engine> fmt::Debug for Pools<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pools(..)")
+    }
+}
+
+impl<E: Engine> Pools<E> {
+    pub(super) fn new(engine: E) -> Self {
+        Self {
+            engine,
+            pools: Mutex::default(),
+        }
+    }
+
+    /// A connection to `database`, kept or new.
+    pub(super) async fn lease(&self, database: Option<&str>, deadline: Instant) -> Result<Lease<E>, Fault> {
+        let pool = Arc::clone(
+            locked(&self.pools)
+                .entry(database.map(str::to_owned))
+                .or_default(),
+        );
+        let permit = timeout_at(deadline, Arc::clone(&pool.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(Fault::transient(Reason::Timeout));
+        };
+        let connection = match pool.living(deadline).await {
+            Some(connection) => connection,
+            None => match timeout_at(deadline, self.engine.open(database)).await {
+                Ok(opened) => opened.map_err(|error| not_opened::<E>(&error))?,
+                Err(_) => return Err(Fault::transient(Reason::Unreachable)),
+            },
+        };
+        Ok(Lease {
+            connection,
+            pool,
+            _permit: permit,
+        })
+    }
+}
+
+impl<E: Engine> Default for Pool<E> {
+    fn default() -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(MOST)),
+            idle: Mutex::default(),
+        }
+    }
+}
+
+impl<E: Engine> Pool<E> {
+    /// The idle connection that was used last and still works. Those that do not are closed.
+    async fn living(&self, deadline: Instant) -> Option<E::Connection> {
+        loop {
+            let (mut connection, used) = locked(&self.idle).pop()?;
+            if used.elapsed() < TRUSTED || matches!(timeout_at(deadline, connection.ping()).await, Ok(Ok(())))
+            {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Takes out what was idle for long.
+    fn expired(&self) -> Vec<E::Connection> {
+        let mut idle = locked(&self.idle);
+        let (old, young): (Vec<_>, Vec<_>) = idle.drain(..).partition(|(_, used)| used.elapsed() >= IDLE);
+        *idle = young;
+        old.into_iter().map(|(connection, _)| connection).collect()
+    }
+}
+
+impl<E: Engine> Lease<E> {
+    pub(super) fn connection(&mut self) -> &mut E::Connection {
+        &mut self.connection
+    }
+
+    /// Keeps the connection for the next statement.
+    pub(super) fn give_back(self) {
+        locked(&self.pool.idle).push((self.connection, Instant::now()));
+        let pool = Arc::downgrade(&self.pool);
+        tokio::spawn(async move {
+            sleep(IDLE).await;
+            let expired = pool.upgrade().map(|pool| pool.expired()).unwrap_or_default();
+            for connection in expired {
+                // The server is told, so that it does not log a lost connection; whether it hears it does not matter.
+                drop(connection.close().await);
+            }
+        });
+    }
+}
+
+/// Nothing that is guarded can be left half changed.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_opened<E: Engine>(error: &sqlx::Error) -> Fault {
+    match error {
+        sqlx::Error::Database(error) => E::judge(&**error, true).1,
+        sqlx::Error::Configuration(_) => Fault::permanent(Reason::ConnectorNotReady),
+        // Name, network or TLS. The error's own text is not used.
+        _ => Fault::transient(Reason::Unreachable),
+    }
+}

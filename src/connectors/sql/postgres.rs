@@ -1,0 +1,133 @@
+//! PostgreSQL: login, what its errors mean, and its values as JSON.
+
+mod value;
+
+use std::{fmt, time::Duration};
+
+use futures::{StreamExt, stream::BoxStream};
+use serde_json::{Map, Value};
+use sqlx::{
+    AssertSqlSafe, Column, ConnectOptions, PgConnection, Row, TypeInfo, ValueRef,
+    error::DatabaseError,
+    postgres::{PgConnectOptions, PgRow, PgSslMode, PgTypeInfo, PgTypeKind},
+};
+
+use super::{super::login::Login, Engine, Failure, SqlServer, bind, no_text};
+use crate::core::fault::{Fault, Reason};
+
+/// The session obeys the quoting that [`super::statement`] relies on, stops before we stop waiting, and sends no
+/// notices, which the library would log with the server's texts.
+const SETUP: &str = "SELECT set_config('standard_conforming_strings', 'on', false), \
+     set_config('statement_timeout', $1, false), set_config('client_min_messages', 'error', false)";
+
+/// Logs in to PostgreSQL.
+pub(super) struct Postgres {
+    options: PgConnectOptions,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Postgres(..)")
+    }
+}
+
+impl Postgres {
+    pub(super) fn new(server: &SqlServer, login: &Login, deadline: Duration) -> Self {
+        let mut options = PgConnectOptions::new_without_pgpass()
+            .host(&server.host)
+            .port(server.port)
+            .username(&login.username)
+            .password(&login.password)
+            .database(server.database.as_deref().unwrap_or("postgres"))
+            .ssl_mode(PgSslMode::VerifyFull)
+            .application_name("offboard")
+            .disable_statement_logging();
+        if let Some(ca) = &login.ca {
+            options = options.ssl_root_cert_from_pem(ca.clone());
+        }
+        Self {
+            options,
+            timeout: deadline.mul_f32(0.9),
+        }
+    }
+}
+
+impl Engine for Postgres {
+    type Connection = PgConnection;
+
+    async fn open(&self, database: Option<&str>) -> Result<PgConnection, sqlx::Error> {
+        let options = match database {
+            Some(database) => self.options.clone().database(database),
+            None => self.options.clone(),
+        };
+        let mut connection = options.connect().await?;
+        let timeout = self.timeout.as_millis().max(1).to_string();
+        sqlx::query(SETUP)
+            .bind(timeout)
+            .persistent(false)
+            .execute(&mut connection)
+            .await?;
+        Ok(connection)
+    }
+
+    fn send<'c>(
+        connection: &'c mut PgConnection,
+        statement: String,
+        parameters: &[Value],
+    ) -> Result<BoxStream<'c, Result<Value, Failure>>, Fault> {
+        // Safe by the rules of `statement::assemble`, the only source of it.
+        let query = bind!(sqlx::query(AssertSqlSafe(statement)), parameters).persistent(false);
+        Ok(query.fetch(connection).map(|row| shape(&row?)).boxed())
+    }
+
+    fn judge(error: &dyn DatabaseError, login: bool) -> (String, Fault) {
+        let code = error.code().unwrap_or_default().into_owned();
+        let fault = match code.as_str() {
+            "28000" | "28P01" => Fault::permanent(Reason::CredentialRejected),
+            "42501" | "0LP01" => Fault::permanent(Reason::PermissionDenied),
+            // A database that is not there is a wrong input, a role that is not there is not an answer about a person.
+            "3D000" if login => Fault::permanent(Reason::ConnectorNotReady),
+            "42704" | "3D000" => Fault::permanent(Reason::NotFoundUncorroborated),
+            "40001" | "40P01" | "55P03" => Fault::transient(Reason::Conflict),
+            // Two sessions changed the same row of a catalog.
+            "XX000" if error.message() == "tuple concurrently updated" => Fault::transient(Reason::Conflict),
+            // Stopped by our own statement_timeout: rolled back, so nothing happened.
+            "57014" => Fault::transient(Reason::Timeout),
+            "42601" => Fault::permanent(Reason::Malformed),
+            code if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => {
+                Fault::transient(Reason::SystemUnavailable)
+            }
+            // 55006 and 2BP01 (in use, others depend on it) and all others.
+            _ => Fault::permanent(Reason::Refused),
+        };
+        let fault = fault.with_code(&code);
+        (code, fault)
+    }
+}
+
+fn shape(row: &PgRow) -> Result<Value, Failure> {
+    let mut shaped = Map::new();
+    for column in row.columns() {
+        let raw = row.try_get_raw(column.ordinal())?;
+        let value = if raw.is_null() {
+            Value::Null
+        } else {
+            let bytes = raw.as_bytes().map_err(sqlx::Error::Decode)?;
+            let type_info = raw.type_info();
+            decode(&type_info, bytes).ok_or_else(|| no_text(column.name(), type_info.name()))?
+        };
+        shaped.insert(column.name().to_owned(), value);
+    }
+    Ok(Value::Object(shaped))
+}
+
+fn decode(type_info: &PgTypeInfo, bytes: &[u8]) -> Option<Value> {
+    match type_info.kind() {
+        PgTypeKind::Enum(_) => value::text(bytes),
+        PgTypeKind::Domain(inner) => decode(inner, bytes),
+        PgTypeKind::Array(inner) => value::array(bytes, |bytes| decode(inner, bytes)),
+        _ if type_info.name().eq_ignore_ascii_case("citext") => value::text(bytes),
+        _ => value::simple(type_info.oid()?.0, bytes),
+    }
+}
