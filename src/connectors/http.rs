@@ -4,7 +4,6 @@
 //! no system, follows no redirect and no page, and never sends a request twice.
 
 mod answer;
-mod password;
 mod request;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -17,7 +16,10 @@ use reqwest::{
 };
 use tokio::time::Instant;
 
-use super::driver::{Answer, Driver, HttpRequest, Resolved};
+use super::{
+    driver::{Answer, Driver, HttpRequest, Resolved},
+    password,
+};
 use crate::{
     api::definition::{self, Auth, SecretIn},
     core::fault::{Fault, FaultKind, Reason},
@@ -260,7 +262,7 @@ fn login(config: &definition::OAuth2, credentials: &Credentials) -> Result<Login
 }
 
 /// A positive duration such as `20s`.
-fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let parsed: SignedDuration = text.parse().ok()?;
     Duration::try_from(parsed)
         .ok()

@@ -10,7 +10,7 @@
 pub mod driver;
 pub mod http;
 pub mod ldap;
-pub mod login;
+mod login;
 mod password;
 pub mod sql;
 

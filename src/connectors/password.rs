@@ -1,68 +1,82 @@
-//! New random passwords, put into a request at the moment it is sent.
-//!
-//! Nobody keeps one: they exist only so that the old password stops working.
+//! New random passwords, known to nobody: put into a request at the moment it is sent.
 
-use rand::{RngExt, seq::IndexedRandom};
+use rand::{TryRng, rngs::SysRng};
 use zeroize::Zeroizing;
 
 use super::driver::RANDOM;
+use crate::core::fault::{Fault, Reason};
 
-/// Length of a password, in characters (all ASCII).
+/// Characters in a password: more than any policy asks for, fewer than any system's limit.
 pub const LENGTH: usize = 40;
 
-const UPPER: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const LOWER: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
-const DIGIT: &[u8] = b"0123456789";
-/// No quote, backslash, `<`, `&` or `%`: the password passes every encoding unchanged.
-const OTHER: &[u8] = b"-_.!+=:,";
+/// What passwords are made of: 64 characters, so that six random bits choose one without a bias. The letters and digits that
+/// people mix up are left out; no symbol needs an escape in JSON, XML or a query.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz123456789-_.!*~";
 
-/// A new password. It has a character of each of the four kinds that Active Directory's "password must meet complexity
-/// requirements" counts, where three are asked for.
-pub fn generate() -> Zeroizing<String> {
-    let mut rng = rand::rng();
-    let kinds = [UPPER, LOWER, DIGIT, OTHER];
-    let all = kinds.concat();
-    let mut letters = Zeroizing::new(Vec::with_capacity(LENGTH));
-    letters.extend(kinds.iter().filter_map(|kind| kind.choose(&mut rng)).copied());
-    while letters.len() < LENGTH {
-        letters.push(all[rng.random_range(0..all.len())]);
+/// A new password with an upper and a lower case letter, a digit and a symbol, from the operating system's generator.
+///
+/// # Errors
+/// When the operating system has no randomness to give.
+pub fn generate() -> Result<Zeroizing<String>, Fault> {
+    loop {
+        let mut bytes = Zeroizing::new([0_u8; LENGTH]);
+        let none = |_| Fault::transient(Reason::ConnectorNotReady).with_code("random");
+        SysRng.try_fill_bytes(&mut *bytes).map_err(none)?;
+        let characters = bytes
+            .iter()
+            .map(|byte| char::from(ALPHABET[usize::from(byte % 64)]));
+        let password = Zeroizing::new(characters.collect::<String>());
+        let has = |kind: fn(&char) -> bool| password.chars().any(|c| kind(&c));
+        if has(char::is_ascii_uppercase)
+            && has(char::is_ascii_lowercase)
+            && has(char::is_ascii_digit)
+            && has(char::is_ascii_punctuation)
+        {
+            return Ok(password);
+        }
     }
-    for last in (1..letters.len()).rev() {
-        let other = rng.random_range(0..=last);
-        letters.swap(last, other);
-    }
-    Zeroizing::new(letters.iter().map(|letter| char::from(*letter)).collect())
 }
 
-/// `text` with every [`RANDOM`] in it replaced by one new password.
-pub fn fill(text: &str) -> Zeroizing<String> {
+/// `text` with a new password in every place that [`RANDOM`] stands for.
+///
+/// # Errors
+/// When the operating system has no randomness to give.
+pub fn fill(text: &str) -> Result<Zeroizing<String>, Fault> {
     if text.contains(RANDOM) {
-        Zeroizing::new(text.replace(RANDOM, &generate()))
+        Ok(Zeroizing::new(text.replace(RANDOM, &generate()?)))
     } else {
-        Zeroizing::new(text.to_owned())
+        Ok(Zeroizing::new(text.to_owned()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
-    fn a_password_has_every_kind_of_character_and_is_new_each_time() {
-        let passwords: Vec<_> = (0..200).map(|_| generate()).collect();
-        for password in &passwords {
+    fn every_password_is_new_and_has_every_kind_of_character() {
+        let many: BTreeSet<String> = (0..500).map(|_| generate().unwrap().to_string()).collect();
+        assert_eq!(many.len(), 500);
+        for password in many {
             assert_eq!(password.len(), LENGTH);
-            for kind in [UPPER, LOWER, DIGIT, OTHER] {
-                assert!(password.bytes().any(|letter| kind.contains(&letter)));
-            }
+            assert!(password.contains(|c: char| c.is_ascii_uppercase()));
+            assert!(password.contains(|c: char| c.is_ascii_lowercase()));
+            assert!(password.contains(|c: char| c.is_ascii_digit()));
+            assert!(password.contains(['-', '_', '.', '!', '*', '~']));
         }
-        assert!(passwords.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn no_character_is_more_likely_than_another() {
+        assert_eq!(ALPHABET.iter().collect::<BTreeSet<_>>().len(), 64);
     }
 
     #[test]
     fn only_the_mark_is_replaced() {
-        assert_eq!(*fill("plain"), "plain");
-        let filled = fill(&format!("a{RANDOM}b"));
+        assert_eq!(*fill("plain").unwrap(), "plain");
+        let filled = fill(&format!("a{RANDOM}b")).unwrap();
         assert!(filled.starts_with('a') && filled.ends_with('b') && filled.len() == LENGTH + 2);
     }
 }

@@ -13,9 +13,10 @@ mod search;
 mod session;
 mod value;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use ldap3::LdapError;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout_at};
@@ -26,29 +27,53 @@ use self::{
 };
 use super::{
     driver::{Answer, Driver, LdapRequest, Resolved},
+    http::duration,
     login::Login,
 };
-use crate::core::fault::{Fault, Reason};
+use crate::{
+    api::definition,
+    core::fault::{Fault, Reason},
+    transport::{Clock, SetupError, limit::Limit, secret::Credentials},
+};
 
-/// Speaks LDAP to one server.
+/// How long one operation may take where the definition says nothing.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Speaks LDAP to one server. Shared by all leavers.
 #[derive(Debug)]
 pub struct LdapDriver {
     sessions: Sessions,
+    limit: Arc<Limit>,
     deadline: Duration,
 }
 
 impl LdapDriver {
-    /// A driver for `url` (`ldaps://host[:port]`, or `ldap://host[:port]` which is upgraded by StartTLS). Connects on
-    /// first use. `deadline` is for each operation as a whole, all of its pages included.
+    /// A driver from the definition's `ldap` section, in which every template is resolved. Connects on first use. The
+    /// deadline is for an operation as a whole, all of its pages included. `limit` is the connector's own (see
+    /// [`LdapDriver::limit`]).
     ///
     /// # Errors
-    /// `ConnectorNotReady` for another kind of URL, authorities that are no certificates, or a login without a name or
-    /// a password: a simple bind with an empty password succeeds as *anonymous* (RFC 4513, section 5.1.2).
-    pub fn new(url: &str, login: Login, deadline: Duration) -> Result<Self, Fault> {
+    /// When a secret is missing, or the URL is neither `ldaps://` nor `ldap://` (which is upgraded by StartTLS).
+    pub fn new(
+        config: &definition::LdapDriver,
+        credentials: &Credentials,
+        limit: Arc<Limit>,
+    ) -> Result<Self, SetupError> {
+        let deadline = match &config.deadline {
+            Some(text) => duration(text).ok_or(SetupError::Field("ldap.deadline"))?,
+            None => DEADLINE,
+        };
         Ok(Self {
-            sessions: Sessions::new(url, login)?,
+            sessions: Sessions::new(&config.url, Login::new(credentials)?)?,
+            limit,
             deadline,
         })
+    }
+
+    /// The limits that the definition, or the connector, asks for.
+    pub fn limit(config: &definition::LdapDriver, clock: Clock) -> Arc<Limit> {
+        let limits = &config.limits;
+        Arc::new(Limit::new(limits.requests_per_second, limits.concurrent, clock))
     }
 
     async fn send(&self, session: &Session, request: &LdapRequest) -> Result<Answer, Trouble> {
@@ -78,7 +103,9 @@ impl Driver for LdapDriver {
         let Resolved::Ldap(request) = request else {
             return Err(Fault::permanent(Reason::Malformed));
         };
-        let deadline = Instant::now() + self.deadline;
+        let start = Instant::now();
+        let deadline = start + self.deadline;
+        let _turn = self.limit.enter(start + self.deadline / 2).await?;
         let session = self.sessions.get(deadline).await?;
         let trouble = match timeout_at(deadline, self.send(&session, request)).await {
             Ok(Ok(answer)) => return Ok(answer),
@@ -101,6 +128,10 @@ impl Driver for LdapDriver {
                 Err(lost(&error))
             }
         }
+    }
+
+    fn park(&self, until: Timestamp) {
+        self.limit.park(until);
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn modify(session: &Session, request: &LdapRequest) -> Result<(
     else {
         return Err(Fault::permanent(Reason::Malformed).into());
     };
-    let changes = changes(replace, add, remove);
+    let changes = changes(replace, add, remove)?;
     if changes.is_empty() {
         return Err(Fault::permanent(Reason::Malformed)
             .with_code("empty modify")
@@ -73,18 +73,25 @@ pub(super) async fn relocate(
 
 /// Removals come first, so that an old value is gone before its successor is added (a swap). An empty list of values
 /// to remove would remove the attribute as a whole, so it is left out.
-fn changes(replace: &Values, add: &Values, remove: &Values) -> Vec<Mod<Vec<u8>>> {
-    let encoded =
-        |name: &str, values: &[String]| values.iter().map(|text| value::encode(name, text)).collect();
-    let key = |name: &str| name.as_bytes().to_vec();
-    let filled = |values: &(&String, &Vec<String>)| !values.1.is_empty();
-    let removed = remove.iter().filter(filled);
-    let removed = removed.map(|(name, values)| Mod::Delete(key(name), encoded(name, values)));
-    let added = add.iter().filter(filled);
-    let added = added.map(|(name, values)| Mod::Add(key(name), encoded(name, values)));
-    let replaced = replace.iter();
-    let replaced = replaced.map(|(name, values)| Mod::Replace(key(name), encoded(name, values)));
-    removed.chain(added).chain(replaced).collect()
+fn changes(replace: &Values, add: &Values, remove: &Values) -> Result<Vec<Mod<Vec<u8>>>, Fault> {
+    let mut changes = Vec::new();
+    let encoded = |name: &str, values: &[String]| -> Result<_, Fault> {
+        let values = values.iter().map(|text| value::encode(name, text));
+        Ok((name.as_bytes().to_vec(), values.collect::<Result<_, _>>()?))
+    };
+    for (name, values) in remove.iter().filter(|(_, values)| !values.is_empty()) {
+        let (name, values) = encoded(name, values)?;
+        changes.push(Mod::Delete(name, values));
+    }
+    for (name, values) in add.iter().filter(|(_, values)| !values.is_empty()) {
+        let (name, values) = encoded(name, values)?;
+        changes.push(Mod::Add(name, values));
+    }
+    for (name, values) in replace {
+        let (name, values) = encoded(name, values)?;
+        changes.push(Mod::Replace(name, values));
+    }
+    Ok(changes)
 }
 
 /// The control forgives every removal of the modify. Where an attribute is both removed from and added to, it is a
@@ -144,14 +151,14 @@ mod tests {
     #[test]
     fn removing_no_values_never_removes_the_attribute() {
         let none = Values::new();
-        assert_eq!(changes(&none, &none, &values("member", &[])), []);
-        let gone = changes(&values("description", &[]), &none, &none);
+        assert_eq!(changes(&none, &none, &values("member", &[])).unwrap(), []);
+        let gone = changes(&values("description", &[]), &none, &none).unwrap();
         assert_eq!(gone, [Mod::Replace(b"description".to_vec(), [].into())]);
     }
 
     #[test]
     fn an_old_value_goes_before_the_new_one_comes() {
-        let changes = changes(&Values::new(), &values("a", &["2"]), &values("a", &["1"]));
+        let changes = changes(&Values::new(), &values("a", &["2"]), &values("a", &["1"])).unwrap();
         assert!(matches!(changes[..], [Mod::Delete(..), Mod::Add(..)]));
     }
 }

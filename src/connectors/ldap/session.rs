@@ -10,10 +10,7 @@ use std::{
 };
 
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout_at},
@@ -24,7 +21,10 @@ use super::{
     result::{Refusal, Trouble},
     search,
 };
-use crate::core::fault::{Fault, Reason};
+use crate::{
+    core::fault::{Fault, Reason},
+    transport::SetupError,
+};
 
 /// For how long a refused login is not tried again. Directories lock an account after a few wrong passwords, and all
 /// leavers share this one login.
@@ -63,20 +63,16 @@ struct State {
 }
 
 impl Sessions {
-    pub(super) fn new(url: &str, login: Login) -> Result<Self, Fault> {
-        let not_ready = Fault::permanent(Reason::ConnectorNotReady);
+    pub(super) fn new(url: &str, login: Login) -> Result<Self, SetupError> {
         let scheme = url
             .split_once("://")
             .map(|(scheme, _)| scheme.to_ascii_lowercase());
         if !matches!(scheme.as_deref(), Some("ldap" | "ldaps")) {
-            return Err(not_ready.with_code("url"));
-        }
-        if login.username.is_empty() || login.password.is_empty() {
-            return Err(not_ready.with_code("login"));
+            return Err(SetupError::Field("ldap.url"));
         }
         Ok(Self {
             url: url.to_owned(),
-            tls: tls(login.ca.as_deref()).ok_or(not_ready.with_code("ca.crt"))?,
+            tls: tls(&login)?,
             login,
             opened: AtomicU64::new(0),
             state: Mutex::default(),
@@ -137,7 +133,9 @@ impl Sessions {
         if !matches!(ldap.get_peer_certificate().await, Ok(Some(_))) {
             return Err(Fault::permanent(Reason::Refused).with_code("no TLS"));
         }
-        let bound = ldap.simple_bind(&self.login.username, &self.login.password).await;
+        let bound = ldap
+            .simple_bind(self.login.username.expose(), self.login.password.expose())
+            .await;
         let bound = bound.map_err(|_| Fault::transient(Reason::Unreachable))?;
         Refusal::check(&bound).map_err(|refusal| refusal.login_fault())?;
         let controls = controls(&mut ldap).await.map_err(|trouble| match trouble {
@@ -188,23 +186,23 @@ async fn controls(ldap: &mut Ldap) -> Result<HashSet<String>, Trouble> {
     Ok(controls)
 }
 
-/// Checks the server's certificate and host name against `ca` alone, or against the machine's authorities.
-fn tls(ca: Option<&[u8]>) -> Option<Arc<ClientConfig>> {
+/// Checks the server's certificate and host name against the login's authorities alone, or against the machine's.
+fn tls(login: &Login) -> Result<Arc<ClientConfig>, SetupError> {
     let mut roots = RootCertStore::empty();
-    if let Some(ca) = ca {
-        for certificate in CertificateDer::pem_slice_iter(ca) {
-            roots.add(certificate.ok()?).ok()?;
+    if let Some(authorities) = login.authorities()? {
+        for certificate in authorities {
+            roots.add(certificate).map_err(|_| SetupError::Trust)?;
         }
     } else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if roots.is_empty() {
-        return None;
+        return Err(SetupError::Platform);
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions().ok()?;
-    Some(Arc::new(
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|_| SetupError::Platform)?;
+    Ok(Arc::new(
         builder.with_root_certificates(roots).with_no_client_auth(),
     ))
 }
@@ -212,29 +210,45 @@ fn tls(ca: Option<&[u8]>) -> Option<Arc<ClientConfig>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::secret::{Credentials, SecretError};
 
-    fn refused(url: &str, username: &str, password: &str, ca: Option<&[u8]>) -> Fault {
-        let login = Login::new(username, password, ca.map(<[u8]>::to_vec));
-        Sessions::new(url, login).expect_err("it must be refused")
+    fn refused(url: &str, secret: &[(&str, &str)]) -> SetupError {
+        let secret = secret
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()));
+        let login = Login::new(&Credentials::from_data(secret, "1"));
+        login
+            .and_then(|login| Sessions::new(url, login))
+            .expect_err("it must be refused")
     }
 
     #[test]
     fn a_login_that_would_be_anonymous_is_refused() {
-        assert_eq!(refused("ldaps://dc1", "cn=svc", "", None).code, "login");
-        assert_eq!(refused("ldaps://dc1", "", "secret", None).code, "login");
+        let missing = |key: &str| SetupError::Secret(SecretError::Missing(key.to_owned()));
+        assert_eq!(
+            refused("ldaps://dc1", &[("username", "cn=svc"), ("password", "")]),
+            missing("password")
+        );
+        assert_eq!(
+            refused("ldaps://dc1", &[("password", "secret")]),
+            missing("username")
+        );
     }
 
     #[test]
     fn only_ldap_over_tcp_is_spoken() {
-        assert_eq!(refused("ldapi://socket", "cn=svc", "secret", None).code, "url");
-        assert_eq!(refused("dc1:636", "cn=svc", "secret", None).code, "url");
+        let login = [("username", "cn=svc"), ("password", "secret")];
+        assert_eq!(refused("ldapi://socket", &login), SetupError::Field("ldap.url"));
+        assert_eq!(refused("dc1:636", &login), SetupError::Field("ldap.url"));
     }
 
     #[test]
     fn authorities_that_are_no_certificates_are_refused() {
-        assert_eq!(
-            refused("ldaps://dc1", "cn=svc", "secret", Some(b"nonsense")).code,
-            "ca.crt"
-        );
+        let login = [
+            ("username", "cn=svc"),
+            ("password", "secret"),
+            ("ca.crt", "nonsense"),
+        ];
+        assert_eq!(refused("ldaps://dc1", &login), SetupError::Trust);
     }
 }

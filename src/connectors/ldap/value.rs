@@ -9,6 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use regex::{Captures, Regex};
 
 use super::super::password;
+use crate::core::fault::Fault;
 
 /// Attributes of Active Directory that hold security identifiers ([MS-ADA3]).
 const IDENTIFIERS: [&str; 4] = [
@@ -32,8 +33,8 @@ pub(super) fn decode(name: &str, value: &[u8]) -> String {
 }
 
 /// The bytes of a value to be written to the attribute `name`, with a new password where one is asked for.
-pub(super) fn encode(name: &str, text: &str) -> Vec<u8> {
-    let text = password::fill(text);
+pub(super) fn encode(name: &str, text: &str) -> Result<Vec<u8>, Fault> {
+    let text = password::fill(text)?;
     let special = match name.to_ascii_lowercase() {
         // Active Directory takes a new password only as quoted UTF-16LE ([MS-ADTS] section 3.1.1.3.1.5).
         name if name == "unicodepwd" => {
@@ -44,7 +45,7 @@ pub(super) fn encode(name: &str, text: &str) -> Vec<u8> {
         name if IDENTIFIERS.contains(&name.as_str()) => identifier_bytes(&text),
         _ => None,
     };
-    special.unwrap_or_else(|| text.as_bytes().to_vec())
+    Ok(special.unwrap_or_else(|| text.as_bytes().to_vec()))
 }
 
 /// `filter` with GUIDs written as their bytes: servers compare `objectGUID` as an octet string.
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn a_guid_goes_both_ways() {
         assert_eq!(decode("objectGUID", &GUID_BYTES), GUID_TEXT);
-        assert_eq!(encode("objectGUID", GUID_TEXT), GUID_BYTES);
+        assert_eq!(encode("objectGUID", GUID_TEXT).unwrap(), GUID_BYTES);
         let written = filter(&format!("(&(objectClass=user)(objectGUID={GUID_TEXT}))"));
         assert!(written.contains(r"(objectGUID=\40\fc\29\6b\47\ca"), "{written}");
         assert_eq!(filter("(uid=a)"), "(uid=a)");
@@ -144,7 +145,7 @@ mod tests {
     fn a_security_identifier_goes_both_ways() {
         let administrators = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 32, 2, 0, 0];
         assert_eq!(decode("objectSid", &administrators), "S-1-5-32-544");
-        assert_eq!(encode("objectSid", "S-1-5-32-544"), administrators);
+        assert_eq!(encode("objectSid", "S-1-5-32-544").unwrap(), administrators);
     }
 
     #[test]
@@ -156,10 +157,10 @@ mod tests {
 
     #[test]
     fn a_new_password_is_quoted_utf16_and_random() {
-        let one = encode("unicodePwd", RANDOM);
+        let one = encode("unicodePwd", RANDOM).unwrap();
         assert_eq!(one.len(), (LENGTH + 2) * 2);
         assert!(one.starts_with(b"\"\0") && one.ends_with(b"\"\0"));
-        assert_ne!(one, encode("unicodePwd", RANDOM));
-        assert_eq!(encode("userPassword", RANDOM).len(), LENGTH);
+        assert_ne!(one, encode("unicodePwd", RANDOM).unwrap());
+        assert_eq!(encode("userPassword", RANDOM).unwrap().len(), LENGTH);
     }
 }

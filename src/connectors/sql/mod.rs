@@ -11,10 +11,11 @@ mod pool;
 mod postgres;
 mod statement;
 
-use std::{future::Future, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream::BoxStream};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::Connection;
 use tokio::time::{Instant, timeout_at};
@@ -22,34 +23,36 @@ use tokio::time::{Instant, timeout_at};
 use self::{mysql::Mysql, pool::Pools, postgres::Postgres};
 use super::{
     driver::{Answer, Driver, Resolved, SqlRequest},
+    http::duration,
     login::Login,
 };
 use crate::{
-    api::definition::Dialect,
+    api::definition::{self, Dialect},
     core::fault::{Fault, Reason},
+    transport::{Clock, SetupError, limit::Limit, secret::Credentials},
 };
 
 /// The most that one statement may bring, in bytes of text.
 const LARGEST: usize = 64 * 1024 * 1024;
 
-/// Where a database server is.
-#[derive(Debug, Clone)]
-pub struct SqlServer {
-    /// Which kind it is.
-    pub dialect: Dialect,
-    /// Host name or address; the certificate must be valid for it.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// The database to log in to, unless a request names another. Default for PostgreSQL: `postgres`.
-    pub database: Option<String>,
+/// How long one statement may take where the definition says nothing.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Where a server is and how to log in.
+struct Server<'a> {
+    host: &'a str,
+    port: u16,
+    database: Option<&'a str>,
+    login: &'a Login,
+    deadline: Duration,
 }
 
-/// Speaks SQL to one server.
+/// Speaks SQL to one server. Shared by all leavers.
 #[derive(Debug)]
 pub struct SqlDriver {
     dialect: Dialect,
     client: Client,
+    limit: Arc<Limit>,
     deadline: Duration,
 }
 
@@ -102,31 +105,47 @@ impl From<Fault> for Failure {
 }
 
 impl SqlDriver {
-    /// A driver for `server`. Connects on first use. `deadline` is for a statement and all of its rows.
+    /// A driver from the definition's `sql` section, in which every template is resolved. Connects on first use. The
+    /// deadline is for a statement and all of its rows. `limit` is the connector's own (see [`SqlDriver::limit`]).
     ///
     /// # Errors
-    /// `ConnectorNotReady` for a host that is no host (a socket has no TLS), authorities that are no certificates, or
-    /// a login without a name.
-    pub fn new(server: SqlServer, login: Login, deadline: Duration) -> Result<Self, Fault> {
-        let not_ready = |code| Err(Fault::permanent(Reason::ConnectorNotReady).with_code(code));
-        if server.host.is_empty() || server.host.starts_with('/') {
-            return not_ready("host");
+    /// When a secret is missing, or a field is not what it must be: a host is never a socket, which has no TLS.
+    pub fn new(
+        config: &definition::SqlDriver,
+        credentials: &Credentials,
+        limit: Arc<Limit>,
+    ) -> Result<Self, SetupError> {
+        if config.host.is_empty() || config.host.contains(['/', '\0']) {
+            return Err(SetupError::Field("sql.host"));
         }
-        if login.username.is_empty() || login.password.is_empty() {
-            return not_ready("login");
-        }
-        if !login.authorities_are_certificates() {
-            return not_ready("ca.crt");
-        }
-        let client = match server.dialect {
-            Dialect::Postgresql => Client::Postgres(Pools::new(Postgres::new(&server, &login, deadline))),
-            Dialect::Mysql => Client::Mysql(Pools::new(Mysql::new(&server, &login, deadline))),
+        let deadline = match &config.deadline {
+            Some(text) => duration(text).ok_or(SetupError::Field("sql.deadline"))?,
+            None => DEADLINE,
+        };
+        let login = Login::new(credentials)?;
+        let server = Server {
+            host: &config.host,
+            port: config.port.parse().map_err(|_| SetupError::Field("sql.port"))?,
+            database: config.database.as_deref(),
+            login: &login,
+            deadline,
+        };
+        let client = match config.dialect {
+            Dialect::Postgresql => Client::Postgres(Pools::new(Postgres::new(&server))),
+            Dialect::Mysql => Client::Mysql(Pools::new(Mysql::new(&server))),
         };
         Ok(Self {
-            dialect: server.dialect,
+            dialect: config.dialect,
             client,
+            limit,
             deadline,
         })
+    }
+
+    /// The limits that the definition, or the connector, asks for.
+    pub fn limit(config: &definition::SqlDriver, clock: Clock) -> Arc<Limit> {
+        let limits = &config.limits;
+        Arc::new(Limit::new(limits.requests_per_second, limits.concurrent, clock))
     }
 }
 
@@ -150,11 +169,17 @@ impl Driver for SqlDriver {
             ..
         } = request;
         let statement = statement::assemble(self.dialect, statement, identifiers, literals)?;
-        let deadline = Instant::now() + self.deadline;
+        let start = Instant::now();
+        let deadline = start + self.deadline;
+        let _turn = self.limit.enter(start + self.deadline / 2).await?;
         match &self.client {
             Client::Postgres(pools) => perform(pools, request, statement, deadline).await,
             Client::Mysql(pools) => perform(pools, request, statement, deadline).await,
         }
+    }
+
+    fn park(&self, until: Timestamp) {
+        self.limit.park(until);
     }
 }
 
@@ -274,7 +299,7 @@ macro_rules! bind {
                 $crate::connectors::sql::Parameter::Integer(value) => query.bind(value),
                 $crate::connectors::sql::Parameter::Float(value) => query.bind(value),
                 $crate::connectors::sql::Parameter::Text(value) => {
-                    query.bind($crate::connectors::password::fill(value).to_string())
+                    query.bind($crate::connectors::password::fill(value)?.to_string())
                 }
             };
         }

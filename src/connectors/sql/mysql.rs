@@ -12,7 +12,7 @@ use sqlx::{
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlRow, MySqlSslMode},
 };
 
-use super::{super::login::Login, Engine, Failure, SqlServer, bind, no_text};
+use super::{Engine, Failure, Server, bind, no_text};
 use crate::core::fault::{Fault, Reason};
 
 /// The session obeys the quoting that [`super::statement`] relies on, whatever the server's default mode is.
@@ -34,25 +34,25 @@ impl fmt::Debug for Mysql {
 }
 
 impl Mysql {
-    pub(super) fn new(server: &SqlServer, login: &Login, deadline: Duration) -> Self {
+    pub(super) fn new(server: &Server<'_>) -> Self {
         let mut options = MySqlConnectOptions::new()
-            .host(&server.host)
+            .host(server.host)
             .port(server.port)
-            .username(&login.username)
-            .password(&login.password)
+            .username(server.login.username.expose())
+            .password(server.login.password.expose())
             .ssl_mode(MySqlSslMode::VerifyIdentity)
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .disable_statement_logging();
-        if let Some(database) = &server.database {
+        if let Some(database) = server.database {
             options = options.database(database);
         }
-        if let Some(ca) = &login.ca {
-            options = options.ssl_ca_from_pem(ca.clone());
+        if let Some(ca) = &server.login.ca {
+            options = options.ssl_ca_from_pem(ca.expose().as_bytes().to_vec());
         }
         Self {
             options,
-            timeout: deadline.mul_f32(0.9),
+            timeout: server.deadline.mul_f32(0.9),
         }
     }
 }

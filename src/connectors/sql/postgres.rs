@@ -12,7 +12,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgRow, PgSslMode, PgTypeInfo, PgTypeKind},
 };
 
-use super::{super::login::Login, Engine, Failure, SqlServer, bind, no_text};
+use super::{Engine, Failure, Server, bind, no_text};
 use crate::core::fault::{Fault, Reason};
 
 /// The session obeys the quoting that [`super::statement`] relies on, stops before we stop waiting, and sends no
@@ -33,22 +33,22 @@ impl fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    pub(super) fn new(server: &SqlServer, login: &Login, deadline: Duration) -> Self {
+    pub(super) fn new(server: &Server<'_>) -> Self {
         let mut options = PgConnectOptions::new_without_pgpass()
-            .host(&server.host)
+            .host(server.host)
             .port(server.port)
-            .username(&login.username)
-            .password(&login.password)
-            .database(server.database.as_deref().unwrap_or("postgres"))
+            .username(server.login.username.expose())
+            .password(server.login.password.expose())
+            .database(server.database.unwrap_or("postgres"))
             .ssl_mode(PgSslMode::VerifyFull)
             .application_name("offboard")
             .disable_statement_logging();
-        if let Some(ca) = &login.ca {
-            options = options.ssl_root_cert_from_pem(ca.clone());
+        if let Some(ca) = &server.login.ca {
+            options = options.ssl_root_cert_from_pem(ca.expose().as_bytes().to_vec());
         }
         Self {
             options,
-            timeout: deadline.mul_f32(0.9),
+            timeout: server.deadline.mul_f32(0.9),
         }
     }
 }

@@ -152,7 +152,7 @@ fn literal(dialect: Dialect, text: &str) -> Result<String, Fault> {
     if text.contains('\0') {
         return Err(malformed("literal"));
     }
-    let text = password::fill(text);
+    let text = password::fill(text)?;
     let doubled = text.replace('\'', "''");
     match dialect {
         Dialect::Postgresql => Ok(format!("'{doubled}'")),
