@@ -268,3 +268,6 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
         .ok()
         .filter(|duration| !duration.is_zero())
 }
+
+#[cfg(test)]
+mod tests;

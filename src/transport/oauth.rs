@@ -248,7 +248,10 @@ impl Tokens {
                 send_scope = false;
                 let subject = subject.or(login.subject.as_deref());
                 let signed = assertion(subject, Some(&scope)).sign(key, now)?;
-                form[0].1 = "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned();
+                form[0] = (
+                    "grant_type",
+                    "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned(),
+                );
                 form.push(("assertion", signed));
             }
         }
@@ -329,3 +332,6 @@ fn error_code(body: &Value) -> &str {
     let plain = |code: &&str| code.len() <= 40 && code.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     body["error"].as_str().filter(plain).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! What happens when there is no complete answer, and what is never done.
+
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    },
+};
+
+use super::*;
+use crate::connectors::driver::RANDOM;
+
+async fn fails(config: &definition::HttpDriver, url: &str) -> Fault {
+    driver(config, &[]).perform(&get(url)).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn nobody_there_means_that_nothing_was_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    assert_eq!(
+        fails(&config(&url), &url).await,
+        Fault::transient(Reason::Unreachable)
+    );
+    let url = "http://does-not-exist.invalid";
+    assert_eq!(
+        fails(&config(url), url).await,
+        Fault::transient(Reason::Unreachable)
+    );
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_after_the_request_leaves_the_outcome_unknown() {
+    let silent = Raw::start("").await;
+    let fault = fails(&config(&silent.url), &silent.url).await;
+    assert_eq!(fault, Fault::unknown_outcome(Reason::Unreachable));
+    assert_eq!(silent.count(), 1, "never sent again");
+    let garbage = Raw::start("SSH-2.0-OpenSSH_9.9\r\n").await;
+    let fault = fails(&config(&garbage.url), &garbage.url).await;
+    assert_eq!(fault.kind, FaultKind::UnknownOutcome);
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_is_no_answer() {
+    let cut = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"groups\":[]}";
+    let server = Raw::start(cut).await;
+    let fault = fails(&config(&server.url), &server.url).await;
+    assert_eq!(
+        (fault.kind, fault.reason),
+        (FaultKind::UnknownOutcome, Reason::Incomplete)
+    );
+    let cut = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n[1,2\r\n";
+    let server = Raw::start(cut).await;
+    let fault = fails(&config(&server.url), &server.url).await;
+    assert_eq!(
+        (fault.kind, fault.reason),
+        (FaultKind::UnknownOutcome, Reason::Incomplete)
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_dribbles_is_left_at_the_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        receive(&mut socket).await;
+        drop(
+            socket
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+                .await,
+        );
+        while socket.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let config = definition::HttpDriver {
+        deadline: Some("300ms".into()),
+        ..config(&url)
+    };
+    let start = Instant::now();
+    assert_eq!(
+        fails(&config, &url).await,
+        Fault::unknown_outcome(Reason::Timeout)
+    );
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_huge_answer_is_left_at_the_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let sent = Arc::new(AtomicUsize::new(0));
+    tokio::spawn({
+        let sent = sent.clone();
+        async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            receive(&mut socket).await;
+            drop(
+                socket
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n")
+                    .await,
+            );
+            let block = vec![b'x'; 1 << 16];
+            while sent.load(Ordering::SeqCst) < 1 << 30 && socket.write_all(&block).await.is_ok() {
+                sent.fetch_add(block.len(), Ordering::SeqCst);
+            }
+        }
+    });
+    let fault = fails(&config(&url), &url).await;
+    assert_eq!(fault, Fault::unknown_outcome(Reason::Incomplete));
+    assert!(sent.load(Ordering::SeqCst) < 64 << 20, "the rest was never read");
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let trap = Raw::start(answer(200, "", "{}")).await;
+    let server = Raw::start(answer(302, &format!("location: {}\r\n", trap.url), "")).await;
+    let found = driver(&config(&server.url), &[])
+        .perform(&get(&server.url))
+        .await
+        .unwrap();
+    assert_eq!(found.fault.unwrap().reason, Reason::Refused);
+    assert_eq!(trap.count(), 0);
+}
+
+#[tokio::test]
+async fn nothing_goes_unencrypted_to_other_machines_unless_the_base_says_so() {
+    let other = "http://192.0.2.1/users";
+    let fault = fails(&config("https://api.acme.example"), other).await;
+    assert_eq!(
+        fault,
+        Fault::permanent(Reason::ConnectorNotReady).with_code("unencrypted")
+    );
+    let allowed = definition::HttpDriver {
+        deadline: Some("200ms".into()),
+        ..config("http://192.0.2.1")
+    };
+    assert_ne!(fails(&allowed, other).await.reason, Reason::ConnectorNotReady);
+}
+
+#[tokio::test]
+async fn a_server_is_trusted_only_by_its_authority() {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    crate::transport::install_crypto();
+    let tls = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        while let Ok((socket, _)) = listener.accept().await {
+            let Ok(mut socket) = acceptor.accept(socket).await else {
+                continue;
+            };
+            let mut buffer = [0; 4096];
+            drop(socket.read(&mut buffer).await);
+            drop(socket.write_all(answer(200, "", "[]").as_bytes()).await);
+            drop(socket.shutdown().await);
+        }
+    });
+    let stranger = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    for secret in [vec![], vec![("ca.crt", stranger.cert.pem())]] {
+        let secret: Vec<_> = secret.iter().map(|(key, pem)| (*key, pem.as_str())).collect();
+        let fault = driver(&config(&url), &secret)
+            .perform(&get(&url))
+            .await
+            .unwrap_err();
+        assert_eq!(fault, Fault::transient(Reason::Unreachable));
+    }
+    let trusting = driver(&config(&url), &[("ca.crt", &made.cert.pem())]);
+    assert_eq!(trusting.perform(&get(&url)).await.unwrap().value, json!([]));
+    let limit = HttpDriver::limit(&config(&url), system_clock());
+    let broken = credentials(&[("ca.crt", "no certificate")]);
+    let error = HttpDriver::new(&config(&url), broken, limit, system_clock()).unwrap_err();
+    assert_eq!(error, SetupError::Trust);
+}
+
+#[tokio::test]
+async fn bodies_and_headers_arrive_as_asked() {
+    let server = Raw::start(answer(204, "", "")).await;
+    let mut config = config(&server.url);
+    config.headers.insert("X-Version".into(), "2".into());
+    let driver = driver(&config, &[]);
+    let form = BTreeMap::from([
+        ("a b".to_owned(), "ü&=+".to_owned()),
+        ("c".to_owned(), String::new()),
+    ]);
+    let xml = "<a>ü</a>";
+    let cases = [
+        (Body::Empty, "", ""),
+        (Body::Json(json!({"a": [1]})), "application/json", r#"{"a":[1]}"#),
+        (
+            Body::Form(form),
+            "application/x-www-form-urlencoded",
+            "a%20b=%C3%BC%26%3D%2B&c=",
+        ),
+        (Body::Xml(xml.into()), "text/xml; charset=utf-8", xml),
+    ];
+    for (body, kind, expected) in cases {
+        driver
+            .perform(&post(&format!("{}/x?q=%2F", server.url), body))
+            .await
+            .unwrap();
+        let request = server.last();
+        assert!(request.starts_with("POST /x?q=%2F HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains("x-version: 2\r\n"));
+        assert_eq!(request.contains("content-type: "), !kind.is_empty());
+        assert!(request.contains(kind));
+        assert!(request.ends_with(&format!("\r\n\r\n{expected}")), "{request}");
+    }
+    let Resolved::Http(mut request) = post(&server.url, Body::Json(json!(1))) else {
+        unreachable!()
+    };
+    request
+        .headers
+        .insert("Content-Type".into(), "application/scim+json".into());
+    driver.perform(&Resolved::Http(request)).await.unwrap();
+    assert_eq!(server.last().matches("content-type").count(), 1);
+    assert!(server.last().contains("content-type: application/scim+json\r\n"));
+}
+
+#[tokio::test]
+async fn a_random_password_is_made_when_it_is_sent_and_is_the_same_everywhere_in_a_request() {
+    let server = Raw::start(answer(204, "", "")).await;
+    let driver = driver(&config(&server.url), &[]);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let body = Body::Json(json!({"password": RANDOM, "again": [format!("x{RANDOM}")]}));
+        let Resolved::Http(mut request) = post(&format!("{}?p=%01random%01", server.url), body) else {
+            unreachable!()
+        };
+        request.headers.insert("x-password".into(), RANDOM.into());
+        driver.perform(&Resolved::Http(request)).await.unwrap();
+        let sent = server.last();
+        let body: Value = serde_json::from_str(sent.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let password = body["password"].as_str().unwrap().to_owned();
+        assert_eq!(password.len(), 40);
+        assert_eq!(body["again"][0], format!("x{password}"));
+        assert!(
+            sent.contains(&format!("?p={password} "))
+                && sent.contains(&format!("x-password: {password}\r\n"))
+        );
+        assert!(!sent.contains("random"));
+        seen.push(password);
+    }
+    assert_ne!(seen[0], seen[1]);
+}
