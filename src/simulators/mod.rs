@@ -3,5 +3,6 @@
 //! ours, and they are no substitute for a trial against the real system.
 
 pub mod google;
+pub mod microsoft365;
 pub mod scim;
 pub mod server;
