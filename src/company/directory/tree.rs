@@ -1,7 +1,7 @@
 //! The directory's entries and the rules of a server that holds them: who may change what, which values an entry may
 //! have, and what a lock or a new password does. Speaks no protocol.
 //!
-//! The rules are those of OpenLDAP with the overlays ppolicy, memberof and refint (slapo-ppolicy(5), slapo-memberof(5),
+//! The rules are those of `OpenLDAP` with the overlays ppolicy, memberof and refint (slapo-ppolicy(5), slapo-memberof(5),
 //! slapo-refint(5)), as far as the entries here need them. Names with an escaped comma are not understood.
 
 use std::collections::BTreeMap;
@@ -254,7 +254,7 @@ impl Tree {
     /// Changes `dn` in the name of `by`: all of `changes`, or none.
     ///
     /// # Errors
-    /// As OpenLDAP would.
+    /// As `OpenLDAP` would.
     pub fn modify(&mut self, by: &str, dn: &str, changes: &[LdapModify]) -> Result<(), Refusal> {
         let at = self.position(dn)?;
         let mut entry = self.entries[at].clone();
@@ -286,7 +286,7 @@ impl Tree {
     /// Renames or moves `dn` in the name of `by`; every reference to it follows (slapo-refint).
     ///
     /// # Errors
-    /// As OpenLDAP would.
+    /// As `OpenLDAP` would.
     pub fn rename(&mut self, by: &str, dn: &str, rdn: &str, parent: Option<&str>) -> Result<(), Refusal> {
         let at = self.position(dn)?;
         let (old_rdn, old_parent) = dn.split_once(',').unwrap_or((dn, ""));
