@@ -2,4 +2,10 @@
 //! colleagues. For the demo and for tests; it knows nothing of connectors.
 
 pub mod directory;
+pub mod forge;
+mod http;
+pub mod mail;
+pub mod people;
 pub mod tls;
+
+pub use http::Attempt;
