@@ -128,6 +128,7 @@ pub struct Forge {
     /// What everybody could get in with when the company started, by login.
     keyrings: BTreeMap<&'static str, Keyring>,
     admin: String,
+    client: reqwest::Client,
 }
 
 /// One person's ways in.
@@ -172,6 +173,7 @@ impl Forge {
             world,
             keyrings,
             admin,
+            client: client(),
         })
     }
 
@@ -198,7 +200,7 @@ impl Forge {
         let Some(keyring) = self.keyrings.get(worker.handle) else {
             return Ok(Vec::new());
         };
-        let client = client();
+        let client = &self.client;
         let login = json!({"login": worker.handle, "password": keyring.password});
         let request = client.post(format!("{}/login", self.url())).json(&login);
         let mut made = vec![attempt(NAME, format!("password of {}", worker.handle), request).await?];

@@ -68,6 +68,7 @@ pub(super) async fn attempt(
 pub(super) fn client() -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
+        .tls_certs_only([])
         .build()
         .expect("a client without options of its own can be built")
 }

@@ -1,6 +1,6 @@
 //! The mail service's API for administrators.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -46,7 +46,7 @@ pub(super) fn router(world: &Arc<World<Office>>) -> Router<Arc<World<Office>>> {
 async fn admins_only(State(world): Shared, request: Request, next: Next) -> Response {
     let known = bearer(request.headers()).is_some_and(|token| world.truth(|office| office.admin == token));
     if known {
-        world.seed(Office::settle);
+        world.seed(Office::work);
         next.run(request).await
     } else {
         UNKNOWN.into_response()
@@ -205,16 +205,14 @@ async fn start_move(
                 "the new owner must be active",
             ));
         }
-        if office.moves.values().any(|step| step.from == id && !step.done) {
+        if office.moves.values().any(|step| step.from == id && step.left > 0) {
             return Err(Refused(StatusCode::CONFLICT, "is being moved already"));
         }
         let operation = secret("op-");
-        let ready = Instant::now() + MOVING;
         let step = Move {
             from: id,
             to,
-            ready,
-            done: false,
+            left: MOVING,
         };
         office.moves.insert(operation.clone(), step);
         Ok((StatusCode::ACCEPTED, Json(json!({"operation": operation}))))
@@ -223,7 +221,7 @@ async fn start_move(
 
 async fn operation(State(world): Shared, Path(id): Path<String>) -> Reply {
     world.look(|office| {
-        let done = office.moves.get(&id).ok_or(GONE)?.done;
+        let done = office.moves.get(&id).ok_or(GONE)?.left == 0;
         Ok(Json(
             json!({"id": id, "state": if done { "Done" } else { "Running" }}),
         ))
