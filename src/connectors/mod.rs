@@ -7,6 +7,7 @@
 //! `observe` returns raw readings and [`Connector::sight`] judges them without any call, so that the rules can
 //! ask again about the same readings (with another instant, after a receipt) without touching the system.
 
+pub mod declarative;
 pub mod driver;
 pub mod http;
 pub mod ldap;
@@ -21,7 +22,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::core::{
-    fact::{Act, FactSpec, Receipt, Sight},
+    fact::{Act, FactSpec, Receipt, Sight, Truth},
     fault::Fault,
     identity::{Account, Person},
     ledger::SystemLedger,
@@ -75,6 +76,16 @@ pub trait Connector: Send + Sync {
 
     /// Judges `fact` by `readings`. Pure: no call. A read that is not among them makes it `NotRead`.
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight;
+
+    /// The requests that take `fact` back by the snapshot, for a reinstatement; none when nothing is to be brought back.
+    /// Pure, as [`Connector::sight`]; the readings are those of `fact`.
+    ///
+    /// # Errors
+    /// What the readings show instead, when the requests cannot be made of them.
+    fn undo(&self, subject: &Subject, fact: &str, readings: &Readings) -> Result<Option<Act>, Truth> {
+        let (_, _, _) = (subject, fact, readings);
+        Ok(None)
+    }
 
     /// Sends the requests of `act`. Never reads to find out whether they worked, never waits for an operation.
     /// Sending the same act with the same `key` again is safe for every fact that is `repeatable`.

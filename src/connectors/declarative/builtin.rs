@@ -1,0 +1,35 @@
+//! The definitions that come with the program.
+
+/// Name and text of every built-in definition. Adding one is one line.
+const BUILTINS: &[(&str, &str)] = &[];
+
+/// The text of the built-in definition `name`.
+pub fn builtin(name: &str) -> Option<&'static str> {
+    BUILTINS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, text)| *text)
+}
+
+/// The names of all built-in definitions.
+pub fn builtins() -> impl Iterator<Item = &'static str> {
+    BUILTINS.iter().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connectors::declarative::{Definition, parse};
+
+    #[test]
+    fn every_built_in_definition_is_sound_and_has_its_own_name() {
+        for name in builtins() {
+            let (own, spec) =
+                parse(builtin(name).unwrap()).unwrap_or_else(|problems| panic!("{name}:\n{problems}"));
+            assert_eq!(own, name);
+            if let Err(problems) = Definition::compile(name, spec) {
+                panic!("{name}:\n{problems}");
+            }
+        }
+    }
+}

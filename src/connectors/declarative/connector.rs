@@ -1,0 +1,463 @@
+//! A definition with inputs and a driver: a connector.
+//!
+//! It decides nothing about a leaver. It looks as the definition says, and sends what it is handed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    driver_section::{self, ResolvedDriver},
+    exchange::Exchange,
+    expression::Scope,
+    inputs,
+    load::{CompiledFact, Definition, Loaded},
+    problems::Problems,
+    request::{Compiled, Target},
+    setting::{Setting, person, since},
+    sight::{View, step_name, step_of},
+    template::{KEY, percent},
+};
+use crate::{
+    connectors::{
+        Capabilities, Connector, Key, Readings, Subject,
+        driver::{Driver, Resolved},
+    },
+    core::{
+        fact::{Act, Receipt, Sight, Truth},
+        fault::{Fault, Reason},
+        identity::{Account, Person},
+    },
+};
+
+/// How many requests of one `each` are on their way at the same time.
+const ABREAST: usize = 8;
+
+/// What a Connector says beyond its inputs.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Optional facts that are wanted.
+    pub include: Vec<String>,
+    /// Facts that are not wanted.
+    pub skip: Vec<String>,
+    /// Durable ids or login names that must never be changed.
+    pub protected: Vec<String>,
+}
+
+/// A connector made of data.
+pub struct Declarative {
+    loaded: Arc<Loaded>,
+    inputs: Value,
+    target: Target,
+    driver: Arc<dyn Driver>,
+    capabilities: Capabilities,
+    protected: Vec<String>,
+}
+
+impl Definition {
+    /// The driver section with every template filled, for whoever makes the driver.
+    ///
+    /// # Errors
+    /// Inputs that are unknown, missing or unfit (at `spec.inputs.NAME`), and templates that have no value for them.
+    pub fn resolve_driver(&self, given: &BTreeMap<String, Value>) -> Result<ResolvedDriver, Problems> {
+        let inputs = inputs::check(&self.0.spec, given)?;
+        driver_section::resolve(&self.0.spec, &inputs)
+    }
+
+    /// A connector with these inputs over `driver`.
+    ///
+    /// # Errors
+    /// As [`Self::resolve_driver`], and names of facts that do not exist.
+    pub fn build(
+        &self,
+        given: &BTreeMap<String, Value>,
+        options: Options,
+        driver: Arc<dyn Driver>,
+    ) -> Result<Declarative, Problems> {
+        let mut problems = Problems::default();
+        for (list, names) in [("include", &options.include), ("skip", &options.skip)] {
+            for (i, name) in names.iter().enumerate() {
+                if !self.0.facts.contains_key(name) {
+                    let known: Vec<&str> = self.0.facts.keys().map(String::as_str).collect();
+                    problems.add(
+                        format!("spec.facts.{list}[{i}]"),
+                        format!("there is no fact '{name}'; there are {}", known.join(", ")),
+                    );
+                }
+            }
+        }
+        let base = match self.resolve_driver(given) {
+            Ok(ResolvedDriver::Http(http)) => http.base,
+            Ok(ResolvedDriver::Ldap(ldap)) => ldap.base,
+            Ok(ResolvedDriver::Sql(_)) => String::new(),
+            Err(more) => {
+                problems.0.extend(more.0);
+                return Err(problems);
+            }
+        };
+        let inputs = inputs::check(&self.0.spec, given)?;
+        let capabilities = self.capabilities(&options);
+        problems.or(|| Declarative {
+            loaded: self.0.clone(),
+            inputs,
+            target: Target { base },
+            driver,
+            capabilities,
+            protected: options.protected.iter().map(|name| name.to_lowercase()).collect(),
+        })
+    }
+
+    /// The facts that are wanted; an edge to one that is not is no edge.
+    fn capabilities(&self, options: &Options) -> Capabilities {
+        let wanted = |name: &String| {
+            !options.skip.contains(name)
+                && self
+                    .0
+                    .facts
+                    .get(name)
+                    .is_some_and(|fact| !fact.optional || options.include.contains(name))
+        };
+        let mut facts = self.0.order.clone();
+        facts.retain(|fact| wanted(&fact.name));
+        for fact in &mut facts {
+            fact.requires.retain(wanted);
+            fact.after.retain(wanted);
+            fact.prefers_after.retain(wanted);
+        }
+        Capabilities {
+            definition: self.0.name.clone(),
+            facts,
+        }
+    }
+}
+
+impl Declarative {
+    fn exchange(&self) -> Exchange<'_> {
+        Exchange {
+            loaded: &self.loaded,
+            driver: self.driver.as_ref(),
+            target: &self.target,
+        }
+    }
+
+    fn fact(&self, name: &str) -> Option<&CompiledFact> {
+        self.loaded.facts.get(name)
+    }
+
+    /// The ways to find `who`: with a login name those that use it, else those that need nothing unknown.
+    fn ways(&self, who: &Value, scope: &Scope<'_>) -> Result<Vec<&Compiled>, Fault> {
+        let named = who.get("accountName").is_some();
+        let mut ways = vec![];
+        for way in &self.loaded.find {
+            if named && !way.uses.who_at_all.contains("accountName") {
+                continue;
+            }
+            let sent = match &way.when {
+                Some(when) => when.holds(scope)?,
+                None => way.uses.who.iter().all(|key| who.get(key).is_some()),
+            };
+            if sent {
+                ways.push(way);
+            }
+        }
+        if ways.is_empty() {
+            // Nothing was asked, so nothing is known: "no account" would be a guess (R2).
+            return Err(Fault::needs_decision(Reason::Ambiguous).with_code("no way to find"));
+        }
+        Ok(ways)
+    }
+
+    /// The account that `item` shows, if it is theirs.
+    fn account(&self, item: Value, who: &Value) -> Result<Option<Account>, Fault> {
+        let scope = Scope::new()
+            .with("item", &item)
+            .with("who", who)
+            .with("inputs", &self.inputs);
+        if !self.loaded.same.holds(&scope)? {
+            return Ok(None);
+        }
+        let id = self.loaded.id.text_value(&scope)?;
+        let id = id.ok_or_else(|| self.loaded.id.unevaluable("no id"))?;
+        let name = self.loaded.account_name.text_value(&scope)?.unwrap_or_default();
+        let listed = [&id, &name]
+            .iter()
+            .any(|n| self.protected.contains(&n.to_lowercase()));
+        let ruled = match &self.loaded.protected {
+            Some(protected) => protected.holds(&scope)?,
+            None => false,
+        };
+        if listed || ruled {
+            return Err(Fault::needs_decision(Reason::Protected));
+        }
+        drop(scope);
+        Ok(Some(Account { id, name, item }))
+    }
+
+    /// The reads that `facts` rest on, through other reads too.
+    fn wanted_reads(&self, facts: &[&str]) -> Vec<&str> {
+        let mut next: Vec<&str> = facts
+            .iter()
+            .filter_map(|name| self.fact(name))
+            .flat_map(|fact| fact.uses.reads.iter().map(String::as_str))
+            .collect();
+        let mut wanted: Vec<&str> = vec![];
+        while let Some(name) = next.pop() {
+            if let Some(read) = self.loaded.reads.get(name)
+                && !wanted.contains(&name)
+            {
+                wanted.push(name);
+                next.extend(read.uses.reads.iter().map(String::as_str));
+            }
+        }
+        wanted
+    }
+
+    /// The earliest `since` of the facts that rest on a read.
+    fn since_of(&self, read: &str, subject: &Subject, facts: &[&str]) -> Timestamp {
+        facts
+            .iter()
+            .filter_map(|name| self.fact(name))
+            .filter(|fact| fact.uses.reads.contains(read))
+            .map(|fact| since(subject, &fact.spec))
+            .min()
+            .unwrap_or(subject.cutoff)
+    }
+
+    async fn read(
+        &self,
+        name: &str,
+        setting: &Setting<'_>,
+        bound: &str,
+        readings: &Readings,
+        since: Timestamp,
+    ) -> Result<Value, Fault> {
+        let Some(read) = self.loaded.reads.get(name) else {
+            return Err(Fault::permanent(Reason::ConnectorNotReady));
+        };
+        for other in &read.uses.reads {
+            if let Some(Err(fault)) = readings.get(other) {
+                return Err(fault.clone());
+            }
+        }
+        if setting.lacks_successor(&read.uses) {
+            return Err(Fault::needs_decision(Reason::NoSuccessor));
+        }
+        let scope = setting.scope(&read.uses, readings, since);
+        if let Some(when) = &read.when
+            && !when.holds(&scope)?
+        {
+            return Ok(Value::Null);
+        }
+        let shown = self.loaded.spec.account.shows.as_deref() == Some(name);
+        let echo = self.loaded.echo.as_ref().filter(|_| shown);
+        let exchange = self.exchange();
+        let Some(each) = &read.each else {
+            let value = exchange.look(read, &scope, Some(bound), echo).await?;
+            return Ok(value.unwrap_or(Value::Null));
+        };
+        let items = each.list(&scope)?;
+        let mut together = vec![];
+        for abreast in items.chunks(ABREAST) {
+            let scopes: Vec<Scope<'_>> = abreast
+                .iter()
+                .map(|item| Scope::inside(&scope).with("item", item))
+                .collect();
+            let looks = scopes
+                .iter()
+                .map(|scope| exchange.look(read, scope, Some(bound), echo));
+            for value in join_all(looks).await {
+                match value? {
+                    Some(Value::Array(list)) => together.extend(list),
+                    Some(Value::Null) | None => {}
+                    Some(value) => together.push(value),
+                }
+            }
+        }
+        Ok(Value::Array(together))
+    }
+
+    fn with_view<T>(&self, subject: &Subject, readings: &Readings, judge: impl FnOnce(&View<'_>) -> T) -> T {
+        let setting = Setting::new(subject, &self.inputs);
+        judge(&View {
+            target: &self.target,
+            subject,
+            setting: &setting,
+            readings,
+        })
+    }
+
+    /// The request of the definition that a resolved one came from.
+    fn step(&self, fact: &str, request: &Value) -> Option<&Compiled> {
+        let fact = self.fact(fact)?;
+        let step = step_of(request)?;
+        fact.act
+            .iter()
+            .chain(&fact.ladder)
+            .chain(&fact.undo)
+            .find(|compiled| step_name(&compiled.path) == step)
+    }
+
+    /// Sends one request of an act; its operation and the system's clock.
+    async fn send(
+        &self,
+        subject: &Subject,
+        request: &Value,
+        step: Option<&Compiled>,
+        key: &Key,
+    ) -> Result<Receipt, Fault> {
+        let mut request = request.clone();
+        put_in(&mut request, &key.0);
+        let resolved: Resolved = serde_json::from_value(request)
+            .map_err(|_| Fault::permanent(Reason::Malformed).with_code("act"))?;
+        let answer = self.driver.perform(&resolved).await?;
+        let setting = Setting::new(subject, &self.inputs);
+        let mut uses = super::references::Uses::default();
+        uses.names = ["inputs", "who", "account", "now"].map(String::from).into();
+        let readings = Readings::new();
+        let scope = setting.scope(&uses, &readings, subject.cutoff);
+        let scope = Scope::inside(&scope).with("response", &answer.response);
+        let done = step
+            .and_then(|step| step.done.as_ref())
+            .is_some_and(|done| done.holds(&scope).unwrap_or(false));
+        if !done && let Some(fault) = self.exchange().fault(&answer, &scope) {
+            return Err(fault);
+        }
+        let operation = match step.and_then(|step| step.operation.as_ref()) {
+            // The request was accepted: an unreadable id must not make it look refused.
+            Some(operation) => operation
+                .text_value(&scope)
+                .map_err(|_| Fault::unknown_outcome(Reason::Malformed).with_code(operation.path()))?,
+            None => None,
+        };
+        Ok(Receipt {
+            operation,
+            at: answer.date,
+        })
+    }
+}
+
+/// Replaces the stand-in for the key.
+fn put_in(request: &mut Value, key: &str) {
+    match request {
+        Value::String(text) if text.contains("key") => {
+            let (mut stand_in, mut encoded) = (String::new(), String::new());
+            percent(&mut stand_in, KEY);
+            percent(&mut encoded, key);
+            *text = text.replace(KEY, key).replace(&stand_in, &encoded);
+        }
+        Value::Array(list) => list.iter_mut().for_each(|value| put_in(value, key)),
+        Value::Object(map) => map.values_mut().for_each(|value| put_in(value, key)),
+        _ => {}
+    }
+}
+
+#[async_trait]
+impl Connector for Declarative {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn find(&self, who: &Person) -> Result<Vec<Account>, Fault> {
+        let who = person(who);
+        let scope = Scope::new()
+            .with("who", &who)
+            .with("inputs", &self.inputs)
+            .with_instant("now", Timestamp::now());
+        let ways = self.ways(&who, &scope)?;
+        let exchange = self.exchange();
+        let answers = join_all(ways.into_iter().map(|way| exchange.look(way, &scope, None, None))).await;
+        let mut accounts: Vec<Account> = vec![];
+        for answer in answers {
+            let items = match answer? {
+                Some(Value::Array(items)) => items,
+                Some(Value::Null) | None => vec![],
+                Some(item) => vec![item],
+            };
+            for item in items {
+                if let Some(account) = self.account(item, &who)?
+                    && !accounts.iter().any(|known| known.id == account.id)
+                {
+                    accounts.push(account);
+                }
+            }
+        }
+        Ok(accounts)
+    }
+
+    async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings {
+        let setting = Setting::new(subject, &self.inputs);
+        let mut wanted = self.wanted_reads(facts);
+        let mut readings = Readings::new();
+        if let Some(shows) = &self.loaded.spec.account.shows
+            && !subject.account.item.is_null()
+            && wanted.contains(&shows.as_str())
+        {
+            readings.insert(shows.clone(), Ok(subject.account.item.clone()));
+        }
+        wanted.retain(|name| !readings.contains_key(*name));
+        while !wanted.is_empty() {
+            let (ready, later): (Vec<&str>, Vec<&str>) = wanted.into_iter().partition(|name| {
+                let read = self.loaded.reads.get(*name);
+                read.is_none_or(|read| read.uses.reads.iter().all(|other| readings.contains_key(other)))
+            });
+            if ready.is_empty() {
+                break;
+            }
+            let looks = ready.iter().map(|name| {
+                let since = self.since_of(name, subject, facts);
+                self.read(name, &setting, &subject.account.id, &readings, since)
+            });
+            let values = join_all(looks).await;
+            for (name, value) in ready.into_iter().zip(values) {
+                readings.insert(name.to_owned(), value);
+            }
+            wanted = later;
+        }
+        readings
+    }
+
+    fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {
+        match self.fact(fact) {
+            Some(fact) => self.with_view(subject, readings, |view| view.sight(fact)),
+            None => Sight::of(Truth::Unreadable(Fault::permanent(Reason::ConnectorNotReady))),
+        }
+    }
+
+    fn undo(&self, subject: &Subject, fact: &str, readings: &Readings) -> Result<Option<Act>, Truth> {
+        match self.fact(fact) {
+            Some(fact) => self.with_view(subject, readings, |view| view.undo(fact)),
+            None => Err(Truth::Unreadable(Fault::permanent(Reason::ConnectorNotReady))),
+        }
+    }
+
+    async fn act(&self, subject: &Subject, act: &Act, key: &Key) -> Result<Receipt, Fault> {
+        let mut receipt = Receipt::default();
+        let mut rest = act.requests.as_slice();
+        while let Some(first) = rest.first() {
+            let step = self.step(&act.fact, first);
+            let same = match step {
+                Some(compiled) if compiled.each.is_some() => rest
+                    .iter()
+                    .take(ABREAST)
+                    .take_while(|request| step_of(request) == step_of(first))
+                    .count(),
+                _ => 1,
+            };
+            let (now, later) = rest.split_at(same);
+            let sent = join_all(now.iter().map(|request| self.send(subject, request, step, key))).await;
+            for one in sent {
+                let one = one?;
+                receipt.operation = one.operation.or(receipt.operation);
+                receipt.at = match (receipt.at, one.at) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                };
+            }
+            rest = later;
+        }
+        Ok(receipt)
+    }
+}

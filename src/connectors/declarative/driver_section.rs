@@ -1,0 +1,155 @@
+//! The driver section of a definition: its templates checked, and filled with a connector's inputs.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    expression::Scope,
+    load::duration,
+    problems::Problems,
+    template::{Place, Template},
+};
+use crate::api::definition::{ConnectorDefinitionSpec, HttpDriver, LdapDriver, OAuth2, SqlDriver};
+
+/// A driver section with every template filled: the same structs as in a definition, with plain text in them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ResolvedDriver {
+    /// The system speaks HTTP.
+    Http(HttpDriver),
+    /// The system speaks LDAP.
+    Ldap(LdapDriver),
+    /// The system is a database.
+    Sql(SqlDriver),
+}
+
+/// Checks the templates and durations of the section.
+pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
+    let mut section = spec.clone();
+    let mut used = super::references::Uses::default();
+    visit(&mut section, &mut |text, place, path| {
+        if let Some(template) = Template::compile(text, place, &path, &["inputs"], problems) {
+            template.uses(&mut used);
+        }
+    });
+    for input in used
+        .inputs
+        .iter()
+        .filter(|input| !spec.inputs.contains_key(*input))
+    {
+        problems.add(
+            "inputs",
+            format!("the driver section uses the input '{input}', which is not declared"),
+        );
+    }
+    let deadlines = [
+        ("http", spec.http.as_ref().and_then(|d| d.deadline.as_ref())),
+        ("ldap", spec.ldap.as_ref().and_then(|d| d.deadline.as_ref())),
+        ("sql", spec.sql.as_ref().and_then(|d| d.deadline.as_ref())),
+    ];
+    for (section, deadline) in deadlines {
+        if deadline.is_some_and(|text| duration(text).is_none_or(|d| d.is_zero())) {
+            problems.add(format!("{section}.deadline"), "not a duration; write it like 20s");
+        }
+    }
+    if let Some(http) = &spec.http {
+        let auth = &http.auth;
+        let set = [
+            auth.basic.is_some(),
+            auth.bearer.is_some(),
+            auth.header.is_some(),
+            auth.oauth2.is_some(),
+        ];
+        if set.iter().filter(|set| **set).count() > 1 {
+            problems.add("http.auth", "at most one of basic, bearer, header and oauth2");
+        }
+    }
+}
+
+/// The section of `spec`, filled with `inputs`.
+///
+/// # Errors
+/// A template that has no value for these inputs, at its place in the definition.
+pub(super) fn resolve(spec: &ConnectorDefinitionSpec, inputs: &Value) -> Result<ResolvedDriver, Problems> {
+    let mut spec = spec.clone();
+    let mut problems = Problems::default();
+    let scope = Scope::new().with("inputs", inputs);
+    visit(&mut spec, &mut |text, place, path| {
+        let Some(template) = Template::compile(text, place, &path, &["inputs"], &mut problems) else {
+            return;
+        };
+        match template.text(&scope) {
+            Ok(filled) => *text = filled,
+            Err(error) => problems.add(
+                error.path,
+                format!("{}; look at the connector's spec.inputs", error.why),
+            ),
+        }
+    });
+    if let Some(http) = &spec.http
+        && problems.0.is_empty()
+        && !reqwest::Url::parse(&http.base)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    {
+        problems.add(
+            "http.base",
+            "not an http or https address with these inputs; look at spec.inputs",
+        );
+    }
+    let resolved = match spec {
+        ConnectorDefinitionSpec { http: Some(http), .. } => Some(ResolvedDriver::Http(http)),
+        ConnectorDefinitionSpec { ldap: Some(ldap), .. } => Some(ResolvedDriver::Ldap(ldap)),
+        ConnectorDefinitionSpec { sql: Some(sql), .. } => Some(ResolvedDriver::Sql(sql)),
+        _ => None,
+    };
+    match resolved {
+        Some(resolved) if problems.0.is_empty() => Ok(resolved),
+        _ => Err(problems),
+    }
+}
+
+type Visitor<'v> = dyn FnMut(&mut String, Place, String) + 'v;
+
+/// Shows every template of the section.
+fn visit(spec: &mut ConnectorDefinitionSpec, see: &mut Visitor<'_>) {
+    if let Some(http) = &mut spec.http {
+        see(&mut http.base, Place::Base, "http.base".into());
+        visit_map(&mut http.headers, "http.headers", see);
+        if let Some(oauth2) = &mut http.auth.oauth2 {
+            visit_oauth2(oauth2, see);
+        }
+    }
+    if let Some(ldap) = &mut spec.ldap {
+        see(&mut ldap.url, Place::Base, "ldap.url".into());
+        see(&mut ldap.base, Place::Plain, "ldap.base".into());
+    }
+    if let Some(sql) = &mut spec.sql {
+        see(&mut sql.host, Place::Base, "sql.host".into());
+        see(&mut sql.port, Place::Base, "sql.port".into());
+        if let Some(database) = &mut sql.database {
+            see(database, Place::Plain, "sql.database".into());
+        }
+    }
+}
+
+fn visit_map(map: &mut BTreeMap<String, String>, path: &str, see: &mut Visitor<'_>) {
+    for (name, text) in map {
+        see(text, Place::Header, format!("{path}.{name}"));
+    }
+}
+
+fn visit_oauth2(oauth2: &mut OAuth2, see: &mut Visitor<'_>) {
+    let path = |name: &str| format!("http.auth.oauth2.{name}");
+    see(&mut oauth2.token_url, Place::Base, path("tokenUrl"));
+    see(&mut oauth2.client_id, Place::Plain, path("clientId"));
+    let optional = [
+        ("audience", &mut oauth2.audience),
+        ("subject", &mut oauth2.subject),
+        ("keyId", &mut oauth2.key_id),
+    ];
+    for (name, text) in optional {
+        if let Some(text) = text {
+            see(text, Place::Plain, path(name));
+        }
+    }
+}

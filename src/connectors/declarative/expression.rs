@@ -1,0 +1,387 @@
+//! CEL expressions of a definition: limited and checked when they are loaded, compiled once, evaluated without copies.
+//!
+//! It does not know what an expression is for: the names that may be used are told by the caller.
+//!
+//! # Why
+//! The limits are checked on the text, before the parser sees it: a definition may come from a stranger. Errors of an
+//! evaluation carry the place of the expression and never a value, because values are remote data (R19).
+
+use std::{
+    collections::HashMap,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use cel::{
+    Context, ExecutionError, Program, Value as Cel,
+    common::{
+        types::{
+            CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelTimestamp, CelUInt,
+        },
+        value::{CowVal, Val},
+    },
+    context::VariableResolver,
+};
+use jiff::Timestamp;
+use serde_json::{Map, Number, Value};
+
+use super::{functions, problems::Problems, references::Uses};
+use crate::core::fault::{Fault, Reason};
+
+/// The longest expression, in bytes.
+pub const LONGEST: usize = 1024;
+/// The deepest nesting of brackets and of conditionals.
+pub const DEEPEST: usize = 24;
+/// How many loops may be inside each other.
+pub const LOOPS: usize = 2;
+
+/// A compiled expression.
+#[derive(Debug)]
+pub struct Expression {
+    program: Program,
+    path: String,
+    uses: Uses,
+    text: String,
+}
+
+/// Why an expression or a template has no value: its place and a fixed phrase, never data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unevaluable {
+    /// The field of the definition.
+    pub path: String,
+    /// What is the matter.
+    pub why: &'static str,
+}
+
+impl fmt::Display for Unevaluable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.why)
+    }
+}
+
+impl From<Unevaluable> for Fault {
+    fn from(error: Unevaluable) -> Self {
+        Self::permanent(Reason::Malformed).with_code(error.path)
+    }
+}
+
+impl Expression {
+    /// Compiles `text`, the field at `path`, which may use `names`. What is wrong is added to `problems`.
+    pub fn compile(text: &str, path: &str, names: &[&str], problems: &mut Problems) -> Option<Self> {
+        if let Err(message) = within_limits(text) {
+            problems.add(path, message);
+            return None;
+        }
+        let parsed = catch_unwind(AssertUnwindSafe(|| functions::environment().compile(text)));
+        let program = match parsed {
+            Ok(Ok(program)) => program,
+            Ok(Err(errors)) => {
+                let first = errors.errors.first().map(|e| e.msg.clone()).unwrap_or_default();
+                let first: String = first.chars().filter(|c| !c.is_control()).take(160).collect();
+                problems.add(path, format!("not an expression: {first}"));
+                return None;
+            }
+            Err(_) => {
+                problems.add(path, "not an expression that can be parsed");
+                return None;
+            }
+        };
+        let uses = Uses::of(program.expression());
+        for complaint in uses.complaints(names) {
+            problems.add(path, complaint);
+        }
+        Some(Self {
+            program,
+            path: path.to_owned(),
+            uses,
+            text: text.to_owned(),
+        })
+    }
+
+    /// What it refers to.
+    pub fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The field it stands in.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its value.
+    ///
+    /// # Errors
+    /// A missing key, a wrong type, an overflow: whatever has no value.
+    pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, Unevaluable> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut context = Context::with_env(functions::environment().clone());
+            context.set_variable_resolver(scope);
+            self.program.execute(&context)
+        }));
+        let value = match outcome {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => return Err(self.unevaluable(phrase(&error))),
+            Err(_) => return Err(self.unevaluable("cannot be evaluated")),
+        };
+        to_json(&value).ok_or_else(|| self.unevaluable("the value is not data"))
+    }
+
+    /// Its value, which must be true or false.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`], and any other type.
+    pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, Unevaluable> {
+        match self.evaluate(scope)? {
+            Value::Bool(holds) => Ok(holds),
+            _ => Err(self.unevaluable("neither true nor false")),
+        }
+    }
+
+    /// Its value, which must be a list; null is an empty one.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`], and any other type.
+    pub fn list(&self, scope: &Scope<'_>) -> Result<Vec<Value>, Unevaluable> {
+        match self.evaluate(scope)? {
+            Value::Array(list) => Ok(list),
+            Value::Null => Ok(vec![]),
+            _ => Err(self.unevaluable("not a list")),
+        }
+    }
+
+    /// Its value as a text: a text, a number; null and an empty text are none.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`], and any other type.
+    pub fn text_value(&self, scope: &Scope<'_>) -> Result<Option<String>, Unevaluable> {
+        match self.evaluate(scope)? {
+            Value::String(text) if text.is_empty() => Ok(None),
+            Value::String(text) => Ok(Some(text)),
+            Value::Number(number) => Ok(Some(number.to_string())),
+            Value::Null => Ok(None),
+            _ => Err(self.unevaluable("not a text")),
+        }
+    }
+
+    /// Its value as an instant: a timestamp, or whole seconds since 1970; null is none.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`], and any other type.
+    pub fn instant(&self, scope: &Scope<'_>) -> Result<Option<Timestamp>, Unevaluable> {
+        let instant = match self.evaluate(scope)? {
+            Value::Null => return Ok(None),
+            Value::String(text) => text.parse().ok(),
+            Value::Number(number) => number.as_i64().and_then(|n| Timestamp::from_second(n).ok()),
+            _ => None,
+        };
+        instant
+            .map(Some)
+            .ok_or_else(|| self.unevaluable("not an instant"))
+    }
+
+    /// An error at this expression's place.
+    pub fn unevaluable(&self, why: &'static str) -> Unevaluable {
+        Unevaluable {
+            path: self.path.clone(),
+            why,
+        }
+    }
+}
+
+/// The limits that are checked before anything is parsed.
+fn within_limits(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err("empty; write an expression or leave the field out".into());
+    }
+    if text.len() > LONGEST {
+        return Err(format!(
+            "{} bytes long; at most {LONGEST} are allowed",
+            text.len()
+        ));
+    }
+    let (mut depth, mut conditionals, mut run) = (0_usize, 0_usize, 0_usize);
+    let mut quote = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(_), '\\') => drop(chars.next()),
+            (Some(q), c) if q == c => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(' | '[' | '{') => depth += 1,
+            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
+            (None, '?') => conditionals += 1,
+            (None, _) => {}
+        }
+        run = if quote.is_none() && matches!(c, '!' | '-') {
+            run + 1
+        } else {
+            0
+        };
+        if depth > DEEPEST || conditionals > DEEPEST || run > DEEPEST {
+            return Err(format!("nested deeper than {DEEPEST}; split it up"));
+        }
+    }
+    Ok(())
+}
+
+/// What went wrong, without any data.
+fn phrase(error: &ExecutionError) -> &'static str {
+    match error {
+        ExecutionError::NoSuchKey(_) => "a key is missing",
+        ExecutionError::NoSuchOverload(_) | ExecutionError::UnexpectedType { .. } => {
+            "a value has the wrong type"
+        }
+        ExecutionError::UndeclaredReference(_) => "a name is not known here",
+        ExecutionError::IndexOutOfBounds(_) => "a list is too short",
+        ExecutionError::Overflow(..) => "a number is too large",
+        ExecutionError::FunctionError { .. } => "a function refused its arguments",
+        _ => "cannot be evaluated",
+    }
+}
+
+/// Named values for an evaluation. They borrow from the data they show.
+#[derive(Debug, Default)]
+pub struct Scope<'a> {
+    outer: Option<&'a Scope<'a>>,
+    variables: Vec<(&'a str, Box<dyn Val + 'a>)>,
+}
+
+impl<'a> Scope<'a> {
+    /// Nothing but what is added.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Everything of `outer`, and what is added.
+    pub fn inside(outer: &'a Scope<'a>) -> Self {
+        Self {
+            outer: Some(outer),
+            variables: vec![],
+        }
+    }
+
+    /// Adds JSON data.
+    #[must_use]
+    pub fn with(mut self, name: &'a str, value: &'a Value) -> Self {
+        self.variables.push((name, borrowed(value)));
+        self
+    }
+
+    /// Adds JSON data made for this evaluation.
+    #[must_use]
+    pub fn with_owned(mut self, name: &'a str, value: Value) -> Self {
+        self.variables.push((name, owned(value)));
+        self
+    }
+
+    /// Adds an instant.
+    #[must_use]
+    pub fn with_instant(mut self, name: &'a str, instant: Timestamp) -> Self {
+        self.variables.push((name, timestamp(instant)));
+        self
+    }
+
+    /// Adds a map whose values stay where they are.
+    #[must_use]
+    pub fn with_map(
+        mut self,
+        name: &'a str,
+        entries: impl IntoIterator<Item = (&'a str, &'a Value)>,
+    ) -> Self {
+        let map: HashMap<CelMapKey<'a>, Box<dyn Val + 'a>> = entries
+            .into_iter()
+            .map(|(key, value)| (CelMapKey::from(key), borrowed(value)))
+            .collect();
+        self.variables.push((name, Box::new(CelMap::from(map))));
+        self
+    }
+}
+
+impl VariableResolver for Scope<'_> {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        self.variables
+            .iter()
+            .rev()
+            .find(|(name, _)| *name == variable)
+            .map(|(_, value)| CowVal::Borrowed(value.as_ref()))
+            .or_else(|| self.outer.and_then(|outer| outer.resolve(variable)))
+    }
+}
+
+fn borrowed<'a>(value: &'a Value) -> Box<dyn Val + 'a> {
+    match value {
+        Value::String(text) => Box::new(CelString::from(text.as_str())),
+        Value::Array(list) => Box::new(CelList::from(list.iter().map(borrowed).collect::<Vec<_>>())),
+        Value::Object(map) => {
+            let map: HashMap<CelMapKey<'a>, Box<dyn Val + 'a>> = map
+                .iter()
+                .map(|(key, value)| (CelMapKey::from(key.as_str()), borrowed(value)))
+                .collect();
+            Box::new(CelMap::from(map))
+        }
+        Value::Number(number) => scalar(number),
+        Value::Bool(b) => Box::new(CelBool::from(*b)),
+        Value::Null => Box::new(CelNull),
+    }
+}
+
+/// JSON data as a CEL value of its own.
+pub(super) fn owned<'v>(value: Value) -> Box<dyn Val + 'v> {
+    match value {
+        Value::String(text) => Box::new(CelString::from(text)),
+        Value::Array(list) => Box::new(CelList::from(list.into_iter().map(owned).collect::<Vec<_>>())),
+        Value::Object(map) => {
+            let map: HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> = map
+                .into_iter()
+                .map(|(key, value)| (CelMapKey::from(key), owned(value)))
+                .collect();
+            Box::new(CelMap::from(map))
+        }
+        Value::Number(number) => scalar(&number),
+        Value::Bool(b) => Box::new(CelBool::from(b)),
+        Value::Null => Box::new(CelNull),
+    }
+}
+
+fn scalar<'v>(number: &Number) -> Box<dyn Val + 'v> {
+    if let Some(n) = number.as_i64() {
+        Box::new(CelInt::from(n))
+    } else if let Some(n) = number.as_u64() {
+        Box::new(CelUInt::from(n))
+    } else {
+        Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN)))
+    }
+}
+
+/// An instant as a CEL timestamp.
+pub(super) fn timestamp<'v>(instant: Timestamp) -> Box<dyn Val + 'v> {
+    let seconds = instant.as_second();
+    let nanoseconds = u32::try_from(instant.subsec_nanosecond()).unwrap_or(0);
+    let time = chrono::DateTime::from_timestamp(seconds, nanoseconds).unwrap_or_default();
+    Box::new(CelTimestamp::from(time.fixed_offset()))
+}
+
+fn to_json(value: &Cel) -> Option<Value> {
+    Some(match value {
+        Cel::List(list) => Value::Array(list.iter().map(to_json).collect::<Option<_>>()?),
+        Cel::Map(map) => {
+            let mut object = Map::new();
+            for (key, value) in map.map.iter() {
+                object.insert(key.to_string(), to_json(value)?);
+            }
+            Value::Object(object)
+        }
+        Cel::Timestamp(time) => {
+            Value::String(time.to_utc().to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
+        }
+        Cel::Float(f) => Value::Number(Number::from_f64(*f)?),
+        Cel::Function(..) | Cel::Struct(_) => return None,
+        other => other.json().ok()?,
+    })
+}

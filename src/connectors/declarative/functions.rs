@@ -1,0 +1,164 @@
+//! The functions that expressions may call beyond CEL's own: times as directories write them, XML, link headers,
+//! quoting. They are pure, and an argument that makes no sense is an error of the evaluation.
+
+use std::sync::{Arc, LazyLock};
+
+use cel::{
+    Env, ExecutionError, Value as Cel,
+    common::{
+        types::{CelInt, CelString, INT_TYPE, STRING_TYPE, TIMESTAMP_TYPE},
+        value::CowVal,
+    },
+    extensions,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    expression::{owned, timestamp},
+    xml,
+};
+
+/// 100 ns steps between 1601 and 1970, as in Windows' FILETIME.
+const FILETIME_EPOCH: i64 = 116_444_736_000_000_000;
+
+/// CEL with its extensions and our functions.
+pub(super) fn environment() -> &'static Arc<Env> {
+    static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
+        let mut env = Env::stdlib();
+        let added = env
+            .add_extension(extensions::strings)
+            .and_then(|()| env.add_extension(extensions::math))
+            .and_then(|()| env.add_extension(extensions::lists))
+            .and_then(|()| env.add_extension(extensions::encoders))
+            .and_then(|()| env.add_overload("filetime", "filetime_timestamp", vec![TIMESTAMP_TYPE], filetime))
+            .and_then(|()| {
+                env.add_overload("fromFiletime", "from_filetime_int", vec![INT_TYPE], from_filetime)
+            })
+            .and_then(|()| {
+                env.add_overload(
+                    "fromFiletime",
+                    "from_filetime_text",
+                    vec![STRING_TYPE],
+                    from_filetime,
+                )
+            })
+            .and_then(|()| {
+                env.add_overload(
+                    "generalizedTime",
+                    "generalized_time",
+                    vec![TIMESTAMP_TYPE],
+                    generalized_time,
+                )
+            })
+            .and_then(|()| env.add_overload("quoted", "quoted_text", vec![STRING_TYPE], quoted))
+            .and_then(|()| env.add_overload("link", "link_text_text", vec![STRING_TYPE, STRING_TYPE], link))
+            .and_then(|()| {
+                env.add_overload("xml", "xml_text_text", vec![STRING_TYPE, STRING_TYPE], elements)
+            });
+        added.expect("none of these names exists twice");
+        Arc::new(env)
+    });
+    &ENVIRONMENT
+}
+
+fn refused(function: &str) -> ExecutionError {
+    ExecutionError::function_error(function, "refused")
+}
+
+fn text<'b>(args: &'b [CowVal<'_, '_>], at: usize, function: &str) -> Result<&'b str, ExecutionError> {
+    args.get(at)
+        .and_then(|value| value.as_ref().downcast_ref::<CelString>())
+        .map(CelString::inner)
+        .ok_or_else(|| refused(function))
+}
+
+fn instant(args: &[CowVal<'_, '_>], function: &str) -> Result<Timestamp, ExecutionError> {
+    let value = args.first().ok_or_else(|| refused(function))?;
+    match Cel::try_from(value.as_ref())? {
+        Cel::Timestamp(time) => {
+            let nanoseconds = i32::try_from(time.timestamp_subsec_nanos()).map_err(|_| refused(function))?;
+            Timestamp::new(time.timestamp(), nanoseconds).map_err(|_| refused(function))
+        }
+        _ => Err(refused(function)),
+    }
+}
+
+fn filetime<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let since_1970 = instant(&args, "filetime")?.as_nanosecond() / 100;
+    let steps = i64::try_from(since_1970 + i128::from(FILETIME_EPOCH)).map_err(|_| refused("filetime"))?;
+    Ok(CowVal::owned(CelInt::from(steps)))
+}
+
+/// What lies beyond the last day of the calendar, such as the directory's "never", is that last day.
+fn from_filetime<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let value = args.first().ok_or_else(|| refused("fromFiletime"))?;
+    let steps = match Cel::try_from(value.as_ref())? {
+        Cel::Int(steps) => steps,
+        Cel::String(text) => text.parse::<i64>().map_err(|_| refused("fromFiletime"))?,
+        _ => return Err(refused("fromFiletime")),
+    };
+    let since_1970 = i128::from(steps) - i128::from(FILETIME_EPOCH);
+    let last = Timestamp::MAX;
+    let found = Timestamp::from_nanosecond(since_1970.saturating_mul(100)).unwrap_or(last);
+    Ok(CowVal::Owned(timestamp(found)))
+}
+
+fn generalized_time<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let written = instant(&args, "generalizedTime")?
+        .strftime("%Y%m%d%H%M%SZ")
+        .to_string();
+    Ok(CowVal::owned(CelString::from(written)))
+}
+
+fn quoted<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let text = text(&args, 0, "quoted")?;
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    Ok(CowVal::owned(CelString::from(quoted)))
+}
+
+/// The target of the first link with relation `rel` in an RFC 8288 `Link` header, or null.
+fn link<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let (header, wanted) = (text(&args, 0, "link")?, text(&args, 1, "link")?);
+    let mut rest = header;
+    while let Some((_, after)) = rest.split_once('<') {
+        let Some((target, after)) = after.split_once('>') else {
+            break;
+        };
+        let end = after
+            .find(",<")
+            .or_else(|| after.find(", <"))
+            .unwrap_or(after.len());
+        let (parameters, next) = after.split_at(end);
+        let related = parameters
+            .split(';')
+            .filter_map(|p| p.trim().split_once('='))
+            .any(|(name, value)| {
+                name.trim().eq_ignore_ascii_case("rel")
+                    && value
+                        .trim()
+                        .trim_matches('"')
+                        .split_whitespace()
+                        .any(|rel| rel.eq_ignore_ascii_case(wanted))
+            });
+        if related {
+            return Ok(CowVal::owned(CelString::from(target.to_owned())));
+        }
+        rest = next;
+    }
+    Ok(CowVal::Owned(owned(Value::Null)))
+}
+
+fn elements<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let (document, path) = (text(&args, 0, "xml")?, text(&args, 1, "xml")?);
+    let found = xml::elements(document, path).map_err(|_| refused("xml"))?;
+    Ok(CowVal::Owned(owned(Value::Array(found))))
+}

@@ -1,0 +1,33 @@
+//! Connectors made of data: a `ConnectorDefinition`, a connector's inputs and a driver become a connector.
+//!
+//! The way of a definition: [`parse`] reads the manifest, [`Definition::compile`] checks and compiles it once,
+//! [`Definition::resolve_driver`] says how to make the driver, [`Definition::build`] puts everything together. What is
+//! wrong is said all at once, each with the path of the field ([`Problems`]). Protocols are the drivers' business, and
+//! what to do about a fact is the business of [`crate::core`].
+
+mod builtin;
+mod compile;
+mod connector;
+mod driver_section;
+mod exchange;
+mod expression;
+mod functions;
+mod graph;
+mod inputs;
+mod load;
+mod problems;
+mod references;
+mod request;
+mod setting;
+mod sight;
+mod template;
+mod xml;
+
+pub use builtin::{builtin, builtins};
+pub use connector::{Declarative, Options};
+pub use driver_section::ResolvedDriver;
+pub use load::{Definition, parse};
+pub use problems::{Problem, Problems};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! A request of a definition, compiled, and how it becomes a resolved request of its driver.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    expression::{Expression, Scope, Unevaluable},
+    references::Uses,
+    template::{JsonTemplate, Template, percent},
+};
+use crate::{
+    connectors::driver::{Body, HttpRequest, LdapRequest, Resolved, SqlRequest},
+    core::fault::{Fault, Reason},
+};
+
+/// A compiled request.
+#[derive(Debug)]
+pub struct Compiled {
+    /// Its place in the definition.
+    pub path: String,
+    /// Sent only if it holds.
+    pub when: Option<Expression>,
+    /// Made once for each element.
+    pub each: Option<Expression>,
+    /// What is sent.
+    pub verb: Verb,
+    /// This refusal means that nothing is there.
+    pub absent: Option<Expression>,
+    /// The value of every page.
+    pub items: Option<Expression>,
+    /// This refusal means that it was done already.
+    pub done: Option<Expression>,
+    /// The id of a long-running operation.
+    pub operation: Option<Expression>,
+    /// How further pages are asked for.
+    pub page: Option<Paging>,
+    /// Everything that it refers to.
+    pub uses: Uses,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub enum Verb {
+    /// An HTTP exchange.
+    Http(Box<Http>),
+    /// Reads one entry.
+    Entry(Template, Vec<String>),
+    /// Searches a tree.
+    Search {
+        /// Where.
+        within: Option<Template>,
+        /// What.
+        filter: Template,
+        /// Which attributes.
+        attributes: Vec<String>,
+    },
+    /// Changes an entry.
+    Modify {
+        /// The entry.
+        dn: Template,
+        /// New values.
+        replace: Attributes,
+        /// Values to add.
+        add: Attributes,
+        /// Values to remove.
+        remove: Attributes,
+    },
+    /// Moves an entry.
+    Move(Template, Template),
+    /// Deletes an entry.
+    Delete(Template),
+    /// A statement.
+    Sql(Box<Sql>),
+}
+
+/// Attribute → templates of its values.
+pub type Attributes = Vec<(String, Vec<Template>)>;
+
+/// An HTTP exchange.
+#[derive(Debug)]
+pub struct Http {
+    /// `GET`, …
+    pub method: &'static str,
+    /// Another base than the driver's.
+    pub base: Option<Template>,
+    /// The path.
+    pub path: Template,
+    /// The user to act for.
+    pub subject: Option<Template>,
+    /// Query parameters.
+    pub query: Vec<(String, Template)>,
+    /// Headers.
+    pub headers: Vec<(String, Template)>,
+    /// The body.
+    pub body: BodyTemplate,
+}
+
+/// The body of an HTTP request.
+#[derive(Debug)]
+pub enum BodyTemplate {
+    /// None.
+    Empty,
+    /// JSON.
+    Json(JsonTemplate),
+    /// A form.
+    Form(Vec<(String, Template)>),
+    /// XML.
+    Xml(Template),
+}
+
+/// A statement.
+#[derive(Debug)]
+pub struct Sql {
+    /// The text, fixed.
+    pub statement: String,
+    /// The database to log in to.
+    pub database: Option<Template>,
+    /// Bound in order.
+    pub parameters: Vec<Expression>,
+    /// Quoted as identifiers.
+    pub identifiers: Vec<(String, Template)>,
+    /// Quoted as literals.
+    pub literals: Vec<(String, Template)>,
+}
+
+/// How further pages are asked for.
+#[derive(Debug)]
+pub enum Paging {
+    /// The answer has the next address.
+    Next(Expression),
+    /// The answer has a token for a query parameter.
+    Cursor(String, Expression),
+    /// A number counts up to a total.
+    Offset {
+        /// Query parameter.
+        parameter: String,
+        /// The first number.
+        first: u32,
+        /// How many there are.
+        total: Expression,
+    },
+}
+
+/// Where requests go: the resolved `base` of the definition's driver (an address for http, a DN for ldap).
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    /// The address or DN.
+    pub base: String,
+}
+
+impl Compiled {
+    /// What is sent in `scope`.
+    ///
+    /// # Errors
+    /// `Malformed` when an expression has no value or the result would leave the system's host.
+    pub fn resolve(&self, target: &Target, scope: &Scope<'_>) -> Result<Resolved, Fault> {
+        Ok(match &self.verb {
+            Verb::Http(http) => Resolved::Http(self.http(http, target, scope)?),
+            Verb::Entry(dn, attributes) => Resolved::Ldap(LdapRequest::Search {
+                base: dn.text(scope)?,
+                entry: true,
+                filter: "(objectClass=*)".into(),
+                attributes: attributes.clone(),
+            }),
+            Verb::Search {
+                within,
+                filter,
+                attributes,
+            } => Resolved::Ldap(LdapRequest::Search {
+                base: match within {
+                    Some(within) => within.text(scope)?,
+                    None => target.base.clone(),
+                },
+                entry: false,
+                filter: filter.text(scope)?,
+                attributes: attributes.clone(),
+            }),
+            Verb::Modify {
+                dn,
+                replace,
+                add,
+                remove,
+            } => Resolved::Ldap(LdapRequest::Modify {
+                dn: dn.text(scope)?,
+                replace: attributes(replace, scope)?,
+                add: attributes(add, scope)?,
+                remove: attributes(remove, scope)?,
+            }),
+            Verb::Move(dn, into) => Resolved::Ldap(LdapRequest::Move {
+                dn: dn.text(scope)?,
+                into: into.text(scope)?,
+            }),
+            Verb::Delete(dn) => Resolved::Ldap(LdapRequest::Delete { dn: dn.text(scope)? }),
+            Verb::Sql(sql) => Resolved::Sql(SqlRequest {
+                database: sql.database.as_ref().map(|t| t.text(scope)).transpose()?,
+                statement: sql.statement.clone(),
+                parameters: sql
+                    .parameters
+                    .iter()
+                    .map(|e| e.evaluate(scope))
+                    .collect::<Result<Vec<Value>, _>>()?,
+                identifiers: texts(&sql.identifiers, scope)?,
+                literals: texts(&sql.literals, scope)?,
+            }),
+        })
+    }
+
+    fn http(&self, http: &Http, target: &Target, scope: &Scope<'_>) -> Result<HttpRequest, Fault> {
+        let base = match &http.base {
+            Some(base) => base.text(scope)?,
+            None => target.base.clone(),
+        };
+        let path = http.path.text(scope)?;
+        let mut url = if path.starts_with("https://") || path.starts_with("http://") {
+            same_host(&base, &path).ok_or_else(|| self.malformed())?
+        } else {
+            format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'))
+        };
+        for (name, template) in &http.query {
+            if let Some(value) = template.optional_text(scope)? {
+                add_parameter(&mut url, name, &value);
+            }
+        }
+        Ok(HttpRequest {
+            method: http.method.to_owned(),
+            url,
+            subject: http.subject.as_ref().map(|t| t.text(scope)).transpose()?,
+            headers: texts(&http.headers, scope)?,
+            body: match &http.body {
+                BodyTemplate::Empty => Body::Empty,
+                BodyTemplate::Json(json) => Body::Json(json.value(scope)?),
+                BodyTemplate::Form(form) => Body::Form(texts(form, scope)?),
+                BodyTemplate::Xml(xml) => Body::Xml(xml.text(scope)?),
+            },
+        })
+    }
+
+    fn malformed(&self) -> Fault {
+        Fault::permanent(Reason::Malformed).with_code(&self.path)
+    }
+}
+
+fn texts(
+    templates: &[(String, Template)],
+    scope: &Scope<'_>,
+) -> Result<BTreeMap<String, String>, Unevaluable> {
+    let mut texts = BTreeMap::new();
+    for (name, template) in templates {
+        if let Some(text) = template.optional_text(scope)? {
+            texts.insert(name.clone(), text);
+        }
+    }
+    Ok(texts)
+}
+
+fn attributes(
+    templates: &Attributes,
+    scope: &Scope<'_>,
+) -> Result<BTreeMap<String, Vec<String>>, Unevaluable> {
+    let mut attributes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, values) in templates {
+        let into = attributes.entry(name.clone()).or_default();
+        for value in values {
+            into.extend(value.texts(scope)?);
+        }
+    }
+    Ok(attributes)
+}
+
+/// Adds a query parameter.
+pub(super) fn add_parameter(url: &mut String, name: &str, value: &str) {
+    url.push(if url.contains('?') { '&' } else { '?' });
+    percent(url, name);
+    url.push('=');
+    percent(url, value);
+}
+
+/// `url` in its normal form if it goes to the same host, port and scheme as `base`.
+pub(super) fn same_host(base: &str, url: &str) -> Option<String> {
+    let base = reqwest::Url::parse(base).ok()?;
+    let url = base.join(url).ok()?;
+    let same = url.origin() == base.origin() && url.username().is_empty() && url.password().is_none();
+    same.then(|| url.to_string())
+}

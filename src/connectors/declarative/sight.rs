@@ -1,0 +1,237 @@
+//! Judges one fact by readings, and resolves the requests that would make it true or take it back. No call, no clock.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    expression::{Expression, Scope},
+    load::CompiledFact,
+    references::Uses,
+    request::{Compiled, Target},
+    setting::{Setting, since},
+};
+use crate::{
+    connectors::{Readings, Subject},
+    core::{
+        fact::{Act, Proof, Sight, Truth},
+        fault::{Fault, Reason},
+    },
+};
+
+/// The key beside the fields of a resolved request that says which request of the definition it came from.
+pub(super) const STEP: &str = "step";
+
+/// One fact in the light of one look.
+pub(super) struct View<'v> {
+    pub target: &'v Target,
+    pub subject: &'v Subject,
+    pub setting: &'v Setting<'v>,
+    pub readings: &'v Readings,
+}
+
+impl View<'_> {
+    /// What the look showed of `fact`.
+    pub fn sight(&self, fact: &CompiledFact) -> Sight {
+        match self.truth(fact) {
+            Err(truth) => Sight::of(truth),
+            Ok(()) => self.wanting(fact).unwrap_or_else(Sight::of),
+        }
+    }
+
+    /// The requests that take `fact` back, by the snapshot.
+    pub fn undo(&self, fact: &CompiledFact) -> Result<Option<Act>, Truth> {
+        let requests = self.requests(fact, &fact.undo)?;
+        Ok((!requests.is_empty()).then(|| Act {
+            fact: fact.spec.name.clone(),
+            requests,
+            rung: 0,
+        }))
+    }
+
+    /// `Ok` when the fact does not hold and nothing else is to be said about it.
+    fn truth(&self, fact: &CompiledFact) -> Result<(), Truth> {
+        let since = since(self.subject, &fact.spec);
+        if let Some(when) = &fact.when
+            && !self.holds(when, since)?
+        {
+            return Err(Truth::NotApplicable);
+        }
+        if let Some(holds) = &fact.holds
+            && self.holds(holds, since)?
+        {
+            return Err(Truth::Holds);
+        }
+        if let (Proof::Elapsed, Some(from)) = (fact.spec.proof, &fact.from) {
+            self.ready(from.uses())?;
+            let scope = self.setting.scope(from.uses(), self.readings, since);
+            match from.instant(&scope).map_err(unreadable)? {
+                Some(from) if from <= self.subject.now => return Err(Truth::Holds),
+                Some(from) => return Err(Truth::HoldsFrom(from)),
+                None => {}
+            }
+        }
+        let operation = self
+            .subject
+            .ledger
+            .facts
+            .get(&fact.spec.name)
+            .is_some_and(|ledger| ledger.operation.is_some());
+        if operation {
+            if let Some(failed) = &fact.failed
+                && self.holds(failed, since)?
+            {
+                return Ok(());
+            }
+            if let Some(running) = &fact.running
+                && self.holds(running, since)?
+            {
+                return Err(Truth::Running);
+            }
+        }
+        Ok(())
+    }
+
+    /// What could be done about a fact that does not hold.
+    fn wanting(&self, fact: &CompiledFact) -> Result<Sight, Truth> {
+        let since = since(self.subject, &fact.spec);
+        let mut sight = Sight::of(Truth::DoesNotHold);
+        if let Some(snapshot) = &fact.snapshot {
+            self.ready(snapshot.uses())?;
+            let scope = self.setting.scope(snapshot.uses(), self.readings, since);
+            sight.snapshot = Some(snapshot.evaluate(&scope).map_err(unreadable)?);
+        }
+        let (requests, rung) = if fact.ladder.is_empty() {
+            (self.requests(fact, &fact.act)?, 0)
+        } else {
+            let tried = self
+                .subject
+                .ledger
+                .facts
+                .get(&fact.spec.name)
+                .map_or(0, |ledger| ledger.rung);
+            let rung = tried % fact.ladder.len();
+            (
+                self.requests(fact, std::slice::from_ref(&fact.ladder[rung]))?,
+                rung,
+            )
+        };
+        sight.count = requests.len();
+        sight.says = self.says(fact, since)?;
+        sight.act = (!requests.is_empty()).then(|| Act {
+            fact: fact.spec.name.clone(),
+            requests,
+            rung,
+        });
+        Ok(sight)
+    }
+
+    fn says(&self, fact: &CompiledFact, since: Timestamp) -> Result<String, Truth> {
+        let Some(says) = &fact.says else {
+            let first = fact.description.split(['.', '\n']).next().unwrap_or_default();
+            return Ok(first.to_owned());
+        };
+        let mut uses = Uses::default();
+        says.uses(&mut uses);
+        self.ready(&uses)?;
+        says.text(&self.setting.scope(&uses, self.readings, since))
+            .map_err(unreadable)
+    }
+
+    /// The resolved requests, each with the step of the definition that it comes from.
+    fn requests(&self, fact: &CompiledFact, steps: &[Compiled]) -> Result<Vec<Value>, Truth> {
+        let since = since(self.subject, &fact.spec);
+        let mut requests = vec![];
+        for step in steps {
+            self.ready(&step.uses)?;
+            let scope = self.setting.scope(&step.uses, self.readings, since);
+            if let Some(when) = &step.when
+                && !when.holds(&scope).map_err(unreadable)?
+            {
+                continue;
+            }
+            match &step.each {
+                None => requests.push(self.request(step, &scope)?),
+                Some(each) => {
+                    for item in each.list(&scope).map_err(unreadable)? {
+                        let scope = Scope::inside(&scope).with("item", &item);
+                        requests.push(self.request(step, &scope)?);
+                    }
+                }
+            }
+        }
+        Ok(requests)
+    }
+
+    fn request(&self, step: &Compiled, scope: &Scope<'_>) -> Result<Value, Truth> {
+        let resolved = step.resolve(self.target, scope).map_err(Truth::Unreadable)?;
+        let malformed = || Truth::Unreadable(Fault::permanent(Reason::Malformed).with_code(&step.path));
+        let mut request = serde_json::to_value(resolved).map_err(|_| malformed())?;
+        let inner = request
+            .as_object_mut()
+            .and_then(|outer| outer.values_mut().next());
+        mark(inner.ok_or_else(malformed)?, step_name(&step.path));
+        Ok(request)
+    }
+
+    fn holds(&self, expression: &Expression, since: Timestamp) -> Result<bool, Truth> {
+        self.ready(expression.uses())?;
+        let scope = self.setting.scope(expression.uses(), self.readings, since);
+        expression.holds(&scope).map_err(unreadable)
+    }
+
+    /// Whether everything that `uses` asks for was read.
+    fn ready(&self, uses: &Uses) -> Result<(), Truth> {
+        let mut missing = false;
+        for read in &uses.reads {
+            match self.readings.get(read) {
+                None => missing = true,
+                Some(Err(fault)) => return Err(Truth::Unreadable(fault.clone())),
+                Some(Ok(_)) => {}
+            }
+        }
+        if missing {
+            return Err(Truth::NotRead);
+        }
+        if self.setting.lacks_successor(uses) {
+            return Err(Truth::Unreadable(Fault::needs_decision(Reason::NoSuccessor)));
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(error: super::expression::Unevaluable) -> Truth {
+    Truth::Unreadable(error.into())
+}
+
+/// `act[0]` of `facts.GroupsRemoved.act[0]`.
+pub(super) fn step_name(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
+}
+
+/// An LDAP operation is one level deeper than the others.
+fn mark(request: &mut Value, step: &str) {
+    let Value::Object(map) = request else { return };
+    let operation = ["search", "modify", "move", "delete"];
+    if map.len() == 1
+        && let Some(name) = operation.iter().find(|name| map.contains_key(**name))
+        && let Some(inner) = map.get_mut(*name)
+    {
+        return mark_fields(inner, step);
+    }
+    mark_fields(request, step);
+}
+
+fn mark_fields(fields: &mut Value, step: &str) {
+    if let Value::Object(map) = fields {
+        map.insert(STEP.into(), Value::String(step.into()));
+    }
+}
+
+/// The step that a resolved request came from.
+pub(super) fn step_of(request: &Value) -> Option<&str> {
+    let inner = request.as_object()?.values().next()?;
+    inner
+        .get(STEP)
+        .or_else(|| inner.as_object()?.values().next()?.get(STEP))?
+        .as_str()
+}

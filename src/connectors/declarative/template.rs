@@ -1,0 +1,430 @@
+//! Text with `${expression}` holes, each filled by the rules of the place where the text goes.
+//!
+//! # Why
+//! A hole can only ever be data in the place it stands in: one path segment, one value in a filter, one attribute value
+//! in a DN. Where that cannot be guaranteed (SQL statements) there are no holes at all. `$${` is a literal `${`.
+
+use serde_json::{Map, Value};
+
+use super::{
+    expression::{Expression, Scope, Unevaluable},
+    problems::Problems,
+    references::Uses,
+};
+use crate::connectors::driver::RANDOM;
+
+/// Stands for the key of an act in a resolved request, until the request is sent.
+pub(super) const KEY: &str = "\u{1}key\u{1}";
+
+/// Where a text goes, and so how its holes are filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Base address of the driver: holes are inputs and stand as they are.
+    Base,
+    /// HTTP path: each hole is one percent-encoded segment, never empty, never a dot segment.
+    Path,
+    /// A value that the driver encodes itself: form, query, LDAP attribute, SQL identifier.
+    Plain,
+    /// HTTP header: no control characters.
+    Header,
+    /// XML: escaped.
+    Xml,
+    /// Distinguished name: values are escaped; a hole that stands for a whole name or its tail is not.
+    Dn,
+    /// LDAP filter (RFC 4515): escaped.
+    Filter,
+}
+
+/// A compiled text.
+#[derive(Debug)]
+pub struct Template {
+    parts: Vec<Part>,
+    place: Place,
+    path: String,
+}
+
+#[derive(Debug)]
+enum Part {
+    Text(String),
+    Hole { expression: Expression, raw: bool },
+}
+
+impl Template {
+    /// Compiles `text`, the field at `path`, whose holes may use `names`. What is wrong is added to `problems`.
+    pub fn compile(
+        text: &str,
+        place: Place,
+        path: &str,
+        names: &[&str],
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let pieces = match split(text) {
+            Ok(pieces) => pieces,
+            Err(message) => {
+                problems.add(path, message);
+                return None;
+            }
+        };
+        let whole = pieces.len() == 1;
+        let (mut parts, mut before) = (vec![], String::new());
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => {
+                    before.push_str(&text);
+                    parts.push(Part::Text(text));
+                }
+                Piece::Hole(text) => {
+                    let expression = Expression::compile(text, path, names, problems)?;
+                    if expression.uses().name("random") {
+                        if expression.text().trim() != "random" {
+                            problems.add(path, "'random' must be a hole of its own: ${random}");
+                        } else if matches!(place, Place::Base | Place::Path | Place::Dn | Place::Filter) {
+                            problems.add(path, "'random' is a password and has no place in an address");
+                        }
+                    }
+                    let raw = match place {
+                        Place::Dn => whole || before.is_empty() || dn_raw(&before),
+                        Place::Base => true,
+                        _ => false,
+                    };
+                    before.push('\u{0}');
+                    parts.push(Part::Hole { expression, raw });
+                }
+            }
+        }
+        Some(Self {
+            parts,
+            place,
+            path: path.to_owned(),
+        })
+    }
+
+    /// What it refers to.
+    pub fn uses(&self, into: &mut Uses) {
+        for part in &self.parts {
+            if let Part::Hole { expression, .. } = part {
+                into.add(expression.uses());
+            }
+        }
+    }
+
+    /// The expression, if the text is one hole and nothing else.
+    fn single(&self) -> Option<&Expression> {
+        match self.parts.as_slice() {
+            [Part::Hole { expression, .. }] => Some(expression),
+            _ => None,
+        }
+    }
+
+    /// Its value: of the expression's own type if the text is a single hole, else a text.
+    ///
+    /// # Errors
+    /// An expression without a value, or one that cannot stand in its place.
+    pub fn value(&self, scope: &Scope<'_>) -> Result<Value, Unevaluable> {
+        match self.single() {
+            Some(expression) => expression.evaluate(scope),
+            None => self.text(scope).map(Value::String),
+        }
+    }
+
+    /// Its text, or none if the text is a single hole that gives null.
+    ///
+    /// # Errors
+    /// As [`Self::value`].
+    pub fn optional_text(&self, scope: &Scope<'_>) -> Result<Option<String>, Unevaluable> {
+        match self.single().map(|expression| expression.evaluate(scope)) {
+            Some(Err(error)) => Err(error),
+            Some(Ok(Value::Null)) => Ok(None),
+            Some(Ok(value)) => {
+                let text = plain(&value).ok_or_else(|| self.unevaluable("a list or map cannot be text"))?;
+                let raw = matches!(self.parts.first(), Some(Part::Hole { raw: true, .. }));
+                let mut out = String::new();
+                self.fill(&mut out, &text, raw)?;
+                self.finish(out).map(Some)
+            }
+            None => self.text(scope).map(Some),
+        }
+    }
+
+    /// Its texts: a single hole may give a list.
+    ///
+    /// # Errors
+    /// As [`Self::value`].
+    pub fn texts(&self, scope: &Scope<'_>) -> Result<Vec<String>, Unevaluable> {
+        if let Some(expression) = self.single()
+            && let Value::Array(list) = expression.evaluate(scope)?
+        {
+            let texts = list.iter().map(plain).collect::<Option<Vec<_>>>();
+            return texts.ok_or_else(|| self.unevaluable("a list of something else than text"));
+        }
+        Ok(self.optional_text(scope)?.into_iter().collect())
+    }
+
+    /// Its text.
+    ///
+    /// # Errors
+    /// As [`Self::value`]; null is one.
+    pub fn text(&self, scope: &Scope<'_>) -> Result<String, Unevaluable> {
+        let mut out = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.push_str(text),
+                Part::Hole { expression, raw } => {
+                    let value = expression.evaluate(scope)?;
+                    let text = plain(&value)
+                        .ok_or_else(|| self.unevaluable("null, a list or a map cannot be text"))?;
+                    self.fill(&mut out, &text, *raw)?;
+                }
+            }
+        }
+        self.finish(out)
+    }
+
+    fn fill(&self, out: &mut String, text: &str, raw: bool) -> Result<(), Unevaluable> {
+        if raw {
+            if self.place == Place::Dn && out.to_ascii_uppercase().ends_with("<GUID=") && !is_guid(text) {
+                return Err(self.unevaluable("not a GUID"));
+            }
+            out.push_str(text);
+            return Ok(());
+        }
+        match self.place {
+            Place::Path => {
+                // A whole address stands for itself; its host is checked where the request is made.
+                if self.parts.len() == 1 && (text.starts_with("https://") || text.starts_with("http://")) {
+                    out.push_str(text);
+                    return Ok(());
+                }
+                if text.is_empty() && !out.contains('?') {
+                    return Err(self.unevaluable("an empty path segment would address something else"));
+                }
+                percent(out, text);
+            }
+            Place::Xml => out.push_str(&quick_xml::escape::escape(text)),
+            Place::Dn => rdn(out, text),
+            Place::Filter => filter(out, text),
+            Place::Plain | Place::Header | Place::Base => out.push_str(text),
+        }
+        Ok(())
+    }
+
+    fn finish(&self, out: String) -> Result<String, Unevaluable> {
+        let sound = match self.place {
+            // The stand-ins for key and password are the only control characters that may pass.
+            Place::Header => !out
+                .replace(KEY, "")
+                .replace(RANDOM, "")
+                .chars()
+                .any(char::is_control),
+            Place::Base => !out.chars().any(|c| c.is_control() || c.is_whitespace()),
+            Place::Path => {
+                let path = out.split(['?', '#']).next().unwrap_or_default();
+                !out.contains('#') && !path.split('/').any(|segment| matches!(segment, "." | ".."))
+            }
+            _ => true,
+        };
+        if sound {
+            Ok(out)
+        } else {
+            Err(self.unevaluable("the text cannot stand in this place"))
+        }
+    }
+
+    fn unevaluable(&self, why: &'static str) -> Unevaluable {
+        Unevaluable {
+            path: self.path.clone(),
+            why,
+        }
+    }
+}
+
+/// JSON in which every text is a template.
+#[derive(Debug)]
+pub enum JsonTemplate {
+    /// A text.
+    Text(Template),
+    /// A list.
+    List(Vec<JsonTemplate>),
+    /// A map; a key whose value is a single hole that gives null is left out.
+    Object(Vec<(String, JsonTemplate)>),
+    /// Anything else, as it is.
+    Fixed(Value),
+}
+
+impl JsonTemplate {
+    /// Compiles `value`, the field at `path`.
+    pub fn compile(value: &Value, path: &str, names: &[&str], problems: &mut Problems) -> Option<Self> {
+        Some(match value {
+            Value::String(text) => Self::Text(Template::compile(text, Place::Plain, path, names, problems)?),
+            Value::Array(list) => Self::List(
+                list.iter()
+                    .enumerate()
+                    .filter_map(|(i, v)| Self::compile(v, &format!("{path}[{i}]"), names, problems))
+                    .collect(),
+            ),
+            Value::Object(map) => Self::Object(
+                map.iter()
+                    .filter_map(|(key, v)| {
+                        Some((
+                            key.clone(),
+                            Self::compile(v, &format!("{path}.{key}"), names, problems)?,
+                        ))
+                    })
+                    .collect(),
+            ),
+            other => Self::Fixed(other.clone()),
+        })
+    }
+
+    /// What it refers to.
+    pub fn uses(&self, into: &mut Uses) {
+        match self {
+            Self::Text(template) => template.uses(into),
+            Self::List(list) => list.iter().for_each(|v| v.uses(into)),
+            Self::Object(map) => map.iter().for_each(|(_, v)| v.uses(into)),
+            Self::Fixed(_) => {}
+        }
+    }
+
+    /// Its value.
+    ///
+    /// # Errors
+    /// As [`Template::value`].
+    pub fn value(&self, scope: &Scope<'_>) -> Result<Value, Unevaluable> {
+        Ok(match self {
+            Self::Text(template) => template.value(scope)?,
+            Self::List(list) => Value::Array(list.iter().map(|v| v.value(scope)).collect::<Result<_, _>>()?),
+            Self::Object(map) => {
+                let mut object = Map::new();
+                for (key, template) in map {
+                    let value = template.value(scope)?;
+                    if !(value.is_null() && matches!(template, Self::Text(_))) {
+                        object.insert(key.clone(), value);
+                    }
+                }
+                Value::Object(object)
+            }
+            Self::Fixed(value) => value.clone(),
+        })
+    }
+}
+
+enum Piece<'t> {
+    Text(String),
+    Hole(&'t str),
+}
+
+/// Splits a text at its holes. Braces and quotes inside a hole are the expression's own.
+fn split(text: &str) -> Result<Vec<Piece<'_>>, &'static str> {
+    let mut pieces = vec![];
+    let mut literal = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        if rest[..at].ends_with('$') {
+            literal.push_str(&rest[..at]);
+            literal.push('{');
+            rest = &rest[at + 2..];
+            continue;
+        }
+        literal.push_str(&rest[..at]);
+        let end = hole_end(&rest[at + 2..]).ok_or("a hole is not closed; write ${expression}")?;
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(std::mem::take(&mut literal)));
+        }
+        pieces.push(Piece::Hole(&rest[at + 2..at + 2 + end]));
+        rest = &rest[at + 3 + end..];
+    }
+    literal.push_str(rest);
+    if !literal.is_empty() || pieces.is_empty() {
+        pieces.push(Piece::Text(literal));
+    }
+    Ok(pieces)
+}
+
+fn hole_end(text: &str) -> Option<usize> {
+    let (mut depth, mut quote) = (0_usize, None);
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match (quote, c) {
+            (Some(_), '\\') => drop(chars.next()),
+            (Some(q), c) if q == c => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') if depth == 0 => return Some(at),
+            (None, '}') => depth -= 1,
+            (None, _) => {}
+        }
+    }
+    None
+}
+
+/// Whether `text` has a hole.
+pub(super) fn has_hole(text: &str) -> bool {
+    split(text).map_or(true, |pieces| pieces.iter().any(|p| matches!(p, Piece::Hole(_))))
+}
+
+/// After a comma a hole is the rest of a name; after `<GUID=` it is checked to be one.
+fn dn_raw(before: &str) -> bool {
+    before.ends_with(',') || before.to_ascii_uppercase().ends_with("<GUID=")
+}
+
+fn is_guid(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+}
+
+/// Data as text; null, lists and maps have none.
+pub(super) fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(b) => Some(b.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Percent-encodes everything but RFC 3986's unreserved characters.
+pub(super) fn percent(out: &mut String, text: &str) {
+    const SET: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    out.extend(percent_encoding::utf8_percent_encode(text, &SET));
+}
+
+/// Escapes a value of a distinguished name (RFC 4514).
+fn rdn(out: &mut String, text: &str) {
+    let last = text.chars().count().saturating_sub(1);
+    for (i, c) in text.chars().enumerate() {
+        match c {
+            ',' | '+' | '"' | '\\' | '<' | '>' | ';' | '=' => {
+                out.push('\\');
+                out.push(c);
+            }
+            ' ' | '#' if i == 0 => {
+                out.push('\\');
+                out.push(c);
+            }
+            ' ' if i == last => out.push_str("\\ "),
+            '\u{0}' => out.push_str("\\00"),
+            '\n' => out.push_str("\\0A"),
+            '\r' => out.push_str("\\0D"),
+            c => out.push(c),
+        }
+    }
+}
+
+/// Escapes a value of an LDAP filter (RFC 4515).
+fn filter(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '*' => out.push_str("\\2a"),
+            '(' => out.push_str("\\28"),
+            ')' => out.push_str("\\29"),
+            '\\' => out.push_str("\\5c"),
+            '\u{0}' => out.push_str("\\00"),
+            c => out.push(c),
+        }
+    }
+}

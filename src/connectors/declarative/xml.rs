@@ -1,0 +1,168 @@
+//! Elements of an XML document by path, for SOAP answers.
+//!
+//! Names are local names: prefixes and namespaces are ignored. A document with a type declaration or an entity of its own
+//! is refused, and so is one that is larger, deeper or fuller than a directory answer ever is.
+
+use quick_xml::{
+    Reader, XmlVersion,
+    events::{BytesStart, Event},
+};
+use serde_json::{Map, Value, json};
+
+const LARGEST: usize = 8 << 20;
+const DEEPEST: usize = 64;
+const MOST: usize = 100_000;
+
+/// The document is not well-formed, or beyond the limits.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused;
+
+struct Open {
+    name: String,
+    matches: bool,
+    wanted: bool,
+    text: String,
+    attributes: Map<String, Value>,
+    children: Map<String, Value>,
+}
+
+/// All elements at `path`, such as `Envelope/Body/user` (`*` is any name), each with `name`, `text`, `attributes` and
+/// `children` (lists of the same, by name).
+pub(super) fn elements(document: &str, path: &str) -> Result<Vec<Value>, Refused> {
+    if document.len() > LARGEST {
+        return Err(Refused);
+    }
+    let path: Vec<&str> = path.split('/').filter(|step| !step.is_empty()).collect();
+    let mut reader = Reader::from_str(document);
+    let mut open: Vec<Open> = vec![];
+    let mut found = vec![];
+    let mut count = 0;
+    loop {
+        match reader.read_event().map_err(|_| Refused)? {
+            Event::Start(start) => {
+                count += 1;
+                if open.len() >= DEEPEST || count > MOST {
+                    return Err(Refused);
+                }
+                let element = begin(&start, &path, &open)?;
+                open.push(element);
+            }
+            Event::Empty(start) => {
+                count += 1;
+                if count > MOST {
+                    return Err(Refused);
+                }
+                let element = begin(&start, &path, &open)?;
+                close(element, path.len(), &mut open, &mut found);
+            }
+            Event::End(_) => {
+                let element = open.pop().ok_or(Refused)?;
+                close(element, path.len(), &mut open, &mut found);
+            }
+            Event::Text(text) => append(&mut open, &text.xml10_content()),
+            Event::CData(text) => append(&mut open, &text.xml10_content()),
+            Event::GeneralRef(entity) => {
+                let c = match entity.resolve_char_ref().map_err(|_| Refused)? {
+                    Some(c) => c,
+                    None => predefined(&entity.xml10_content()).ok_or(Refused)?,
+                };
+                append(&mut open, c.encode_utf8(&mut [0; 4]));
+            }
+            Event::DocType(_) => return Err(Refused),
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+            Event::Eof if open.is_empty() && count > 0 => return Ok(found),
+            Event::Eof => return Err(Refused),
+        }
+    }
+}
+
+fn begin(start: &BytesStart<'_>, path: &[&str], open: &[Open]) -> Result<Open, Refused> {
+    let name = start.local_name().into_inner().to_owned();
+    let step = path.get(open.len());
+    let matches =
+        open.last().is_none_or(|parent| parent.matches) && step.is_some_and(|s| *s == "*" || *s == name);
+    let target = matches && open.len() + 1 == path.len();
+    let wanted = target || open.last().is_some_and(|parent| parent.wanted);
+    let mut attributes = Map::new();
+    if wanted {
+        for attribute in start.attributes() {
+            let attribute = attribute.map_err(|_| Refused)?;
+            let value = attribute
+                .normalized_value(XmlVersion::Explicit1_0)
+                .map_err(|_| Refused)?;
+            let key = attribute.key.local_name().into_inner().to_owned();
+            attributes.insert(key, Value::String(value.into_owned()));
+        }
+    }
+    Ok(Open {
+        name,
+        matches,
+        wanted,
+        text: String::new(),
+        attributes,
+        children: Map::new(),
+    })
+}
+
+fn close(element: Open, depth: usize, open: &mut [Open], found: &mut Vec<Value>) {
+    if !element.wanted {
+        return;
+    }
+    let value = json!({
+        "name": element.name,
+        "text": element.text.trim(),
+        "attributes": element.attributes,
+        "children": element.children,
+    });
+    if element.matches && open.len() + 1 == depth {
+        found.push(value);
+    } else if let Some(parent) = open.last_mut() {
+        match parent.children.entry(element.name).or_insert_with(|| json!([])) {
+            Value::Array(siblings) => siblings.push(value),
+            other => *other = json!([value]),
+        }
+    }
+}
+
+fn append(open: &mut [Open], text: &str) {
+    if let Some(element) = open.last_mut()
+        && element.wanted
+    {
+        element.text.push_str(text);
+    }
+}
+
+fn predefined(name: &str) -> Option<char> {
+    Some(match name {
+        "lt" => '<',
+        "gt" => '>',
+        "amp" => '&',
+        "apos" => '\'',
+        "quot" => '"',
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_found_by_local_names_with_their_children() {
+        let document = r#"<s:Envelope xmlns:s="x"><s:Body><list><user id="1"><mail>a&amp;b</mail></user>
+            <user id="2"/></list></s:Body></s:Envelope>"#;
+        let found = elements(document, "Envelope/Body/list/user").unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0]["attributes"]["id"], "1");
+        assert_eq!(found[0]["children"]["mail"][0]["text"], "a&b");
+    }
+
+    #[test]
+    fn an_entity_of_its_own_or_a_cut_document_is_refused() {
+        let bomb = r#"<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>"#;
+        assert_eq!(elements(bomb, "a"), Err(Refused));
+        assert_eq!(elements("<a>&b;</a>", "a"), Err(Refused));
+        assert_eq!(elements("<a><b>", "a"), Err(Refused));
+        assert_eq!(elements(&"<a>".repeat(65), "a"), Err(Refused));
+    }
+}
