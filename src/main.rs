@@ -15,7 +15,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Prints the CustomResourceDefinitions, or writes them into a folder.
+    /// Prints the `CustomResourceDefinition`s, or writes them into a folder.
     Crds {
         /// The folder to write one file for each kind into.
         #[arg(long, value_name = "DIR")]
@@ -28,10 +28,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Crds {
-            chart: Some(folder), ..
-        } => cli::crds::chart(&folder),
         Command::Crds { write, chart: None } => cli::crds::run(write),
+        Command::Crds {
+            write: None,
+            chart: Some(folder),
+        } => cli::crds::chart(&folder),
+        Command::Crds {
+            write,
+            chart: Some(folder),
+        } => cli::crds::chart(&folder).and_then(|()| cli::crds::run(write)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -181,6 +181,25 @@ fn no_name_is_a_boolean_for_a_yaml_1_1_reader() {
     }
 }
 
+/// kubectl takes a word for a category before it takes it for a kind: `get offboarding jane` would ask for all kinds.
+#[test]
+fn no_category_is_also_the_name_of_a_kind() {
+    let crds = crds();
+    let names: Vec<&Value> = crds.iter().map(|crd| &crd["spec"]["names"]).collect();
+    for category in names
+        .iter()
+        .flat_map(|names| names["categories"].as_array().unwrap())
+    {
+        assert_eq!(category, "offboard", "one word shows everything of this project");
+        for name in &names {
+            let short = name["shortNames"].as_array().unwrap();
+            assert!(
+                name["singular"] != *category && name["plural"] != *category && !short.contains(category)
+            );
+        }
+    }
+}
+
 #[test]
 fn every_text_is_quoted() {
     for (file, text) in render() {

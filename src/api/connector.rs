@@ -20,7 +20,7 @@ use super::{Condition, LocalRef};
     derive = "PartialEq",
     status = "ConnectorStatus",
     shortname = "conn",
-    category = "offboarding",
+    category = "offboard",
     selectable = ".spec.definition",
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.definition"),
     printcolumn(

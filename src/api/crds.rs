@@ -231,7 +231,7 @@ fn block(value: &Value, indent: usize, out: &mut String) {
         }
         // Limits are floating-point numbers in the definition's type, and whole ones in every schema.
         Value::Number(n) if n.as_f64().is_some_and(|f| f.fract() == 0.0) => {
-            writeln!(out, "{:.0}", n.as_f64().unwrap_or_default()).expect(WRITES)
+            writeln!(out, "{:.0}", n.as_f64().unwrap_or_default()).expect(WRITES);
         }
         scalar => writeln!(out, "{scalar}").expect(WRITES),
     }

@@ -42,7 +42,7 @@ use crate::core::{
     derive = "PartialEq",
     status = "DefinitionStatus",
     shortname = "conndef",
-    category = "offboarding",
+    category = "offboard",
     printcolumn(name = "Title", type_ = "string", json_path = ".spec.title"),
     printcolumn(
         name = "Ready",

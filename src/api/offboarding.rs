@@ -19,7 +19,7 @@ use super::{Condition, LocalRef};
     status = "OffboardingStatus",
     shortname = "leaver",
     shortname = "leavers",
-    category = "offboarding",
+    category = "offboard",
     selectable = ".spec.employee.email",
     selectable = ".spec.employee.employeeID",
     selectable = ".spec.lastDay",

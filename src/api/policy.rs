@@ -19,7 +19,7 @@ use super::{Condition, offboarding::Cutoff};
     derive = "PartialEq",
     status = "PolicyStatus",
     shortname = "offpol",
-    category = "offboarding",
+    category = "offboard",
     printcolumn(name = "Enforcement", type_ = "string", json_path = ".spec.enforcement"),
     printcolumn(
         name = "Deadline",

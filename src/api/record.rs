@@ -20,7 +20,7 @@ use super::connector::free_object;
     namespaced,
     derive = "PartialEq",
     shortname = "leaverrecord",
-    category = "offboarding",
+    category = "offboard",
     printcolumn(name = "Leaver", type_ = "string", json_path = ".spec.offboarding.name"),
     printcolumn(name = "Entries", type_ = "integer", json_path = ".spec.entries"),
     printcolumn(name = "Head", type_ = "string", json_path = ".spec.head", priority = 1),

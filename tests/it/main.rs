@@ -1,4 +1,6 @@
 //! Tests against real servers and stateful simulators, in one binary so that it is linked once.
 
+mod chart;
+mod crds_live;
 mod support;
 mod support_servers;

@@ -1,0 +1,487 @@
+//! The chart with the real helm, on a real API server. There is no kubelet, so no pod ever runs.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+};
+
+use serde_json::Value;
+
+use crate::support::{self, ControlPlane, Ran};
+
+const RELEASE: &str = "offboard";
+const SYSTEM: &str = "offboard-system";
+
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/offboard")
+}
+
+/// A control plane of its own, because the CRDs of the shared one do not belong to a release. The release `offboard` is
+/// installed with its CRDs, and with Secrets named.
+fn plane() -> &'static ControlPlane {
+    static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| {
+        let plane = ControlPlane::start();
+        plane.kubectl(&["delete", "crd", "--all"], "").expect_ok();
+        install(
+            &plane,
+            RELEASE,
+            SYSTEM,
+            &["--set", "connectorSecrets={crm-token}"],
+        )
+        .expect_ok();
+        let established = [
+            "wait",
+            "--for=condition=Established",
+            "crd",
+            "--all",
+            "--timeout=30s",
+        ];
+        plane.kubectl(&established, "").expect_ok();
+        plane
+    });
+    &PLANE
+}
+
+fn helm(kubeconfig: Option<&Path>, arguments: &[&str]) -> Ran {
+    let mut command = Command::new(support::helm());
+    // Without a kubeconfig it must not find somebody's own.
+    command.env("KUBECONFIG", kubeconfig.unwrap_or(Path::new("/dev/null")));
+    support::run(command.args(arguments), "")
+}
+
+fn install(plane: &ControlPlane, release: &str, namespace: &str, more: &[&str]) -> Ran {
+    let chart = chart().display().to_string();
+    let fixed = [
+        "install",
+        release,
+        &chart,
+        "-n",
+        namespace,
+        "--create-namespace",
+        "--wait=false",
+    ];
+    helm(Some(&plane.kubeconfig), &[&fixed, more].concat())
+}
+
+/// The objects that the chart renders with these values.
+fn rendered(more: &[&str]) -> Vec<Value> {
+    let chart = chart().display().to_string();
+    let fixed = ["template", "x", &chart, "-n", "people", "--kube-version=1.33.0"];
+    let text = helm(None, &[&fixed, more].concat()).expect_ok();
+    serde_saphyr::from_multiple::<Value>(&text)
+        .unwrap()
+        .into_iter()
+        .filter(|object| !object.is_null())
+        .collect()
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+/// Sets of values that an installation could have; each must render and be accepted by the API server.
+const VALUES: [&[&str]; 5] = [
+    &[],
+    &[
+        "--set",
+        "replicas=2,podDisruptionBudget.enabled=true,networkPolicy.enabled=true",
+    ],
+    &[
+        "--set",
+        "watchNamespaces={people,subsidiary},connectorSecrets={a,b},crds.keep=false",
+    ],
+    &[
+        "--set",
+        "crds.enabled=false,serviceAccount.create=false,serviceAccount.name=own,rbac.create=false",
+    ],
+    &[
+        "--set",
+        "image.digest=sha256:0000000000000000000000000000000000000000000000000000000000000000",
+        "--set-json",
+        r#"extraEnv=[{"name":"HTTPS_PROXY","value":"http://proxy:3128"}]"#,
+        "--set-json",
+        r#"extraVolumes=[{"name":"ca","configMap":{"name":"ca"}}]"#,
+        "--set-json",
+        r#"extraVolumeMounts=[{"name":"ca","mountPath":"/etc/ssl/certs","readOnly":true}]"#,
+        "--set-json",
+        r#"extraObjects=[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"{{ .Release.Name }}-extra"}}]"#,
+        "--set",
+        "commonLabels.team=people,podAnnotations.a=b,podLabels.c=d,nodeSelector.e=f,priorityClassName=high",
+    ],
+];
+
+#[test]
+fn helm_finds_nothing_to_complain_about() {
+    for values in VALUES {
+        let chart = chart().display().to_string();
+        let ran = helm(None, &[&["lint", "--strict", &chart], values].concat());
+        assert!(
+            ran.ok() && !ran.stdout.contains("[WARNING]"),
+            "{values:?}: {}{}",
+            ran.stdout,
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn a_value_that_nobody_reads_is_an_error() {
+    let chart = chart().display().to_string();
+    for wrong in [
+        "replica=2",
+        "crds.install=true",
+        "metrics.enabled=true",
+        "replicas=two",
+        "watchNamespaces={Not A Name}",
+    ] {
+        let ran = helm(None, &["template", "x", &chart, "--set", wrong]);
+        assert!(!ran.ok(), "{wrong} was accepted");
+        assert!(
+            ran.stderr.contains("values don't meet the specifications"),
+            "{wrong}: {}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn every_value_of_the_file_is_in_the_schema() {
+    let read = |file: &str| fs::read_to_string(chart().join(file)).unwrap();
+    let values: Value = serde_saphyr::from_str(&read("values.yaml")).unwrap();
+    let schema: Value = serde_json::from_str(&read("values.schema.json")).unwrap();
+    let in_schema: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+    for key in values.as_object().unwrap().keys() {
+        assert!(in_schema.contains(&key), "{key}");
+    }
+    // `global` is Helm's own.
+    assert_eq!(in_schema.len(), values.as_object().unwrap().len() + 1);
+}
+
+#[test]
+fn the_api_server_accepts_what_every_set_of_values_renders() {
+    for (n, values) in VALUES.iter().enumerate() {
+        let namespace = plane().namespace("rendered");
+        // The CRDs belong to the release that is installed; watched namespaces must be there.
+        for name in ["people", "subsidiary"] {
+            plane().kubectl(&["create", "namespace", name], "");
+        }
+        let release = format!("values-{n}");
+        let ran = install(
+            plane(),
+            &release,
+            &namespace,
+            &[*values, &["--set", "crds.enabled=false"]].concat(),
+        );
+        assert!(ran.ok(), "{values:?}: {}", ran.stderr);
+        helm(
+            Some(&plane().kubeconfig),
+            &["uninstall", &release, "-n", &namespace],
+        )
+        .expect_ok();
+    }
+}
+
+#[test]
+fn the_pod_passes_the_restricted_pod_security_standard_and_more() {
+    for values in VALUES {
+        let objects = rendered(values);
+        let deployments = of_kind(&objects, "Deployment");
+        assert_eq!(deployments.len(), 1);
+        let pod = &deployments[0]["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+        assert_eq!(pod["securityContext"]["runAsUser"], 65532);
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        let security = &container["securityContext"];
+        assert_eq!(security["allowPrivilegeEscalation"], false);
+        assert_eq!(security["readOnlyRootFilesystem"], true);
+        assert_eq!(security["capabilities"], serde_json::json!({"drop": ["ALL"]}));
+        for field in ["hostNetwork", "hostPID", "hostIPC", "initContainers"] {
+            assert!(pod[field].is_null(), "{field}");
+        }
+        assert_eq!(container["args"][0], "operator");
+        assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/livez");
+        assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/readyz");
+        assert_eq!(container["ports"][0]["containerPort"], 8080);
+        assert!(container["resources"]["limits"]["memory"].is_string());
+    }
+}
+
+/// What the API server itself says of the rendered pod where the restricted standard is enforced.
+#[test]
+fn the_pod_is_admitted_where_restricted_is_enforced() {
+    let namespace = plane().namespace("restricted");
+    let label = "pod-security.kubernetes.io/enforce=restricted";
+    plane()
+        .kubectl(&["label", "namespace", &namespace, label], "")
+        .expect_ok();
+    let objects = rendered(&[]);
+    let template = &of_kind(&objects, "Deployment")[0]["spec"]["template"];
+    let mut pod = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}});
+    pod["spec"] = template["spec"].clone();
+    let create = ["create", "-n", &namespace, "--dry-run=server", "-f", "-"];
+    plane().kubectl(&create, &pod.to_string()).expect_ok();
+
+    pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = true.into();
+    let ran = plane().kubectl(&create, &pod.to_string());
+    assert!(
+        ran.stderr.contains("violates PodSecurity \"restricted"),
+        "nothing is enforced: {}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn no_role_is_aggregated_and_none_has_a_wildcard_or_lists_secrets() {
+    for values in VALUES {
+        let objects = rendered(values);
+        let roles = [of_kind(&objects, "Role"), of_kind(&objects, "ClusterRole")].concat();
+        for role in roles {
+            let text = role.to_string();
+            assert!(
+                !text.contains("aggregate-to") && !text.contains("\"*\""),
+                "{text}"
+            );
+            for rule in role["rules"].as_array().unwrap() {
+                if rule["resources"].to_string().contains("secrets") {
+                    assert_eq!(rule["verbs"], serde_json::json!(["get"]), "{text}");
+                }
+            }
+        }
+        let cluster = of_kind(&objects, "ClusterRole");
+        for rule in cluster.iter().flat_map(|role| role["rules"].as_array().unwrap()) {
+            let resources = rule["resources"].to_string();
+            assert!(
+                resources.starts_with("[\"connectordefinitions"),
+                "cluster-wide: {resources}"
+            );
+        }
+    }
+}
+
+#[test]
+fn upgrading_brings_new_fields_and_uninstalling_leaves_every_leaver_and_the_crds() {
+    let plane = plane();
+    let kubectl =
+        |arguments: &[&str], input: &str| plane.kubectl(&[&["-n", SYSTEM], arguments].concat(), input);
+    let crds = kubectl(&["get", "crd", "-o", "name"], "").expect_ok();
+    assert_eq!(crds.lines().count(), offboard::api::crds::all().len());
+    let jane =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/minimal/offboarding.yaml"))
+            .unwrap();
+    kubectl(&["apply", "-f", "-"], &jane).expect_ok();
+    let uid = || {
+        kubectl(
+            &["get", "leaver", "jane-doe", "-o", "jsonpath={.metadata.uid}"],
+            "",
+        )
+        .expect_ok()
+    };
+    let before = uid();
+
+    let next = next_version();
+    let with_names = ["--set", "connectorSecrets={crm-token}", "--wait=false"];
+    let next_text = next.display().to_string();
+    let upgrade = [&["upgrade", RELEASE, &next_text, "-n", SYSTEM][..], &with_names].concat();
+    helm(Some(&plane.kubeconfig), &upgrade).expect_ok();
+    fs::remove_dir_all(&next).unwrap();
+    let field = "jsonpath={.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.fieldOfTheNextVersion.type}";
+    let new = kubectl(&["get", "crd", "offboardings.offboard.dev", "-o", field], "").expect_ok();
+    assert_eq!(new, "string");
+    assert_eq!(uid(), before, "the upgrade made the leaver anew");
+
+    helm(Some(&plane.kubeconfig), &["uninstall", RELEASE, "-n", SYSTEM]).expect_ok();
+    assert_eq!(kubectl(&["get", "crd", "-o", "name"], "").expect_ok(), crds);
+    assert_eq!(uid(), before, "uninstalling took the leaver away");
+    let left = kubectl(
+        &[
+            "get",
+            "deployments,serviceaccounts,roles,rolebindings,services",
+            "-o",
+            "name",
+        ],
+        "",
+    )
+    .expect_ok();
+    assert_eq!(left.trim(), "", "uninstalling left more than CRDs");
+
+    install(plane, RELEASE, SYSTEM, &with_names[..2]).expect_ok();
+    assert_eq!(uid(), before, "installing again made the leaver anew");
+}
+
+/// A copy of the chart whose Offboarding has one field more.
+fn next_version() -> PathBuf {
+    let copy = support::folder("chart");
+    let source = format!("{}/.", chart().display());
+    support::run(Command::new("cp").args(["-R", &source]).arg(&copy), "").expect_ok();
+    let template = copy.join("templates/crd-offboardings.yaml");
+    let text = fs::read_to_string(&template).unwrap();
+    let at = "                employee:\n";
+    assert_eq!(text.matches(at).count(), 1, "the template looks different now");
+    let field = "                fieldOfTheNextVersion:\n                  type: \"string\"\n";
+    fs::write(&template, text.replace(at, &format!("{field}{at}"))).unwrap();
+    copy
+}
+
+/// Whether a service account may do something: `verb`, `resource[/subresource]`, name or empty, namespace.
+fn may(kubeconfig: &Path, namespace: &str, verb: &str, resource: &str, name: &str) -> bool {
+    let (resource, part) = resource.split_once('/').unwrap_or((resource, ""));
+    let what = if name.is_empty() {
+        resource.to_owned()
+    } else {
+        format!("{resource}/{name}")
+    };
+    let subresource = format!("--subresource={part}");
+    let config = format!("--kubeconfig={}", kubeconfig.display());
+    let ran = plane().kubectl(
+        &[
+            "auth",
+            "can-i",
+            verb,
+            &what,
+            &subresource,
+            "-n",
+            namespace,
+            &config,
+        ],
+        "",
+    );
+    match ran.stdout.trim() {
+        "yes" => true,
+        "no" => false,
+        other => panic!("{verb} {what}: {other} {}", ran.stderr),
+    }
+}
+
+const OFFBOARDINGS: &str = "offboardings.offboard.dev";
+const CONNECTORS: &str = "connectors.offboard.dev";
+const POLICIES: &str = "offboardingpolicies.offboard.dev";
+const RECORDS: &str = "offboardingrecords.offboard.dev";
+const DEFINITIONS: &str = "connectordefinitions.offboard.dev";
+
+#[test]
+fn the_operators_token_may_do_what_it_needs_and_nothing_else() {
+    let namespace = plane().namespace("rights");
+    let values = ["--set", "crds.enabled=false,connectorSecrets={crm-token}"];
+    install(plane(), "rights", &namespace, &values).expect_ok();
+    let token = plane().kubeconfig_of(&namespace, "rights-offboard");
+    let allowed = |verb: &str, resource: &str, name: &str| may(&token, &namespace, verb, resource, name);
+
+    for kind in [OFFBOARDINGS, CONNECTORS, POLICIES, DEFINITIONS] {
+        for verb in ["get", "list", "watch"] {
+            assert!(allowed(verb, kind, ""), "{verb} {kind}");
+        }
+        assert!(
+            allowed("patch", &format!("{kind}/status"), "x"),
+            "patch {kind}/status"
+        );
+        for verb in ["create", "update", "patch", "delete", "deletecollection"] {
+            assert!(!allowed(verb, kind, ""), "{verb} {kind}: it never writes a spec");
+        }
+    }
+    for verb in ["get", "create", "update", "patch"] {
+        assert!(allowed(verb, RECORDS, ""), "{verb} {RECORDS}");
+        assert!(allowed(verb, "leases.coordination.k8s.io", ""), "{verb} leases");
+    }
+    assert!(allowed("create", "events.events.k8s.io", ""));
+    assert!(!allowed("delete", RECORDS, ""), "evidence is never deleted");
+
+    assert!(allowed("get", "secrets", "crm-token"));
+    assert!(!allowed("get", "secrets", "another"));
+    for verb in ["list", "watch", "create", "update", "delete"] {
+        assert!(!allowed(verb, "secrets", ""), "{verb} secrets");
+    }
+    for (verb, resource) in [
+        ("create", "pods"),
+        ("get", "configmaps"),
+        ("impersonate", "users"),
+        ("list", "namespaces"),
+    ] {
+        assert!(!allowed(verb, resource, ""), "{verb} {resource}");
+    }
+    for (verb, resource) in [
+        ("get", "secrets"),
+        ("list", OFFBOARDINGS),
+        ("create", RECORDS),
+        ("get", "leases.coordination.k8s.io"),
+    ] {
+        assert!(
+            !may(&token, "default", verb, resource, ""),
+            "{verb} {resource} elsewhere"
+        );
+    }
+}
+
+#[test]
+fn without_named_secrets_the_operator_may_get_but_never_list_them() {
+    let namespace = plane().namespace("secrets");
+    install(plane(), "open", &namespace, &["--set", "crds.enabled=false"]).expect_ok();
+    let token = plane().kubeconfig_of(&namespace, "open-offboard");
+    assert!(may(&token, &namespace, "get", "secrets", "any"));
+    assert!(!may(&token, &namespace, "list", "secrets", ""));
+    assert!(!may(&token, "default", "get", "secrets", "any"));
+}
+
+#[test]
+fn the_operator_works_in_the_watched_namespaces_and_only_there() {
+    let (home, watched) = (plane().namespace("home"), plane().namespace("watched"));
+    let values = format!("crds.enabled=false,watchNamespaces={{{watched}}}");
+    install(plane(), "apart", &home, &["--set", &values]).expect_ok();
+    let token = plane().kubeconfig_of(&home, "apart-offboard");
+    assert!(may(&token, &watched, "list", OFFBOARDINGS, ""));
+    assert!(!may(&token, &home, "list", OFFBOARDINGS, ""));
+    assert!(may(&token, &home, "update", "leases.coordination.k8s.io", ""));
+    assert!(!may(&token, &watched, "update", "leases.coordination.k8s.io", ""));
+}
+
+#[test]
+fn people_get_no_more_than_their_role_says() {
+    let namespace = plane().namespace("people");
+    install(plane(), "people", &namespace, &["--set", "crds.enabled=false"]).expect_ok();
+    let kubectl = |arguments: &[&str]| {
+        plane()
+            .kubectl(&[&["-n", &namespace], arguments].concat(), "")
+            .expect_ok()
+    };
+    let of = |role: &str| {
+        kubectl(&["create", "serviceaccount", role]);
+        let subject = format!("--serviceaccount={namespace}:{role}");
+        kubectl(&[
+            "create",
+            "rolebinding",
+            role,
+            &format!("--role=offboarding-{role}"),
+            &subject,
+        ]);
+        plane().kubeconfig_of(&namespace, role)
+    };
+    let (viewer, operator, auditor) = (of("viewer"), of("operator"), of("auditor"));
+    for (who, verb, resource, expected) in [
+        (&viewer, "list", OFFBOARDINGS, true),
+        (&viewer, "create", OFFBOARDINGS, false),
+        (&viewer, "get", RECORDS, false),
+        (&operator, "create", OFFBOARDINGS, true),
+        (&operator, "patch", CONNECTORS, true),
+        (&operator, "get", RECORDS, false),
+        (&operator, "get", "secrets", false),
+        (&auditor, "get", RECORDS, true),
+        (&auditor, "list", OFFBOARDINGS, true),
+        (&auditor, "patch", OFFBOARDINGS, false),
+        (&auditor, "delete", RECORDS, false),
+    ] {
+        assert_eq!(
+            may(who, &namespace, verb, resource, ""),
+            expected,
+            "{} {verb} {resource}",
+            who.display()
+        );
+    }
+    let status = format!("{OFFBOARDINGS}/status");
+    assert!(
+        !may(&operator, &namespace, "patch", &status, ""),
+        "only the controller says what is true"
+    );
+}
