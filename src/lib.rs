@@ -1,9 +1,21 @@
 //! offboard makes a leaver's last day certain.
+//!
+//! | module | what it is for | may use |
+//! |---|---|---|
+//! | [`core`] | the rules, pure: no clock, no network, no Kubernetes | nothing of ours |
+//! | [`api`] | the kinds users write and read | the words of `core` |
+//! | [`transport`] | sockets, TLS, logins, limits, secrets | `core` faults, `api` |
+//! | [`connectors`] | connected systems: the declarative connector and its drivers | `core`, `transport`, `api` |
+//! | [`drive`] | drives one leaver over the connectors | `core`, `connectors`, `transport`, `api` |
+//! | [`simulators`] | vendors without a server, by the vendors' documented rules | nothing of ours but itself |
+//! | [`company`] | the small company of the demo | all but `cli` |
+//! | [`cli`] | one file per command | all of these |
 
 pub mod api;
 pub mod cli;
 pub mod company;
 pub mod connectors;
 pub mod core;
+pub mod drive;
 pub mod simulators;
 pub mod transport;

@@ -1,5 +1,9 @@
 //! The rules. Pure: no clock, no network, no Kubernetes.
+pub mod case;
 pub mod fact;
 pub mod fault;
 pub mod identity;
 pub mod ledger;
+pub mod plan;
+pub mod planted;
+pub mod schedule;

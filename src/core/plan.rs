@@ -1,0 +1,321 @@
+//! What is true, what may be sent now, and when to look again. Decides; never awaits.
+//!
+//! One [`View`] is everything the rules know about one system of one leaver at one instant of one look. From it
+//! [`View::verdict`] says what is known about a fact, [`View::sendable`] which acts may go out now, and
+//! [`View::wake`] when something will change without anybody telling us.
+//!
+//! # Why
+//! A look and the acts that follow from it overlap in time: an act whose edges allow goes out while other reads of
+//! the same look are still under way. So the rules are asked again after every single answer, always with the
+//! whole view; there is no list of steps that could be out of date.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    case::{System, Wanted},
+    fact::{Exempt, FactSpec, Proof, Sight, Truth, Verdict, Why},
+    fault::{Fault, FaultKind, Reason},
+    ledger::SystemLedger,
+    planted::{Bug, planted},
+    schedule,
+};
+
+/// After so many reversals by somebody else we stop fighting over a fact (R14).
+pub const REVERSALS_BEFORE_CONFLICT: usize = 3;
+
+/// No call takes longer. An intent without a receipt may take effect until this much later.
+pub const LONGEST_CALL: SignedDuration = SignedDuration::from_secs(60);
+
+/// The shortest wait before looking again at something that was accepted and is not visible yet.
+const FIRST_SETTLE_POLL: SignedDuration = SignedDuration::from_millis(500);
+/// The wait between two looks at a long-running operation.
+const OPERATION_POLL: SignedDuration = SignedDuration::from_secs(5);
+
+/// What happened to the act of one fact since the look began.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sent {
+    /// Under way.
+    InFlight,
+    /// The system accepted it.
+    Accepted,
+    /// It failed.
+    Failed(Fault),
+}
+
+/// What is remembered of earlier passes without being durable: how often something failed, and until when to wait.
+#[derive(Debug, Clone, Default)]
+pub struct Pace {
+    /// By fact.
+    pub facts: BTreeMap<String, Trouble>,
+    /// Of the system as a whole: `find`, login, the successor.
+    pub system: Option<Trouble>,
+    /// The system wants to be left alone until then.
+    pub parked_until: Option<Timestamp>,
+    /// When an act was last sent whose outcome is not known, by fact.
+    pub asked: BTreeMap<String, Timestamp>,
+    /// When anything was last sent to the system, whatever became of it.
+    pub last_sent: Option<Timestamp>,
+    /// When each fact was last seen true with nothing sent since.
+    pub seen: BTreeMap<String, Timestamp>,
+}
+
+/// A fault that was met, and when to try again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trouble {
+    /// The last fault.
+    pub fault: Fault,
+    /// How often in a row.
+    pub attempts: u32,
+    /// Not before this instant.
+    pub not_before: Timestamp,
+}
+
+impl Trouble {
+    /// The same trouble once more, at `now`.
+    pub fn again(earlier: Option<&Self>, fault: Fault, now: Timestamp, seed: u64) -> Self {
+        let attempts = earlier.map_or(0, |t| t.attempts.saturating_add(1));
+        let not_before = match fault.kind {
+            FaultKind::Throttled { until } => until,
+            FaultKind::Transient | FaultKind::UnknownOutcome => {
+                schedule::later(now, schedule::backoff(attempts, seed))
+            }
+            FaultKind::Permanent | FaultKind::NeedsDecision => {
+                schedule::later(now, schedule::backoff_for_a_person(attempts, seed))
+            }
+        };
+        Self { fault, attempts, not_before }
+    }
+}
+
+/// Everything the rules know about one system of one leaver at one instant of one look.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// What is wanted.
+    pub system: &'a System,
+    /// The facts, in the order in which they are tried.
+    pub facts: &'a [FactSpec],
+    /// What the look showed, by fact. A fact without a sight was not read yet.
+    pub sights: &'a BTreeMap<String, Sight>,
+    /// What is durable.
+    pub ledger: &'a SystemLedger,
+    /// What earlier passes remember.
+    pub pace: &'a Pace,
+    /// What was sent since the look began.
+    pub sent: &'a BTreeMap<String, Sent>,
+    /// The look began after the last act on this system was answered (R1).
+    pub fresh: bool,
+    /// Reads of the look are still under way.
+    pub reading: bool,
+    /// Why the system as a whole could not be looked at.
+    pub blocked: Option<&'a Fault>,
+    /// Things may be changed: the policy enforces, the leaver is not suspended, the connector is not observe-only.
+    pub may_act: bool,
+    /// Nothing may be deleted.
+    pub legal_hold: bool,
+    /// For how long a proof outlives a read that fails for a passing reason.
+    pub proof_lasts: SignedDuration,
+    /// When the look began: what it read may be as old as this.
+    pub looked_at: Timestamp,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl View<'_> {
+    /// What is known about `fact`.
+    pub fn verdict(&self, fact: &FactSpec) -> Verdict {
+        if self.ledger.no_account {
+            return Verdict::NotNeeded(Exempt::NoAccount);
+        }
+        if self.system.kept_until.is_some_and(|until| self.now < until) {
+            return Verdict::NotNeeded(Exempt::Waived);
+        }
+        match self.system.wanted.get(&fact.name) {
+            None | Some(Wanted::Not) => return Verdict::NotNeeded(Exempt::Waived),
+            Some(Wanted::At(at)) if *at > self.now => return Verdict::NotDue(*at),
+            Some(Wanted::At(_)) => {}
+        }
+        if let Some(fault) = self.blocked {
+            return self.unseen(fact, fault);
+        }
+        let Some(sight) = self.sights.get(&fact.name) else {
+            return Verdict::Unknown(Fault::transient(Reason::Incomplete));
+        };
+        match &sight.truth {
+            Truth::NotRead => Verdict::Unknown(Fault::transient(Reason::Incomplete)),
+            Truth::NotApplicable => Verdict::NotNeeded(Exempt::NotApplicable),
+            Truth::Unreadable(fault) => self.unseen(fact, fault),
+            Truth::Running => Verdict::Pending(schedule::later(self.now, OPERATION_POLL)),
+            Truth::HoldsFrom(at) if *at > self.now => Verdict::Pending(*at),
+            Truth::HoldsFrom(_) | Truth::Holds => self.held(fact),
+            Truth::DoesNotHold => self.missed(fact, sight),
+        }
+    }
+
+    /// A fact that was seen true: proven only by a read after the last act (R1), and not before what it comes after.
+    fn held(&self, fact: &FactSpec) -> Verdict {
+        if !self.fresh && !planted(Bug::StaleReadIsProof) {
+            return Verdict::Pending(self.now);
+        }
+        let waits = self.unsettled(fact.after.iter().chain(&fact.requires));
+        if waits.is_empty() { Verdict::Verified } else { Verdict::Unmet(Why::WaitsFor(waits)) }
+    }
+
+    /// A fact that could not be read. A proof with nothing sent since it outlives a fault that passes by itself for a
+    /// while; anything else is Unknown (R2).
+    fn unseen(&self, fact: &FactSpec, fault: &Fault) -> Verdict {
+        let lasts = self.pace.seen.get(&fact.name).is_some_and(|seen| {
+            self.pace.last_sent.is_none_or(|sent| sent < *seen)
+                && self.now < schedule::later(*seen, self.proof_lasts)
+        });
+        if lasts && fault.passes_by_itself() && self.ledger.fact(&fact.name).verified.is_some() {
+            return if fact.proof == Proof::None { Verdict::Asserted } else { Verdict::Verified };
+        }
+        if planted(Bug::UnreadableIsDone) { Verdict::Verified } else { Verdict::Unknown(fault.clone()) }
+    }
+
+    /// A fact that was seen false, or that cannot be seen.
+    fn missed(&self, fact: &FactSpec, sight: &Sight) -> Verdict {
+        let entry = self.ledger.fact(&fact.name);
+        if planted(Bug::ReceiptIsProof) && entry.accepted.is_some() {
+            return Verdict::Verified;
+        }
+        if fact.proof == Proof::None && self.asked_since_its_requirements(fact) {
+            return Verdict::Asserted;
+        }
+        if entry.reversals >= REVERSALS_BEFORE_CONFLICT {
+            return Verdict::Unmet(Why::ControllerConflict);
+        }
+        // An intent without a receipt counts like an acceptance: it may have taken effect (R12).
+        let unsure = self.pace.asked.get(&fact.name).copied();
+        let intended = entry.intent.map(|at| schedule::later(at, LONGEST_CALL));
+        // There is nothing to wait for where nothing can be read.
+        let accepted = entry.accepted.filter(|_| fact.proof != Proof::None);
+        if let Some(asked) = accepted.max(intended).max(unsure) {
+            let settled = schedule::later(asked, fact.settle);
+            if self.looked_at < settled && !(planted(Bug::RepeatsBlindly) && entry.accepted.is_none()) {
+                let waited = self.now.duration_since(asked).max(FIRST_SETTLE_POLL);
+                return Verdict::Pending(schedule::later(self.now, waited).min(settled.max(self.now)));
+            }
+        }
+        let requires = if planted(Bug::ForgetsRequirements) { &[][..] } else { &fact.requires[..] };
+        let waits = self.unsettled(requires.iter());
+        if !waits.is_empty() {
+            return Verdict::Unmet(Why::WaitsFor(waits));
+        }
+        if sight.act.is_none() {
+            return Verdict::Unmet(Why::NoAct);
+        }
+        if fact.irreversible && self.legal_hold {
+            return Verdict::Unmet(Why::Gated("LegalHold"));
+        }
+        if let Some(Sent::Failed(fault)) = self.sent.get(&fact.name) {
+            return Verdict::Unmet(Why::Failed(fault.clone()));
+        }
+        if let Some(trouble) = self.pace.facts.get(&fact.name) {
+            return Verdict::Unmet(Why::Failed(trouble.fault.clone()));
+        }
+        Verdict::Unmet(if entry.accepted.is_some() { Why::NotEffective } else { Why::NotTried })
+    }
+
+    /// A fact without a read counts as asked only if it was asked after everything it requires was proven, the last
+    /// time that was proven: after a drift it is asked again.
+    fn asked_since_its_requirements(&self, fact: &FactSpec) -> bool {
+        let Some(accepted) = self.ledger.fact(&fact.name).accepted else { return false };
+        fact.requires.iter().all(|name| match self.ledger.fact(name).verified {
+            Some(verified) => accepted >= verified || planted(Bug::AssertsForEver),
+            None => self.verdict_of(name).is_some_and(|v| matches!(v, Verdict::NotNeeded(_))),
+        })
+    }
+
+    fn verdict_of(&self, name: &str) -> Option<Verdict> {
+        self.facts.iter().find(|f| f.name == name).map(|f| self.verdict(f))
+    }
+
+    fn unsettled<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<String> {
+        names.filter(|name| self.verdict_of(name).is_none_or(|v| !v.settled())).cloned().collect()
+    }
+
+    /// The facts whose acts may go out now, in order.
+    pub fn sendable(&self) -> Vec<&FactSpec> {
+        let parked = self.pace.parked_until.is_some_and(|t| self.now < t) && !planted(Bug::IgnoresThrottling);
+        if !self.may_act || self.ledger.identity_mismatch || parked {
+            return vec![];
+        }
+        self.facts.iter().filter(|fact| self.may_send(fact)).collect()
+    }
+
+    fn may_send(&self, fact: &FactSpec) -> bool {
+        let wanting = matches!(
+            self.verdict(fact),
+            Verdict::Unmet(Why::NotTried | Why::NotEffective | Why::Failed(_))
+        );
+        wanting
+            && !self.sent.contains_key(&fact.name)
+            && self.sights.get(&fact.name).is_some_and(|s| s.act.is_some())
+            && self.pace.facts.get(&fact.name).is_none_or(|t| self.now >= t.not_before)
+            // What cannot be repeated or taken back rests on reads of the present state only.
+            && (self.fresh || planted(Bug::StaleReadIsProof) || !(fact.irreversible || !fact.repeatable))
+            && fact.after.iter().all(|name| self.asked(name))
+            && !fact.prefers_after.iter().any(|name| self.still_coming(name))
+    }
+
+    /// Whether `name` was accepted, or need not be.
+    fn asked(&self, name: &str) -> bool {
+        let seen = self.sights.get(name).is_some_and(|s| s.truth == Truth::Holds);
+        let accepted = matches!(self.sent.get(name), Some(Sent::Accepted));
+        let pending = || matches!(self.verdict_of(name), Some(Verdict::Pending(_)));
+        seen || accepted || self.verdict_of(name).is_some_and(|v| v.settled()) || pending()
+    }
+
+    /// Whether `name` is about to be sent, so that a fact which prefers to come after it should wait a moment.
+    fn still_coming(&self, name: &str) -> bool {
+        let Some(fact) = self.facts.iter().find(|f| f.name == name) else { return false };
+        if matches!(self.sent.get(name), Some(Sent::InFlight)) {
+            return true;
+        }
+        if self.reading && !self.sights.contains_key(name) {
+            return self.verdict(fact).due() && !self.verdict(fact).settled();
+        }
+        self.may_send(fact)
+    }
+
+    /// When something may change without anybody telling us; none when nothing will.
+    pub fn wake(&self) -> Option<Timestamp> {
+        let parked = self.pace.parked_until.filter(|until| *until > self.now);
+        let facts = self.facts.iter().filter_map(|fact| {
+            let at = match self.verdict(fact) {
+                Verdict::NotDue(at) | Verdict::Pending(at) => at,
+                // What waits for another fact is woken by that one.
+                Verdict::Unmet(Why::NoAct | Why::ControllerConflict | Why::Gated(_) | Why::WaitsFor(_)) => return None,
+                Verdict::Unmet(_) if !self.may_act || self.ledger.identity_mismatch => return None,
+                Verdict::Unmet(_) | Verdict::Unknown(_) => self.retry_at(&fact.name),
+                // Seen true within the settle time: looked at once more when late reads are over.
+                Verdict::Verified => self.unconfirmed_until(fact)?,
+                Verdict::Asserted | Verdict::NotNeeded(_) => return None,
+            };
+            Some(at)
+        });
+        let kept = self.system.kept_until.filter(|until| *until > self.now);
+        let earliest = facts.chain(kept).min()?;
+        Some(parked.map_or(earliest, |until| earliest.max(until)))
+    }
+
+    /// Until when a proof may rest on a late read; none when it was seen again after that.
+    fn unconfirmed_until(&self, fact: &FactSpec) -> Option<Timestamp> {
+        let entry = self.ledger.fact(&fact.name);
+        let until = schedule::later(entry.accepted.max(entry.verified)?, fact.settle);
+        let seen = *self.pace.seen.get(&fact.name)?;
+        (fact.settle > SignedDuration::ZERO && seen < until).then_some(until)
+    }
+
+    fn retry_at(&self, fact: &str) -> Timestamp {
+        let troubles = [self.pace.facts.get(fact), self.pace.system.as_ref()];
+        let not_before = troubles.into_iter().flatten().map(|t| t.not_before).max();
+        not_before.unwrap_or_else(|| schedule::later(self.now, FIRST_SETTLE_POLL))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! Bugs planted on purpose, to show that the tests would see them. Outside tests every switch is a constant `false`.
+
+/// A bug that a careless change could bring in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// Counts the answer to an act as proof.
+    ReceiptIsProof,
+    /// Counts a read from before the last act as proof.
+    StaleReadIsProof,
+    /// Rounds "could not be read" up to "done".
+    UnreadableIsDone,
+    /// Sends an unrepeatable act again when its answer was lost.
+    RepeatsBlindly,
+    /// Sends an unrepeatable act before its intent is durable.
+    NoIntent,
+    /// Removes before the snapshot is durable.
+    NoSnapshot,
+    /// Lets a later look shrink the snapshot.
+    SnapshotShrinks,
+    /// Forgets what a fact requires.
+    ForgetsRequirements,
+    /// Forgets what a fact comes after, when it judges it.
+    ForgetsOrderInProof,
+    /// Goes on after the Offboarding was deleted.
+    IgnoresDeletion,
+    /// Sends before the time that the system named.
+    IgnoresThrottling,
+    /// Never looks again after the state was reached.
+    StopsWatching,
+    /// Addresses changes by what `find` shows now, not by the bound id.
+    ActsByName,
+    /// Gives up after a fault that passes by itself.
+    GivesUp,
+    /// Does not ask again for what cannot be read after access came back.
+    AssertsForEver,
+    /// Counts a running operation as finished.
+    OperationIsDone,
+}
+
+#[cfg(test)]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether `bug` is planted in this thread.
+#[cfg(test)]
+pub fn planted(bug: Bug) -> bool {
+    PLANTED.with(|planted| planted.get() == Some(bug))
+}
+
+/// Never, outside tests.
+#[cfg(not(test))]
+pub const fn planted(_: Bug) -> bool {
+    false
+}
+
+/// Runs `f` with `bug` planted in this thread.
+#[cfg(test)]
+pub fn with<R>(bug: Option<Bug>, f: impl FnOnce() -> R) -> R {
+    PLANTED.with(|planted| planted.set(bug));
+    let result = f();
+    PLANTED.with(|planted| planted.set(None));
+    result
+}

@@ -1,0 +1,369 @@
+//! The real core and the real drive loop over simulated systems that misbehave from a seed.
+//!
+//! The oracle is the list of invariants: no false verdict (S1), no loss before transfer (S2), never another person
+//! (S3), at most one unrepeatable effect (S4), nothing after a deletion (S5), intent and snapshot first (S6), the end is
+//! reached once faults stop and then nothing is written or changed (L1), one failing system delays no other (L2).
+
+mod world;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+
+use self::world::{Dice, Sim, VirtualClock, epoch, facts};
+use super::{Clock, Drive, Link, Memory, Outcome, Record, Row, Scope, Store, drive};
+use crate::core::{
+    case::{Case, System, Timeline},
+    fact::Verdict,
+    fault::{Fault, Reason},
+    identity::Person,
+    planted::{self, Bug},
+    schedule::mix,
+};
+
+/// Seeds in an ordinary run; `OFFBOARD_SEEDS` overrides.
+const SEEDS: u64 = 20_000;
+/// Once faults stop, everything must be done within this time: two full backoffs, a transfer and the settle times.
+const BOUND: SignedDuration = SignedDuration::from_mins(45);
+
+struct SimStore {
+    durable: Arc<Mutex<Record>>,
+    clock: Arc<VirtualClock>,
+    faults_until: Timestamp,
+    dice: Mutex<Dice>,
+    deleted: AtomicBool,
+    saves: AtomicU64,
+}
+
+#[async_trait]
+impl Store for SimStore {
+    async fn save(&self, record: &Record) -> Result<(), Fault> {
+        let (fails, late) = {
+            let mut dice = self.dice.lock().unwrap();
+            let faulty = self.clock.now() < self.faults_until;
+            (faulty && dice.one_in(15), Duration::from_millis(1 + dice.roll(20)))
+        };
+        tokio::time::sleep(late).await;
+        if fails {
+            return Err(Fault::transient(Reason::StoreUnavailable));
+        }
+        self.saves.fetch_add(1, Ordering::Relaxed);
+        *self.durable.lock().unwrap() = record.clone();
+        Ok(())
+    }
+    fn current(&self) -> bool {
+        !self.deleted.load(Ordering::Relaxed)
+    }
+    async fn confirm(&self) -> Result<bool, Fault> {
+        Ok(self.current())
+    }
+    async fn progress(&self, _: &[Row]) {}
+}
+
+struct Trial {
+    seed: u64,
+    clock: Arc<VirtualClock>,
+    durable: Arc<Mutex<Record>>,
+    crash: Arc<tokio::sync::Notify>,
+    sims: Vec<Arc<Sim>>,
+    store: SimStore,
+    case: Case,
+    links: BTreeMap<String, Link>,
+    delete_at: Option<Timestamp>,
+    wrong: Vec<String>,
+}
+
+fn case(sims: &[Arc<Sim>]) -> Case {
+    let at = [("AccountDeleted".to_owned(), epoch() + SignedDuration::from_mins(5))];
+    let timeline = Timeline { at: at.into_iter().collect(), skip: vec![] };
+    let systems = sims.iter().map(|sim| System {
+        row: sim.row.clone(),
+        who: Person { email: Some("jane@corp.test".into()), ..Person::default() },
+        successor: Some(Person { email: Some("sam@corp.test".into()), ..Person::default() }),
+        observe_only: false,
+        kept_until: None,
+        wanted: facts().iter().map(|f| (f.name.clone(), timeline.wanted(f, epoch(), epoch()))).collect(),
+    });
+    Case {
+        uid: "uid-1".into(),
+        name: "jane".into(),
+        generation: 1,
+        who: Person { email: Some("jane@corp.test".into()), ..Person::default() },
+        cutoff: epoch(),
+        access_deadline: epoch() + SignedDuration::from_hours(1),
+        enforce: true,
+        suspended: false,
+        legal_hold: false,
+        recheck_until: epoch() + SignedDuration::from_hours(24 * 90),
+        recheck_every: SignedDuration::from_mins(15),
+        systems: systems.collect(),
+    }
+}
+
+impl Trial {
+    fn new(seed: u64) -> Self {
+        let clock = Arc::new(VirtualClock(tokio::time::Instant::now()));
+        let durable = Arc::new(Mutex::new(Record::default()));
+        let crash = Arc::new(tokio::sync::Notify::new());
+        let mut dice = Dice(mix(seed ^ 0xA5A5));
+        let count = 1 + dice.roll(3);
+        let sims: Vec<_> = (0..count)
+            .map(|n| {
+                let sim = Sim::new(&format!("s{n}"), seed * 8 + n, clock.clone(), durable.clone(), crash.clone());
+                Arc::new(sim)
+            })
+            .collect();
+        if count > 1 && dice.one_in(8) {
+            sims[0].inner.lock().unwrap().fails_for_ever = true;
+        }
+        let faults_until = sims.iter().map(|s| s.inner.lock().unwrap().faults_until).max().unwrap();
+        let store = SimStore {
+            durable: durable.clone(),
+            clock: clock.clone(),
+            faults_until,
+            dice: Mutex::new(Dice(mix(seed ^ 0x77))),
+            deleted: AtomicBool::new(false),
+            saves: AtomicU64::new(0),
+        };
+        let delete_at =
+            dice.one_in(10).then(|| epoch() + SignedDuration::from_secs(i64::try_from(dice.roll(20)).unwrap()));
+        let links = sims.iter().map(|sim| (sim.row.clone(), Link::Ready(sim.clone() as _))).collect();
+        Self { seed, case: case(&sims), clock, durable, crash, sims, store, links, delete_at, wrong: vec![] }
+    }
+
+    /// One pass, unless a crash ends it.
+    async fn pass(&self, record: &mut Record, memory: &mut Memory) -> Option<Outcome> {
+        let drive_it = Drive {
+            case: &self.case,
+            links: &self.links,
+            clock: &*self.clock,
+            store: &self.store,
+            scope: Scope::Due,
+        };
+        let deletion = async {
+            match self.delete_at {
+                Some(at) if self.store.current() => {
+                    let wait = at.duration_since(self.clock.now());
+                    tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
+                    self.store.deleted.store(true, Ordering::Relaxed);
+                    // A call that is in flight now may still be answered (S5).
+                    tokio::time::sleep(Duration::from_secs(31)).await;
+                    for sim in &self.sims {
+                        sim.inner.lock().unwrap().deletion_seen = true;
+                    }
+                    std::future::pending().await
+                }
+                _ => std::future::pending::<()>().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            outcome = drive(&drive_it, record, memory) => Some(outcome),
+            () = self.crash.notified() => None,
+            () = deletion => None,
+        }
+    }
+
+    async fn run(mut self) -> Vec<String> {
+        let mut record = Record::default();
+        let mut memory = Memory::default();
+        let end = self.store.faults_until + BOUND;
+        let mut held_since: Option<(Timestamp, u64, u64)> = None;
+        loop {
+            if self.clock.now() > end + SignedDuration::from_hours(48) {
+                break;
+            }
+            let Some(outcome) = self.pass(&mut record, &mut memory).await else {
+                // Crashed: what was not durable is gone.
+                record = self.durable.lock().unwrap().clone();
+                memory = Memory::default();
+                for sim in &self.sims {
+                    // What a system asked for is not durable; a restarted driver asks once and is told again.
+                    sim.inner.lock().unwrap().throttled = None;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            };
+            if !self.store.current() {
+                break;
+            }
+            self.judge(&outcome);
+            let settled = self.healthy(&outcome).all(|row| row.facts.iter().all(|(_, v, _)| v.settled()));
+            let now = self.clock.now();
+            match held_since {
+                None if settled && now > self.store.faults_until + SignedDuration::from_secs(30) => {
+                    held_since = Some((now, self.store.saves.load(Ordering::Relaxed), self.changes()));
+                }
+                None if now > end => {
+                    self.wrong.push(format!("L1: not done {BOUND:?} after faults stopped: {}", tell(&outcome)));
+                    break;
+                }
+                Some((since, saves, changes)) if now > since + SignedDuration::from_hours(3) => {
+                    if saves != self.store.saves.load(Ordering::Relaxed) || changes != self.changes() {
+                        self.wrong.push("L1: something was written or changed after the end was reached".into());
+                    }
+                    break;
+                }
+                _ => {}
+            }
+            let recheck = planted::planted(Bug::StopsWatching).then_some(Timestamp::MAX);
+            let recheck = recheck.unwrap_or(now + self.case.recheck_every);
+            let next = outcome.wake.unwrap_or(recheck).min(recheck).min(end + SignedDuration::from_hours(49));
+            let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
+            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+        }
+        self.last_judgement();
+        for sim in &self.sims {
+            self.wrong.append(&mut sim.inner.lock().unwrap().violations);
+        }
+        self.wrong
+    }
+
+    fn changes(&self) -> u64 {
+        self.healthy_sims().map(|s| s.inner.lock().unwrap().changes.len() as u64).sum()
+    }
+
+    fn healthy_sims(&self) -> impl Iterator<Item = &Arc<Sim>> {
+        self.sims.iter().filter(|s| !s.inner.lock().unwrap().fails_for_ever)
+    }
+
+    fn healthy<'o>(&'o self, outcome: &'o Outcome) -> impl Iterator<Item = &'o Row> {
+        outcome.rows.iter().filter(|row| self.healthy_sims().any(|s| s.row == row.name))
+    }
+
+    /// S1: what is called Verified was read as true after the last change of that system.
+    fn judge(&mut self, outcome: &Outcome) {
+        for row in &outcome.rows {
+            let sim = self.sims.iter().find(|s| s.row == row.name).expect("a row per system");
+            let inner = sim.inner.lock().unwrap();
+            let last_change = inner.changes.last().map_or(0, |c| c.seq);
+            for (fact, verdict, _) in &row.facts {
+                let seen = inner.seen_true.get(&fact.name).copied().unwrap_or(0);
+                if *verdict == Verdict::Verified && (seen == 0 || seen < last_change) {
+                    self.wrong.push(format!("S1: {} of {} called Verified unseen", fact.name, row.name));
+                }
+                let asked = inner.changes.iter().any(|c| c.fact == fact.name);
+                if *verdict == Verdict::Asserted && !asked {
+                    self.wrong.push(format!("S1: {} of {} called Asserted, never asked", fact.name, row.name));
+                }
+            }
+        }
+    }
+
+    /// At the end the world itself is looked at, not what was said about it.
+    fn last_judgement(&mut self) {
+        if !self.store.current() || !self.wrong.is_empty() {
+            return;
+        }
+        let record = self.durable.lock().unwrap().clone();
+        let mut wrong = vec![];
+        for sim in self.healthy_sims() {
+            let inner = sim.inner.lock().unwrap();
+            let state = &inner.state;
+            if state.enabled || state.sessions > 0 || state.token || !state.groups.is_empty() || !state.deleted {
+                wrong.push(format!("L1: {} ended as {state:?}", sim.row));
+            }
+            let reopened = inner.changes.iter().rposition(|c| c.fact == "AccountDisabled");
+            let cookie = inner.changes.iter().rposition(|c| c.fact == "CookieDropped");
+            if reopened.is_some() && cookie < reopened {
+                wrong.push(format!("S1: {} called the cookie dropped, from before the last disabling", sim.row));
+            }
+            let kept = record.ledger.systems.get(&sim.row).and_then(|s| s.snapshot.get("GroupsRemoved"));
+            let removed = inner.changes.iter().filter(|c| c.fact == "GroupsRemoved").count();
+            let kept = kept.and_then(|k| k.as_array()).map_or(0, Vec::len);
+            if removed > 0 && kept < inner.groups_at_start {
+                wrong.push(format!("S6: {} kept {kept} of {} groups", sim.row, inner.groups_at_start));
+            }
+        }
+        if let Some(at) = super::evidence::first_broken(&record.evidence) {
+            wrong.push(format!("evidence is broken at {at}"));
+        }
+        self.wrong.extend(wrong);
+    }
+}
+
+fn tell(outcome: &Outcome) -> String {
+    let rows = outcome.rows.iter().flat_map(|row| {
+        let left = row.facts.iter().filter(|(_, v, _)| !v.settled());
+        left.map(|(f, v, _)| format!("{}/{}: {v:?}", row.name, f.name))
+    });
+    rows.collect::<Vec<_>>().join("; ")
+}
+
+fn trial(seed: u64) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let wrong = runtime.block_on(async move {
+        let trial = Trial::new(seed);
+        let seed = trial.seed;
+        (seed, trial.run().await)
+    });
+    wrong.1.into_iter().map(|w| format!("seed {}: {w}", wrong.0)).collect()
+}
+
+/// The first violation among the seeds, spread over the machine's cores.
+fn first_violation(seeds: std::ops::Range<u64>, bug: Option<Bug>) -> Option<String> {
+    let next = AtomicU64::new(seeds.start);
+    let found: Mutex<Option<String>> = Mutex::new(None);
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                planted::with(bug, || {
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= seeds.end || found.lock().unwrap().is_some() {
+                            return;
+                        }
+                        if let Some(first) = trial(seed).into_iter().next() {
+                            found.lock().unwrap().get_or_insert(first);
+                        }
+                    }
+                });
+            });
+        }
+    });
+    found.into_inner().unwrap()
+}
+
+#[test]
+fn every_leaver_is_driven_to_the_end_whatever_goes_wrong() {
+    let seeds = std::env::var("OFFBOARD_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS);
+    let first = std::env::var("OFFBOARD_SEED").ok().and_then(|n| n.parse().ok());
+    let range = first.map_or(0..seeds, |seed| seed..seed + 1);
+    assert_eq!(first_violation(range, None), None);
+}
+
+macro_rules! caught {
+    ($($name:ident: $bug:ident),* $(,)?) => {$(
+        #[test]
+        fn $name() {
+            let found = first_violation(0..3_000, Some(Bug::$bug));
+            assert!(found.is_some(), "no seed shows {:?}", Bug::$bug);
+        }
+    )*};
+}
+
+caught! {
+    a_receipt_taken_for_proof_is_caught: ReceiptIsProof,
+    a_stale_read_taken_for_proof_is_caught: StaleReadIsProof,
+    an_unreadable_fact_taken_for_done_is_caught: UnreadableIsDone,
+    blind_repetition_is_caught: RepeatsBlindly,
+    a_missing_intent_is_caught: NoIntent,
+    a_missing_snapshot_is_caught: NoSnapshot,
+    a_shrinking_snapshot_is_caught: SnapshotShrinks,
+    forgotten_requirements_are_caught: ForgetsRequirements,
+    work_after_a_deletion_is_caught: IgnoresDeletion,
+    ignored_throttling_is_caught: IgnoresThrottling,
+    acting_by_name_is_caught: ActsByName,
+    giving_up_is_caught: GivesUp,
+    an_assertion_that_outlives_a_drift_is_caught: AssertsForEver,
+    a_running_operation_taken_for_done_is_caught: OperationIsDone,
+}

@@ -1,0 +1,151 @@
+//! Drives one case over its connectors: observe, plan, act, observe again.
+//!
+//! Knows neither Kubernetes nor a folder: what must be durable goes through [`Store`], the time comes from [`Clock`].
+//! It judges nothing itself; every decision is [`crate::core::plan`]'s.
+//!
+//! # Why
+//! A module of its own, not a part of the controller, because `run`, `plan` and `demo` drive the same way without a
+//! cluster, and because the tests drive it over a simulated system with virtual time.
+
+pub mod evidence;
+pub mod folder;
+pub mod report;
+mod run;
+mod system;
+pub mod validate;
+
+#[cfg(test)]
+mod convergence;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::{
+    api::record::Entry,
+    connectors::Shared,
+    core::{
+        case::Case,
+        fact::{FactSpec, Sight, Verdict},
+        fault::Fault,
+        ledger::Ledger,
+        plan::Pace,
+    },
+};
+
+pub use run::drive;
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// What is durable about one leaver.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Record {
+    /// Bindings, intents, receipts, snapshots.
+    pub ledger: Ledger,
+    /// What happened, oldest first, each entry bound to the one before.
+    pub evidence: Vec<Entry>,
+}
+
+/// What the drive needs from whoever keeps the state.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Writes the whole record. Returns only when it would survive a crash.
+    async fn save(&self, record: &Record) -> Result<(), Fault>;
+
+    /// Whether the case that is being driven is still what is wanted: not deleted, suspended or changed. Asked
+    /// before every act, so it must cost nothing.
+    fn current(&self) -> bool;
+
+    /// The same, by a fresh uncached read. Asked before every act that cannot be taken back (R9).
+    async fn confirm(&self) -> Result<bool, Fault>;
+
+    /// Something worth showing happened and other systems are still being worked on.
+    async fn progress(&self, rows: &[Row]);
+}
+
+/// One connected system, or why it cannot be used.
+#[derive(Clone)]
+pub enum Link {
+    /// Ready to use.
+    Ready(Shared),
+    /// The connector, its secret or its definition is broken; the text names the field and the fix.
+    Broken(Fault, String),
+}
+
+/// How much to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// What is wanted now.
+    Due,
+    /// Everything that will ever be wanted, for a plan. Nothing is changed.
+    Everything,
+}
+
+/// What earlier passes over one leaver remember without its being durable.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    /// By row.
+    pub systems: BTreeMap<String, Pace>,
+}
+
+/// What one pass found out about one system.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The row's name.
+    pub name: String,
+    /// The account: durable id and login name.
+    pub account: Option<(String, String)>,
+    /// Every fact with what is known about it and what was seen.
+    pub facts: Vec<(FactSpec, Verdict, Option<Sight>)>,
+    /// Text for a broken link.
+    pub trouble: Option<String>,
+    /// An answer carried another id than the bound one (R4).
+    pub identity_mismatch: bool,
+    /// Access that had been proven gone was back in this pass.
+    pub drifted: Vec<String>,
+    /// When something may change by itself.
+    pub wake: Option<Timestamp>,
+}
+
+/// What one pass found out.
+#[derive(Debug)]
+pub struct Outcome {
+    /// One per system, in the case's order.
+    pub rows: Vec<Row>,
+    /// The record could not be written.
+    pub store_fault: Option<Fault>,
+    /// When to drive again.
+    pub wake: Option<Timestamp>,
+}
+
+/// Everything a pass works with.
+pub struct Drive<'a> {
+    /// The leaver.
+    pub case: &'a Case,
+    /// A link for every system of the case, by row.
+    pub links: &'a BTreeMap<String, Link>,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// The state.
+    pub store: &'a dyn Store,
+    /// How much to look at.
+    pub scope: Scope,
+}
+
+/// A shared clock.
+pub type SharedClock = Arc<dyn Clock>;

@@ -1,0 +1,209 @@
+//! One pass over one leaver: all systems at the same time, one durable record.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use jiff::{SignedDuration, Timestamp};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    Drive, Memory, Outcome, Record, Row, evidence,
+    system::{Commit, Finished, Pass},
+};
+use crate::core::{fault::Fault, schedule};
+
+/// How long the first system that needs a durable record waits for others, so that one write serves them all.
+const GATHERING: Duration = Duration::from_millis(20);
+/// How soon a system that is done may be shown while others still work.
+const SHOWING: Duration = Duration::from_millis(500);
+
+/// Drives `drive.case` as far as it can go without waiting, and says when to come back.
+///
+/// A system that becomes due again while another one still hangs is driven again at once, so that no system waits
+/// for another (R11).
+pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) -> Outcome {
+    let saved = record.clone();
+    let mut run = Run {
+        drive,
+        record,
+        memory,
+        saved,
+        rows: BTreeMap::new(),
+        waiting: vec![],
+        commit_at: None,
+        show_at: None,
+        store_fault: None,
+    };
+    run.all().await;
+    run.finish().await
+}
+
+struct Run<'a> {
+    drive: &'a Drive<'a>,
+    record: &'a mut Record,
+    memory: &'a mut Memory,
+    saved: Record,
+    rows: BTreeMap<String, Row>,
+    waiting: Vec<Commit>,
+    commit_at: Option<Instant>,
+    show_at: Option<Instant>,
+    store_fault: Option<Fault>,
+}
+
+impl<'a> Run<'a> {
+    async fn all(&mut self) {
+        let (commits, mut requests) = mpsc::unbounded_channel();
+        let mut running: FuturesUnordered<BoxFuture<'a, Finished>> = FuturesUnordered::new();
+        for system in &self.drive.case.systems {
+            running.push(self.pass(&system.row, &commits));
+        }
+        let mut shown = 0;
+        while !running.is_empty() {
+            // The timers run from the event that started them, however often this loop turns.
+            self.commit_at = timer(self.commit_at, !self.waiting.is_empty(), GATHERING);
+            self.show_at = timer(self.show_at, self.rows.len() > shown, SHOWING);
+            let commit_at = at(self.commit_at);
+            let show = at(self.show_at);
+            let wake = sleep_until(self.drive.clock.now(), self.next_wake());
+            tokio::select! {
+                biased;
+                Some(commit) = requests.recv() => {
+                    self.waiting.push(commit);
+                    if self.waiting.len() >= running.len() {
+                        self.flush().await;
+                    }
+                }
+                Some(finished) = running.next() => {
+                    self.take(finished);
+                    if !self.waiting.is_empty() && self.waiting.len() >= running.len() {
+                        self.flush().await;
+                    }
+                }
+                () = commit_at => self.flush().await,
+                () = wake => {
+                    for row in self.due_again() {
+                        running.push(self.pass(&row, &commits));
+                    }
+                }
+                () = show => {
+                    shown = self.rows.len();
+                    let rows: Vec<Row> = self.rows.values().cloned().collect();
+                    self.drive.store.progress(&rows).await;
+                }
+            }
+        }
+    }
+
+    fn pass(&mut self, row: &str, commits: &mpsc::UnboundedSender<Commit>) -> BoxFuture<'a, Finished> {
+        let drive = self.drive;
+        let system = drive.case.systems.iter().find(|s| s.row == row).expect("rows come from the case");
+        let ledger = self.record.ledger.systems.get(row).cloned().unwrap_or_default();
+        let pace = self.memory.systems.remove(row).unwrap_or_default();
+        let commits = commits.clone();
+        Pass::new(drive, system, ledger, pace, commits).run().boxed()
+    }
+
+    fn next_wake(&self) -> Option<Timestamp> {
+        self.rows.values().filter_map(|row| row.wake).min()
+    }
+
+    /// Rows that are finished and due again; they are running from now on.
+    fn due_again(&mut self) -> Vec<String> {
+        if !self.drive.store.current() {
+            return vec![];
+        }
+        let now = self.drive.clock.now();
+        let due = self.rows.values_mut().filter(|row| row.wake.is_some_and(|at| at <= now));
+        due.map(|row| {
+            row.wake = None;
+            row.name.clone()
+        })
+        .collect()
+    }
+
+    fn take(&mut self, finished: Finished) {
+        let name = finished.row.name.clone();
+        let mut row = finished.row;
+        if let Some(earlier) = self.rows.get(&name) {
+            let mut drifted = earlier.drifted.clone();
+            drifted.append(&mut row.drifted);
+            row.drifted = drifted;
+        }
+        self.record.ledger.systems.insert(name.clone(), finished.ledger);
+        for happening in finished.happenings {
+            evidence::append(&mut self.record.evidence, happening);
+        }
+        self.memory.systems.insert(name.clone(), finished.pace);
+        self.rows.insert(name, row);
+    }
+
+    async fn flush(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for commit in &mut waiting {
+            self.record.ledger.systems.insert(commit.row.clone(), commit.ledger.clone());
+            for happening in std::mem::take(&mut commit.happenings) {
+                evidence::append(&mut self.record.evidence, happening);
+            }
+        }
+        let result = self.save().await;
+        for commit in waiting {
+            // A pass that was abandoned does not wait any more.
+            commit.done.send(result.clone()).ok();
+        }
+    }
+
+    async fn save(&mut self) -> Result<(), Fault> {
+        if *self.record == self.saved {
+            return Ok(());
+        }
+        let result = self.drive.store.save(self.record).await;
+        match &result {
+            Ok(()) => {
+                self.saved = self.record.clone();
+                self.store_fault = None;
+            }
+            Err(fault) => self.store_fault = Some(fault.clone()),
+        }
+        result
+    }
+
+    async fn finish(mut self) -> Outcome {
+        let now = self.drive.clock.now();
+        if self.drive.scope == super::Scope::Due && self.worth_saving() {
+            // A failure is in `store_fault`, and the next pass writes what this one could not.
+            self.save().await.ok();
+        }
+        let mut wake = self.next_wake();
+        if self.store_fault.is_some() {
+            wake = wake.into_iter().chain([schedule::later(now, SignedDuration::from_secs(2))]).min();
+        }
+        let mut rows = self.rows;
+        let systems = self.drive.case.systems.iter();
+        let rows = systems.filter_map(|system| rows.remove(&system.row)).collect();
+        Outcome { rows, store_fault: self.store_fault, wake }
+    }
+
+    /// Nothing is written when only the time changed.
+    fn worth_saving(&self) -> bool {
+        self.record.evidence != self.saved.evidence
+            || self.record.ledger.without_times() != self.saved.ledger.without_times()
+    }
+}
+
+/// Starts a timer when there is something to wait for, keeps a running one, drops one that is not needed any more.
+fn timer(running: Option<Instant>, needed: bool, length: Duration) -> Option<Instant> {
+    needed.then(|| running.unwrap_or_else(|| Instant::now() + length))
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(now: Timestamp, at: Option<Timestamp>) {
+    let Some(at) = at else { return std::future::pending().await };
+    let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+    tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+}

@@ -1,0 +1,637 @@
+//! One pass over one system: bind, look, act on what the rules allow, look again.
+//!
+//! Four round trips for a readable system: find · disable while the rest is read · everything else · read all.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::FuturesUnordered,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Drive, Link, Row, Scope,
+    evidence::{Event, Happening, digest_of},
+};
+use crate::{
+    connectors::{Connector, Key, Readings, Shared, Subject},
+    core::{
+        case::System,
+        fact::{Act, FactSpec, Proof, Receipt, Sight, Truth, Verdict, Why},
+        fault::{Fault, FaultKind, Reason},
+        identity::{self, Account, Binding, Correlation, Person},
+        ledger::{FactLedger, SystemLedger},
+        planted::{Bug, planted},
+        plan::{LONGEST_CALL, Pace, Sent, Trouble, View},
+        schedule,
+    },
+};
+
+/// A pass gives up for now after this many looks: something keeps changing under it.
+const MOST_LOOKS: usize = 6;
+
+/// A request to make a system's ledger durable before something is sent.
+pub(super) struct Commit {
+    pub row: String,
+    pub ledger: SystemLedger,
+    pub happenings: Vec<Happening>,
+    pub done: oneshot::Sender<Result<(), Fault>>,
+}
+
+/// What a pass over one system leaves behind.
+pub(super) struct Finished {
+    pub row: Row,
+    pub ledger: SystemLedger,
+    pub pace: Pace,
+    pub happenings: Vec<Happening>,
+}
+
+/// What a call of a look answered.
+enum Answered {
+    Read(Readings),
+    Acted { fact: String, result: Result<Receipt, Fault> },
+}
+
+/// One pass over one system.
+pub(super) struct Pass<'a> {
+    drive: &'a Drive<'a>,
+    system: &'a System,
+    commits: mpsc::UnboundedSender<Commit>,
+    ledger: SystemLedger,
+    pace: Pace,
+    happenings: Vec<Happening>,
+    sights: BTreeMap<String, Sight>,
+    sent: BTreeMap<String, Sent>,
+    reading: bool,
+    looked_at: Option<Timestamp>,
+    drifted: Vec<String>,
+    trouble: Option<String>,
+    seed: u64,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(
+        drive: &'a Drive<'a>,
+        system: &'a System,
+        ledger: SystemLedger,
+        pace: Pace,
+        commits: mpsc::UnboundedSender<Commit>,
+    ) -> Self {
+        let seed = seed(&drive.case.uid, &system.row);
+        Self {
+            drive,
+            system,
+            commits,
+            ledger,
+            pace,
+            happenings: vec![],
+            sights: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            reading: false,
+            looked_at: None,
+            drifted: vec![],
+            trouble: None,
+            seed,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Finished {
+        let link = self.drive.links.get(&self.system.row).cloned().unwrap_or_else(|| {
+            let text = "no such connector".to_owned();
+            Link::Broken(Fault::needs_decision(Reason::ConnectorNotReady), text)
+        });
+        let connector = match link {
+            Link::Ready(connector) => connector,
+            Link::Broken(fault, text) => {
+                self.trouble = Some(text);
+                return self.finish_blocked(&[], &fault);
+            }
+        };
+        let facts = connector.capabilities().facts.clone();
+        if let Some(fault) = self.must_wait(&facts) {
+            return self.finish_blocked(&facts, &fault);
+        }
+        if !self.anything_to_look_at(&facts) {
+            return self.finish(&facts, None);
+        }
+        match self.bind(&connector).await {
+            Ok(Some(subject)) => {
+                self.pace.system = None;
+                self.work(&connector, &facts, subject).await;
+                self.finish(&facts, None)
+            }
+            Ok(None) => {
+                self.pace.system = None;
+                self.finish(&facts, None)
+            }
+            Err(fault) => {
+                self.note_system_fault(&fault);
+                self.finish_blocked(&facts, &fault)
+            }
+        }
+    }
+
+    /// A system that asked to be left alone, or that failed as a whole, is not called before its time.
+    fn must_wait(&self, _facts: &[FactSpec]) -> Option<Fault> {
+        let now = self.drive.clock.now();
+        let parked = self.pace.parked_until.filter(|until| now < *until && !planted(Bug::IgnoresThrottling));
+        if let Some(until) = parked {
+            return Some(Fault::throttled(until));
+        }
+        self.pace.system.as_ref().filter(|t| now < t.not_before).map(|t| t.fault.clone())
+    }
+
+    fn anything_to_look_at(&self, facts: &[FactSpec]) -> bool {
+        let now = self.drive.clock.now();
+        let kept = self.system.kept_until.is_some_and(|until| now < until);
+        !kept && facts.iter().any(|fact| self.wants(fact, now))
+    }
+
+    fn wants(&self, fact: &FactSpec, now: Timestamp) -> bool {
+        use crate::core::case::Wanted;
+        match self.system.wanted.get(&fact.name) {
+            Some(Wanted::At(at)) => self.drive.scope == Scope::Everything || *at <= now,
+            Some(Wanted::Not) | None => false,
+        }
+    }
+
+    /// The bound account, found now if it was not bound before; none when a complete `find` shows nobody.
+    async fn bind(&mut self, connector: &Shared) -> Result<Option<Subject>, Fault> {
+        let (account, successor) = futures::join!(self.account(connector), self.successor(connector));
+        if let Err(Fault { kind: FaultKind::Throttled { until }, .. }) = &successor {
+            self.park(*until);
+            return Err(Fault::throttled(*until));
+        }
+        let Some(account) = account? else {
+            self.ledger.no_account = true;
+            return Ok(None);
+        };
+        self.ledger.no_account = false;
+        let now = self.drive.clock.now();
+        if self.ledger.account.is_none() {
+            let binding = Binding { id: account.id.clone(), name: account.name.clone(), bound_at: now };
+            self.ledger.account = Some(binding);
+        }
+        // A successor that cannot be found holds up hand-overs only; a later pass looks again.
+        let successor = successor.ok().flatten().filter(|(_, taker)| taker.id != account.id);
+        if let Some((_, taker)) = &successor
+            && self.ledger.successor.is_none()
+        {
+            let binding = Binding { id: taker.id.clone(), name: taker.name.clone(), bound_at: now };
+            self.ledger.successor = Some(binding);
+        }
+        Ok(Some(self.subject(account, successor, now)))
+    }
+
+    fn subject(&self, account: Account, successor: Option<(Person, Account)>, now: Timestamp) -> Subject {
+        Subject {
+            who: self.system.who.clone(),
+            account,
+            successor,
+            ledger: self.ledger.clone(),
+            cutoff: self.drive.case.cutoff,
+            now,
+        }
+    }
+
+    async fn account(&self, connector: &Shared) -> Result<Option<Account>, Fault> {
+        if let Some(bound) = &self.ledger.account {
+            return Ok(Some(bound_account(bound)));
+        }
+        let found = bounded_find(connector.as_ref(), &self.system.who).await?;
+        Ok(match identity::correlate(found)? {
+            Correlation::NoAccount => None,
+            Correlation::One(account) => Some(*account),
+        })
+    }
+
+    async fn successor(&self, connector: &Shared) -> Result<Option<(Person, Account)>, Fault> {
+        let Some(who) = &self.system.successor else { return Ok(None) };
+        if let Some(bound) = &self.ledger.successor {
+            return Ok(Some((who.clone(), bound_account(bound))));
+        }
+        let found = bounded_find(connector.as_ref(), who).await?;
+        Ok(match identity::correlate(found)? {
+            Correlation::NoAccount => None,
+            Correlation::One(account) => Some((who.clone(), *account)),
+        })
+    }
+
+    /// Looks until a look ends without anything having been sent.
+    async fn work(&mut self, connector: &Shared, facts: &[FactSpec], mut subject: Subject) {
+        for _ in 0..MOST_LOOKS {
+            self.look(connector, facts, &subject).await;
+            self.note_sights(facts);
+            if self.sent.is_empty() || !self.drive.store.current() {
+                return;
+            }
+            // From here on only reads after our acts count; what `find` showed is history.
+            subject.account.item = Value::Null;
+            subject.ledger = self.ledger.clone();
+            subject.now = self.drive.clock.now();
+            if self.pace.parked_until.is_some_and(|until| subject.now < until) || self.ledger.identity_mismatch {
+                return;
+            }
+        }
+    }
+
+    /// One look, and every act that the rules allow while it goes on.
+    async fn look(&mut self, connector: &Shared, facts: &[FactSpec], subject: &Subject) {
+        self.sent.clear();
+        self.sights.clear();
+        let now = self.drive.clock.now();
+        self.looked_at = Some(now);
+        let wanted: Vec<&str> = facts.iter().filter(|f| self.wants(f, now)).map(|f| f.name.as_str()).collect();
+        let mut readings = Readings::new();
+        if !subject.account.item.is_null() {
+            self.show(connector, &wanted, subject, &readings);
+            self.sights.retain(|_, sight| sight.truth != Truth::NotRead);
+        }
+        let mut calls: FuturesUnordered<BoxFuture<'_, Answered>> = FuturesUnordered::new();
+        calls.push(bounded_observe(connector.clone(), subject.clone(), own(&wanted)).boxed());
+        self.reading = true;
+        loop {
+            for fact in self.sendable(facts) {
+                if let Some(call) = self.send(connector, subject, &fact) {
+                    calls.push(call);
+                }
+            }
+            match calls.next().await {
+                None => return,
+                Some(Answered::Read(read)) => {
+                    self.reading = false;
+                    readings = read;
+                    self.show(connector, &wanted, subject, &readings);
+                    self.note_throttling(&readings);
+                    self.note_drift(facts);
+                    // What is proven now is noted before anything is sent for which it must be proven.
+                    self.note_sights(facts);
+                }
+                Some(Answered::Acted { fact, result }) => self.note_answer(&fact, result),
+            }
+        }
+    }
+
+    /// Judges every wanted fact by what was read. What an act is under way for keeps the sight it was sent for.
+    fn show(&mut self, connector: &Shared, wanted: &[&str], subject: &Subject, readings: &Readings) {
+        let subject = Subject { ledger: self.ledger.clone(), ..subject.clone() };
+        for fact in wanted {
+            if !self.sent.contains_key(*fact) {
+                self.sights.insert((*fact).to_owned(), connector.sight(&subject, fact, readings));
+            }
+        }
+    }
+
+    fn view<'v>(&'v self, facts: &'v [FactSpec], blocked: Option<&'v Fault>) -> View<'v> {
+        let case = self.drive.case;
+        View {
+            system: self.system,
+            facts,
+            sights: &self.sights,
+            ledger: &self.ledger,
+            pace: &self.pace,
+            sent: &self.sent,
+            fresh: self.sent.is_empty(),
+            reading: self.reading,
+            blocked,
+            may_act: self.may_act(),
+            legal_hold: case.legal_hold,
+            proof_lasts: case.recheck_every * 2,
+            looked_at: self.looked_at.unwrap_or_else(|| self.drive.clock.now()),
+            now: self.drive.clock.now(),
+        }
+    }
+
+    fn may_act(&self) -> bool {
+        self.drive.scope == Scope::Due
+            && self.drive.case.enforce
+            && !self.drive.case.suspended
+            && !self.system.observe_only
+    }
+
+    fn sendable(&self, facts: &[FactSpec]) -> Vec<FactSpec> {
+        if !self.drive.store.current() && !planted(Bug::IgnoresDeletion) {
+            return vec![];
+        }
+        self.view(facts, None).sendable().into_iter().cloned().collect()
+    }
+
+    /// The call that sends the act of `fact`, with what must be durable before it.
+    fn send(&mut self, connector: &Shared, subject: &Subject, fact: &FactSpec) -> Option<BoxFuture<'a, Answered>> {
+        let sight = self.sights.get(&fact.name)?;
+        let act = sight.act.clone()?;
+        let mut must_commit = false;
+        if let Some(there) = sight.snapshot.clone().filter(|_| fact.removes) {
+            self.ledger.keep(&fact.name, &there);
+            // Also when it was kept before: that commit may have failed. What is durable already is not written again.
+            must_commit |= !planted(Bug::NoSnapshot);
+        }
+        if !fact.repeatable || fact.irreversible {
+            self.entry(&fact.name).intent = Some(self.drive.clock.now());
+            must_commit |= !planted(Bug::NoIntent);
+        }
+        self.sent.insert(fact.name.clone(), Sent::InFlight);
+        self.pace.last_sent = Some(self.drive.clock.now());
+        let committed = must_commit.then(|| self.commit());
+        let drive = self.drive;
+        let confirm = fact.irreversible;
+        let name = fact.name.clone();
+        let key = key(&drive.case.uid, &self.system.row, &subject.account.id, &fact.name);
+        let (connector, subject) = (connector.clone(), subject.clone());
+        let row = self.system.row.clone();
+        Some(
+            async move {
+                let result = async {
+                    if let Some(committed) = committed {
+                        committed.await.map_err(|_| Fault::transient(Reason::StoreUnavailable))??;
+                    }
+                    if confirm && !drive.store.confirm().await? || !(drive.store.current() || planted(Bug::IgnoresDeletion)) {
+                        return Err(Fault::transient(Reason::Conflict));
+                    }
+                    audit(&drive.case.uid, &row, &subject.account.id, &act);
+                    bounded_act(connector.as_ref(), &subject, &act, &key).await
+                }
+                .await;
+                Answered::Acted { fact: name, result }
+            }
+            .boxed(),
+        )
+    }
+
+    fn commit(&mut self) -> oneshot::Receiver<Result<(), Fault>> {
+        let (done, committed) = oneshot::channel();
+        let commit = Commit {
+            row: self.system.row.clone(),
+            ledger: self.ledger.clone(),
+            happenings: std::mem::take(&mut self.happenings),
+            done,
+        };
+        if self.commits.send(commit).is_err() {
+            tracing::debug!("nobody commits any more: the pass is being abandoned");
+        }
+        committed
+    }
+
+    fn entry(&mut self, fact: &str) -> &mut FactLedger {
+        self.ledger.facts.entry(fact.to_owned()).or_default()
+    }
+
+    fn happened(&mut self, fact: &str, event: Event) {
+        self.happenings.push(Happening {
+            at: self.drive.clock.now(),
+            system: self.system.row.clone(),
+            fact: fact.to_owned(),
+            event,
+            account: self.ledger.account.as_ref().map(|a| a.id.clone()).unwrap_or_default(),
+        });
+    }
+
+    fn note_answer(&mut self, fact: &str, result: Result<Receipt, Fault>) {
+        let now = self.drive.clock.now();
+        match result {
+            Ok(receipt) => {
+                // Asking again for the same thing is not news.
+                if self.ledger.fact(fact).accepted.is_none() {
+                    self.happened(fact, Event::Asked);
+                }
+                let entry = self.entry(fact);
+                entry.accepted = Some(now);
+                entry.accepted_there = receipt.at;
+                entry.intent = None;
+                if receipt.operation.is_some() {
+                    entry.operation = receipt.operation;
+                }
+                self.pace.facts.remove(fact);
+                self.sent.insert(fact.to_owned(), Sent::Accepted);
+            }
+            Err(fault) => {
+                match fault.kind {
+                    // It may have taken effect: its settle time runs from now, and a look comes first.
+                    FaultKind::UnknownOutcome => {
+                        self.pace.asked.insert(fact.to_owned(), now);
+                    }
+                    FaultKind::Throttled { until } => self.park(until),
+                    _ => {}
+                }
+                if fault.kind != FaultKind::UnknownOutcome
+                    && let Some(entry) = self.ledger.facts.get_mut(fact)
+                {
+                    entry.intent = None;
+                }
+                if fault.reason == Reason::IdentityMismatch {
+                    self.stop_writes(fact);
+                }
+                if fault.kind == FaultKind::Permanent && fault.reason == Reason::Refused {
+                    self.next_rung(fact);
+                }
+                self.note_fact_fault(fact, &fault);
+                self.sent.insert(fact.to_owned(), Sent::Failed(fault));
+            }
+        }
+    }
+
+    fn stop_writes(&mut self, fact: &str) {
+        if !self.ledger.identity_mismatch {
+            self.ledger.identity_mismatch = true;
+            self.happened(fact, Event::IdentityMismatch);
+        }
+    }
+
+    /// The next alternative of the ladder, counted from the one that was just tried.
+    fn next_rung(&mut self, fact: &str) {
+        let Some(tried) = self.sights.get(fact).and_then(|s| s.act.as_ref()).map(|a| a.rung) else { return };
+        self.entry(fact).rung = tried + 1;
+    }
+
+    fn park(&mut self, until: Timestamp) {
+        self.pace.parked_until = self.pace.parked_until.max(Some(until));
+    }
+
+    fn note_fact_fault(&mut self, fact: &str, fault: &Fault) {
+        let now = self.drive.clock.now();
+        let earlier = self.pace.facts.get(fact);
+        // Passes come for many reasons; only a try at its own time makes the next wait longer.
+        if matches!(fault.kind, FaultKind::Throttled { .. }) || earlier.is_some_and(|t| now < t.not_before) {
+            return;
+        }
+        let mut trouble = Trouble::again(earlier, fault.clone(), now, schedule::mix(self.seed) ^ fact.len() as u64);
+        if planted(Bug::GivesUp) {
+            trouble.not_before = Timestamp::MAX;
+        }
+        self.pace.facts.insert(fact.to_owned(), trouble);
+    }
+
+    fn note_system_fault(&mut self, fault: &Fault) {
+        if let FaultKind::Throttled { until } = fault.kind {
+            self.park(until);
+            return;
+        }
+        let trouble = Trouble::again(self.pace.system.as_ref(), fault.clone(), self.drive.clock.now(), self.seed);
+        self.pace.system = Some(trouble);
+    }
+
+    fn note_throttling(&mut self, readings: &Readings) {
+        let faults = readings.values().filter_map(|r| r.as_ref().err());
+        let until = faults.filter_map(|f| match f.kind {
+            FaultKind::Throttled { until } => Some(until),
+            _ => None,
+        });
+        if let Some(until) = until.max() {
+            self.park(until);
+        }
+    }
+
+    /// A fact that had been proven and is seen false, outside the settle time of our last act, was undone by
+    /// somebody else (R14). A proof that was never seen again after the settle time may itself have rested on a late read: it is
+    /// dropped, and nobody is blamed.
+    fn note_drift(&mut self, facts: &[FactSpec]) {
+        let now = self.looked_at.unwrap_or_else(|| self.drive.clock.now());
+        for fact in facts {
+            let gone = self.sights.get(&fact.name).is_some_and(|s| s.truth == Truth::DoesNotHold);
+            let entry = self.ledger.fact(&fact.name);
+            let settling = entry.accepted.is_some_and(|at| now < schedule::later(at, fact.settle));
+            let Some(verified) = entry.verified.filter(|_| fact.proof != Proof::None) else { continue };
+            if !gone || settling || self.sent.contains_key(&fact.name) {
+                continue;
+            }
+            let entry_accepted = entry.accepted;
+            let entry = self.entry(&fact.name);
+            entry.verified = None;
+            entry.accepted = None;
+            entry.accepted_there = None;
+            entry.operation = None;
+            let certain = schedule::later(verified.max(entry_accepted.unwrap_or(verified)), fact.settle);
+            let seen = self.pace.seen.remove(&fact.name).unwrap_or(now);
+            if seen >= certain {
+                self.entry(&fact.name).reversals += 1;
+                self.drifted.push(fact.name.clone());
+                self.happened(&fact.name, Event::Drifted);
+            }
+        }
+    }
+
+    /// What a finished look proves, and what it failed to read.
+    fn note_sights(&mut self, facts: &[FactSpec]) {
+        let now = self.drive.clock.now();
+        let verdicts: Vec<_> = {
+            let view = self.view(facts, None);
+            facts.iter().map(|fact| (fact, view.verdict(fact))).collect()
+        };
+        for (fact, verdict) in verdicts {
+            let event = match &verdict {
+                Verdict::Verified => Event::Verified,
+                Verdict::Asserted => Event::Asserted,
+                Verdict::Unknown(fault) => {
+                    if fault.reason == Reason::IdentityMismatch {
+                        self.stop_writes(&fact.name);
+                    }
+                    self.note_fact_fault(&fact.name, &fault.clone());
+                    continue;
+                }
+                Verdict::Unmet(Why::NotEffective) if self.sent.is_empty() => {
+                    self.next_rung(&fact.name);
+                    continue;
+                }
+                _ => continue,
+            };
+            let read = self.sights.get(&fact.name).is_some_and(|s| !matches!(s.truth, Truth::Unreadable(_)));
+            if !read {
+                continue;
+            }
+            self.pace.facts.remove(&fact.name);
+            // An act whose answer was lost is known to have been accepted once its effect is seen (R12).
+            let unsure = self.pace.asked.remove(&fact.name);
+            self.pace.seen.insert(fact.name.clone(), self.looked_at.unwrap_or(now));
+            let entry = self.entry(&fact.name);
+            entry.accepted = entry.accepted.max(entry.intent.take()).max(unsure);
+            if entry.verified.is_none() {
+                entry.verified = Some(now);
+                self.happened(&fact.name, event);
+            }
+        }
+    }
+
+    fn finish_blocked(self, facts: &[FactSpec], fault: &Fault) -> Finished {
+        let fault = fault.clone();
+        self.finish(facts, Some(&fault))
+    }
+
+    fn finish(self, facts: &[FactSpec], blocked: Option<&Fault>) -> Finished {
+        let view = self.view(facts, blocked);
+        let verdicts: Vec<_> = facts
+            .iter()
+            .map(|fact| (fact.clone(), view.verdict(fact), self.sights.get(&fact.name).cloned()))
+            .collect();
+        let wake = match blocked {
+            Some(_) if facts.is_empty() => None,
+            Some(fault) if !fault.passes_by_itself() => self.pace.system.as_ref().map(|t| t.not_before),
+            _ => view.wake(),
+        };
+        let row = Row {
+            name: self.system.row.clone(),
+            account: self.ledger.account.as_ref().map(|a| (a.id.clone(), a.name.clone())),
+            facts: verdicts,
+            trouble: self.trouble.clone(),
+            identity_mismatch: self.ledger.identity_mismatch,
+            drifted: self.drifted.clone(),
+            wake,
+        };
+        Finished { row, ledger: self.ledger, pace: self.pace, happenings: self.happenings }
+    }
+}
+
+fn bound_account(bound: &Binding) -> Account {
+    Account { id: bound.id.clone(), name: bound.name.clone(), item: Value::Null }
+}
+
+fn own(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The line in the audit stream that precedes every changing call (S6). Ids only, no person.
+fn audit(uid: &str, row: &str, account: &str, act: &Act) {
+    let requests = act.requests.len();
+    tracing::info!(target: "offboard::audit", offboarding = uid, system = row, account, fact = act.fact, requests, "act");
+}
+
+/// The same whenever the same act is sent again.
+fn key(uid: &str, row: &str, account: &str, fact: &str) -> Key {
+    let mut digest = digest_of([uid, row, account, fact]);
+    digest.truncate(32);
+    Key(digest)
+}
+
+fn seed(uid: &str, row: &str) -> u64 {
+    let digest = digest_of([uid, row]);
+    u64::from_str_radix(digest.get(..16).unwrap_or_default(), 16).unwrap_or_default()
+}
+
+/// No call may take longer, whatever a driver does. Drivers have deadlines of their own below this.
+fn longest_call() -> Duration {
+    LONGEST_CALL.unsigned_abs()
+}
+
+async fn bounded_find(connector: &dyn Connector, who: &Person) -> Result<Vec<Account>, Fault> {
+    match tokio::time::timeout(longest_call(), connector.find(who)).await {
+        Ok(found) => found,
+        Err(_) => Err(Fault::transient(Reason::Timeout)),
+    }
+}
+
+async fn bounded_observe(connector: Shared, subject: Subject, facts: Vec<String>) -> Answered {
+    let facts: Vec<&str> = facts.iter().map(String::as_str).collect();
+    // A look that hangs as a whole leaves every fact unread, which is Unknown.
+    let readings = tokio::time::timeout(longest_call(), connector.observe(&subject, &facts)).await;
+    Answered::Read(readings.unwrap_or_default())
+}
+
+async fn bounded_act(connector: &dyn Connector, subject: &Subject, act: &Act, key: &Key) -> Result<Receipt, Fault> {
+    match tokio::time::timeout(longest_call(), connector.act(subject, act, key)).await {
+        Ok(result) => result,
+        Err(_) => Err(Fault::unknown_outcome(Reason::Timeout)),
+    }
+}
