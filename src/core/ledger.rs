@@ -86,7 +86,11 @@ impl Ledger {
     #[must_use]
     pub fn without_times(&self) -> Self {
         let mut same = self.clone();
-        for fact in same.systems.values_mut().flat_map(|system| system.facts.values_mut()) {
+        for fact in same
+            .systems
+            .values_mut()
+            .flat_map(|system| system.facts.values_mut())
+        {
             for at in [&mut fact.intent, &mut fact.accepted, &mut fact.accepted_there] {
                 *at = at.map(|_| Timestamp::UNIX_EPOCH);
             }

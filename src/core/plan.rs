@@ -85,7 +85,11 @@ impl Trouble {
                 schedule::later(now, schedule::backoff_for_a_person(attempts, seed))
             }
         };
-        Self { fault, attempts, not_before }
+        Self {
+            fault,
+            attempts,
+            not_before,
+        }
     }
 }
 
@@ -159,7 +163,11 @@ impl View<'_> {
             return Verdict::Pending(self.now);
         }
         let waits = self.unsettled(fact.after.iter().chain(&fact.requires));
-        if waits.is_empty() { Verdict::Verified } else { Verdict::Unmet(Why::WaitsFor(waits)) }
+        if waits.is_empty() {
+            Verdict::Verified
+        } else {
+            Verdict::Unmet(Why::WaitsFor(waits))
+        }
     }
 
     /// A fact that could not be read. A proof with nothing sent since it outlives a fault that passes by itself for a
@@ -170,9 +178,17 @@ impl View<'_> {
                 && self.now < schedule::later(*seen, self.proof_lasts)
         });
         if lasts && fault.passes_by_itself() && self.ledger.fact(&fact.name).verified.is_some() {
-            return if fact.proof == Proof::None { Verdict::Asserted } else { Verdict::Verified };
+            return if fact.proof == Proof::None {
+                Verdict::Asserted
+            } else {
+                Verdict::Verified
+            };
         }
-        if planted(Bug::UnreadableIsDone) { Verdict::Verified } else { Verdict::Unknown(fault.clone()) }
+        if planted(Bug::UnreadableIsDone) {
+            Verdict::Verified
+        } else {
+            Verdict::Unknown(fault.clone())
+        }
     }
 
     /// A fact that was seen false, or that cannot be seen.
@@ -199,7 +215,11 @@ impl View<'_> {
                 return Verdict::Pending(schedule::later(self.now, waited).min(settled.max(self.now)));
             }
         }
-        let requires = if planted(Bug::ForgetsRequirements) { &[][..] } else { &fact.requires[..] };
+        let requires = if planted(Bug::ForgetsRequirements) {
+            &[][..]
+        } else {
+            &fact.requires[..]
+        };
         let waits = self.unsettled(requires.iter());
         if !waits.is_empty() {
             return Verdict::Unmet(Why::WaitsFor(waits));
@@ -216,25 +236,41 @@ impl View<'_> {
         if let Some(trouble) = self.pace.facts.get(&fact.name) {
             return Verdict::Unmet(Why::Failed(trouble.fault.clone()));
         }
-        Verdict::Unmet(if entry.accepted.is_some() { Why::NotEffective } else { Why::NotTried })
+        Verdict::Unmet(if entry.accepted.is_some() {
+            Why::NotEffective
+        } else {
+            Why::NotTried
+        })
     }
 
     /// A fact without a read counts as asked only if it was asked after everything it requires was proven, the last
     /// time that was proven: after a drift it is asked again.
     fn asked_since_its_requirements(&self, fact: &FactSpec) -> bool {
-        let Some(accepted) = self.ledger.fact(&fact.name).accepted else { return false };
-        fact.requires.iter().all(|name| match self.ledger.fact(name).verified {
-            Some(verified) => accepted >= verified || planted(Bug::AssertsForEver),
-            None => self.verdict_of(name).is_some_and(|v| matches!(v, Verdict::NotNeeded(_))),
-        })
+        let Some(accepted) = self.ledger.fact(&fact.name).accepted else {
+            return false;
+        };
+        fact.requires
+            .iter()
+            .all(|name| match self.ledger.fact(name).verified {
+                Some(verified) => accepted >= verified || planted(Bug::AssertsForEver),
+                None => self
+                    .verdict_of(name)
+                    .is_some_and(|v| matches!(v, Verdict::NotNeeded(_))),
+            })
     }
 
     fn verdict_of(&self, name: &str) -> Option<Verdict> {
-        self.facts.iter().find(|f| f.name == name).map(|f| self.verdict(f))
+        self.facts
+            .iter()
+            .find(|f| f.name == name)
+            .map(|f| self.verdict(f))
     }
 
     fn unsettled<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<String> {
-        names.filter(|name| self.verdict_of(name).is_none_or(|v| !v.settled())).cloned().collect()
+        names
+            .filter(|name| self.verdict_of(name).is_none_or(|v| !v.settled()))
+            .cloned()
+            .collect()
     }
 
     /// The facts whose acts may go out now, in order.
@@ -271,7 +307,9 @@ impl View<'_> {
 
     /// Whether `name` is about to be sent, so that a fact which prefers to come after it should wait a moment.
     fn still_coming(&self, name: &str) -> bool {
-        let Some(fact) = self.facts.iter().find(|f| f.name == name) else { return false };
+        let Some(fact) = self.facts.iter().find(|f| f.name == name) else {
+            return false;
+        };
         if matches!(self.sent.get(name), Some(Sent::InFlight)) {
             return true;
         }
@@ -288,7 +326,9 @@ impl View<'_> {
             let at = match self.verdict(fact) {
                 Verdict::NotDue(at) | Verdict::Pending(at) => at,
                 // What waits for another fact is woken by that one.
-                Verdict::Unmet(Why::NoAct | Why::ControllerConflict | Why::Gated(_) | Why::WaitsFor(_)) => return None,
+                Verdict::Unmet(Why::NoAct | Why::ControllerConflict | Why::Gated(_) | Why::WaitsFor(_)) => {
+                    return None;
+                }
                 Verdict::Unmet(_) if !self.may_act || self.ledger.identity_mismatch => return None,
                 Verdict::Unmet(_) | Verdict::Unknown(_) => self.retry_at(&fact.name),
                 // Seen true within the settle time: looked at once more when late reads are over.

@@ -86,7 +86,10 @@ pub fn duration(text: &str) -> Result<SignedDuration, Error> {
     let mut total = SignedDuration::ZERO;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let number: i64 = rest.get(..digits).and_then(|n| n.parse().ok()).ok_or_else(wrong)?;
+        let number: i64 = rest
+            .get(..digits)
+            .and_then(|n| n.parse().ok())
+            .ok_or_else(wrong)?;
         let after = rest.get(digits..).unwrap_or_default();
         let (unit_ms, length) = match after {
             a if a.starts_with("ms") => (1, 2),
@@ -96,7 +99,10 @@ pub fn duration(text: &str) -> Result<SignedDuration, Error> {
             a if a.starts_with('d') => (86_400_000, 1),
             _ => return Err(wrong()),
         };
-        let part = number.checked_mul(unit_ms).map(SignedDuration::from_millis).ok_or_else(wrong)?;
+        let part = number
+            .checked_mul(unit_ms)
+            .map(SignedDuration::from_millis)
+            .ok_or_else(wrong)?;
         total = total.checked_add(part).ok_or_else(wrong)?;
         rest = after.get(length..).unwrap_or_default();
     }
@@ -135,7 +141,10 @@ pub fn backoff_for_a_person(attempts: u32, seed: u64) -> SignedDuration {
 }
 
 fn spread(first: SignedDuration, longest: SignedDuration, attempts: u32, seed: u64) -> SignedDuration {
-    let full = first.checked_mul(1 << attempts.min(16)).unwrap_or(longest).min(longest);
+    let full = first
+        .checked_mul(1 << attempts.min(16))
+        .unwrap_or(longest)
+        .min(longest);
     let half = full / 2;
     let parts = i32::try_from(mix(seed.wrapping_add(u64::from(attempts))) % 1000).unwrap_or(0);
     half + (full - half) * parts / 1000
@@ -164,21 +173,42 @@ mod tests {
 
     #[test]
     fn access_ends_at_the_local_time_of_the_employee() {
-        assert_eq!(cutoff("2026-09-30", "17:00", "Europe/Berlin"), Ok(at("2026-09-30T15:00:00Z")));
-        assert_eq!(cutoff("2026-12-30", "17:00", "Asia/Kolkata"), Ok(at("2026-12-30T11:30:00Z")));
+        assert_eq!(
+            cutoff("2026-09-30", "17:00", "Europe/Berlin"),
+            Ok(at("2026-09-30T15:00:00Z"))
+        );
+        assert_eq!(
+            cutoff("2026-12-30", "17:00", "Asia/Kolkata"),
+            Ok(at("2026-12-30T11:30:00Z"))
+        );
     }
 
     #[test]
     fn a_skipped_or_doubled_local_time_never_ends_access_early() {
-        assert_eq!(cutoff("2026-03-29", "02:30", "Europe/Berlin"), Ok(at("2026-03-29T01:30:00Z")));
-        assert_eq!(cutoff("2026-10-25", "02:30", "Europe/Berlin"), Ok(at("2026-10-25T01:30:00Z")));
+        assert_eq!(
+            cutoff("2026-03-29", "02:30", "Europe/Berlin"),
+            Ok(at("2026-03-29T01:30:00Z"))
+        );
+        assert_eq!(
+            cutoff("2026-10-25", "02:30", "Europe/Berlin"),
+            Ok(at("2026-10-25T01:30:00Z"))
+        );
     }
 
     #[test]
     fn an_impossible_date_time_or_zone_is_named() {
-        assert_eq!(cutoff("2026-02-30", "17:00", "UTC"), Err(Error::Date("2026-02-30".into())));
-        assert_eq!(cutoff("2026-02-20", "25:00", "UTC"), Err(Error::Time("25:00".into())));
-        assert_eq!(cutoff("2026-02-20", "17:00", "Mars/Base"), Err(Error::Zone("Mars/Base".into())));
+        assert_eq!(
+            cutoff("2026-02-30", "17:00", "UTC"),
+            Err(Error::Date("2026-02-30".into()))
+        );
+        assert_eq!(
+            cutoff("2026-02-20", "25:00", "UTC"),
+            Err(Error::Time("25:00".into()))
+        );
+        assert_eq!(
+            cutoff("2026-02-20", "17:00", "Mars/Base"),
+            Err(Error::Zone("Mars/Base".into()))
+        );
     }
 
     #[test]

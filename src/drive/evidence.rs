@@ -81,15 +81,24 @@ pub fn digest_of<'t>(parts: impl IntoIterator<Item = &'t str>) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes every text");
-        text
-    })
+    hash.finalize()
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a String takes every text");
+            text
+        })
 }
 
 fn digest(before: &str, entry: &Entry) -> String {
     let at = entry.at.to_string();
-    digest_of([before, &at, &entry.system, &entry.fact, &entry.event, &entry.account])
+    digest_of([
+        before,
+        &at,
+        &entry.system,
+        &entry.fact,
+        &entry.event,
+        &entry.account,
+    ])
 }
 
 #[cfg(test)]
@@ -98,9 +107,21 @@ mod tests {
 
     fn chain() -> Vec<Entry> {
         let mut chain = vec![];
-        for (n, event) in [Event::Asked, Event::Verified, Event::Drifted].into_iter().enumerate() {
+        for (n, event) in [Event::Asked, Event::Verified, Event::Drifted]
+            .into_iter()
+            .enumerate()
+        {
             let at = Timestamp::from_second(1_000 + n as i64).unwrap();
-            append(&mut chain, Happening { at, system: "ad".into(), fact: "F".into(), event, account: "1".into() });
+            append(
+                &mut chain,
+                Happening {
+                    at,
+                    system: "ad".into(),
+                    fact: "F".into(),
+                    event,
+                    account: "1".into(),
+                },
+            );
         }
         chain
     }

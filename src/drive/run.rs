@@ -96,7 +96,12 @@ impl<'a> Run<'a> {
 
     fn pass(&mut self, row: &str, commits: &mpsc::UnboundedSender<Commit>) -> BoxFuture<'a, Finished> {
         let drive = self.drive;
-        let system = drive.case.systems.iter().find(|s| s.row == row).expect("rows come from the case");
+        let system = drive
+            .case
+            .systems
+            .iter()
+            .find(|s| s.row == row)
+            .expect("rows come from the case");
         let ledger = self.record.ledger.systems.get(row).cloned().unwrap_or_default();
         let pace = self.memory.systems.remove(row).unwrap_or_default();
         let commits = commits.clone();
@@ -113,7 +118,10 @@ impl<'a> Run<'a> {
             return vec![];
         }
         let now = self.drive.clock.now();
-        let due = self.rows.values_mut().filter(|row| row.wake.is_some_and(|at| at <= now));
+        let due = self
+            .rows
+            .values_mut()
+            .filter(|row| row.wake.is_some_and(|at| at <= now));
         due.map(|row| {
             row.wake = None;
             row.name.clone()
@@ -140,7 +148,10 @@ impl<'a> Run<'a> {
     async fn flush(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting);
         for commit in &mut waiting {
-            self.record.ledger.systems.insert(commit.row.clone(), commit.ledger.clone());
+            self.record
+                .ledger
+                .systems
+                .insert(commit.row.clone(), commit.ledger.clone());
             for happening in std::mem::take(&mut commit.happenings) {
                 evidence::append(&mut self.record.evidence, happening);
             }
@@ -175,12 +186,19 @@ impl<'a> Run<'a> {
         }
         let mut wake = self.next_wake();
         if self.store_fault.is_some() {
-            wake = wake.into_iter().chain([schedule::later(now, SignedDuration::from_secs(2))]).min();
+            wake = wake
+                .into_iter()
+                .chain([schedule::later(now, SignedDuration::from_secs(2))])
+                .min();
         }
         let mut rows = self.rows;
         let systems = self.drive.case.systems.iter();
         let rows = systems.filter_map(|system| rows.remove(&system.row)).collect();
-        Outcome { rows, store_fault: self.store_fault, wake }
+        Outcome {
+            rows,
+            store_fault: self.store_fault,
+            wake,
+        }
     }
 
     /// Nothing is written when only the time changed.
@@ -203,7 +221,9 @@ async fn at(instant: Option<Instant>) {
 }
 
 async fn sleep_until(now: Timestamp, at: Option<Timestamp>) {
-    let Some(at) = at else { return std::future::pending().await };
+    let Some(at) = at else {
+        return std::future::pending().await;
+    };
     let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
     tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
 }

@@ -4,11 +4,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::{
-    FutureExt, StreamExt,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -25,8 +21,8 @@ use crate::{
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, Binding, Correlation, Person},
         ledger::{FactLedger, SystemLedger},
-        planted::{Bug, planted},
         plan::{LONGEST_CALL, Pace, Sent, Trouble, View},
+        planted::{Bug, planted},
         schedule,
     },
 };
@@ -53,7 +49,10 @@ pub(super) struct Finished {
 /// What a call of a look answered.
 enum Answered {
     Read(Readings),
-    Acted { fact: String, result: Result<Receipt, Fault> },
+    Acted {
+        fact: String,
+        result: Result<Receipt, Fault>,
+    },
 }
 
 /// One pass over one system.
@@ -100,10 +99,15 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) async fn run(mut self) -> Finished {
-        let link = self.drive.links.get(&self.system.row).cloned().unwrap_or_else(|| {
-            let text = "no such connector".to_owned();
-            Link::Broken(Fault::needs_decision(Reason::ConnectorNotReady), text)
-        });
+        let link = self
+            .drive
+            .links
+            .get(&self.system.row)
+            .cloned()
+            .unwrap_or_else(|| {
+                let text = "no such connector".to_owned();
+                Link::Broken(Fault::needs_decision(Reason::ConnectorNotReady), text)
+            });
         let connector = match link {
             Link::Ready(connector) => connector,
             Link::Broken(fault, text) => {
@@ -138,11 +142,18 @@ impl<'a> Pass<'a> {
     /// A system that asked to be left alone, or that failed as a whole, is not called before its time.
     fn must_wait(&self, _facts: &[FactSpec]) -> Option<Fault> {
         let now = self.drive.clock.now();
-        let parked = self.pace.parked_until.filter(|until| now < *until && !planted(Bug::IgnoresThrottling));
+        let parked = self
+            .pace
+            .parked_until
+            .filter(|until| now < *until && !planted(Bug::IgnoresThrottling));
         if let Some(until) = parked {
             return Some(Fault::throttled(until));
         }
-        self.pace.system.as_ref().filter(|t| now < t.not_before).map(|t| t.fault.clone())
+        self.pace
+            .system
+            .as_ref()
+            .filter(|t| now < t.not_before)
+            .map(|t| t.fault.clone())
     }
 
     fn anything_to_look_at(&self, facts: &[FactSpec]) -> bool {
@@ -162,7 +173,11 @@ impl<'a> Pass<'a> {
     /// The bound account, found now if it was not bound before; none when a complete `find` shows nobody.
     async fn bind(&mut self, connector: &Shared) -> Result<Option<Subject>, Fault> {
         let (account, successor) = futures::join!(self.account(connector), self.successor(connector));
-        if let Err(Fault { kind: FaultKind::Throttled { until }, .. }) = &successor {
+        if let Err(Fault {
+            kind: FaultKind::Throttled { until },
+            ..
+        }) = &successor
+        {
             self.park(*until);
             return Err(Fault::throttled(*until));
         }
@@ -173,15 +188,26 @@ impl<'a> Pass<'a> {
         self.ledger.no_account = false;
         let now = self.drive.clock.now();
         if self.ledger.account.is_none() {
-            let binding = Binding { id: account.id.clone(), name: account.name.clone(), bound_at: now };
+            let binding = Binding {
+                id: account.id.clone(),
+                name: account.name.clone(),
+                bound_at: now,
+            };
             self.ledger.account = Some(binding);
         }
         // A successor that cannot be found holds up hand-overs only; a later pass looks again.
-        let successor = successor.ok().flatten().filter(|(_, taker)| taker.id != account.id);
+        let successor = successor
+            .ok()
+            .flatten()
+            .filter(|(_, taker)| taker.id != account.id);
         if let Some((_, taker)) = &successor
             && self.ledger.successor.is_none()
         {
-            let binding = Binding { id: taker.id.clone(), name: taker.name.clone(), bound_at: now };
+            let binding = Binding {
+                id: taker.id.clone(),
+                name: taker.name.clone(),
+                bound_at: now,
+            };
             self.ledger.successor = Some(binding);
         }
         Ok(Some(self.subject(account, successor, now)))
@@ -210,7 +236,9 @@ impl<'a> Pass<'a> {
     }
 
     async fn successor(&self, connector: &Shared) -> Result<Option<(Person, Account)>, Fault> {
-        let Some(who) = &self.system.successor else { return Ok(None) };
+        let Some(who) = &self.system.successor else {
+            return Ok(None);
+        };
         if let Some(bound) = &self.ledger.successor {
             return Ok(Some((who.clone(), bound_account(bound))));
         }
@@ -233,7 +261,9 @@ impl<'a> Pass<'a> {
             subject.account.item = Value::Null;
             subject.ledger = self.ledger.clone();
             subject.now = self.drive.clock.now();
-            if self.pace.parked_until.is_some_and(|until| subject.now < until) || self.ledger.identity_mismatch {
+            if self.pace.parked_until.is_some_and(|until| subject.now < until)
+                || self.ledger.identity_mismatch
+            {
                 return;
             }
         }
@@ -245,7 +275,11 @@ impl<'a> Pass<'a> {
         self.sights.clear();
         let now = self.drive.clock.now();
         self.looked_at = Some(now);
-        let wanted: Vec<&str> = facts.iter().filter(|f| self.wants(f, now)).map(|f| f.name.as_str()).collect();
+        let wanted: Vec<&str> = facts
+            .iter()
+            .filter(|f| self.wants(f, now))
+            .map(|f| f.name.as_str())
+            .collect();
         let mut readings = Readings::new();
         if !subject.account.item.is_null() {
             self.show(connector, &wanted, subject, &readings);
@@ -278,10 +312,14 @@ impl<'a> Pass<'a> {
 
     /// Judges every wanted fact by what was read. What an act is under way for keeps the sight it was sent for.
     fn show(&mut self, connector: &Shared, wanted: &[&str], subject: &Subject, readings: &Readings) {
-        let subject = Subject { ledger: self.ledger.clone(), ..subject.clone() };
+        let subject = Subject {
+            ledger: self.ledger.clone(),
+            ..subject.clone()
+        };
         for fact in wanted {
             if !self.sent.contains_key(*fact) {
-                self.sights.insert((*fact).to_owned(), connector.sight(&subject, fact, readings));
+                self.sights
+                    .insert((*fact).to_owned(), connector.sight(&subject, fact, readings));
             }
         }
     }
@@ -321,7 +359,12 @@ impl<'a> Pass<'a> {
     }
 
     /// The call that sends the act of `fact`, with what must be durable before it.
-    fn send(&mut self, connector: &Shared, subject: &Subject, fact: &FactSpec) -> Option<BoxFuture<'a, Answered>> {
+    fn send(
+        &mut self,
+        connector: &Shared,
+        subject: &Subject,
+        fact: &FactSpec,
+    ) -> Option<BoxFuture<'a, Answered>> {
         let sight = self.sights.get(&fact.name)?;
         let act = sight.act.clone()?;
         let mut must_commit = false;
@@ -347,9 +390,13 @@ impl<'a> Pass<'a> {
             async move {
                 let result = async {
                     if let Some(committed) = committed {
-                        committed.await.map_err(|_| Fault::transient(Reason::StoreUnavailable))??;
+                        committed
+                            .await
+                            .map_err(|_| Fault::transient(Reason::StoreUnavailable))??;
                     }
-                    if confirm && !drive.store.confirm().await? || !(drive.store.current() || planted(Bug::IgnoresDeletion)) {
+                    if confirm && !drive.store.confirm().await?
+                        || !(drive.store.current() || planted(Bug::IgnoresDeletion))
+                    {
                         return Err(Fault::transient(Reason::Conflict));
                     }
                     audit(&drive.case.uid, &row, &subject.account.id, &act);
@@ -386,7 +433,12 @@ impl<'a> Pass<'a> {
             system: self.system.row.clone(),
             fact: fact.to_owned(),
             event,
-            account: self.ledger.account.as_ref().map(|a| a.id.clone()).unwrap_or_default(),
+            account: self
+                .ledger
+                .account
+                .as_ref()
+                .map(|a| a.id.clone())
+                .unwrap_or_default(),
         });
     }
 
@@ -443,7 +495,9 @@ impl<'a> Pass<'a> {
 
     /// The next alternative of the ladder, counted from the one that was just tried.
     fn next_rung(&mut self, fact: &str) {
-        let Some(tried) = self.sights.get(fact).and_then(|s| s.act.as_ref()).map(|a| a.rung) else { return };
+        let Some(tried) = self.sights.get(fact).and_then(|s| s.act.as_ref()).map(|a| a.rung) else {
+            return;
+        };
         self.entry(fact).rung = tried + 1;
     }
 
@@ -458,7 +512,12 @@ impl<'a> Pass<'a> {
         if matches!(fault.kind, FaultKind::Throttled { .. }) || earlier.is_some_and(|t| now < t.not_before) {
             return;
         }
-        let mut trouble = Trouble::again(earlier, fault.clone(), now, schedule::mix(self.seed) ^ fact.len() as u64);
+        let mut trouble = Trouble::again(
+            earlier,
+            fault.clone(),
+            now,
+            schedule::mix(self.seed) ^ fact.len() as u64,
+        );
         if planted(Bug::GivesUp) {
             trouble.not_before = Timestamp::MAX;
         }
@@ -470,7 +529,12 @@ impl<'a> Pass<'a> {
             self.park(until);
             return;
         }
-        let trouble = Trouble::again(self.pace.system.as_ref(), fault.clone(), self.drive.clock.now(), self.seed);
+        let trouble = Trouble::again(
+            self.pace.system.as_ref(),
+            fault.clone(),
+            self.drive.clock.now(),
+            self.seed,
+        );
         self.pace.system = Some(trouble);
     }
 
@@ -491,10 +555,17 @@ impl<'a> Pass<'a> {
     fn note_drift(&mut self, facts: &[FactSpec]) {
         let now = self.looked_at.unwrap_or_else(|| self.drive.clock.now());
         for fact in facts {
-            let gone = self.sights.get(&fact.name).is_some_and(|s| s.truth == Truth::DoesNotHold);
+            let gone = self
+                .sights
+                .get(&fact.name)
+                .is_some_and(|s| s.truth == Truth::DoesNotHold);
             let entry = self.ledger.fact(&fact.name);
-            let settling = entry.accepted.is_some_and(|at| now < schedule::later(at, fact.settle));
-            let Some(verified) = entry.verified.filter(|_| fact.proof != Proof::None) else { continue };
+            let settling = entry
+                .accepted
+                .is_some_and(|at| now < schedule::later(at, fact.settle));
+            let Some(verified) = entry.verified.filter(|_| fact.proof != Proof::None) else {
+                continue;
+            };
             if !gone || settling || self.sent.contains_key(&fact.name) {
                 continue;
             }
@@ -538,14 +609,19 @@ impl<'a> Pass<'a> {
                 }
                 _ => continue,
             };
-            let read = self.sights.get(&fact.name).is_some_and(|s| !matches!(s.truth, Truth::Unreadable(_)));
+            let read = self
+                .sights
+                .get(&fact.name)
+                .is_some_and(|s| !matches!(s.truth, Truth::Unreadable(_)));
             if !read {
                 continue;
             }
             self.pace.facts.remove(&fact.name);
             // An act whose answer was lost is known to have been accepted once its effect is seen (R12).
             let unsure = self.pace.asked.remove(&fact.name);
-            self.pace.seen.insert(fact.name.clone(), self.looked_at.unwrap_or(now));
+            self.pace
+                .seen
+                .insert(fact.name.clone(), self.looked_at.unwrap_or(now));
             let entry = self.entry(&fact.name);
             entry.accepted = entry.accepted.max(entry.intent.take()).max(unsure);
             if entry.verified.is_none() {
@@ -564,7 +640,13 @@ impl<'a> Pass<'a> {
         let view = self.view(facts, blocked);
         let verdicts: Vec<_> = facts
             .iter()
-            .map(|fact| (fact.clone(), view.verdict(fact), self.sights.get(&fact.name).cloned()))
+            .map(|fact| {
+                (
+                    fact.clone(),
+                    view.verdict(fact),
+                    self.sights.get(&fact.name).cloned(),
+                )
+            })
             .collect();
         let wake = match blocked {
             Some(_) if facts.is_empty() => None,
@@ -573,19 +655,32 @@ impl<'a> Pass<'a> {
         };
         let row = Row {
             name: self.system.row.clone(),
-            account: self.ledger.account.as_ref().map(|a| (a.id.clone(), a.name.clone())),
+            account: self
+                .ledger
+                .account
+                .as_ref()
+                .map(|a| (a.id.clone(), a.name.clone())),
             facts: verdicts,
             trouble: self.trouble.clone(),
             identity_mismatch: self.ledger.identity_mismatch,
             drifted: self.drifted.clone(),
             wake,
         };
-        Finished { row, ledger: self.ledger, pace: self.pace, happenings: self.happenings }
+        Finished {
+            row,
+            ledger: self.ledger,
+            pace: self.pace,
+            happenings: self.happenings,
+        }
     }
 }
 
 fn bound_account(bound: &Binding) -> Account {
-    Account { id: bound.id.clone(), name: bound.name.clone(), item: Value::Null }
+    Account {
+        id: bound.id.clone(),
+        name: bound.name.clone(),
+        item: Value::Null,
+    }
 }
 
 fn own(names: &[&str]) -> Vec<String> {
@@ -629,7 +724,12 @@ async fn bounded_observe(connector: Shared, subject: Subject, facts: Vec<String>
     Answered::Read(readings.unwrap_or_default())
 }
 
-async fn bounded_act(connector: &dyn Connector, subject: &Subject, act: &Act, key: &Key) -> Result<Receipt, Fault> {
+async fn bounded_act(
+    connector: &dyn Connector,
+    subject: &Subject,
+    act: &Act,
+    key: &Key,
+) -> Result<Receipt, Fault> {
     match tokio::time::timeout(longest_call(), connector.act(subject, act, key)).await {
         Ok(result) => result,
         Err(_) => Err(Fault::unknown_outcome(Reason::Timeout)),

@@ -49,7 +49,10 @@ impl Store for SimStore {
         let (fails, late) = {
             let mut dice = self.dice.lock().unwrap();
             let faulty = self.clock.now() < self.faults_until;
-            (faulty && dice.one_in(15), Duration::from_millis(1 + dice.roll(20)))
+            (
+                faulty && dice.one_in(15),
+                Duration::from_millis(1 + dice.roll(20)),
+            )
         };
         tokio::time::sleep(late).await;
         if fails {
@@ -82,21 +85,39 @@ struct Trial {
 }
 
 fn case(sims: &[Arc<Sim>]) -> Case {
-    let at = [("AccountDeleted".to_owned(), epoch() + SignedDuration::from_mins(5))];
-    let timeline = Timeline { at: at.into_iter().collect(), skip: vec![] };
+    let at = [(
+        "AccountDeleted".to_owned(),
+        epoch() + SignedDuration::from_mins(5),
+    )];
+    let timeline = Timeline {
+        at: at.into_iter().collect(),
+        skip: vec![],
+    };
     let systems = sims.iter().map(|sim| System {
         row: sim.row.clone(),
-        who: Person { email: Some("jane@corp.test".into()), ..Person::default() },
-        successor: Some(Person { email: Some("sam@corp.test".into()), ..Person::default() }),
+        who: Person {
+            email: Some("jane@corp.test".into()),
+            ..Person::default()
+        },
+        successor: Some(Person {
+            email: Some("sam@corp.test".into()),
+            ..Person::default()
+        }),
         observe_only: false,
         kept_until: None,
-        wanted: facts().iter().map(|f| (f.name.clone(), timeline.wanted(f, epoch(), epoch()))).collect(),
+        wanted: facts()
+            .iter()
+            .map(|f| (f.name.clone(), timeline.wanted(f, epoch(), epoch())))
+            .collect(),
     });
     Case {
         uid: "uid-1".into(),
         name: "jane".into(),
         generation: 1,
-        who: Person { email: Some("jane@corp.test".into()), ..Person::default() },
+        who: Person {
+            email: Some("jane@corp.test".into()),
+            ..Person::default()
+        },
         cutoff: epoch(),
         access_deadline: epoch() + SignedDuration::from_hours(1),
         enforce: true,
@@ -117,14 +138,24 @@ impl Trial {
         let count = 1 + dice.roll(3);
         let sims: Vec<_> = (0..count)
             .map(|n| {
-                let sim = Sim::new(&format!("s{n}"), seed * 8 + n, clock.clone(), durable.clone(), crash.clone());
+                let sim = Sim::new(
+                    &format!("s{n}"),
+                    seed * 8 + n,
+                    clock.clone(),
+                    durable.clone(),
+                    crash.clone(),
+                );
                 Arc::new(sim)
             })
             .collect();
         if count > 1 && dice.one_in(8) {
             sims[0].inner.lock().unwrap().fails_for_ever = true;
         }
-        let faults_until = sims.iter().map(|s| s.inner.lock().unwrap().faults_until).max().unwrap();
+        let faults_until = sims
+            .iter()
+            .map(|s| s.inner.lock().unwrap().faults_until)
+            .max()
+            .unwrap();
         let store = SimStore {
             durable: durable.clone(),
             clock: clock.clone(),
@@ -133,10 +164,25 @@ impl Trial {
             deleted: AtomicBool::new(false),
             saves: AtomicU64::new(0),
         };
-        let delete_at =
-            dice.one_in(10).then(|| epoch() + SignedDuration::from_secs(i64::try_from(dice.roll(20)).unwrap()));
-        let links = sims.iter().map(|sim| (sim.row.clone(), Link::Ready(sim.clone() as _))).collect();
-        Self { seed, case: case(&sims), clock, durable, crash, sims, store, links, delete_at, wrong: vec![] }
+        let delete_at = dice
+            .one_in(10)
+            .then(|| epoch() + SignedDuration::from_secs(i64::try_from(dice.roll(20)).unwrap()));
+        let links = sims
+            .iter()
+            .map(|sim| (sim.row.clone(), Link::Ready(sim.clone() as _)))
+            .collect();
+        Self {
+            seed,
+            case: case(&sims),
+            clock,
+            durable,
+            crash,
+            sims,
+            store,
+            links,
+            delete_at,
+            wrong: vec![],
+        }
     }
 
     /// One pass, unless a crash ends it.
@@ -196,19 +242,25 @@ impl Trial {
                 break;
             }
             self.judge(&outcome);
-            let settled = self.healthy(&outcome).all(|row| row.facts.iter().all(|(_, v, _)| v.settled()));
+            let settled = self
+                .healthy(&outcome)
+                .all(|row| row.facts.iter().all(|(_, v, _)| v.settled()));
             let now = self.clock.now();
             match held_since {
                 None if settled && now > self.store.faults_until + SignedDuration::from_secs(30) => {
                     held_since = Some((now, self.store.saves.load(Ordering::Relaxed), self.changes()));
                 }
                 None if now > end => {
-                    self.wrong.push(format!("L1: not done {BOUND:?} after faults stopped: {}", tell(&outcome)));
+                    self.wrong.push(format!(
+                        "L1: not done {BOUND:?} after faults stopped: {}",
+                        tell(&outcome)
+                    ));
                     break;
                 }
                 Some((since, saves, changes)) if now > since + SignedDuration::from_hours(3) => {
                     if saves != self.store.saves.load(Ordering::Relaxed) || changes != self.changes() {
-                        self.wrong.push("L1: something was written or changed after the end was reached".into());
+                        self.wrong
+                            .push("L1: something was written or changed after the end was reached".into());
                     }
                     break;
                 }
@@ -216,7 +268,11 @@ impl Trial {
             }
             let recheck = planted::planted(Bug::StopsWatching).then_some(Timestamp::MAX);
             let recheck = recheck.unwrap_or(now + self.case.recheck_every);
-            let next = outcome.wake.unwrap_or(recheck).min(recheck).min(end + SignedDuration::from_hours(49));
+            let next = outcome
+                .wake
+                .unwrap_or(recheck)
+                .min(recheck)
+                .min(end + SignedDuration::from_hours(49));
             let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
             tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
         }
@@ -228,31 +284,48 @@ impl Trial {
     }
 
     fn changes(&self) -> u64 {
-        self.healthy_sims().map(|s| s.inner.lock().unwrap().changes.len() as u64).sum()
+        self.healthy_sims()
+            .map(|s| s.inner.lock().unwrap().changes.len() as u64)
+            .sum()
     }
 
     fn healthy_sims(&self) -> impl Iterator<Item = &Arc<Sim>> {
-        self.sims.iter().filter(|s| !s.inner.lock().unwrap().fails_for_ever)
+        self.sims
+            .iter()
+            .filter(|s| !s.inner.lock().unwrap().fails_for_ever)
     }
 
     fn healthy<'o>(&'o self, outcome: &'o Outcome) -> impl Iterator<Item = &'o Row> {
-        outcome.rows.iter().filter(|row| self.healthy_sims().any(|s| s.row == row.name))
+        outcome
+            .rows
+            .iter()
+            .filter(|row| self.healthy_sims().any(|s| s.row == row.name))
     }
 
     /// S1: what is called Verified was read as true after the last change of that system.
     fn judge(&mut self, outcome: &Outcome) {
         for row in &outcome.rows {
-            let sim = self.sims.iter().find(|s| s.row == row.name).expect("a row per system");
+            let sim = self
+                .sims
+                .iter()
+                .find(|s| s.row == row.name)
+                .expect("a row per system");
             let inner = sim.inner.lock().unwrap();
             let last_change = inner.changes.last().map_or(0, |c| c.seq);
             for (fact, verdict, _) in &row.facts {
                 let seen = inner.seen_true.get(&fact.name).copied().unwrap_or(0);
                 if *verdict == Verdict::Verified && (seen == 0 || seen < last_change) {
-                    self.wrong.push(format!("S1: {} of {} called Verified unseen", fact.name, row.name));
+                    self.wrong.push(format!(
+                        "S1: {} of {} called Verified unseen",
+                        fact.name, row.name
+                    ));
                 }
                 let asked = inner.changes.iter().any(|c| c.fact == fact.name);
                 if *verdict == Verdict::Asserted && !asked {
-                    self.wrong.push(format!("S1: {} of {} called Asserted, never asked", fact.name, row.name));
+                    self.wrong.push(format!(
+                        "S1: {} of {} called Asserted, never asked",
+                        fact.name, row.name
+                    ));
                 }
             }
         }
@@ -268,19 +341,34 @@ impl Trial {
         for sim in self.healthy_sims() {
             let inner = sim.inner.lock().unwrap();
             let state = &inner.state;
-            if state.enabled || state.sessions > 0 || state.token || !state.groups.is_empty() || !state.deleted {
+            if state.enabled
+                || state.sessions > 0
+                || state.token
+                || !state.groups.is_empty()
+                || !state.deleted
+            {
                 wrong.push(format!("L1: {} ended as {state:?}", sim.row));
             }
             let reopened = inner.changes.iter().rposition(|c| c.fact == "AccountDisabled");
             let cookie = inner.changes.iter().rposition(|c| c.fact == "CookieDropped");
             if reopened.is_some() && cookie < reopened {
-                wrong.push(format!("S1: {} called the cookie dropped, from before the last disabling", sim.row));
+                wrong.push(format!(
+                    "S1: {} called the cookie dropped, from before the last disabling",
+                    sim.row
+                ));
             }
-            let kept = record.ledger.systems.get(&sim.row).and_then(|s| s.snapshot.get("GroupsRemoved"));
+            let kept = record
+                .ledger
+                .systems
+                .get(&sim.row)
+                .and_then(|s| s.snapshot.get("GroupsRemoved"));
             let removed = inner.changes.iter().filter(|c| c.fact == "GroupsRemoved").count();
             let kept = kept.and_then(|k| k.as_array()).map_or(0, Vec::len);
             if removed > 0 && kept < inner.groups_at_start {
-                wrong.push(format!("S6: {} kept {kept} of {} groups", sim.row, inner.groups_at_start));
+                wrong.push(format!(
+                    "S6: {} kept {kept} of {} groups",
+                    sim.row, inner.groups_at_start
+                ));
             }
         }
         if let Some(at) = super::evidence::first_broken(&record.evidence) {
@@ -299,13 +387,21 @@ fn tell(outcome: &Outcome) -> String {
 }
 
 fn trial(seed: u64) -> Vec<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     let wrong = runtime.block_on(async move {
         let trial = Trial::new(seed);
         let seed = trial.seed;
         (seed, trial.run().await)
     });
-    wrong.1.into_iter().map(|w| format!("seed {}: {w}", wrong.0)).collect()
+    wrong
+        .1
+        .into_iter()
+        .map(|w| format!("seed {}: {w}", wrong.0))
+        .collect()
 }
 
 /// The first violation among the seeds, spread over the machine's cores.
@@ -335,7 +431,10 @@ fn first_violation(seeds: std::ops::Range<u64>, bug: Option<Bug>) -> Option<Stri
 
 #[test]
 fn every_leaver_is_driven_to_the_end_whatever_goes_wrong() {
-    let seeds = std::env::var("OFFBOARD_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(SEEDS);
+    let seeds = std::env::var("OFFBOARD_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(SEEDS);
     let first = std::env::var("OFFBOARD_SEED").ok().and_then(|n| n.parse().ok());
     let range = first.map_or(0..seeds, |seed| seed..seed + 1);
     assert_eq!(first_violation(range, None), None);

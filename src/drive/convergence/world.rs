@@ -113,7 +113,11 @@ fn spec(name: &str, class: Class) -> FactSpec {
     FactSpec {
         name: name.into(),
         class,
-        stage: if class == Class::Deletion { Stage::Retention } else { Stage::Cutoff },
+        stage: if class == Class::Deletion {
+            Stage::Retention
+        } else {
+            Stage::Cutoff
+        },
         proof: Proof::Direct,
         requires: vec![],
         after: vec![],
@@ -132,15 +136,43 @@ fn names(list: &[&str]) -> Vec<String> {
 pub fn facts() -> Vec<FactSpec> {
     let disabled = || names(&["AccountDisabled"]);
     vec![
-        FactSpec { prefers_after: names(&["CodesGone"]), ..spec("AccountDisabled", Class::Access) },
+        FactSpec {
+            prefers_after: names(&["CodesGone"]),
+            ..spec("AccountDisabled", Class::Access)
+        },
         spec("CodesGone", Class::Credentials),
-        FactSpec { after: disabled(), ..spec("SessionsRevoked", Class::Sessions) },
-        FactSpec { after: disabled(), proof: Proof::Watermark, ..spec("PasswordRandomised", Class::Credentials) },
-        FactSpec { requires: disabled(), proof: Proof::None, ..spec("CookieDropped", Class::Sessions) },
-        FactSpec { after: disabled(), removes: true, ..spec("GroupsRemoved", Class::Entitlements) },
-        FactSpec { requires: disabled(), repeatable: false, ..spec("FilesTransferred", Class::Data) },
-        FactSpec { requires: names(&["FilesTransferred", "GroupsRemoved"]), ..spec("LicenceFreed", Class::Licenses) },
-        FactSpec { requires: names(&["FilesTransferred", "LicenceFreed"]), ..spec("AccountDeleted", Class::Deletion) },
+        FactSpec {
+            after: disabled(),
+            ..spec("SessionsRevoked", Class::Sessions)
+        },
+        FactSpec {
+            after: disabled(),
+            proof: Proof::Watermark,
+            ..spec("PasswordRandomised", Class::Credentials)
+        },
+        FactSpec {
+            requires: disabled(),
+            proof: Proof::None,
+            ..spec("CookieDropped", Class::Sessions)
+        },
+        FactSpec {
+            after: disabled(),
+            removes: true,
+            ..spec("GroupsRemoved", Class::Entitlements)
+        },
+        FactSpec {
+            requires: disabled(),
+            repeatable: false,
+            ..spec("FilesTransferred", Class::Data)
+        },
+        FactSpec {
+            requires: names(&["FilesTransferred", "GroupsRemoved"]),
+            ..spec("LicenceFreed", Class::Licenses)
+        },
+        FactSpec {
+            requires: names(&["FilesTransferred", "LicenceFreed"]),
+            ..spec("AccountDeleted", Class::Deletion)
+        },
     ]
 }
 
@@ -186,9 +218,20 @@ impl Sim {
             renamed: false,
             groups_at_start,
         };
-        let capabilities = Capabilities { definition: "sim".into(), facts: facts() };
+        let capabilities = Capabilities {
+            definition: "sim".into(),
+            facts: facts(),
+        };
         let id = format!("id-of-{row}");
-        Self { row: row.into(), id, capabilities, inner: Mutex::new(inner), clock, durable, crash }
+        Self {
+            row: row.into(),
+            id,
+            capabilities,
+            inner: Mutex::new(inner),
+            clock,
+            durable,
+            crash,
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -202,7 +245,10 @@ impl Sim {
             inner.calls += 1;
             let slow = self.now() < inner.faults_until && inner.dice.one_in(40);
             let latency = if slow { 30_000 } else { 5 + inner.dice.roll(150) };
-            (Duration::from_millis(latency), inner.crash_at == Some(inner.calls))
+            (
+                Duration::from_millis(latency),
+                inner.crash_at == Some(inner.calls),
+            )
         };
         tokio::time::sleep(latency).await;
         if crash {
@@ -246,7 +292,12 @@ impl Sim {
             SignedDuration::ZERO
         };
         let at = now - lag;
-        let state = inner.history.iter().rev().find(|(since, _)| *since <= at).map(|(_, s)| s.clone());
+        let state = inner
+            .history
+            .iter()
+            .rev()
+            .find(|(since, _)| *since <= at)
+            .map(|(_, s)| s.clone());
         Ok(what(&state.expect("the history begins at the beginning of time")))
     }
 
@@ -263,20 +314,37 @@ impl Sim {
     fn enter(&self) {
         let mut inner = self.inner.lock().unwrap();
         let now = self.now();
-        if inner.throttled.is_some_and(|(told, until)| told < now && now < until) {
-            inner.violations.push(format!("{}: called before the time that it named", self.row));
+        if inner
+            .throttled
+            .is_some_and(|(told, until)| told < now && now < until)
+        {
+            inner
+                .violations
+                .push(format!("{}: called before the time that it named", self.row));
         }
     }
 
     fn leave(&self, fault: Option<&Fault>) {
-        if let Some(Fault { kind: FaultKind::Throttled { until }, .. }) = fault {
+        if let Some(Fault {
+            kind: FaultKind::Throttled { until },
+            ..
+        }) = fault
+        {
             self.inner.lock().unwrap().throttled = Some((self.now(), *until));
         }
     }
 
     /// Checks made at the moment of every changing call: S2, S3, S4, S5, S6.
     fn check(&self, fact: &str, account: &str, request: &Value) {
-        let durable = self.durable.lock().unwrap().ledger.systems.get(&self.row).cloned().unwrap_or_default();
+        let durable = self
+            .durable
+            .lock()
+            .unwrap()
+            .ledger
+            .systems
+            .get(&self.row)
+            .cloned()
+            .unwrap_or_default();
         let mut inner = self.inner.lock().unwrap();
         let now = self.now();
         let mut wrong = vec![];
@@ -298,15 +366,25 @@ impl Sim {
         }
         if fact == "GroupsRemoved" {
             let group = request["group"].as_str().unwrap_or_default();
-            let kept = durable.snapshot.get(fact).and_then(Value::as_array).cloned().unwrap_or_default();
+            let kept = durable
+                .snapshot
+                .get(fact)
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
             if !kept.iter().any(|g| g == group) {
                 wrong.push(format!("S6: {group} removed without a durable snapshot"));
             }
         }
         let row = self.row.clone();
-        inner.violations.extend(wrong.into_iter().map(|w| format!("{row}: {w}")));
+        inner
+            .violations
+            .extend(wrong.into_iter().map(|w| format!("{row}: {w}")));
         inner.seq += 1;
-        let change = Change { seq: inner.seq, fact: fact.into() };
+        let change = Change {
+            seq: inner.seq,
+            fact: fact.into(),
+        };
         inner.changes.push(change);
     }
 
@@ -374,7 +452,10 @@ impl Connector for Sim {
 
     async fn find(&self, who: &Person) -> Result<Vec<Account>, Fault> {
         self.enter();
-        let enabled = self.read(|s| s.enabled).await.inspect_err(|fault| self.leave(Some(fault)))?;
+        let enabled = self
+            .read(|s| s.enabled)
+            .await
+            .inspect_err(|fault| self.leave(Some(fault)))?;
         let renamed = self.inner.lock().unwrap().renamed;
         let successor = who.email.as_deref() == Some("sam@corp.test");
         // After a rename the address belongs to somebody new; a bound account keeps its id.
@@ -383,7 +464,11 @@ impl Connector for Sim {
             (false, true) => "id-of-somebody-new".to_owned(),
             (false, false) => self.id.clone(),
         };
-        Ok(vec![Account { id, name: "jane".into(), item: json!({ "enabled": enabled }) }])
+        Ok(vec![Account {
+            id,
+            name: "jane".into(),
+            item: json!({ "enabled": enabled }),
+        }])
     }
 
     async fn observe(&self, subject: &Subject, _: &[&str]) -> Readings {
@@ -394,9 +479,11 @@ impl Connector for Sim {
                 if let Some(enabled) = subject.account.item.get("enabled") {
                     return Ok(json!({ "enabled": enabled }));
                 }
-                self.read(|s| json!({"enabled": s.enabled, "set": s.password_set.to_string(), "deleted": s.deleted,
-                    "licence": s.licence, "token": s.token}))
-                    .await
+                self.read(|s| {
+                    json!({"enabled": s.enabled, "set": s.password_set.to_string(), "deleted": s.deleted,
+                    "licence": s.licence, "token": s.token})
+                })
+                .await
             },
             self.read(|s| json!(s.sessions)),
             self.read(|s| json!(s.groups)),
@@ -406,7 +493,12 @@ impl Connector for Sim {
                 json!({"done": done, "running": running})
             }),
         );
-        let read = [("user", user), ("sessions", sessions), ("groups", groups), ("files", files)];
+        let read = [
+            ("user", user),
+            ("sessions", sessions),
+            ("groups", groups),
+            ("files", files),
+        ];
         for (_, reading) in &read {
             self.leave(reading.as_ref().err());
         }
@@ -428,7 +520,9 @@ impl Connector for Sim {
             None if name == "user" && !subject.account.item.is_null() => subject.account.item.clone(),
             None => return Sight::of(Truth::NotRead),
         };
-        let Some(truth) = judge(fact, &reading, subject) else { return Sight::of(Truth::NotRead) };
+        let Some(truth) = judge(fact, &reading, subject) else {
+            return Sight::of(Truth::NotRead);
+        };
         self.note_read(fact, truth == Truth::Holds);
         let acting = truth == Truth::DoesNotHold;
         let requests = match (fact, reading.as_array()) {
@@ -436,7 +530,11 @@ impl Connector for Sim {
             _ => vec![json!({})],
         };
         Sight {
-            act: acting.then(|| Act { fact: fact.into(), requests, rung: 0 }),
+            act: acting.then(|| Act {
+                fact: fact.into(),
+                requests,
+                rung: 0,
+            }),
             snapshot: (fact == "GroupsRemoved").then_some(reading),
             ..Sight::of(truth)
         }
@@ -448,12 +546,18 @@ impl Connector for Sim {
         } else {
             subject.account.id.clone()
         };
-        if !matches!(act.fact.as_str(), "GroupsRemoved" | "FilesTransferred" | "AccountDeleted") {
+        if !matches!(
+            act.fact.as_str(),
+            "GroupsRemoved" | "FilesTransferred" | "AccountDeleted"
+        ) {
             self.enter();
         }
         let mut operation = None;
         for request in &act.requests {
-            let lost = self.call(true).await.inspect_err(|fault| self.leave(Some(fault)))?;
+            let lost = self
+                .call(true)
+                .await
+                .inspect_err(|fault| self.leave(Some(fault)))?;
             self.check(&act.fact, &account, request);
             operation = self.apply(&act.fact, request);
             if lost {
@@ -467,7 +571,11 @@ impl Connector for Sim {
 impl Sim {
     fn bound(&self) -> bool {
         let durable = self.durable.lock().unwrap();
-        durable.ledger.systems.get(&self.row).is_some_and(|s: &SystemLedger| s.account.is_some())
+        durable
+            .ledger
+            .systems
+            .get(&self.row)
+            .is_some_and(|s: &SystemLedger| s.account.is_some())
     }
 }
 
@@ -478,7 +586,11 @@ fn judge(fact: &str, reading: &Value, subject: &Subject) -> Option<Truth> {
         "CodesGone" => !reading.get("token")?.as_bool()?,
         "SessionsRevoked" => reading.as_u64()? == 0,
         "PasswordRandomised" => {
-            let since = subject.ledger.fact("AccountDisabled").accepted.unwrap_or(subject.cutoff);
+            let since = subject
+                .ledger
+                .fact("AccountDisabled")
+                .accepted
+                .unwrap_or(subject.cutoff);
             let set: Timestamp = reading.get("set")?.as_str()?.parse().ok()?;
             set >= since.min(subject.ledger.fact(fact).accepted.unwrap_or(Timestamp::MAX))
         }
