@@ -2,9 +2,15 @@
 //!
 //! Never follows redirects, never uses proxies from the environment, never retries.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use reqwest::{Certificate, Request, Response, Url, header::HeaderMap, redirect::Policy, retry};
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::{SetupError, install_crypto, secret::Secret};
@@ -57,20 +63,23 @@ impl Client {
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
             .user_agent(concat!("offboard/", env!("CARGO_PKG_VERSION")));
-        if let Some(trust) = trust {
-            let authorities = Certificate::from_pem_bundle(trust.expose().as_bytes())
-                .ok()
-                .filter(|found| !found.is_empty())
-                .ok_or(SetupError::Trust)?;
-            builder = builder.tls_certs_only(authorities);
-        }
-        let failed = if trust.is_some() {
-            SetupError::Trust
-        } else {
-            SetupError::Platform
+        builder = match trust {
+            Some(trust) => {
+                let authorities = Certificate::from_pem_bundle(trust.expose().as_bytes())
+                    .ok()
+                    .filter(|found| !found.is_empty())
+                    .ok_or(SetupError::Trust)?;
+                builder.tls_certs_only(authorities)
+            }
+            None => match platform() {
+                Some(tls) => builder.tls_backend_preconfigured(tls),
+                // Nobody is trusted, which is enough where nothing is encrypted.
+                None if plain => builder.tls_backend_preconfigured(nobody().ok_or(SetupError::Platform)?),
+                None => return Err(SetupError::Platform),
+            },
         };
         Ok(Self {
-            inner: builder.build().map_err(|_| failed)?,
+            inner: builder.build().map_err(|_| SetupError::Trust)?,
             plain,
             largest: LARGEST_ANSWER,
         })
@@ -127,6 +136,30 @@ impl Client {
             body,
         })
     }
+}
+
+/// Trust in the platform's authorities. They are read once and shared by all clients: there are some 150, and reading them
+/// for each connector would cost more time and memory than all the rest of it.
+fn platform() -> Option<ClientConfig> {
+    static PLATFORM: OnceLock<Option<ClientConfig>> = OnceLock::new();
+    let load = || {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().ok()?;
+        Some(builder.with_platform_verifier().ok()?.with_no_client_auth())
+    };
+    PLATFORM.get_or_init(load).clone()
+}
+
+/// Trust in nobody.
+fn nobody() -> Option<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().ok()?;
+    Some(
+        builder
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth(),
+    )
 }
 
 /// Whether the address is on this machine.
