@@ -1,5 +1,7 @@
 //! The servers that other tests rely on are up and behave as those tests assume.
 
+use serde_json::json;
+
 use crate::support::{self, Mariadb, Postgres, Samba, Slapd, unicode_password, unique};
 
 #[test]
@@ -211,4 +213,26 @@ fn with_controllers_what_a_deleted_object_owned_goes_too() {
     kubectl(&["delete", "configmap", "owner"], "").expect_ok();
     let gone = || !kubectl(&["get", "configmap", "owned"], "").ok();
     assert!(support::poll(std::time::Duration::from_secs(60), gone));
+}
+
+#[test]
+fn keycloak_ends_sign_in_and_refresh_of_a_disabled_person() {
+    let realm = support::keycloak().realm("corp");
+    let id = realm.add_person("alice", "pw", &["vpn"]);
+    let token = realm.login("alice", "pw", "openid").unwrap();
+    let refresh = token["refresh_token"].as_str().unwrap();
+    realm.refresh(refresh).unwrap();
+    assert_eq!(
+        realm
+            .admin("PUT", &format!("/users/{id}"), &json!({"enabled": false}))
+            .0,
+        204
+    );
+    assert!(
+        realm
+            .login("alice", "pw", "openid")
+            .unwrap_err()
+            .contains("disabled")
+    );
+    assert!(realm.refresh(refresh).unwrap_err().contains("disabled"));
 }

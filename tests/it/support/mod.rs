@@ -8,6 +8,7 @@
 
 mod certificate;
 mod control_plane;
+mod keycloak;
 mod mariadb;
 mod peer;
 mod postgres;
@@ -18,6 +19,7 @@ use std::{path::PathBuf, sync::LazyLock};
 
 pub use certificate::Certificate;
 pub use control_plane::{ControlPlane, Write, asset};
+pub use keycloak::{Keycloak, Realm};
 pub use mariadb::Mariadb;
 pub use peer::{Peer, Ran, folder, free_port, poll, run, unique};
 pub use postgres::Postgres;
@@ -46,6 +48,12 @@ pub fn postgres() -> &'static Postgres {
 pub fn mariadb() -> &'static Mariadb {
     static MARIADB: LazyLock<Mariadb> = LazyLock::new(Mariadb::start);
     &MARIADB
+}
+
+/// Keycloak. Its very first start in a checkout takes some two minutes.
+pub fn keycloak() -> &'static Keycloak {
+    static KEYCLOAK: LazyLock<Keycloak> = LazyLock::new(Keycloak::start);
+    &KEYCLOAK
 }
 
 /// A Kubernetes control plane with the CRDs of this project.
