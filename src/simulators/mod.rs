@@ -4,5 +4,6 @@
 
 pub mod google;
 pub mod microsoft365;
+pub mod salesforce;
 pub mod scim;
 pub mod server;
