@@ -1,1 +1,369 @@
-//! todo
+//! From what a pass found out to the status that users and tools read. Pure.
+//!
+//! `Ready` sums up; `Reconciling` and `Stalled` are there only while true, and never together, so that kstatus, Argo CD
+//! and `kubectl wait` agree on what is going on.
+
+use jiff::Timestamp;
+
+use super::{Outcome, Row};
+use crate::{
+    api::{
+        Condition, ConditionStatus, OffboardingStatus,
+        offboarding::{Evidence, SystemRow},
+    },
+    core::{
+        case::{Case, Wanted},
+        fact::{Exempt, FactSpec, Verdict, Why},
+        fault::{Fault, FaultKind, Reason},
+    },
+};
+
+/// The longest message of a condition, in characters.
+const LONGEST_MESSAGE: usize = 200;
+
+use ConditionStatus::{False, True, Unknown};
+
+/// The status after a pass.
+pub fn status(case: &Case, outcome: &Outcome, earlier: &OffboardingStatus, now: Timestamp) -> OffboardingStatus {
+    let tally = Tally::of(case, outcome, now);
+    let conditions = summary(case, outcome, &tally, earlier, now);
+    let rows = case.systems.iter().zip(&outcome.rows);
+    let systems = rows
+        .map(|(system, row)| {
+            let before = earlier.systems.iter().find(|s| s.name == row.name);
+            let shown = row.facts.iter().filter(|(f, ..)| system.wanted.get(&f.name) != Some(&Wanted::Not));
+            let mut conditions: Vec<_> = shown.map(|(fact, verdict, _)| fact_condition(fact, verdict)).collect();
+            if let Some(trouble) = &row.trouble {
+                conditions.push(plain("Connected", False, "ConnectorNotReady", trouble));
+            }
+            keep_times(&mut conditions, before.map_or(&[], |s| &s.conditions), now);
+            SystemRow { name: row.name.clone(), account: row.account.as_ref().map(|(id, _)| id.clone()), conditions }
+        })
+        .collect();
+    OffboardingStatus {
+        observed_generation: case.generation,
+        progress: Some(format!("{}/{}", tally.systems_done, outcome.rows.len())),
+        access_left: Some(i64::try_from(tally.access_left).unwrap_or(i64::MAX)),
+        cutoff: Some(case.cutoff),
+        deadline: Some(case.access_deadline),
+        plan: earlier.plan.clone(),
+        evidence: earlier.evidence.clone(),
+        conditions,
+        systems,
+    }
+}
+
+/// The status of an Offboarding that cannot be driven: `field` says which field is wrong and what to do.
+pub fn invalid(generation: i64, problem: &str, earlier: &OffboardingStatus, now: Timestamp) -> OffboardingStatus {
+    let mut conditions = vec![
+        plain("Ready", False, "InvalidSpec", problem),
+        plain("Stalled", True, "InvalidSpec", problem),
+    ];
+    // What was proven before stays proven; it is just not looked at any more.
+    let kept = earlier.conditions.iter().filter(|c| matches!(c.type_.as_str(), "AccessRevoked" | "DataTransferred"));
+    conditions.extend(kept.cloned());
+    for condition in &mut conditions {
+        condition.observed_generation = Some(generation);
+    }
+    keep_times(&mut conditions, &earlier.conditions, now);
+    OffboardingStatus { observed_generation: generation, conditions, ..earlier.clone() }
+}
+
+/// Names the record in the status.
+pub fn with_evidence(mut status: OffboardingStatus, record: &str, head: Option<&str>) -> OffboardingStatus {
+    status.evidence = Some(Evidence { record: record.to_owned(), head: head.map(str::to_owned) });
+    status
+}
+
+/// What is left, counted.
+#[derive(Debug, Default)]
+struct Tally {
+    systems_done: usize,
+    access_left: usize,
+    access_due: bool,
+    access_unknown: bool,
+    data_left: usize,
+    data_due: bool,
+    not_due: bool,
+    left: usize,
+    /// Nothing but a person can move what is left.
+    stuck: Option<Reason>,
+    moving: bool,
+    found: bool,
+    drifted: bool,
+}
+
+impl Tally {
+    fn of(case: &Case, outcome: &Outcome, _now: Timestamp) -> Self {
+        let mut tally = Self { moving: outcome.store_fault.is_some(), ..Self::default() };
+        for row in &outcome.rows {
+            let left_before = tally.left;
+            tally.add_row(case, row);
+            if tally.left == left_before {
+                tally.systems_done += 1;
+            }
+        }
+        tally
+    }
+
+    fn add_row(&mut self, case: &Case, row: &Row) {
+        if row.trouble.is_some() {
+            self.left += 1;
+            self.access_unknown = true;
+            self.access_due = true;
+            self.stuck.get_or_insert(Reason::ConnectorNotReady);
+        }
+        for (fact, verdict, _) in &row.facts {
+            self.found |= !matches!(verdict, Verdict::NotNeeded(Exempt::NoAccount));
+            let wanted = !matches!(verdict, Verdict::NotNeeded(Exempt::Waived));
+            let data = wanted && fact.class.hands_over();
+            self.not_due |= !verdict.due();
+            self.access_due |= wanted && verdict.due() && fact.class.security();
+            self.data_due |= data && verdict.due();
+            if verdict.settled() || !verdict.due() {
+                continue;
+            }
+            self.left += 1;
+            if fact.class.security() {
+                self.access_left += 1;
+                self.access_unknown |= matches!(verdict, Verdict::Unknown(_));
+            }
+            self.data_left += usize::from(data);
+            match person_needed(verdict).or(row.identity_mismatch.then_some(Reason::IdentityMismatch)) {
+                Some(reason) => {
+                    self.stuck.get_or_insert(reason);
+                }
+                None => self.moving |= !matches!(verdict, Verdict::Unmet(Why::WaitsFor(_))) && case.enforce,
+            }
+            self.drifted |= row.drifted.contains(&fact.name) && fact.class.security();
+        }
+    }
+}
+
+/// Whether only a person can move this.
+fn person_needed(verdict: &Verdict) -> Option<Reason> {
+    match verdict {
+        Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault)) => {
+            matches!(fault.kind, FaultKind::Permanent | FaultKind::NeedsDecision).then_some(fault.reason)
+        }
+        Verdict::Unmet(Why::ControllerConflict | Why::NoAct) => Some(Reason::Conflict),
+        Verdict::Unmet(Why::Gated(_)) => Some(Reason::Protected),
+        _ => None,
+    }
+}
+
+fn summary(
+    case: &Case,
+    outcome: &Outcome,
+    tally: &Tally,
+    earlier: &OffboardingStatus,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let message = message(outcome);
+    let late = now > case.access_deadline;
+    let mut conditions = match ready(case, outcome, tally, late) {
+        (status, reason, Extra::None) => vec![plain("Ready", status, reason, &message)],
+        (status, reason, Extra::Reconciling(why)) => {
+            vec![plain("Ready", status, reason, &message), plain("Reconciling", True, why, &message)]
+        }
+        (status, reason, Extra::Stalled) => {
+            vec![plain("Ready", status, reason, &message), plain("Stalled", True, reason, &message)]
+        }
+    };
+    conditions.push(access_revoked(case, tally, late));
+    conditions.push(data_transferred(case, tally));
+    let was_complete = earlier.conditions.iter().any(|c| {
+        c.type_ == "Complete" && c.status == True && c.observed_generation == Some(case.generation)
+    });
+    let complete = tally.left == 0 && !tally.not_due && tally.found && case.enforce;
+    conditions.push(if complete || was_complete {
+        plain("Complete", True, "Verified", "")
+    } else {
+        plain("Complete", False, "InProgress", "")
+    });
+    if tally.drifted {
+        conditions.push(plain("Drifted", True, "AccessReappeared", &message));
+    }
+    for condition in &mut conditions {
+        condition.observed_generation = Some(case.generation);
+    }
+    keep_times(&mut conditions, &earlier.conditions, now);
+    conditions
+}
+
+/// What stands beside `Ready`.
+enum Extra {
+    None,
+    Reconciling(&'static str),
+    Stalled,
+}
+
+fn ready(case: &Case, outcome: &Outcome, tally: &Tally, late: bool) -> (ConditionStatus, &'static str, Extra) {
+    if case.suspended {
+        return (False, "Suspended", Extra::None);
+    }
+    if !case.enforce {
+        return (True, "PlanOnly", Extra::None);
+    }
+    if outcome.store_fault.is_some() {
+        return (False, "SystemUnavailable", Extra::Reconciling("ProgressingWithRetry"));
+    }
+    if !outcome.rows.is_empty() && tally.left == 0 && !tally.found {
+        return (False, "EmployeeNotFound", Extra::Stalled);
+    }
+    if tally.left > 0 {
+        if let (Some(reason), false) = (tally.stuck, tally.moving) {
+            return (False, stalled_reason(reason), Extra::Stalled);
+        }
+        let retrying = outcome.rows.iter().flat_map(|r| &r.facts).any(|(_, v, _)| has_fault(v));
+        let progress = match (tally.drifted, retrying || tally.stuck.is_some()) {
+            (true, _) => "CorrectingDrift",
+            (_, true) => "ProgressingWithRetry",
+            _ => "Progressing",
+        };
+        let reason = match () {
+            () if late && tally.access_left > 0 => "DeadlineExceeded",
+            () if tally.drifted => "AccessReappeared",
+            () if retrying => "SystemUnavailable",
+            () if tally.access_left > 0 => "Revoking",
+            () if tally.data_left > 0 => "TransferringData",
+            () => "Verifying",
+        };
+        return (False, reason, Extra::Reconciling(progress));
+    }
+    match (tally.not_due, tally.access_due) {
+        (true, false) => (True, "Scheduled", Extra::None),
+        (true, true) => (True, "Retention", Extra::None),
+        (false, _) => (True, "Offboarded", Extra::None),
+    }
+}
+
+fn stalled_reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::CredentialRejected => "ConnectorNotReady",
+        Reason::NoSuccessor => "NoSuccessor",
+        other => other.as_str(),
+    }
+}
+
+fn has_fault(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Unknown(_) | Verdict::Unmet(Why::Failed(_)))
+}
+
+fn access_revoked(case: &Case, tally: &Tally, late: bool) -> Condition {
+    if !tally.access_due {
+        return plain("AccessRevoked", Unknown, "NotDue", "");
+    }
+    if tally.access_left == 0 && !tally.access_unknown && case.enforce {
+        return if tally.found {
+            plain("AccessRevoked", True, "Verified", "")
+        } else {
+            plain("AccessRevoked", Unknown, "EmployeeNotFound", "")
+        };
+    }
+    let left = format!("{} left", tally.access_left);
+    match () {
+        () if tally.drifted => plain("AccessRevoked", False, "AccessReappeared", &left),
+        () if late => plain("AccessRevoked", False, "DeadlineExceeded", &left),
+        () if tally.access_unknown => plain("AccessRevoked", Unknown, "CannotVerify", &left),
+        () => plain("AccessRevoked", False, "Revoking", &left),
+    }
+}
+
+fn data_transferred(case: &Case, tally: &Tally) -> Condition {
+    match () {
+        () if tally.data_left > 0 => plain("DataTransferred", False, "InProgress", &format!("{} left", tally.data_left)),
+        () if tally.data_due && case.enforce => plain("DataTransferred", True, "Verified", ""),
+        () if !tally.access_due => plain("DataTransferred", Unknown, "NotDue", ""),
+        () if tally.access_unknown => plain("DataTransferred", Unknown, "CannotVerify", ""),
+        () => plain("DataTransferred", True, "NothingToTransfer", ""),
+    }
+}
+
+/// What is left, one system after the other, worst first; never a person's name.
+fn message(outcome: &Outcome) -> String {
+    let mut parts: Vec<(u8, String)> = outcome.rows.iter().filter_map(row_message).collect();
+    parts.sort_by_key(|(rank, _)| *rank);
+    let mut text = outcome.store_fault.as_ref().map(|f| format!("record: {f}")).unwrap_or_default();
+    for (_, part) in parts {
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        text.push_str(&part);
+    }
+    if text.chars().count() > LONGEST_MESSAGE {
+        text = text.chars().take(LONGEST_MESSAGE - 1).collect::<String>() + "…";
+    }
+    text
+}
+
+fn row_message(row: &Row) -> Option<(u8, String)> {
+    // The text after the slash is a login name.
+    let name = row.name.split('/').next().unwrap_or_default();
+    if let Some(trouble) = &row.trouble {
+        return Some((0, format!("{name}: {trouble}")));
+    }
+    if row.identity_mismatch {
+        return Some((0, format!("{name}: IdentityMismatch, all writes stopped")));
+    }
+    let rank = |verdict: &Verdict| match verdict {
+        Verdict::Unknown(_) | Verdict::Unmet(Why::Failed(_)) => 1,
+        Verdict::Unmet(Why::WaitsFor(_)) => 3,
+        _ => 2,
+    };
+    let left = row.facts.iter().filter(|(_, v, _)| v.due() && !v.settled());
+    let (fact, verdict, _) = left.min_by_key(|(_, v, _)| rank(v))?;
+    let (_, reason, detail) = words(verdict);
+    let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+    Some((rank(verdict), format!("{name}: {} {reason}{detail}", fact.name)))
+}
+
+fn fact_condition(fact: &FactSpec, verdict: &Verdict) -> Condition {
+    let (status, reason, detail) = words(verdict);
+    plain(&fact.name, status, &reason, &detail)
+}
+
+/// A verdict in the words of a condition: status, reason, detail.
+pub fn words(verdict: &Verdict) -> (ConditionStatus, String, String) {
+    let said = |status, reason: &str| (status, reason.to_owned(), String::new());
+    match verdict {
+        Verdict::Verified => said(True, "Verified"),
+        Verdict::Asserted => said(True, "Asserted"),
+        Verdict::NotNeeded(Exempt::NoAccount) => said(True, "NoAccount"),
+        Verdict::NotNeeded(Exempt::NotApplicable) => said(True, "NotApplicable"),
+        Verdict::NotNeeded(Exempt::Waived) => said(True, "Waived"),
+        Verdict::NotDue(_) => said(Unknown, "NotDue"),
+        Verdict::Pending(_) => said(False, "Pending"),
+        Verdict::Unknown(fault) => fault_words(Unknown, fault),
+        Verdict::Unmet(Why::NotTried) => said(False, "NotTried"),
+        Verdict::Unmet(Why::WaitsFor(names)) => (False, "Waiting".into(), format!("waits for {}", names.join(", "))),
+        Verdict::Unmet(Why::NotEffective) => said(False, "ActNotEffective"),
+        Verdict::Unmet(Why::Failed(fault)) => fault_words(False, fault),
+        Verdict::Unmet(Why::ControllerConflict) => said(False, "ControllerConflict"),
+        Verdict::Unmet(Why::Gated(gate)) => said(False, gate),
+        Verdict::Unmet(Why::NoAct) => said(False, "NoAct"),
+    }
+}
+
+fn fault_words(status: ConditionStatus, fault: &Fault) -> (ConditionStatus, String, String) {
+    (status, fault.reason.as_str().to_owned(), fault.code.clone())
+}
+
+fn plain(type_: &str, status: ConditionStatus, reason: &str, message: &str) -> Condition {
+    Condition {
+        type_: type_.to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        observed_generation: None,
+        last_transition_time: Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// `lastTransitionTime` moves only with the status.
+pub fn keep_times(conditions: &mut [Condition], earlier: &[Condition], now: Timestamp) {
+    for condition in conditions {
+        let before = earlier.iter().find(|c| c.type_ == condition.type_ && c.status == condition.status);
+        condition.last_transition_time = before.map_or(now, |c| c.last_transition_time);
+    }
+}
