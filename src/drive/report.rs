@@ -24,20 +24,34 @@ const LONGEST_MESSAGE: usize = 200;
 use ConditionStatus::{False, True, Unknown};
 
 /// The status after a pass.
-pub fn status(case: &Case, outcome: &Outcome, earlier: &OffboardingStatus, now: Timestamp) -> OffboardingStatus {
+pub fn status(
+    case: &Case,
+    outcome: &Outcome,
+    earlier: &OffboardingStatus,
+    now: Timestamp,
+) -> OffboardingStatus {
     let tally = Tally::of(case, outcome, now);
     let conditions = summary(case, outcome, &tally, earlier, now);
     let rows = case.systems.iter().zip(&outcome.rows);
     let systems = rows
         .map(|(system, row)| {
             let before = earlier.systems.iter().find(|s| s.name == row.name);
-            let shown = row.facts.iter().filter(|(f, ..)| system.wanted.get(&f.name) != Some(&Wanted::Not));
-            let mut conditions: Vec<_> = shown.map(|(fact, verdict, _)| fact_condition(fact, verdict)).collect();
+            let shown = row
+                .facts
+                .iter()
+                .filter(|(f, ..)| system.wanted.get(&f.name) != Some(&Wanted::Not));
+            let mut conditions: Vec<_> = shown
+                .map(|(fact, verdict, _)| fact_condition(fact, verdict))
+                .collect();
             if let Some(trouble) = &row.trouble {
                 conditions.push(plain("Connected", False, "ConnectorNotReady", trouble));
             }
             keep_times(&mut conditions, before.map_or(&[], |s| &s.conditions), now);
-            SystemRow { name: row.name.clone(), account: row.account.as_ref().map(|(id, _)| id.clone()), conditions }
+            SystemRow {
+                name: row.name.clone(),
+                account: row.account.as_ref().map(|(id, _)| id.clone()),
+                conditions,
+            }
         })
         .collect();
     OffboardingStatus {
@@ -54,24 +68,39 @@ pub fn status(case: &Case, outcome: &Outcome, earlier: &OffboardingStatus, now: 
 }
 
 /// The status of an Offboarding that cannot be driven: `field` says which field is wrong and what to do.
-pub fn invalid(generation: i64, problem: &str, earlier: &OffboardingStatus, now: Timestamp) -> OffboardingStatus {
+pub fn invalid(
+    generation: i64,
+    problem: &str,
+    earlier: &OffboardingStatus,
+    now: Timestamp,
+) -> OffboardingStatus {
     let mut conditions = vec![
         plain("Ready", False, "InvalidSpec", problem),
         plain("Stalled", True, "InvalidSpec", problem),
     ];
     // What was proven before stays proven; it is just not looked at any more.
-    let kept = earlier.conditions.iter().filter(|c| matches!(c.type_.as_str(), "AccessRevoked" | "DataTransferred"));
+    let kept = earlier
+        .conditions
+        .iter()
+        .filter(|c| matches!(c.type_.as_str(), "AccessRevoked" | "DataTransferred"));
     conditions.extend(kept.cloned());
     for condition in &mut conditions {
         condition.observed_generation = Some(generation);
     }
     keep_times(&mut conditions, &earlier.conditions, now);
-    OffboardingStatus { observed_generation: generation, conditions, ..earlier.clone() }
+    OffboardingStatus {
+        observed_generation: generation,
+        conditions,
+        ..earlier.clone()
+    }
 }
 
 /// Names the record in the status.
 pub fn with_evidence(mut status: OffboardingStatus, record: &str, head: Option<&str>) -> OffboardingStatus {
-    status.evidence = Some(Evidence { record: record.to_owned(), head: head.map(str::to_owned) });
+    status.evidence = Some(Evidence {
+        record: record.to_owned(),
+        head: head.map(str::to_owned),
+    });
     status
 }
 
@@ -95,7 +124,10 @@ struct Tally {
 
 impl Tally {
     fn of(case: &Case, outcome: &Outcome, _now: Timestamp) -> Self {
-        let mut tally = Self { moving: outcome.store_fault.is_some(), ..Self::default() };
+        let mut tally = Self {
+            moving: outcome.store_fault.is_some(),
+            ..Self::default()
+        };
         for row in &outcome.rows {
             let left_before = tally.left;
             tally.add_row(case, row);
@@ -164,17 +196,24 @@ fn summary(
     let mut conditions = match ready(case, outcome, tally, late) {
         (status, reason, Extra::None) => vec![plain("Ready", status, reason, &message)],
         (status, reason, Extra::Reconciling(why)) => {
-            vec![plain("Ready", status, reason, &message), plain("Reconciling", True, why, &message)]
+            vec![
+                plain("Ready", status, reason, &message),
+                plain("Reconciling", True, why, &message),
+            ]
         }
         (status, reason, Extra::Stalled) => {
-            vec![plain("Ready", status, reason, &message), plain("Stalled", True, reason, &message)]
+            vec![
+                plain("Ready", status, reason, &message),
+                plain("Stalled", True, reason, &message),
+            ]
         }
     };
     conditions.push(access_revoked(case, tally, late));
     conditions.push(data_transferred(case, tally));
-    let was_complete = earlier.conditions.iter().any(|c| {
-        c.type_ == "Complete" && c.status == True && c.observed_generation == Some(case.generation)
-    });
+    let was_complete = earlier
+        .conditions
+        .iter()
+        .any(|c| c.type_ == "Complete" && c.status == True && c.observed_generation == Some(case.generation));
     let complete = tally.left == 0 && !tally.not_due && tally.found && case.enforce;
     conditions.push(if complete || was_complete {
         plain("Complete", True, "Verified", "")
@@ -198,7 +237,12 @@ enum Extra {
     Stalled,
 }
 
-fn ready(case: &Case, outcome: &Outcome, tally: &Tally, late: bool) -> (ConditionStatus, &'static str, Extra) {
+fn ready(
+    case: &Case,
+    outcome: &Outcome,
+    tally: &Tally,
+    late: bool,
+) -> (ConditionStatus, &'static str, Extra) {
     if case.suspended {
         return (False, "Suspended", Extra::None);
     }
@@ -206,7 +250,11 @@ fn ready(case: &Case, outcome: &Outcome, tally: &Tally, late: bool) -> (Conditio
         return (True, "PlanOnly", Extra::None);
     }
     if outcome.store_fault.is_some() {
-        return (False, "SystemUnavailable", Extra::Reconciling("ProgressingWithRetry"));
+        return (
+            False,
+            "SystemUnavailable",
+            Extra::Reconciling("ProgressingWithRetry"),
+        );
     }
     if !outcome.rows.is_empty() && tally.left == 0 && !tally.found {
         return (False, "EmployeeNotFound", Extra::Stalled);
@@ -215,7 +263,11 @@ fn ready(case: &Case, outcome: &Outcome, tally: &Tally, late: bool) -> (Conditio
         if let (Some(reason), false) = (tally.stuck, tally.moving) {
             return (False, stalled_reason(reason), Extra::Stalled);
         }
-        let retrying = outcome.rows.iter().flat_map(|r| &r.facts).any(|(_, v, _)| has_fault(v));
+        let retrying = outcome
+            .rows
+            .iter()
+            .flat_map(|r| &r.facts)
+            .any(|(_, v, _)| has_fault(v));
         let progress = match (tally.drifted, retrying || tally.stuck.is_some()) {
             (true, _) => "CorrectingDrift",
             (_, true) => "ProgressingWithRetry",
@@ -272,7 +324,12 @@ fn access_revoked(case: &Case, tally: &Tally, late: bool) -> Condition {
 
 fn data_transferred(case: &Case, tally: &Tally) -> Condition {
     match () {
-        () if tally.data_left > 0 => plain("DataTransferred", False, "InProgress", &format!("{} left", tally.data_left)),
+        () if tally.data_left > 0 => plain(
+            "DataTransferred",
+            False,
+            "InProgress",
+            &format!("{} left", tally.data_left),
+        ),
         () if tally.data_due && case.enforce => plain("DataTransferred", True, "Verified", ""),
         () if !tally.access_due => plain("DataTransferred", Unknown, "NotDue", ""),
         () if tally.access_unknown => plain("DataTransferred", Unknown, "CannotVerify", ""),
@@ -284,7 +341,11 @@ fn data_transferred(case: &Case, tally: &Tally) -> Condition {
 fn message(outcome: &Outcome) -> String {
     let mut parts: Vec<(u8, String)> = outcome.rows.iter().filter_map(row_message).collect();
     parts.sort_by_key(|(rank, _)| *rank);
-    let mut text = outcome.store_fault.as_ref().map(|f| format!("record: {f}")).unwrap_or_default();
+    let mut text = outcome
+        .store_fault
+        .as_ref()
+        .map(|f| format!("record: {f}"))
+        .unwrap_or_default();
     for (_, part) in parts {
         if !text.is_empty() {
             text.push_str("; ");
@@ -314,7 +375,11 @@ fn row_message(row: &Row) -> Option<(u8, String)> {
     let left = row.facts.iter().filter(|(_, v, _)| v.due() && !v.settled());
     let (fact, verdict, _) = left.min_by_key(|(_, v, _)| rank(v))?;
     let (_, reason, detail) = words(verdict);
-    let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+    let detail = if detail.is_empty() {
+        String::new()
+    } else {
+        format!(" ({detail})")
+    };
     Some((rank(verdict), format!("{name}: {} {reason}{detail}", fact.name)))
 }
 
@@ -336,7 +401,9 @@ pub fn words(verdict: &Verdict) -> (ConditionStatus, String, String) {
         Verdict::Pending(_) => said(False, "Pending"),
         Verdict::Unknown(fault) => fault_words(Unknown, fault),
         Verdict::Unmet(Why::NotTried) => said(False, "NotTried"),
-        Verdict::Unmet(Why::WaitsFor(names)) => (False, "Waiting".into(), format!("waits for {}", names.join(", "))),
+        Verdict::Unmet(Why::WaitsFor(names)) => {
+            (False, "Waiting".into(), format!("waits for {}", names.join(", ")))
+        }
         Verdict::Unmet(Why::NotEffective) => said(False, "ActNotEffective"),
         Verdict::Unmet(Why::Failed(fault)) => fault_words(False, fault),
         Verdict::Unmet(Why::ControllerConflict) => said(False, "ControllerConflict"),
@@ -363,7 +430,9 @@ fn plain(type_: &str, status: ConditionStatus, reason: &str, message: &str) -> C
 /// `lastTransitionTime` moves only with the status.
 pub fn keep_times(conditions: &mut [Condition], earlier: &[Condition], now: Timestamp) {
     for condition in conditions {
-        let before = earlier.iter().find(|c| c.type_ == condition.type_ && c.status == condition.status);
+        let before = earlier
+            .iter()
+            .find(|c| c.type_ == condition.type_ && c.status == condition.status);
         condition.last_transition_time = before.map_or(now, |c| c.last_transition_time);
     }
 }

@@ -36,7 +36,10 @@ pub struct Invalid {
 }
 
 fn invalid(field: impl Into<String>, problem: impl ToString) -> Invalid {
-    Invalid { field: field.into(), problem: problem.to_string() }
+    Invalid {
+        field: field.into(),
+        problem: problem.to_string(),
+    }
 }
 
 /// A Connector as far as a case needs it.
@@ -64,7 +67,10 @@ pub fn validate(
 ) -> Result<Case, Invalid> {
     let spec = &offboarding.spec;
     if spec.desired == Desired::Reinstated {
-        return Err(invalid("spec.desired", "Reinstated is not supported by this version: set it to Offboarded"));
+        return Err(invalid(
+            "spec.desired",
+            "Reinstated is not supported by this version: set it to Offboarded",
+        ));
     }
     let zone = spec.cutoff.as_ref().and_then(|c| c.time_zone.as_deref());
     let zone = zone.or_else(|| policy.cutoff.as_ref().and_then(|c| c.time_zone.as_deref()));
@@ -74,7 +80,10 @@ pub fn validate(
         let length = schedule::duration(text).map_err(|e| invalid(field, e))?;
         Ok(schedule::later(cutoff, length))
     };
-    let deadline = from_cutoff("policy.spec.deadlines.accessRevoked", &policy.deadlines.access_revoked)?;
+    let deadline = from_cutoff(
+        "policy.spec.deadlines.accessRevoked",
+        &policy.deadlines.access_revoked,
+    )?;
     let retention_over = from_cutoff("policy.spec.retention.accounts", &policy.retention.accounts)?;
     let recheck_every = schedule::duration(&policy.recheck.every);
     let timeline = timeline(policy, members, cutoff)?;
@@ -83,16 +92,24 @@ pub fn validate(
         systems.push(system(spec, policy, member, None, zone)?);
     }
     for (index, account) in spec.employee.accounts.iter().enumerate() {
-        let member = members.iter().find(|m| m.name == account.connector).ok_or_else(|| {
-            let problem = format!("there is no Connector {:?} in this namespace", account.connector);
-            invalid(format!("spec.employee.accounts[{index}].connector"), problem)
-        })?;
+        let member = members
+            .iter()
+            .find(|m| m.name == account.connector)
+            .ok_or_else(|| {
+                let problem = format!("there is no Connector {:?} in this namespace", account.connector);
+                invalid(format!("spec.employee.accounts[{index}].connector"), problem)
+            })?;
         systems.push(system(spec, policy, member, Some(&account.name), zone)?);
     }
     for system in &mut systems {
         let name = system.row.split('/').next().unwrap_or_default();
-        let facts = members.iter().find(|m| m.name == name).map_or(&[][..], |m| m.facts);
-        let wanted = facts.iter().map(|f| (f.name.clone(), timeline.wanted(f, cutoff, retention_over)));
+        let facts = members
+            .iter()
+            .find(|m| m.name == name)
+            .map_or(&[][..], |m| m.facts);
+        let wanted = facts
+            .iter()
+            .map(|f| (f.name.clone(), timeline.wanted(f, cutoff, retention_over)));
         system.wanted = wanted.collect();
     }
     Ok(Case {
@@ -125,7 +142,9 @@ fn cutoff(
     let day = spec.last_day.as_deref();
     let day = day.ok_or_else(|| invalid("spec.lastDay", "set either lastDay, or urgency: Immediate"))?;
     let time = spec.cutoff.as_ref().and_then(|c| c.time.as_deref());
-    let time = time.or_else(|| policy.cutoff.as_ref().and_then(|c| c.time.as_deref())).unwrap_or(DEFAULT_TIME);
+    let time = time
+        .or_else(|| policy.cutoff.as_ref().and_then(|c| c.time.as_deref()))
+        .unwrap_or(DEFAULT_TIME);
     let at = schedule::cutoff(day, time, zone.unwrap_or(LAST_ZONE)).map_err(|e| {
         use schedule::Error::{Time, Zone};
         let field = match e {
@@ -142,7 +161,11 @@ fn cutoff(
     Ok(at)
 }
 
-fn timeline(policy: &OffboardingPolicySpec, members: &[Member<'_>], cutoff: Timestamp) -> Result<Timeline, Invalid> {
+fn timeline(
+    policy: &OffboardingPolicySpec,
+    members: &[Member<'_>],
+    cutoff: Timestamp,
+) -> Result<Timeline, Invalid> {
     let mut timeline = Timeline::default();
     for (index, moment) in policy.timeline.iter().enumerate() {
         let path = format!("policy.spec.timeline[{index}]");
@@ -154,10 +177,17 @@ fn timeline(policy: &OffboardingPolicySpec, members: &[Member<'_>], cutoff: Time
         }
         if let Some(at) = &moment.at {
             let at = schedule::moment(at, cutoff).map_err(|e| invalid(format!("{path}.at"), e))?;
-            timeline.at.extend(moment.want.iter().map(|name| (name.clone(), at)));
+            timeline
+                .at
+                .extend(moment.want.iter().map(|name| (name.clone(), at)));
         }
-        if let Some(name) = moment.skip.iter().find(|name| class(name).is_some_and(Class::security)) {
-            let problem = format!("security facts can only be skipped by their own names, not by the class {name}");
+        if let Some(name) = moment
+            .skip
+            .iter()
+            .find(|name| class(name).is_some_and(Class::security))
+        {
+            let problem =
+                format!("security facts can only be skipped by their own names, not by the class {name}");
             return Err(invalid(format!("{path}.skip"), problem));
         }
         timeline.skip.extend(moment.skip.iter().cloned());
@@ -172,11 +202,17 @@ fn class(name: &str) -> Option<Class> {
 /// A broken connector hides its facts, so a name that only it may know is let through.
 fn known(name: &str, members: &[Member<'_>]) -> bool {
     class(name).is_some()
-        || members.iter().any(|m| m.facts.is_empty() || m.facts.iter().any(|f| f.name == name))
+        || members
+            .iter()
+            .any(|m| m.facts.is_empty() || m.facts.iter().any(|f| f.name == name))
 }
 
 fn selected(policy: &OffboardingPolicySpec, member: &Member<'_>) -> bool {
-    policy.connectors.match_labels.iter().all(|(key, value)| member.labels.get(key) == Some(value))
+    policy
+        .connectors
+        .match_labels
+        .iter()
+        .all(|(key, value)| member.labels.get(key) == Some(value))
 }
 
 fn person(spec: &OffboardingSpec) -> Person {
@@ -203,8 +239,14 @@ fn system(
         }
     }
     Ok(System {
-        row: account.map_or_else(|| member.name.to_owned(), |account| format!("{}/{account}", member.name)),
-        who: Person { account_name: account.map(str::to_owned), ..person(spec) },
+        row: account.map_or_else(
+            || member.name.to_owned(),
+            |account| format!("{}/{account}", member.name),
+        ),
+        who: Person {
+            account_name: account.map(str::to_owned),
+            ..person(spec)
+        },
         successor: successor(spec, policy, member.name)?,
         observe_only: member.spec.mode == ConnectorMode::Observe,
         kept_until,
@@ -220,8 +262,13 @@ fn successor(
     connector: &str,
 ) -> Result<Option<Person>, Invalid> {
     let named = |own: bool| {
-        let transfers = spec.transfers.iter().filter(move |t| t.connector.is_some() == own);
-        transfers.filter(|t| t.connector.as_deref().is_none_or(|name| name == connector)).map(|t| t.to.as_str())
+        let transfers = spec
+            .transfers
+            .iter()
+            .filter(move |t| t.connector.is_some() == own);
+        transfers
+            .filter(|t| t.connector.as_deref().is_none_or(|name| name == connector))
+            .map(|t| t.to.as_str())
     };
     let mut takers: Vec<&str> = named(true).collect();
     if takers.is_empty() {
@@ -235,12 +282,24 @@ fn successor(
         [] => return Ok(None),
         [one] => one,
         _ => {
-            let problem = format!("one successor for each connector: {connector} has several; name the connector");
+            let problem =
+                format!("one successor for each connector: {connector} has several; name the connector");
             return Err(invalid("spec.transfers", problem));
         }
     };
-    if spec.employee.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(taker)) {
-        return Err(invalid("spec.transfers", "the successor must be somebody else than the leaver"));
+    if spec
+        .employee
+        .email
+        .as_deref()
+        .is_some_and(|email| email.eq_ignore_ascii_case(taker))
+    {
+        return Err(invalid(
+            "spec.transfers",
+            "the successor must be somebody else than the leaver",
+        ));
     }
-    Ok(Some(Person { email: Some(taker.to_owned()), ..Person::default() }))
+    Ok(Some(Person {
+        email: Some(taker.to_owned()),
+        ..Person::default()
+    }))
 }
