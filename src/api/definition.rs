@@ -246,7 +246,7 @@ pub struct OAuth2 {
     pub token_url: String,
     /// Template over `inputs`: the client id; for `JwtBearer` the issuer.
     pub client_id: String,
-    /// Scopes, sent joined by blanks.
+    /// Scopes, sent joined by blanks. Templates over `inputs`; one that gives an empty text is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
     /// Key of the Secret with the client secret (`ClientCredentials`). Default `clientSecret`.
@@ -622,7 +622,8 @@ pub struct Fact {
     /// The requests that take it back, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<Request>,
-    /// Expression: an operation that we started is still working.
+    /// Expression: an operation is still working. Asked even without an id of ours, so that one whose answer was lost, or
+    /// that somebody else started, is found too; what speaks of `operations` has no value then and is taken for false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<String>,
     /// Expression: an operation that we started has failed; it is asked for again.

@@ -96,6 +96,9 @@ pub(super) fn resolve(spec: &ConnectorDefinitionSpec, inputs: &Value) -> Result<
             "not an http or https address with these inputs; look at spec.inputs",
         );
     }
+    if let Some(oauth2) = spec.http.as_mut().and_then(|http| http.auth.oauth2.as_mut()) {
+        oauth2.scopes.retain(|scope| !scope.is_empty());
+    }
     let resolved = match spec {
         ConnectorDefinitionSpec { http: Some(http), .. } => Some(ResolvedDriver::Http(http)),
         ConnectorDefinitionSpec { ldap: Some(ldap), .. } => Some(ResolvedDriver::Ldap(ldap)),
@@ -142,6 +145,9 @@ fn visit_oauth2(oauth2: &mut OAuth2, see: &mut Visitor<'_>) {
     let path = |name: &str| format!("http.auth.oauth2.{name}");
     see(&mut oauth2.token_url, Place::Base, path("tokenUrl"));
     see(&mut oauth2.client_id, Place::Plain, path("clientId"));
+    for (i, scope) in oauth2.scopes.iter_mut().enumerate() {
+        see(scope, Place::Plain, path(&format!("scopes[{i}]")));
+    }
     let optional = [
         ("audience", &mut oauth2.audience),
         ("subject", &mut oauth2.subject),

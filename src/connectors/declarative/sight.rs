@@ -76,15 +76,18 @@ impl View<'_> {
             .facts
             .get(&fact.spec.name)
             .is_some_and(|ledger| ledger.operation.is_some());
-        if operation {
-            if let Some(failed) = &fact.failed
-                && self.holds(failed, since)?
-            {
-                return Ok(());
-            }
-            if let Some(running) = &fact.running
-                && self.holds(running, since)?
-            {
+        if let Some(failed) = fact.failed.as_ref().filter(|_| operation)
+            && self.holds(failed, since)?
+        {
+            return Ok(());
+        }
+        if let Some(running) = &fact.running {
+            let runs = match self.holds(running, since) {
+                // Without an id of ours, what speaks of one has no value.
+                Err(Truth::Unreadable(fault)) if !operation && fault.reason == Reason::Malformed => false,
+                runs => runs?,
+            };
+            if runs {
                 return Err(Truth::Running);
             }
         }

@@ -12,7 +12,7 @@ use crate::simulators::server::Refusal;
 pub(crate) fn serve(call: &Call<'_>, key: &str, what: &str, rest: &[&str]) -> Reply {
     call.needs(&["admin.directory.user.security"])?;
     match (call.method, what, rest) {
-        ("GET", "tokens", []) => read(call, key, "tokens", "admin#directory#tokenList", |user| {
+        ("GET", "tokens", []) => read(call, key, "items", "admin#directory#tokenList", |user| {
             user.tokens
                 .iter()
                 .map(|token| {
