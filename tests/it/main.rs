@@ -2,5 +2,8 @@
 
 mod chart;
 mod crds_live;
+mod drivers_ldap;
+mod drivers_sql;
+mod relay;
 mod support;
 mod support_servers;

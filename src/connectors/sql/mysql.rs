@@ -52,7 +52,7 @@ impl Mysql {
         }
         Self {
             options,
-            timeout: server.deadline.mul_f32(0.9),
+            timeout: server.deadline.mul_f32(0.75),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Postgres {
         }
         Self {
             options,
-            timeout: server.deadline.mul_f32(0.9),
+            timeout: server.deadline.mul_f32(0.75),
         }
     }
 }

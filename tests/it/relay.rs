@@ -1,0 +1,152 @@
+//! A wire between a driver and a server that can be cut, frozen and listened to.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Forwards connections to `127.0.0.1:PORT` to a server, and keeps what the client sent.
+pub struct Relay {
+    /// The port to connect to.
+    pub port: u16,
+    server: SocketAddr,
+    sent: Arc<Mutex<Vec<u8>>>,
+    frozen: Arc<AtomicBool>,
+    connections: Arc<AtomicUsize>,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Relay {
+    /// A wire to the server at `server` that works.
+    pub async fn to(server: SocketAddr) -> Self {
+        let mut relay = Self {
+            port: 0,
+            server,
+            sent: Arc::default(),
+            frozen: Arc::default(),
+            connections: Arc::default(),
+            running: None,
+        };
+        relay.mend().await;
+        relay
+    }
+
+    /// Connections are accepted again, on the same port.
+    pub async fn mend(&mut self) {
+        self.frozen.store(false, Ordering::SeqCst);
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
+        self.port = listener.local_addr().unwrap().port();
+        let (server, sent, frozen) = (self.server, Arc::clone(&self.sent), Arc::clone(&self.frozen));
+        let connected = Arc::clone(&self.connections);
+        self.running = Some(tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                connected.fetch_add(1, Ordering::SeqCst);
+                connections.spawn(forward(client, server, Arc::clone(&sent), Arc::clone(&frozen)));
+            }
+        }));
+    }
+
+    /// All connections end, and no new one is accepted.
+    pub async fn cut(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.abort();
+            drop(running.await);
+        }
+    }
+
+    /// From now on nothing comes back from the server.
+    pub fn freeze(&self) {
+        self.frozen.store(true, Ordering::SeqCst);
+    }
+
+    /// How many connections there were so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Everything that clients sent.
+    pub fn sent(&self) -> Vec<u8> {
+        self.sent.lock().unwrap().clone()
+    }
+}
+
+async fn forward(client: TcpStream, server: SocketAddr, sent: Arc<Mutex<Vec<u8>>>, frozen: Arc<AtomicBool>) {
+    let server = TcpStream::connect(server).await.unwrap();
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let forth = async {
+        let mut buffer = vec![0; 65536];
+        while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
+            sent.lock().unwrap().extend(&buffer[..length]);
+            if to_server.write_all(&buffer[..length]).await.is_err() {
+                break;
+            }
+        }
+    };
+    let back = async {
+        let mut buffer = vec![0; 65536];
+        while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
+            if frozen.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            if to_client.write_all(&buffer[..length]).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! { () = forth => {}, () = back => {} }
+}
+
+/// What was logged on this thread, by any crate and at every level.
+#[derive(Clone, Default)]
+pub struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    /// All of it.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Logged {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Collects everything that is logged on this thread until the guard is dropped.
+pub fn everything_logged() -> (Logged, DefaultGuard) {
+    let logged = Logged::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(logged.clone())
+        .finish();
+    (logged, tracing::subscriber::set_default(subscriber))
+}
