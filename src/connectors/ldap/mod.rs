@@ -137,16 +137,17 @@ impl Driver for LdapDriver {
 
 /// The answer of a success.
 fn found(entries: Vec<Value>, single: bool) -> Answer {
-    let value = if single {
-        entries.first().cloned().unwrap_or(Value::Null)
-    } else {
-        Value::Array(entries.clone())
-    };
     // The server answered "success" about an entry that it does not show: not seen, so not known (R2).
     let fault = (single && entries.is_empty())
         .then(|| Fault::permanent(Reason::NotFoundUncorroborated).with_code("ldap 0"));
+    let response = json!({ "code": 0, "entries": entries });
+    let value = if single {
+        entries.into_iter().next().unwrap_or(Value::Null)
+    } else {
+        Value::Array(entries)
+    };
     Answer {
-        response: json!({ "code": 0, "entries": entries }),
+        response,
         value,
         fault,
         date: None,

@@ -53,7 +53,7 @@ impl Entry {
             let name = String::from_utf8(parts.next()?.expect_primitive()?).ok()?;
             let values = parts.next()?.expect_constructed()?.into_iter();
             let values = values
-                .map(|value| value.expect_primitive())
+                .map(ldap3::asn1::StructureTag::expect_primitive)
                 .collect::<Option<_>>()?;
             let (name, next) = split_range(&name)?;
             attributes.push(Attribute { name, next, values });

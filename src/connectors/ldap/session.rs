@@ -28,7 +28,7 @@ use crate::{
 
 /// For how long a refused login is not tried again. Directories lock an account after a few wrong passwords, and all
 /// leavers share this one login.
-const REFUSED_FOR: Duration = Duration::from_secs(60);
+const REFUSED_FOR: Duration = Duration::from_mins(1);
 
 /// A bound connection.
 #[derive(Debug, Clone)]

@@ -73,14 +73,13 @@ impl Engine for Mysql {
             .bind(seconds)
             .persistent(false);
         match limit.execute(&mut connection).await {
+            Ok(_) => {}
             Err(sqlx::Error::Database(error)) if number(&*error) == NO_SUCH_VARIABLE => {
                 let millis = i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX);
-                let limit = sqlx::query("SET SESSION max_execution_time = ?")
-                    .bind(millis)
-                    .persistent(false);
-                limit.execute(&mut connection).await?;
+                let limit = sqlx::query("SET SESSION max_execution_time = ?").bind(millis);
+                limit.persistent(false).execute(&mut connection).await?;
             }
-            limited => drop(limited?),
+            Err(error) => return Err(error),
         }
         Ok(connection)
     }

@@ -20,7 +20,7 @@ use crate::core::fault::{Fault, Reason};
 const MOST: usize = 4;
 
 /// An idle connection is closed after this long.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// An idle connection is asked whether it is still there if it was not used for this long.
 const TRUSTED: Duration = Duration::from_millis(500);

@@ -125,11 +125,11 @@ fn opaque(dialect: Dialect, text: &str, before: char) -> Result<Option<usize>, F
 
 /// The length of the text in quotes at the start of `text`. A doubled quote reads as two texts side by side.
 fn quoted(text: &str, quote: u8, escapes: bool) -> Option<usize> {
-    let mut escaped = false;
+    let mut skip = false;
     for (place, byte) in text.bytes().enumerate().skip(1) {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if escapes && quote != b'`' => escaped = true,
+            _ if skip => skip = false,
+            b'\\' if escapes && quote != b'`' => skip = true,
             byte if byte == quote => return Some(place + 1),
             _ => {}
         }

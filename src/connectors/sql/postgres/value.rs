@@ -126,14 +126,8 @@ fn hexadecimal(bytes: &[u8]) -> String {
 fn uuid(bytes: &[u8]) -> Option<String> {
     let value = u128::from_be_bytes(bytes.try_into().ok()?);
     let digits = format!("{value:032x}");
-    let (a, b, c, d, e) = (
-        &digits[..8],
-        &digits[8..12],
-        &digits[12..16],
-        &digits[16..20],
-        &digits[20..],
-    );
-    Some(format!("{a}-{b}-{c}-{d}-{e}"))
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]);
+    Some(parts.join("-"))
 }
 
 fn address(bytes: &[u8]) -> Option<String> {
