@@ -7,6 +7,7 @@
 //! `observe` returns raw readings and [`Connector::sight`] judges them without any call, so that the rules can
 //! ask again about the same readings (with another instant, after a receipt) without touching the system.
 
+pub mod assemble;
 pub mod declarative;
 pub mod driver;
 pub mod http;

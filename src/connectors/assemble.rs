@@ -1,0 +1,146 @@
+//! Puts a connector together: its definition, its inputs, its credentials, its limits.
+//!
+//! Who reads the Connector and its Secret is somebody else; from here on nothing knows where they came from.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use thiserror::Error;
+
+use super::{
+    Shared,
+    declarative::{Definition, Options, Problems, ResolvedDriver, builtin, parse},
+    driver::Driver,
+    http::HttpDriver,
+    ldap::LdapDriver,
+    sql::SqlDriver,
+};
+use crate::{
+    api::{
+        connector::{ConnectorLimits, ConnectorSpec},
+        definition::ConnectorDefinitionSpec,
+    },
+    transport::{Clock, SetupError, limit::Limit, secret::Credentials, system_clock},
+};
+
+/// Why a connector cannot be put together. The text names the field and the fix, and is fit for a condition.
+#[derive(Debug, Clone, Error)]
+pub enum Error {
+    /// There is no such definition.
+    #[error("spec.definition: there is no definition {0:?}: use a built-in one or create a ConnectorDefinition")]
+    NoDefinition(String),
+    /// The definition is not sound.
+    #[error("definition {0}: {1}")]
+    Definition(String, Problems),
+    /// The inputs or facts do not fit the definition.
+    #[error("{0}")]
+    Inputs(Problems),
+    /// The credentials or the address cannot be used.
+    #[error("{0}")]
+    Setup(#[from] SetupError),
+}
+
+/// Everything that outlives a connector's being put together anew, so that a rotated secret does not make it forget
+/// that the system wants silence.
+pub struct Assembly {
+    clock: Clock,
+    limits: Mutex<BTreeMap<String, (ConnectorLimits, Arc<Limit>)>>,
+    builtins: Mutex<BTreeMap<String, Definition>>,
+}
+
+impl Default for Assembly {
+    fn default() -> Self {
+        Self { clock: system_clock(), limits: Mutex::default(), builtins: Mutex::default() }
+    }
+}
+
+impl Assembly {
+    /// The definition `name`: a user's own one, which wins, or a built-in one.
+    ///
+    /// # Errors
+    /// When there is none, or it is not sound.
+    pub fn definition(
+        &self,
+        name: &str,
+        own: &BTreeMap<String, ConnectorDefinitionSpec>,
+    ) -> Result<Definition, Error> {
+        let wrong = |problems| Error::Definition(name.to_owned(), problems);
+        if let Some(spec) = own.get(name) {
+            return Definition::compile(name, spec.clone()).map_err(wrong);
+        }
+        let mut compiled = self.builtins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(definition) = compiled.get(name) {
+            return Ok(definition.clone());
+        }
+        let text = builtin(name).ok_or_else(|| Error::NoDefinition(name.to_owned()))?;
+        let (_, spec) = parse(text).map_err(wrong)?;
+        let definition = Definition::compile(name, spec).map_err(wrong)?;
+        compiled.insert(name.to_owned(), definition.clone());
+        Ok(definition)
+    }
+
+    /// A connector named `name` (unique among all that share this assembly).
+    ///
+    /// # Errors
+    /// When inputs, facts, credentials or addresses do not fit.
+    pub fn connect(
+        &self,
+        name: &str,
+        spec: &ConnectorSpec,
+        definition: &Definition,
+        credentials: Credentials,
+    ) -> Result<Shared, Error> {
+        let driver = self.driver(name, spec, definition, credentials)?;
+        let choice = spec.facts.clone().unwrap_or_default();
+        let options = Options { include: choice.include, skip: choice.skip, protected: spec.protected.clone() };
+        let connector = definition.build(&spec.inputs, options, driver).map_err(Error::Inputs)?;
+        Ok(Arc::new(connector))
+    }
+
+    fn driver(
+        &self,
+        name: &str,
+        spec: &ConnectorSpec,
+        definition: &Definition,
+        credentials: Credentials,
+    ) -> Result<Arc<dyn Driver>, Error> {
+        let own = spec.limits.clone().unwrap_or_default();
+        Ok(match definition.resolve_driver(&spec.inputs).map_err(Error::Inputs)? {
+            ResolvedDriver::Http(section) => {
+                let limit = self.limit(name, &lower(&section.limits, &own));
+                Arc::new(HttpDriver::new(&section, credentials, limit, self.clock.clone())?)
+            }
+            ResolvedDriver::Ldap(section) => {
+                let limit = self.limit(name, &lower(&section.limits, &own));
+                Arc::new(LdapDriver::new(&section, &credentials, limit)?)
+            }
+            ResolvedDriver::Sql(section) => {
+                let limit = self.limit(name, &lower(&section.limits, &own));
+                Arc::new(SqlDriver::new(&section, &credentials, limit)?)
+            }
+        })
+    }
+
+    fn limit(&self, name: &str, limits: &ConnectorLimits) -> Arc<Limit> {
+        let mut known = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((same, limit)) = known.get(name)
+            && same == limits
+        {
+            return limit.clone();
+        }
+        let limit = Arc::new(Limit::new(limits.requests_per_second, limits.concurrent, self.clock.clone()));
+        known.insert(name.to_owned(), (limits.clone(), limit.clone()));
+        limit
+    }
+}
+
+/// The lower of the definition's and the connector's own limits.
+fn lower(definition: &ConnectorLimits, own: &ConnectorLimits) -> ConnectorLimits {
+    let least = |a: Option<u32>, b: Option<u32>| a.into_iter().chain(b).min();
+    ConnectorLimits {
+        requests_per_second: least(definition.requests_per_second, own.requests_per_second),
+        concurrent: least(definition.concurrent, own.concurrent),
+    }
+}
