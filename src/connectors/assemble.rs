@@ -29,7 +29,9 @@ use crate::{
 #[derive(Debug, Clone, Error)]
 pub enum Error {
     /// There is no such definition.
-    #[error("spec.definition: there is no definition {0:?}: use a built-in one or create a ConnectorDefinition")]
+    #[error(
+        "spec.definition: there is no definition {0:?}: use a built-in one or create a ConnectorDefinition"
+    )]
     NoDefinition(String),
     /// The definition is not sound.
     #[error("definition {0}: {1}")]
@@ -52,7 +54,11 @@ pub struct Assembly {
 
 impl Default for Assembly {
     fn default() -> Self {
-        Self { clock: system_clock(), limits: Mutex::default(), builtins: Mutex::default() }
+        Self {
+            clock: system_clock(),
+            limits: Mutex::default(),
+            builtins: Mutex::default(),
+        }
     }
 }
 
@@ -94,8 +100,14 @@ impl Assembly {
     ) -> Result<Shared, Error> {
         let driver = self.driver(name, spec, definition, credentials)?;
         let choice = spec.facts.clone().unwrap_or_default();
-        let options = Options { include: choice.include, skip: choice.skip, protected: spec.protected.clone() };
-        let connector = definition.build(&spec.inputs, options, driver).map_err(Error::Inputs)?;
+        let options = Options {
+            include: choice.include,
+            skip: choice.skip,
+            protected: spec.protected.clone(),
+        };
+        let connector = definition
+            .build(&spec.inputs, options, driver)
+            .map_err(Error::Inputs)?;
         Ok(Arc::new(connector))
     }
 
@@ -107,20 +119,22 @@ impl Assembly {
         credentials: Credentials,
     ) -> Result<Arc<dyn Driver>, Error> {
         let own = spec.limits.clone().unwrap_or_default();
-        Ok(match definition.resolve_driver(&spec.inputs).map_err(Error::Inputs)? {
-            ResolvedDriver::Http(section) => {
-                let limit = self.limit(name, &lower(&section.limits, &own));
-                Arc::new(HttpDriver::new(&section, credentials, limit, self.clock.clone())?)
-            }
-            ResolvedDriver::Ldap(section) => {
-                let limit = self.limit(name, &lower(&section.limits, &own));
-                Arc::new(LdapDriver::new(&section, &credentials, limit)?)
-            }
-            ResolvedDriver::Sql(section) => {
-                let limit = self.limit(name, &lower(&section.limits, &own));
-                Arc::new(SqlDriver::new(&section, &credentials, limit)?)
-            }
-        })
+        Ok(
+            match definition.resolve_driver(&spec.inputs).map_err(Error::Inputs)? {
+                ResolvedDriver::Http(section) => {
+                    let limit = self.limit(name, &lower(&section.limits, &own));
+                    Arc::new(HttpDriver::new(&section, credentials, limit, self.clock.clone())?)
+                }
+                ResolvedDriver::Ldap(section) => {
+                    let limit = self.limit(name, &lower(&section.limits, &own));
+                    Arc::new(LdapDriver::new(&section, &credentials, limit)?)
+                }
+                ResolvedDriver::Sql(section) => {
+                    let limit = self.limit(name, &lower(&section.limits, &own));
+                    Arc::new(SqlDriver::new(&section, &credentials, limit)?)
+                }
+            },
+        )
     }
 
     fn limit(&self, name: &str, limits: &ConnectorLimits) -> Arc<Limit> {
@@ -130,7 +144,11 @@ impl Assembly {
         {
             return limit.clone();
         }
-        let limit = Arc::new(Limit::new(limits.requests_per_second, limits.concurrent, self.clock.clone()));
+        let limit = Arc::new(Limit::new(
+            limits.requests_per_second,
+            limits.concurrent,
+            self.clock.clone(),
+        ));
         known.insert(name.to_owned(), (limits.clone(), limit.clone()));
         limit
     }
