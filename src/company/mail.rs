@@ -2,7 +2,7 @@
 //!
 //! `/v1` is for administrators; `/login`, `/mailbox` and `/imap` are what people and their phones use. Suspending a
 //! user refuses new logins; sessions live on until they are ended, and app passwords open the mailbox past any other
-//! check until they are deleted. Moving a mailbox is a long-running operation. Its connector is the definition
+//! check until they are deleted. Moving a mailbox takes a while. Its connector is the definition
 //! [`DEFINITION`]: data only.
 
 mod admin;
@@ -41,7 +41,7 @@ const MOVING: u32 = 6;
 struct Office {
     admin: String,
     boxes: BTreeMap<String, Mailbox>,
-    moves: BTreeMap<String, Move>,
+    moves: Vec<Move>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -71,7 +71,7 @@ struct Move {
 impl Office {
     /// Goes on with the moves.
     fn work(&mut self) {
-        for step in self.moves.values_mut().filter(|step| step.left > 0) {
+        for step in self.moves.iter_mut().filter(|step| step.left > 0) {
             step.left -= 1;
             if step.left > 0 {
                 continue;
