@@ -52,9 +52,17 @@ pub(super) async fn attempt(
     request: reqwest::RequestBuilder,
 ) -> std::io::Result<Attempt> {
     let answer = request.send().await.map_err(std::io::Error::other)?;
-    let worked = match answer.status().as_u16() {
+    let status = answer.status().as_u16();
+    let worked = match status {
         200..=299 => true,
         401 | 403 => false,
+        // RFC 6749, 5.2: how a token endpoint refuses a refresh token.
+        400 if error_of(answer).await? == "invalid_grant" => false,
+        400 => {
+            return Err(std::io::Error::other(format!(
+                "{system} did not understand a login"
+            )));
+        }
         status => {
             return Err(std::io::Error::other(format!(
                 "{system} answered {status} to a login"
@@ -62,6 +70,11 @@ pub(super) async fn attempt(
         }
     };
     Ok(Attempt { system, what, worked })
+}
+
+async fn error_of(answer: reqwest::Response) -> std::io::Result<String> {
+    let body: Value = answer.json().await.map_err(std::io::Error::other)?;
+    Ok(body["error"].as_str().unwrap_or_default().to_owned())
 }
 
 /// A client that speaks to loopback, whatever proxy the environment names.

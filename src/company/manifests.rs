@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    Company,
+    Company, crm,
     directory::acme,
     forge, mail,
     people::{JANE, SAM},
@@ -96,13 +96,20 @@ impl Company {
                 ]),
             ),
             (mail::NAME.to_owned(), token(self.mail.admin_token())),
+            (
+                crm::NAME.to_owned(),
+                BTreeMap::from([(
+                    "clientSecret".to_owned(),
+                    self.crm.salesforce().client_secret().to_owned(),
+                )]),
+            ),
             (wiki::NAME.to_owned(), token(self.wiki.scim().token())),
             (forge::NAME.to_owned(), token(self.forge.admin_token())),
         ]);
         Ok(manifests)
     }
 
-    fn connectors(&self) -> [Connector; 4] {
+    fn connectors(&self) -> [Connector; 5] {
         let connector = |name: &str, definition: &str, inputs: &[(&str, Value)]| {
             Connector::new(
                 name,
@@ -122,6 +129,10 @@ impl Company {
                 },
             )
         };
+        let organisation = [
+            ("url", json!(self.crm.salesforce().url())),
+            ("clientId", json!(self.crm.salesforce().client_id())),
+        ];
         let directory = [
             ("url", json!(self.directory.url())),
             ("baseDN", json!(acme::BASE)),
@@ -129,6 +140,7 @@ impl Company {
         [
             connector(acme::NAME, "openldap", &directory),
             connector(mail::NAME, "mail", &[("url", json!(self.mail.url()))]),
+            connector(crm::NAME, "salesforce", &organisation),
             connector(wiki::NAME, "scim", &[("url", json!(self.wiki.scim().base()))]),
             connector(forge::NAME, "forge", &[("url", json!(self.forge.url()))]),
         ]

@@ -1,9 +1,10 @@
-//! A small company inside the process: its directory, forge, mail and wiki on loopback, with a leaver, a successor and
+//! A small company inside the process: its directory, mail, CRM, wiki and forge on loopback, with a leaver, a successor and
 //! colleagues. For the demo and for tests.
 //!
 //! It knows nothing of connectors: what people can get in with is tried by the protocols they use, so that a refusal
 //! here is proof of its own. Nothing is on disk and nothing leaves the machine.
 
+mod crm;
 pub mod directory;
 pub mod forge;
 mod http;
@@ -17,19 +18,20 @@ mod wiki;
 
 use std::io;
 
+use self::{crm::Crm, forge::Forge, mail::Mail, tls::Tls, wiki::Wiki};
 pub use self::{
     directory::acme::Acme,
     http::Attempt,
     manifests::Manifests,
     people::{JANE, SAM, Worker},
 };
-use self::{forge::Forge, mail::Mail, tls::Tls, wiki::Wiki};
 
 /// A running company. Dropping it closes everything.
 #[derive(Debug)]
 pub struct Company {
     authority: String,
     directory: Acme,
+    crm: Crm,
     forge: Forge,
     mail: Mail,
     wiki: Wiki,
@@ -42,11 +44,17 @@ impl Company {
     /// When one of them cannot start.
     pub async fn start() -> io::Result<Self> {
         let tls = Tls::new()?;
-        let (directory, forge, mail, wiki) =
-            tokio::try_join!(Acme::start(&tls), Forge::start(), Mail::start(), Wiki::start())?;
+        let (directory, mail, crm, wiki, forge) = tokio::try_join!(
+            Acme::start(&tls),
+            Mail::start(),
+            Crm::start(),
+            Wiki::start(),
+            Forge::start()
+        )?;
         Ok(Self {
             authority: tls.authority,
             directory,
+            crm,
             forge,
             mail,
             wiki,
@@ -54,10 +62,11 @@ impl Company {
     }
 
     /// Names of the systems with the protocols they speak, for people.
-    pub fn systems(&self) -> [(&'static str, &'static str); 4] {
+    pub fn systems(&self) -> [(&'static str, &'static str); 5] {
         [
             (directory::acme::NAME, "LDAP"),
             (mail::NAME, "HTTP"),
+            (crm::NAME, "SOQL"),
             (wiki::NAME, "SCIM"),
             (forge::NAME, "HTTP"),
         ]
@@ -68,27 +77,29 @@ impl Company {
     /// # Errors
     /// When a system gives no answer to a try: that would prove nothing.
     pub async fn attempts(&self, worker: &Worker) -> io::Result<Vec<Attempt>> {
-        let (directory, mail, wiki, forge) = tokio::try_join!(
+        let (directory, mail, crm, wiki, forge) = tokio::try_join!(
             self.directory.attempts(worker),
             self.mail.attempts(worker),
+            self.crm.attempts(worker),
             self.wiki.attempts(worker),
             self.forge.attempts(worker),
         )?;
-        Ok([directory, mail, wiki, forge].concat())
+        Ok([directory, mail, crm, wiki, forge].concat())
     }
 
     /// How many things belong to `worker`, by system; systems in which nothing is owned are left out.
-    pub fn owned_by(&self, worker: &Worker) -> [(&'static str, usize); 3] {
+    pub fn owned_by(&self, worker: &Worker) -> [(&'static str, usize); 4] {
         [
             (directory::acme::NAME, self.directory.owned_by(worker)),
             (mail::NAME, self.mail.owned_by(worker)),
+            (crm::NAME, self.crm.owned_by(worker)),
             (forge::NAME, self.forge.owned_by(worker)),
         ]
     }
 
     /// Gives the leaver one access back, as an administrator would by hand, and says in which system.
     pub fn tamper(&self) -> &'static str {
-        self.wiki.reactivate(&JANE);
-        wiki::NAME
+        self.crm.reactivate(&JANE);
+        crm::NAME
     }
 }

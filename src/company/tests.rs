@@ -10,6 +10,12 @@ async fn opened(company: &Company, worker: &Worker) -> Vec<String> {
         .collect()
 }
 
+/// How many ways into `system` the leaver has.
+async fn left(company: &Company, system: &str) -> usize {
+    let ways = opened(company, &JANE).await;
+    ways.iter().filter(|way| way.starts_with(system)).count()
+}
+
 /// What an administrator does over HTTP, with their own token.
 async fn admin(token: &str, method: reqwest::Method, url: String, body: Value) -> (u16, Value) {
     let request = http::client().request(method, url).bearer_auth(token);
@@ -212,37 +218,46 @@ async fn in_the_mail_service_each_change_closes_one_way_in_and_messages_move_in_
     .await;
     assert_eq!(again.0, 409);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while admin(mail.admin_token(), Method::GET, own.clone(), Value::Null).await.1["messages"] != 0 {
+    while admin(mail.admin_token(), Method::GET, own.clone(), Value::Null)
+        .await
+        .1["messages"]
+        != 0
+    {
         assert!(std::time::Instant::now() < deadline, "the messages never arrived");
     }
     assert_eq!((mail.owned_by(&JANE), mail.owned_by(&SAM)), (0, before));
 }
 
 #[tokio::test]
-async fn a_wiki_account_that_is_given_back_opens_again() {
+async fn a_deactivated_wiki_account_opens_nothing() {
     let company = Company::start().await.unwrap();
-    let left = async || {
-        opened(&company, &JANE)
-            .await
-            .iter()
-            .filter(|way| way.starts_with("wiki"))
-            .count()
-    };
     let scim = company.wiki.scim();
     let id = scim.world().truth(|state| {
         let jane = state.users.iter().find(|(_, user)| user.name() == JANE.email);
         jane.map(|(id, _)| id.clone()).unwrap()
     });
-    assert_eq!(left().await, 1 + 2 * JANE.things);
+    assert_eq!(left(&company, "wiki").await, 1 + 2 * JANE.things);
     let body = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [{"op": "replace", "path": "active", "value": false}],
     });
     let url = format!("{}/Users/{id}", scim.base());
     assert!(admin(scim.token(), reqwest::Method::PATCH, url, body).await.0 < 300);
-    assert_eq!(left().await, 0);
-    assert_eq!(company.tamper(), "wiki");
-    assert!(left().await > 0);
+    assert_eq!(left(&company, "wiki").await, 0);
+}
+
+#[tokio::test]
+async fn a_crm_account_that_is_given_back_opens_again() {
+    let company = Company::start().await.unwrap();
+    let salesforce = company.crm.salesforce();
+    let jane = salesforce
+        .world()
+        .truth(|state| state.user_named(JANE.email).unwrap().to_owned());
+    assert_eq!(left(&company, "crm").await, 1 + JANE.things + 2);
+    salesforce.set("User", &jane, &json!({"IsActive": false}));
+    assert_eq!(left(&company, "crm").await, 0);
+    assert_eq!(company.tamper(), "crm");
+    assert!(left(&company, "crm").await > 0);
 }
 
 #[tokio::test]

@@ -104,18 +104,6 @@ impl Wiki {
         &self.scim
     }
 
-    /// Makes the account of `worker` active again, as an administrator of the wiki would by hand.
-    pub fn reactivate(&self, worker: &Worker) {
-        let Some(keyring) = self.keyrings.get(worker.email) else {
-            return;
-        };
-        self.scim.world().seed(|state| {
-            if let Some(user) = state.users.get_mut(&keyring.id) {
-                user.attributes.insert("active".into(), true.into());
-            }
-        });
-    }
-
     /// Tries everything that `worker` could get in with when the company started.
     ///
     /// # Errors
