@@ -1,5 +1,8 @@
 //! What users and tools read from the CRDs, checked without a cluster.
 
+// In a test, a panic is the report.
+#![allow(clippy::unwrap_used)]
+
 use std::{fs, path::Path};
 
 use offboard::api::crds::{all, render, templates};

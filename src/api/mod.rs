@@ -4,6 +4,9 @@
 //! The words `Class`, `Stage`, `Proof` and `Reason` come from [`crate::core`], so that a definition and the rules
 //! cannot drift apart; this is the only edge from here to the inside.
 
+// Columns of `kubectl get` are a list of the same attribute.
+#![allow(clippy::duplicated_attributes)]
+
 pub mod connector;
 pub mod crds;
 pub mod definition;

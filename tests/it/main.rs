@@ -1,5 +1,8 @@
 //! Tests against real servers and stateful simulators, in one binary so that it is linked once.
 
+// In a test, a panic is the report.
+#![allow(clippy::unwrap_used)]
+
 mod chart;
 mod crds_live;
 mod drivers_ldap;
