@@ -212,7 +212,7 @@ fn with_controllers_what_a_deleted_object_owned_goes_too() {
     kubectl(&["create", "-f", "-"], &owned).expect_ok();
     kubectl(&["delete", "configmap", "owner"], "").expect_ok();
     let gone = || !kubectl(&["get", "configmap", "owned"], "").ok();
-    assert!(support::poll(std::time::Duration::from_secs(60), gone));
+    assert!(support::poll(std::time::Duration::from_mins(1), gone));
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub struct Certificate {
     /// The authority's certificate, PEM.
     pub ca: PathBuf,
     /// The server's certificate, PEM.
-    pub certificate: PathBuf,
+    pub chain: PathBuf,
     /// The server's private key, PEM.
     pub key: PathBuf,
 }
@@ -82,7 +82,7 @@ impl Certificate {
         ]);
         Self {
             ca: path("ca.pem"),
-            certificate: path("server.pem"),
+            chain: path("server.pem"),
             key: path("server.key"),
         }
     }

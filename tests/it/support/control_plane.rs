@@ -75,7 +75,7 @@ impl ControlPlane {
             &home,
             "KILL",
             &apiserver(&home, &tls, port, &etcd_url),
-            Duration::from_secs(120),
+            Duration::from_mins(2),
             || {
                 run(
                     &mut kubectl_command(&kubectl, &kubeconfig, &["get", "--raw", "/readyz"]),
@@ -179,7 +179,7 @@ impl ControlPlane {
                 "--leader-elect=false",
                 "--secure-port=0",
             ]);
-            Peer::start(&home, "KILL", &command, Duration::from_secs(60), || {
+            Peer::start(&home, "KILL", &command, Duration::from_mins(1), || {
                 self.kubectl(&["get", "serviceaccount", "-n", "default", "default"], "")
                     .ok()
             })
@@ -270,7 +270,7 @@ fn start_etcd() -> (String, Peer) {
     ]);
     command.args(["--initial-cluster", &format!("default={peer}")]);
     let health = format!("{client}/health");
-    let etcd = Peer::start(&home, "KILL", &command, Duration::from_secs(60), || {
+    let etcd = Peer::start(&home, "KILL", &command, Duration::from_mins(1), || {
         run(Command::new("curl").args(["-sf", &health]), "").ok()
     });
     (client, etcd)
@@ -281,7 +281,7 @@ fn apiserver(home: &Path, tls: &Certificate, port: u16, etcd: &str) -> Command {
     let at = |option: &str, path: &Path| format!("--{option}={}", path.display());
     let key = home.join("service-account.key");
     command.args([
-        at("tls-cert-file", &tls.certificate),
+        at("tls-cert-file", &tls.chain),
         at("tls-private-key-file", &tls.key),
         at("cert-dir", &home.join("certificates")),
         at("service-account-key-file", &key),

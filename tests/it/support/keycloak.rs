@@ -239,7 +239,7 @@ fn start(distribution: &Path, home: &Path, database: &Path) -> (String, Peer) {
         .env("KC_BOOTSTRAP_ADMIN_PASSWORD", ADMIN_PASSWORD);
     let url = format!("http://127.0.0.1:{port}");
     let known = format!("{url}/realms/master");
-    let peer = Peer::start(home, "TERM", &command, Duration::from_secs(300), || {
+    let peer = Peer::start(home, "TERM", &command, Duration::from_mins(5), || {
         run(Command::new("curl").args(["-sf", &known]), "").ok()
     });
     (url, peer)

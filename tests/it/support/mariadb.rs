@@ -60,11 +60,11 @@ impl Mariadb {
         ]);
         server.args([
             at("ssl-ca", &tls.ca),
-            at("ssl-cert", &tls.certificate),
+            at("ssl-cert", &tls.chain),
             at("ssl-key", &tls.key),
         ]);
         server.arg(format!("--port={port}"));
-        let peer = Peer::start(&home, "TERM", &server, Duration::from_secs(60), || {
+        let peer = Peer::start(&home, "TERM", &server, Duration::from_mins(1), || {
             run(&mut administrator(&socket), "SELECT 1").ok()
         });
         let mariadb = Self {

@@ -113,7 +113,7 @@ pub fn peers() -> PathBuf {
 
 /// A new folder for one server of this process.
 pub fn folder(name: &str) -> PathBuf {
-    fresh(peers(), name)
+    fresh(&peers(), name)
 }
 
 /// As [`folder`], but reachable for every user of the machine (servers that refuse to run as root change to another).
@@ -122,10 +122,10 @@ pub fn public_folder(name: &str) -> PathBuf {
     let reachable = home
         .ancestors()
         .all(|each| fs::metadata(each).is_ok_and(|about| about.permissions().mode() & 0o005 == 0o005));
-    fresh(if reachable { home } else { std::env::temp_dir() }, name)
+    fresh(&if reachable { home } else { std::env::temp_dir() }, name)
 }
 
-fn fresh(home: PathBuf, name: &str) -> PathBuf {
+fn fresh(home: &Path, name: &str) -> PathBuf {
     let path = home.join(format!("{name}-{}", unique("run")));
     fs::create_dir_all(&path).expect("a new folder can be made");
     path

@@ -50,7 +50,7 @@ impl Postgres {
             "fsync=off".to_owned(),
             "shared_buffers=32MB".to_owned(),
             "ssl=on".to_owned(),
-            format!("ssl_cert_file={}", tls.certificate.display()),
+            format!("ssl_cert_file={}", tls.chain.display()),
             format!("ssl_key_file={}", tls.key.display()),
         ] {
             server.arg("-c").arg(setting);
@@ -158,7 +158,7 @@ fn give_away(home: &Path, tls: &Certificate) -> (u32, u32) {
             .expect_ok()
             .trim()
             .parse()
-            .unwrap()
+            .expect("id prints a number")
     };
     let (uid, gid) = (id("-u"), id("-g"));
     for path in [home, &tls.key, &home.join("password")] {

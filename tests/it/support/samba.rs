@@ -55,7 +55,7 @@ impl Samba {
         let tls = Certificate::issue(&home, &names);
         let (ldaps, ldap) = (format!("ldaps://{address}"), format!("ldap://{address}"));
         let command = server(&domain, address, &tls);
-        let peer = Peer::start(&home, "TERM", &command, Duration::from_secs(60), || {
+        let peer = Peer::start(&home, "TERM", &command, Duration::from_mins(1), || {
             run(
                 &mut root_entry(&ldaps, &tls, Self::SERVICE, Self::SERVICE_PASSWORD),
                 "",
@@ -139,10 +139,11 @@ impl Samba {
     #[track_caller]
     pub fn add_group(&self, name: &str, members: &[&str]) -> String {
         let dn = format!("CN={name},OU=Staff,{}", Self::BASE);
-        let members: String = members
+        let members: Vec<String> = members
             .iter()
             .map(|member| format!("member: {member}\n"))
             .collect();
+        let members = members.concat();
         self.ldif_as_admin(&format!(
             "dn: {dn}\nobjectClass: group\nsAMAccountName: {name}\n{members}"
         ));
@@ -219,7 +220,7 @@ fn server(domain: &Path, address: IpAddr, tls: &Certificate) -> Command {
         "bind interfaces only=yes".to_owned(),
         format!("krb5 port={KERBEROS}"),
         "kpasswd port=10464".to_owned(),
-        at("tls certfile", &tls.certificate),
+        at("tls certfile", &tls.chain),
         at("tls keyfile", &tls.key),
         at("tls cafile", &tls.ca),
         "tls priority=NORMAL:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.3".to_owned(),

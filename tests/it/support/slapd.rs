@@ -104,10 +104,11 @@ impl Slapd {
     #[track_caller]
     pub fn add_group(&self, cn: &str, members: &[&str]) -> String {
         let dn = format!("cn={cn},ou=groups,{}", Self::BASE);
-        let members: String = members
+        let members: Vec<String> = members
             .iter()
             .map(|member| format!("member: {member}\n"))
             .collect();
+        let members = members.concat();
         let stays = Self::SERVICE;
         self.ldif_as_admin(&format!(
             "dn: {dn}\nobjectClass: groupOfNames\ncn: {cn}\nmember: {stays}\n{members}"
@@ -136,7 +137,7 @@ fn whoami(url: &str, tls: &Certificate, dn: &str, password: &str) -> Ran {
 
 fn configuration(home: &Path, tls: &Certificate) -> String {
     let (home, base, service) = (home.display(), Slapd::BASE, Slapd::SERVICE);
-    let (ca, certificate, key) = (tls.ca.display(), tls.certificate.display(), tls.key.display());
+    let (ca, certificate, key) = (tls.ca.display(), tls.chain.display(), tls.key.display());
     let (admin, password) = (Slapd::ADMIN, Slapd::ADMIN_PASSWORD);
     format!(
         r#"include /etc/ldap/schema/core.schema
@@ -180,19 +181,27 @@ access to * by users read
 }
 
 fn tree() -> String {
-    let base = Slapd::BASE;
-    let mut text =
-        format!("dn: {base}\nobjectClass: dcObject\nobjectClass: organization\no: Corp\ndc: corp\n\n");
-    for ou in ["people", "leavers", "groups", "services", "policies"] {
-        text += &format!("dn: ou={ou},{base}\nobjectClass: organizationalUnit\nou: {ou}\n\n");
-    }
-    text += &format!(
-        "dn: cn=default,ou=policies,{base}\nobjectClass: pwdPolicy\nobjectClass: device\ncn: default\n\
-         pwdAttribute: userPassword\npwdLockout: TRUE\n\n"
-    );
-    let (dn, password) = (Slapd::SERVICE, Slapd::SERVICE_PASSWORD);
-    text + &format!(
-        "dn: {dn}\nobjectClass: inetOrgPerson\nuid: svc-offboard\ncn: svc-offboard\nsn: svc-offboard\n\
-         userPassword: {password}\n"
+    let (base, service, password) = (Slapd::BASE, Slapd::SERVICE, Slapd::SERVICE_PASSWORD);
+    let top = format!("dn: {base}\nobjectClass: dcObject\nobjectClass: organization\no: Corp\ndc: corp\n");
+    let unit = |ou| format!("\ndn: ou={ou},{base}\nobjectClass: organizationalUnit\nou: {ou}\n");
+    let units = ["people", "leavers", "groups", "services", "policies"]
+        .map(unit)
+        .concat();
+    format!(
+        "{top}{units}
+dn: cn=default,ou=policies,{base}
+objectClass: pwdPolicy
+objectClass: device
+cn: default
+pwdAttribute: userPassword
+pwdLockout: TRUE
+
+dn: {service}
+objectClass: inetOrgPerson
+uid: svc-offboard
+cn: svc-offboard
+sn: svc-offboard
+userPassword: {password}
+"
     )
 }
