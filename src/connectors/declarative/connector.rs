@@ -2,7 +2,7 @@
 //!
 //! It decides nothing about a leaver. It looks as the definition says, and sends what it is handed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -10,16 +10,16 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    driver_section::{self, ResolvedDriver},
+    escape::percent,
     exchange::Exchange,
     expression::Scope,
-    inputs,
-    load::{CompiledFact, Definition, Loaded},
-    problems::Problems,
+    fact::CompiledFact,
+    load::Loaded,
+    references::Uses,
     request::{Compiled, Target},
     setting::{Setting, person, since},
     sight::{View, step_name, step_of},
-    template::{KEY, percent},
+    template::KEY,
 };
 use crate::{
     connectors::{
@@ -36,102 +36,15 @@ use crate::{
 /// How many requests of one `each` are on their way at the same time.
 const ABREAST: usize = 8;
 
-/// What a Connector says beyond its inputs.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Optional facts that are wanted.
-    pub include: Vec<String>,
-    /// Facts that are not wanted.
-    pub skip: Vec<String>,
-    /// Durable ids or login names that must never be changed.
-    pub protected: Vec<String>,
-}
-
 /// A connector made of data.
 pub struct Declarative {
-    loaded: Arc<Loaded>,
-    inputs: Value,
-    target: Target,
-    driver: Arc<dyn Driver>,
-    capabilities: Capabilities,
-    protected: Vec<String>,
-}
-
-impl Definition {
-    /// The driver section with every template filled, for whoever makes the driver.
-    ///
-    /// # Errors
-    /// Inputs that are unknown, missing or unfit (at `spec.inputs.NAME`), and templates that have no value for them.
-    pub fn resolve_driver(&self, given: &BTreeMap<String, Value>) -> Result<ResolvedDriver, Problems> {
-        let inputs = inputs::check(&self.0.spec, given)?;
-        driver_section::resolve(&self.0.spec, &inputs)
-    }
-
-    /// A connector with these inputs over `driver`.
-    ///
-    /// # Errors
-    /// As [`Self::resolve_driver`], and names of facts that do not exist.
-    pub fn build(
-        &self,
-        given: &BTreeMap<String, Value>,
-        options: Options,
-        driver: Arc<dyn Driver>,
-    ) -> Result<Declarative, Problems> {
-        let mut problems = Problems::default();
-        for (list, names) in [("include", &options.include), ("skip", &options.skip)] {
-            for (i, name) in names.iter().enumerate() {
-                if !self.0.facts.contains_key(name) {
-                    let known: Vec<&str> = self.0.facts.keys().map(String::as_str).collect();
-                    problems.add(
-                        format!("spec.facts.{list}[{i}]"),
-                        format!("there is no fact '{name}'; there are {}", known.join(", ")),
-                    );
-                }
-            }
-        }
-        let base = match self.resolve_driver(given) {
-            Ok(ResolvedDriver::Http(http)) => http.base,
-            Ok(ResolvedDriver::Ldap(ldap)) => ldap.base,
-            Ok(ResolvedDriver::Sql(_)) => String::new(),
-            Err(more) => {
-                problems.0.extend(more.0);
-                return Err(problems);
-            }
-        };
-        let inputs = inputs::check(&self.0.spec, given)?;
-        let capabilities = self.capabilities(&options);
-        problems.or(|| Declarative {
-            loaded: self.0.clone(),
-            inputs,
-            target: Target { base },
-            driver,
-            capabilities,
-            protected: options.protected.iter().map(|name| name.to_lowercase()).collect(),
-        })
-    }
-
-    /// The facts that are wanted; an edge to one that is not is no edge.
-    fn capabilities(&self, options: &Options) -> Capabilities {
-        let wanted = |name: &String| {
-            !options.skip.contains(name)
-                && self
-                    .0
-                    .facts
-                    .get(name)
-                    .is_some_and(|fact| !fact.optional || options.include.contains(name))
-        };
-        let mut facts = self.0.order.clone();
-        facts.retain(|fact| wanted(&fact.name));
-        for fact in &mut facts {
-            fact.requires.retain(wanted);
-            fact.after.retain(wanted);
-            fact.prefers_after.retain(wanted);
-        }
-        Capabilities {
-            definition: self.0.name.clone(),
-            facts,
-        }
-    }
+    pub(super) loaded: Arc<Loaded>,
+    pub(super) inputs: Value,
+    pub(super) target: Target,
+    pub(super) driver: Arc<dyn Driver>,
+    pub(super) capabilities: Capabilities,
+    /// In lower case.
+    pub(super) protected: Vec<String>,
 }
 
 impl Declarative {
@@ -314,7 +227,7 @@ impl Declarative {
             .map_err(|_| Fault::permanent(Reason::Malformed).with_code("act"))?;
         let answer = self.driver.perform(&resolved).await?;
         let setting = Setting::new(subject, &self.inputs);
-        let mut uses = super::references::Uses::default();
+        let mut uses = Uses::default();
         uses.names = ["inputs", "who", "account", "now"].map(String::from).into();
         let readings = Readings::new();
         let scope = setting.scope(&uses, &readings, subject.cutoff);

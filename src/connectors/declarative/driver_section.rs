@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     expression::Scope,
-    load::duration,
+    fact::duration,
     problems::Problems,
     template::{Place, Template},
 };
@@ -14,6 +14,7 @@ use crate::api::definition::{ConnectorDefinitionSpec, HttpDriver, LdapDriver, OA
 
 /// A driver section with every template filled: the same structs as in a definition, with plain text in them.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one per connector")]
 pub enum ResolvedDriver {
     /// The system speaks HTTP.
     Http(HttpDriver),

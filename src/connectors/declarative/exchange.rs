@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
+    escape::percent,
     expression::{Expression, Scope},
     load::Loaded,
     request::{Compiled, Paging, Target, add_parameter, same_host},
@@ -68,12 +69,11 @@ impl Exchange<'_> {
                 Some(paging) => Some((paging, paging_mark(paging, &inner)?)),
                 None => None,
             };
-            let value = match &request.items {
-                Some(items) => items.evaluate(&inner)?,
-                None => {
-                    drop(inner);
-                    answer.value
-                }
+            let value = if let Some(items) = &request.items {
+                items.evaluate(&inner)?
+            } else {
+                drop(inner);
+                answer.value
             };
             let Some((paging, mark)) = next else {
                 return Ok(Some(value));
@@ -207,7 +207,6 @@ impl Pages {
             return Ok(false);
         };
         match (paging, mark) {
-            (_, Mark::Text(None)) => Ok(false),
             (Paging::Cursor(parameter, _), Mark::Text(Some(token))) => {
                 set_parameter(&mut http.url, parameter, &token);
                 self.fresh(token)
@@ -226,7 +225,7 @@ impl Pages {
                 set_parameter(&mut http.url, parameter, &next.to_string());
                 self.fresh(next.to_string()).map_err(|_| incomplete("short"))
             }
-            (_, Mark::Total(_)) => Ok(false),
+            (_, Mark::Text(None) | Mark::Total(_)) => Ok(false),
         }
     }
 
@@ -251,7 +250,7 @@ fn incomplete(code: &str) -> Fault {
 fn set_parameter(url: &mut String, name: &str, value: &str) {
     if let Some((path, query)) = url.clone().split_once('?') {
         let mut encoded = String::new();
-        super::template::percent(&mut encoded, name);
+        percent(&mut encoded, name);
         let others: Vec<&str> = query
             .split('&')
             .filter(|pair| {
@@ -259,7 +258,7 @@ fn set_parameter(url: &mut String, name: &str, value: &str) {
                 key != encoded && key != name
             })
             .collect();
-        *url = path.to_owned();
+        path.clone_into(url);
         if !others.is_empty() {
             url.push('?');
             url.push_str(&others.join("&"));

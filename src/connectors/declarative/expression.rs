@@ -205,29 +205,64 @@ fn within_limits(text: &str) -> Result<(), String> {
         ));
     }
     let (mut depth, mut conditionals, mut run) = (0_usize, 0_usize, 0_usize);
-    let mut quote = None;
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(_), '\\') => drop(chars.next()),
-            (Some(q), c) if q == c => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '(' | '[' | '{') => depth += 1,
-            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
-            (None, '?') => conditionals += 1,
-            (None, _) => {}
+    for (_, c) in code(text) {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            '?' => conditionals += 1,
+            _ => {}
         }
-        run = if quote.is_none() && matches!(c, '!' | '-') {
-            run + 1
-        } else {
-            0
-        };
+        run = if matches!(c, '!' | '-') { run + 1 } else { 0 };
         if depth > DEEPEST || conditionals > DEEPEST || run > DEEPEST {
             return Err(format!("nested deeper than {DEEPEST}; split it up"));
         }
     }
     Ok(())
+}
+
+/// The characters of an expression that are neither in a string nor in a comment, with their places.
+pub(super) fn code(text: &str) -> Vec<(usize, char)> {
+    let mut found = vec![];
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
+        if rest.starts_with("//") {
+            at += rest.find('\n').unwrap_or(rest.len());
+        } else if matches!(c, '\'' | '"') {
+            at += string(rest, is_raw(&text[..at]));
+        } else {
+            found.push((at, c));
+            at += c.len_utf8();
+        }
+    }
+    found
+}
+
+/// Whether the string that starts after `before` has the prefix of a raw one.
+fn is_raw(before: &str) -> bool {
+    let prefix: Vec<char> = before.chars().rev().take(2).collect();
+    match prefix.as_slice() {
+        ['r' | 'R', ..] => true,
+        ['b' | 'B', second] => matches!(second, 'r' | 'R'),
+        _ => false,
+    }
+}
+
+/// How long the string at the start of `text` is, with its quotes.
+fn string(text: &str, raw: bool) -> usize {
+    let (one, three) = (&text[..1], text.get(..3).unwrap_or_default());
+    let close = if three == one.repeat(3) { three } else { one };
+    let mut at = close.len();
+    while let Some(c) = text[at..].chars().next() {
+        if text[at..].starts_with(close) {
+            return at + close.len();
+        }
+        at += c.len_utf8();
+        if c == '\\' && !raw {
+            at += text[at..].chars().next().map_or(0, char::len_utf8);
+        }
+    }
+    text.len()
 }
 
 /// What went wrong, without any data.

@@ -1,6 +1,8 @@
 //! The functions that expressions may call beyond CEL's own: times as directories write them, XML, link headers,
 //! quoting. They are pure, and an argument that makes no sense is an error of the evaluation.
 
+#![expect(clippy::needless_pass_by_value, reason = "the signature cel asks for")]
+
 use std::sync::{Arc, LazyLock};
 
 use cel::{
@@ -161,4 +163,85 @@ fn elements<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Executi
     let (document, path) = (text(&args, 0, "xml")?, text(&args, 1, "xml")?);
     let found = xml::elements(document, path).map_err(|_| refused("xml"))?;
     Ok(CowVal::Owned(owned(Value::Array(found))))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::connectors::declarative::{
+        Problems,
+        expression::{Expression, Scope, Unevaluable},
+    };
+
+    fn value(text: &str) -> Result<Value, Unevaluable> {
+        let mut problems = Problems::default();
+        let expression = Expression::compile(text, "here", &["x", "t"], &mut problems);
+        assert_eq!(problems, Problems::default(), "{text}");
+        let x = json!({ "list": [3, 1], "big": u64::MAX, "text": "a\"b\\" });
+        let scope = Scope::new()
+            .with("x", &x)
+            .with_instant("t", "2026-11-23T18:30:00.5Z".parse().unwrap());
+        expression.unwrap().evaluate(&scope)
+    }
+
+    #[test]
+    fn times_are_written_as_directories_write_them() {
+        assert_eq!(value("filetime(t)"), Ok(json!(134_399_322_005_000_000_i64)));
+        assert_eq!(value("fromFiletime(filetime(t)) == t"), Ok(json!(true)));
+        assert_eq!(value("fromFiletime('134399322005000000') == t"), Ok(json!(true)));
+        assert_eq!(
+            value("fromFiletime(9223372036854775807) > t"),
+            Ok(json!(true)),
+            "never"
+        );
+        assert_eq!(value("generalizedTime(t)"), Ok(json!("20261123183000Z")));
+        assert_eq!(value("t"), Ok(json!("2026-11-23T18:30:00.500Z")));
+        assert_eq!(value("t > timestamp('2026-01-01T00:00:00Z')"), Ok(json!(true)));
+    }
+
+    #[test]
+    fn texts_are_quoted_and_links_and_elements_found() {
+        assert_eq!(value("quoted(x.text)"), Ok(json!(r#""a\"b\\""#)));
+        let links = "'<https://a/1?x=1,2>; rel=\"self\", <https://a/2>; rel=\"next\"'";
+        assert_eq!(value(&format!("link({links}, 'next')")), Ok(json!("https://a/2")));
+        assert_eq!(value(&format!("link({links}, 'last')")), Ok(Value::Null));
+        assert_eq!(value("xml('<a><b>c</b></a>', 'a/b')[0].text"), Ok(json!("c")));
+    }
+
+    #[test]
+    fn the_extensions_are_there() {
+        for (text, expected) in [
+            ("'AbC'.lowerAscii()", json!("abc")),
+            ("math.bitAnd(514, 2) != 0", json!(true)),
+            ("x.list.sort()", json!([1, 3])),
+            ("x.list.distinct().size()", json!(2)),
+            ("base64.encode(b'a')", json!("YQ==")),
+            ("x.list.exists(i, i == 3) && x.big > 1u", json!(true)),
+            ("x[?'none'].orValue(null)", Value::Null),
+            ("x.?none.orValue('d')", json!("d")),
+            ("has(x.none) ? 1 : 2", json!(2)),
+            ("x.list.map(i, {'id': i})", json!([{ "id": 3 }, { "id": 1 }])),
+            ("x.text.matches('^a')", json!(true)),
+        ] {
+            assert_eq!(value(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_value_is_an_error_and_never_a_panic() {
+        for text in [
+            "x.none",
+            "x.list[7]",
+            "1 / (x.list[0] - 3)",
+            "9223372036854775807 + x.list[0]",
+            "xml('<a>', 'a')",
+            "fromFiletime('soon')",
+            "x.list == 1 || x.text",
+            "int('a')",
+            "timestamp('a')",
+        ] {
+            assert!(value(text).is_err(), "{text}");
+        }
+    }
 }

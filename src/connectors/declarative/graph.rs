@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{load::CompiledFact, problems::Problems, references::Uses, request::Compiled};
+use super::{fact::CompiledFact, problems::Problems, references::Uses, request::Compiled};
 use crate::{api::definition::ConnectorDefinitionSpec, core::fact::FactSpec};
+
+/// What is known about a person.
+const PERSON: [&str; 4] = ["email", "employeeID", "displayName", "accountName"];
 
 /// Checks that everything that is referred to exists, and that reads do not refer to each other in a circle.
 pub(super) fn check_references(
@@ -13,6 +16,15 @@ pub(super) fn check_references(
     facts: &BTreeMap<String, CompiledFact>,
     problems: &mut Problems,
 ) {
+    for request in find
+        .iter()
+        .filter(|request| request.uses.who_at_all.contains("displayName"))
+    {
+        problems.add(
+            &request.path,
+            "a name for people finds nobody; use another key of 'who'",
+        );
+    }
     for request in find.iter().chain(reads.values()) {
         check_uses(&request.path, &request.uses, spec, problems);
     }
@@ -88,7 +100,6 @@ fn check_uses(path: &str, uses: &Uses, spec: &ConnectorDefinitionSpec, problems:
             problems.add(path, format!("there is no fact '{fact}' with a snapshot"));
         }
     }
-    const PERSON: [&str; 4] = ["email", "employeeID", "displayName", "accountName"];
     for key in uses
         .who_at_all
         .iter()

@@ -2,27 +2,22 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::SignedDuration;
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    compile::{BOUND, Compiler, Protocol, Role},
+    compile::{Compiler, Protocol, Role},
     expression::Expression,
+    fact::{CompiledFact, compile_fact},
     graph,
     inputs::fits,
     problems::Problems,
-    references::Uses,
     request::Compiled,
-    template::{Place, Template},
 };
 use crate::{
-    api::definition::{ConnectorDefinitionSpec, Fact, FaultIs},
-    core::{
-        fact::{Class, FactSpec, Proof, Stage},
-        fault::Reason,
-    },
+    api::definition::{ConnectorDefinitionSpec, FaultIs},
+    core::{fact::FactSpec, fault::Reason},
 };
 
 /// A definition that is sound, ready to be connected. Cheap to clone.
@@ -44,26 +39,6 @@ pub(super) struct Loaded {
     pub facts: BTreeMap<String, CompiledFact>,
     pub order: Vec<FactSpec>,
     pub faults: Vec<Rule>,
-}
-
-/// One fact, compiled.
-#[derive(Debug)]
-pub(super) struct CompiledFact {
-    pub spec: FactSpec,
-    pub optional: bool,
-    pub description: String,
-    pub when: Option<Expression>,
-    pub holds: Option<Expression>,
-    pub from: Option<Expression>,
-    pub snapshot: Option<Expression>,
-    pub act: Vec<Compiled>,
-    pub ladder: Vec<Compiled>,
-    pub undo: Vec<Compiled>,
-    pub running: Option<Expression>,
-    pub failed: Option<Expression>,
-    pub says: Option<Template>,
-    /// Everything but `undo` refers to.
-    pub uses: Uses,
 }
 
 /// One rule that tells faults apart.
@@ -280,187 +255,4 @@ fn compile_rules(spec: &ConnectorDefinitionSpec, compiler: &mut Compiler<'_>) ->
         }
     }
     rules
-}
-
-fn compile_fact(
-    name: &str,
-    fact: &Fact,
-    definition: &ConnectorDefinitionSpec,
-    compiler: &mut Compiler<'_>,
-) -> CompiledFact {
-    let field = |part: &str| format!("facts.{name}.{part}");
-    let requests = |list: &[crate::api::definition::Request], part: &str, compiler: &mut Compiler<'_>| {
-        list.iter()
-            .enumerate()
-            .filter_map(|(i, r)| compiler.request(r, &format!("facts.{name}.{part}[{i}]"), Role::Act))
-            .collect::<Vec<_>>()
-    };
-    let act = requests(&fact.act, "act", compiler);
-    let ladder = requests(&fact.ladder, "ladder", compiler);
-    let undo = requests(&fact.undo, "undo", compiler);
-    let mut compiled = CompiledFact {
-        spec: fact_spec(name, fact, definition, compiler.problems),
-        optional: fact.optional,
-        description: fact.description.clone(),
-        when: compiler.optional(fact.when.as_ref(), &field("when"), BOUND),
-        holds: compiler.optional(fact.holds.as_ref(), &field("holds"), BOUND),
-        from: compiler.optional(fact.from.as_ref(), &field("from"), BOUND),
-        snapshot: compiler.optional(fact.snapshot.as_ref(), &field("snapshot"), BOUND),
-        running: compiler.optional(fact.running.as_ref(), &field("running"), BOUND),
-        failed: compiler.optional(fact.failed.as_ref(), &field("failed"), BOUND),
-        says: fact
-            .says
-            .as_ref()
-            .and_then(|says| Template::compile(says, Place::Plain, &field("says"), BOUND, compiler.problems)),
-        act,
-        ladder,
-        undo,
-        uses: Uses::default(),
-    };
-    let expressions = [
-        &compiled.when,
-        &compiled.holds,
-        &compiled.from,
-        &compiled.snapshot,
-        &compiled.running,
-        &compiled.failed,
-    ];
-    let mut uses = Uses::default();
-    expressions.into_iter().flatten().for_each(|e| uses.add(e.uses()));
-    compiled.says.iter().for_each(|t| t.uses(&mut uses));
-    compiled
-        .act
-        .iter()
-        .chain(&compiled.ladder)
-        .for_each(|r| uses.add(&r.uses));
-    compiled.uses = uses;
-    check_fact(name, fact, &compiled, compiler.problems);
-    compiled
-}
-
-fn fact_spec(name: &str, fact: &Fact, spec: &ConnectorDefinitionSpec, problems: &mut Problems) -> FactSpec {
-    let (settle, path) = match (&fact.settle, &spec.settle) {
-        (Some(own), _) => (own.as_str(), format!("facts.{name}.settle")),
-        (None, Some(all)) => (all.as_str(), "settle".to_owned()),
-        (None, None) => ("0s", String::new()),
-    };
-    let settle = duration(settle).unwrap_or_else(|| {
-        problems.add(path, "not a duration; write it like 30s, 5m or 1h30m");
-        SignedDuration::ZERO
-    });
-    let default = if fact.class == Class::Deletion {
-        Stage::Retention
-    } else {
-        Stage::Cutoff
-    };
-    FactSpec {
-        name: name.to_owned(),
-        class: fact.class,
-        stage: fact.stage.unwrap_or(default),
-        proof: fact.proof,
-        requires: fact.requires.clone(),
-        after: fact.after.clone(),
-        prefers_after: fact.prefers_after.clone(),
-        irreversible: fact.irreversible,
-        repeatable: !fact.unrepeatable,
-        removes: fact.snapshot.is_some(),
-        settle,
-    }
-}
-
-/// A duration such as `1h30m`: whole numbers with `ms`, `s`, `m`, `h` or `d`.
-pub(super) fn duration(text: &str) -> Option<SignedDuration> {
-    let mut total = SignedDuration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: i64 = rest[..digits].parse().ok()?;
-        let unit = rest[digits..]
-            .find(|c: char| c.is_ascii_digit())
-            .map_or(rest.len(), |n| digits + n);
-        let part = match &rest[digits..unit] {
-            "ms" => SignedDuration::from_millis(number),
-            "s" => SignedDuration::from_secs(number),
-            "m" => SignedDuration::from_secs(number.checked_mul(60)?),
-            "h" => SignedDuration::from_secs(number.checked_mul(3600)?),
-            "d" => SignedDuration::from_secs(number.checked_mul(86_400)?),
-            _ => return None,
-        };
-        total = total.checked_add(part)?;
-        rest = &rest[unit..];
-    }
-    (!text.is_empty()).then_some(total)
-}
-
-fn check_fact(name: &str, fact: &Fact, compiled: &CompiledFact, problems: &mut Problems) {
-    let at = |part: &str| format!("facts.{name}.{part}");
-    if !name.starts_with(|c: char| c.is_ascii_uppercase()) || !name.chars().all(|c| c.is_ascii_alphanumeric())
-    {
-        problems.add(
-            format!("facts.{name}"),
-            "a fact's name is PascalCase, such as GroupsRemoved",
-        );
-    }
-    if fact.irreversible && !matches!(fact.class, Class::Deletion | Class::Data) {
-        let why = if fact.class.security() {
-            "a security fact must be possible to take back"
-        } else {
-            "only class Deletion and Data may be"
-        };
-        problems.add(
-            at("irreversible"),
-            format!("{why}; remove it or change the class"),
-        );
-    }
-    let unreadable = matches!(fact.proof, Proof::None | Proof::Elapsed);
-    if fact.holds.is_none() && !unreadable {
-        problems.add(at("holds"), "missing; say when it is true, or set proof: None");
-    }
-    if fact.proof == Proof::Elapsed && fact.from.is_none() && fact.holds.is_none() {
-        problems.add(
-            at("from"),
-            "missing; proof Elapsed needs the instant from which it is true",
-        );
-    }
-    if fact.from.is_some() && fact.proof != Proof::Elapsed {
-        problems.add(at("from"), "only goes with proof: Elapsed; remove it");
-    }
-    if matches!(fact.proof, Proof::None | Proof::Log) && !fact.after.is_empty() {
-        problems.add(
-            at("after"),
-            "what cannot be read back as a state waits with requires, not after",
-        );
-    }
-    let keyed = compiled
-        .act
-        .iter()
-        .chain(&compiled.ladder)
-        .any(|r| r.uses.name("key"));
-    if fact.unrepeatable && fact.holds.is_none() && !keyed {
-        problems.add(
-            at("unrepeatable"),
-            "must be readable (holds), or its act must carry ${key}",
-        );
-    }
-    if !fact.act.is_empty() && !fact.ladder.is_empty() {
-        problems.add(at("ladder"), "act and ladder exclude each other; remove one");
-    }
-    if fact.act.is_empty() && fact.ladder.is_empty() && fact.holds.is_none() && fact.from.is_none() {
-        problems.add(at("act"), "nothing is asked for and nothing is read");
-    }
-    let undo_uses_snapshot = compiled.undo.iter().any(|r| r.uses.name("snapshot"));
-    if fact.snapshot.is_none() && undo_uses_snapshot {
-        problems.add(
-            at("undo"),
-            "uses snapshot, and this fact keeps none; add snapshot",
-        );
-    }
-    for request in &compiled.undo {
-        for read in request.uses.reads.difference(&compiled.uses.reads) {
-            problems.add(
-                request.path.clone(),
-                format!("uses reads.{read}, which nothing else of this fact reads"),
-            );
-        }
-    }
 }

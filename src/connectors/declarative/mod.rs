@@ -5,12 +5,16 @@
 //! wrong is said all at once, each with the path of the field ([`Problems`]). Protocols are the drivers' business, and
 //! what to do about a fact is the business of [`crate::core`].
 
+mod build;
 mod builtin;
 mod compile;
 mod connector;
 mod driver_section;
+mod escape;
 mod exchange;
 mod expression;
+mod fact;
+mod fields;
 mod functions;
 mod graph;
 mod inputs;
@@ -23,8 +27,9 @@ mod sight;
 mod template;
 mod xml;
 
+pub use build::Options;
 pub use builtin::{builtin, builtins};
-pub use connector::{Declarative, Options};
+pub use connector::Declarative;
 pub use driver_section::ResolvedDriver;
 pub use load::{Definition, parse};
 pub use problems::{Problem, Problems};

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
+    escape::percent,
     expression::{Expression, Scope, Unevaluable},
     references::Uses,
-    template::{JsonTemplate, Template, percent},
+    template::{JsonTemplate, Template},
 };
 use crate::{
     connectors::driver::{Body, HttpRequest, LdapRequest, Resolved, SqlRequest},
@@ -282,4 +283,74 @@ pub(super) fn same_host(base: &str, url: &str) -> Option<String> {
     let url = base.join(url).ok()?;
     let same = url.origin() == base.origin() && url.username().is_empty() && url.password().is_none();
     same.then(|| url.to_string())
+}
+
+/// Everything that a request refers to.
+pub(super) fn uses(request: &Compiled) -> Uses {
+    let mut uses = Uses::default();
+    let expressions = [
+        &request.when,
+        &request.each,
+        &request.absent,
+        &request.items,
+        &request.done,
+        &request.operation,
+    ];
+    for expression in expressions.into_iter().flatten() {
+        uses.add(expression.uses());
+    }
+    match &request.page {
+        Some(Paging::Next(e) | Paging::Cursor(_, e) | Paging::Offset { total: e, .. }) => uses.add(e.uses()),
+        None => {}
+    }
+    let named =
+        |templates: &[(String, Template)], uses: &mut Uses| templates.iter().for_each(|(_, t)| t.uses(uses));
+    match &request.verb {
+        Verb::Http(http) => {
+            http.path.uses(&mut uses);
+            http.base
+                .iter()
+                .chain(&http.subject)
+                .for_each(|t| t.uses(&mut uses));
+            named(&http.query, &mut uses);
+            named(&http.headers, &mut uses);
+            match &http.body {
+                BodyTemplate::Empty => {}
+                BodyTemplate::Json(json) => json.uses(&mut uses),
+                BodyTemplate::Form(form) => named(form, &mut uses),
+                BodyTemplate::Xml(xml) => xml.uses(&mut uses),
+            }
+        }
+        Verb::Entry(dn, _) | Verb::Delete(dn) => dn.uses(&mut uses),
+        Verb::Search { within, filter, .. } => {
+            if let Some(within) = within {
+                within.uses(&mut uses);
+            }
+            filter.uses(&mut uses);
+        }
+        Verb::Modify {
+            dn,
+            replace,
+            add,
+            remove,
+        } => {
+            dn.uses(&mut uses);
+            for (_, values) in replace.iter().chain(add).chain(remove) {
+                for value in values {
+                    value.uses(&mut uses);
+                }
+            }
+        }
+        Verb::Move(dn, into) => {
+            dn.uses(&mut uses);
+            into.uses(&mut uses);
+        }
+        Verb::Sql(sql) => {
+            sql.parameters.iter().for_each(|e| uses.add(e.uses()));
+            sql.database.iter().for_each(|t| t.uses(&mut uses));
+            named(&sql.identifiers, &mut uses);
+            named(&sql.literals, &mut uses);
+        }
+    }
+    uses
 }

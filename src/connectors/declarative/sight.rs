@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     expression::{Expression, Scope},
-    load::CompiledFact,
+    fact::CompiledFact,
     references::Uses,
     request::{Compiled, Target},
     setting::{Setting, since},
@@ -119,7 +119,7 @@ impl View<'_> {
             )
         };
         sight.count = requests.len();
-        sight.says = self.says(fact, since)?;
+        sight.says = self.says(fact, since);
         sight.act = (!requests.is_empty()).then(|| Act {
             fact: fact.spec.name.clone(),
             requests,
@@ -128,16 +128,16 @@ impl View<'_> {
         Ok(sight)
     }
 
-    fn says(&self, fact: &CompiledFact, since: Timestamp) -> Result<String, Truth> {
+    /// A sentence for people. One that has no value must not keep anything from being done.
+    fn says(&self, fact: &CompiledFact, since: Timestamp) -> String {
+        let first = fact.description.split(['.', '\n']).next().unwrap_or_default();
         let Some(says) = &fact.says else {
-            let first = fact.description.split(['.', '\n']).next().unwrap_or_default();
-            return Ok(first.to_owned());
+            return first.to_owned();
         };
         let mut uses = Uses::default();
         says.uses(&mut uses);
-        self.ready(&uses)?;
         says.text(&self.setting.scope(&uses, self.readings, since))
-            .map_err(unreadable)
+            .unwrap_or_else(|_| first.to_owned())
     }
 
     /// The resolved requests, each with the step of the definition that it comes from.

@@ -7,7 +7,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    expression::{Expression, Scope, Unevaluable},
+    escape::{filter, is_guid, percent, plain, rdn},
+    expression::{Expression, Scope, Unevaluable, code},
     problems::Problems,
     references::Uses,
 };
@@ -342,18 +343,13 @@ fn split(text: &str) -> Result<Vec<Piece<'_>>, &'static str> {
 }
 
 fn hole_end(text: &str) -> Option<usize> {
-    let (mut depth, mut quote) = (0_usize, None);
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match (quote, c) {
-            (Some(_), '\\') => drop(chars.next()),
-            (Some(q), c) if q == c => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '{') => depth += 1,
-            (None, '}') if depth == 0 => return Some(at),
-            (None, '}') => depth -= 1,
-            (None, _) => {}
+    let mut depth = 0_usize;
+    for (at, c) in code(text) {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => return Some(at),
+            '}' => depth -= 1,
+            _ => {}
         }
     }
     None
@@ -369,62 +365,59 @@ fn dn_raw(before: &str) -> bool {
     before.ends_with(',') || before.to_ascii_uppercase().ends_with("<GUID=")
 }
 
-fn is_guid(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-/// Data as text; null, lists and maps have none.
-pub(super) fn plain(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(b) => Some(b.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    use super::*;
+
+    fn filled(text: &str, place: Place, value: &str) -> Result<String, Unevaluable> {
+        let mut problems = Problems::default();
+        let template = Template::compile(text, place, "here", &["x", "random"], &mut problems).expect(text);
+        assert_eq!(problems, Problems::default());
+        let value = json!(value);
+        template.text(&Scope::new().with("x", &value))
     }
-}
 
-/// Percent-encodes everything but RFC 3986's unreserved characters.
-pub(super) fn percent(out: &mut String, text: &str) {
-    const SET: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'.')
-        .remove(b'_')
-        .remove(b'~');
-    out.extend(percent_encoding::utf8_percent_encode(text, &SET));
-}
-
-/// Escapes a value of a distinguished name (RFC 4514).
-fn rdn(out: &mut String, text: &str) {
-    let last = text.chars().count().saturating_sub(1);
-    for (i, c) in text.chars().enumerate() {
-        match c {
-            ',' | '+' | '"' | '\\' | '<' | '>' | ';' | '=' => {
-                out.push('\\');
-                out.push(c);
-            }
-            ' ' | '#' if i == 0 => {
-                out.push('\\');
-                out.push(c);
-            }
-            ' ' if i == last => out.push_str("\\ "),
-            '\u{0}' => out.push_str("\\00"),
-            '\n' => out.push_str("\\0A"),
-            '\r' => out.push_str("\\0D"),
-            c => out.push(c),
+    #[test]
+    fn a_hole_is_data_in_the_place_it_stands_in() {
+        for (text, place, value, expected) in [
+            ("/u/${x}/g", Place::Path, "a/b?c", "/u/a%2Fb%3Fc/g"),
+            ("/u?f=${x}", Place::Path, "a&b=c d", "/u?f=a%26b%3Dc%20d"),
+            (
+                "(uid=${x})",
+                Place::Filter,
+                "*)(uid=*",
+                "(uid=\\2a\\29\\28uid=\\2a)",
+            ),
+            ("(uid=${x})", Place::Filter, "a\\\u{0}", "(uid=a\\5c\\00)"),
+            ("CN=${x},DC=a", Place::Dn, " b,c=d#", "CN=\\ b\\,c\\=d#,DC=a"),
+            ("OU=left,${x}", Place::Dn, "DC=a,DC=b", "OU=left,DC=a,DC=b"),
+            ("${x}", Place::Dn, "CN=a,DC=b", "CN=a,DC=b"),
+            ("<GUID=${x}>", Place::Dn, "0a-1b", "<GUID=0a-1b>"),
+            (
+                "<a>${x}</a>",
+                Place::Xml,
+                "</a><b c=\"d\">&",
+                "<a>&lt;/a&gt;&lt;b c=&quot;d&quot;&gt;&amp;</a>",
+            ),
+            ("a $${x} ${x + '}'}", Place::Plain, "b", "a ${x} b}"),
+        ] {
+            assert_eq!(filled(text, place, value).as_deref(), Ok(expected), "{text}");
         }
     }
-}
 
-/// Escapes a value of an LDAP filter (RFC 4515).
-fn filter(out: &mut String, text: &str) {
-    for c in text.chars() {
-        match c {
-            '*' => out.push_str("\\2a"),
-            '(' => out.push_str("\\28"),
-            ')' => out.push_str("\\29"),
-            '\\' => out.push_str("\\5c"),
-            '\u{0}' => out.push_str("\\00"),
-            c => out.push(c),
+    #[test]
+    fn what_cannot_stand_in_its_place_has_no_value() {
+        for (text, place, value) in [
+            ("/users/${x}", Place::Path, ""),
+            ("/users/${x}/groups", Place::Path, ".."),
+            ("/users/.${x}", Place::Path, "."),
+            ("<GUID=${x}>", Place::Dn, "0a>,DC=b"),
+            ("${x}", Place::Header, "a\r\nb: c"),
+            ("${x}/v1", Place::Base, "https://a b"),
+        ] {
+            assert!(filled(text, place, value).is_err(), "{text} with {value:?}");
         }
     }
 }

@@ -1,0 +1,107 @@
+//! Puts a definition, a connector's inputs and a driver together.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::Value;
+
+use super::{
+    connector::Declarative,
+    driver_section::{self, ResolvedDriver},
+    inputs,
+    load::Definition,
+    problems::Problems,
+    request::Target,
+};
+use crate::connectors::{Capabilities, driver::Driver};
+
+/// What a Connector says beyond its inputs.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Optional facts that are wanted.
+    pub include: Vec<String>,
+    /// Facts that are not wanted.
+    pub skip: Vec<String>,
+    /// Durable ids or login names that must never be changed.
+    pub protected: Vec<String>,
+}
+
+impl Definition {
+    /// The driver section with every template filled, for whoever makes the driver.
+    ///
+    /// # Errors
+    /// Inputs that are unknown, missing or unfit (at `spec.inputs.NAME`), and templates that have no value for them.
+    pub fn resolve_driver(&self, given: &BTreeMap<String, Value>) -> Result<ResolvedDriver, Problems> {
+        let inputs = inputs::check(&self.0.spec, given)?;
+        driver_section::resolve(&self.0.spec, &inputs)
+    }
+
+    /// A connector with these inputs over `driver`.
+    ///
+    /// # Errors
+    /// As [`Self::resolve_driver`], and names of facts that do not exist.
+    pub fn build(
+        &self,
+        given: &BTreeMap<String, Value>,
+        options: Options,
+        driver: Arc<dyn Driver>,
+    ) -> Result<Declarative, Problems> {
+        let mut problems = Problems::default();
+        for (list, names) in [("include", &options.include), ("skip", &options.skip)] {
+            for (i, name) in names.iter().enumerate() {
+                if !self.0.facts.contains_key(name) {
+                    let known: Vec<&str> = self.0.facts.keys().map(String::as_str).collect();
+                    problems.add(
+                        format!("spec.facts.{list}[{i}]"),
+                        format!("there is no fact '{name}'; there are {}", known.join(", ")),
+                    );
+                }
+            }
+        }
+        let base = match self.resolve_driver(given) {
+            Ok(ResolvedDriver::Http(http)) => http.base,
+            Ok(ResolvedDriver::Ldap(ldap)) => ldap.base,
+            Ok(ResolvedDriver::Sql(_)) => String::new(),
+            Err(more) => {
+                problems.0.extend(more.0);
+                return Err(problems);
+            }
+        };
+        let inputs = inputs::check(&self.0.spec, given)?;
+        let capabilities = self.capabilities(&options);
+        problems.or(|| Declarative {
+            loaded: self.0.clone(),
+            inputs,
+            target: Target { base },
+            driver,
+            capabilities,
+            protected: options
+                .protected
+                .into_iter()
+                .map(|name| name.to_lowercase())
+                .collect(),
+        })
+    }
+
+    /// The facts that are wanted; an edge to one that is not is no edge.
+    fn capabilities(&self, options: &Options) -> Capabilities {
+        let wanted = |name: &String| {
+            !options.skip.contains(name)
+                && self
+                    .0
+                    .facts
+                    .get(name)
+                    .is_some_and(|fact| !fact.optional || options.include.contains(name))
+        };
+        let mut facts = self.0.order.clone();
+        facts.retain(|fact| wanted(&fact.name));
+        for fact in &mut facts {
+            fact.requires.retain(wanted);
+            fact.after.retain(wanted);
+            fact.prefers_after.retain(wanted);
+        }
+        Capabilities {
+            definition: self.0.name.clone(),
+            facts,
+        }
+    }
+}

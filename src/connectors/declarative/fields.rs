@@ -1,0 +1,139 @@
+//! Which fields of a request go together.
+
+use super::compile::{Compiler, Protocol, Role};
+use crate::api::definition::Request;
+
+impl Compiler<'_> {
+    /// Whether only fields are set that belong together.
+    pub(super) fn fields(&mut self, request: &Request, path: &str, role: Role) {
+        let protocol = self.protocol;
+        for (name, set, owners, verb) in fields(request) {
+            if set && !owners.contains(&protocol) {
+                let owner = owners.first().map_or("other", |o| o.name());
+                self.problems.add(
+                    format!("{path}.{name}"),
+                    format!(
+                        "belongs to {owner}, and this definition speaks {}; remove it",
+                        protocol.name()
+                    ),
+                );
+            } else if set && verb.is_some_and(|verb| !verb.iter().any(|v| has(request, v))) {
+                let verbs = verb.unwrap_or_default().join(" or ");
+                self.problems.add(
+                    format!("{path}.{name}"),
+                    format!("only goes with {verbs}; remove it"),
+                );
+            }
+        }
+        let misplaced: &[(&str, bool)] = match role {
+            Role::Act => &[
+                ("absent", request.absent.is_some()),
+                ("items", request.items.is_some()),
+                ("page", request.page.is_some()),
+            ],
+            _ => &[
+                ("done", request.done.is_some()),
+                ("operation", request.operation.is_some()),
+            ],
+        };
+        for (name, set) in misplaced {
+            if *set {
+                let whose = if role == Role::Act {
+                    "reads and find"
+                } else {
+                    "acts"
+                };
+                self.problems.add(
+                    format!("{path}.{name}"),
+                    format!("only {whose} have it; remove it"),
+                );
+            }
+        }
+        if role == Role::Find && request.each.is_some() {
+            self.problems
+                .add(format!("{path}.each"), "find asks once; write one find per way");
+        }
+        let changes = ["put", "patch", "delete", "modify", "move"];
+        if role != Role::Act
+            && let Some(verb) = changes.iter().find(|verb| has(request, verb))
+        {
+            self.problems.add(
+                format!("{path}.{verb}"),
+                "a look changes nothing; only acts may use it",
+            );
+        }
+        let bodies = [
+            request.json.is_some(),
+            request.form.is_some(),
+            request.xml.is_some(),
+        ];
+        if bodies.iter().filter(|set| **set).count() > 1 {
+            self.problems
+                .add(path, "has several bodies; keep one of json, form and xml");
+        }
+    }
+}
+
+/// Whether the request has `verb`.
+pub(super) fn has(request: &Request, verb: &str) -> bool {
+    match verb {
+        "get" => request.get.is_some(),
+        "post" => request.post.is_some(),
+        "put" => request.put.is_some(),
+        "patch" => request.patch.is_some(),
+        "delete" => request.delete.is_some(),
+        "entry" => request.entry.is_some(),
+        "filter" => request.filter.is_some(),
+        "modify" => request.modify.is_some(),
+        "move" => request.move_.is_some(),
+        _ => request.statement.is_some(),
+    }
+}
+
+type Field = (
+    &'static str,
+    bool,
+    &'static [Protocol],
+    Option<&'static [&'static str]>,
+);
+
+/// Every field that belongs to a driver: whether it is set, whose it is, and the verbs it goes with.
+fn fields(r: &Request) -> Vec<Field> {
+    use Protocol::{Http, Ldap, Sql};
+    vec![
+        ("get", r.get.is_some(), &[Http], None),
+        ("post", r.post.is_some(), &[Http], None),
+        ("put", r.put.is_some(), &[Http], None),
+        ("patch", r.patch.is_some(), &[Http], None),
+        ("delete", r.delete.is_some(), &[Http, Ldap], None),
+        ("base", r.base.is_some(), &[Http], None),
+        ("subject", r.subject.is_some(), &[Http], None),
+        ("query", !r.query.is_empty(), &[Http], None),
+        ("headers", !r.headers.is_empty(), &[Http], None),
+        ("json", r.json.is_some(), &[Http], None),
+        ("form", r.form.is_some(), &[Http], None),
+        ("xml", r.xml.is_some(), &[Http], None),
+        ("page", r.page.is_some(), &[Http], None),
+        ("entry", r.entry.is_some(), &[Ldap], None),
+        ("filter", r.filter.is_some(), &[Ldap], None),
+        ("within", r.within.is_some(), &[Ldap], Some(&["filter"])),
+        (
+            "attributes",
+            !r.attributes.is_empty(),
+            &[Ldap],
+            Some(&["entry", "filter"]),
+        ),
+        ("modify", r.modify.is_some(), &[Ldap], None),
+        ("replace", !r.replace.is_empty(), &[Ldap], Some(&["modify"])),
+        ("add", !r.add.is_empty(), &[Ldap], Some(&["modify"])),
+        ("remove", !r.remove.is_empty(), &[Ldap], Some(&["modify"])),
+        ("swap", !r.swap.is_empty(), &[Ldap], Some(&["modify"])),
+        ("move", r.move_.is_some(), &[Ldap], None),
+        ("into", r.into.is_some(), &[Ldap], Some(&["move"])),
+        ("statement", r.statement.is_some(), &[Sql], None),
+        ("database", r.database.is_some(), &[Sql], None),
+        ("parameters", !r.parameters.is_empty(), &[Sql], None),
+        ("identifiers", !r.identifiers.is_empty(), &[Sql], None),
+        ("literals", !r.literals.is_empty(), &[Sql], None),
+    ]
+}

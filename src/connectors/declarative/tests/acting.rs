@@ -1,0 +1,145 @@
+//! Acts: what is sent, and what it says before.
+
+use super::*;
+
+async fn sight_of(connector: &Declarative, subject: &Subject, fact: &str) -> crate::core::fact::Sight {
+    let readings = connector.observe(subject, &[fact]).await;
+    connector.sight(subject, fact, &readings)
+}
+
+#[tokio::test]
+async fn each_element_becomes_a_request_of_one_segment_a_hole() {
+    let script = Script::new(usual);
+    let connector = small(&script);
+    let sight = sight_of(&connector, &subject(), "GroupsLeft").await;
+    assert_eq!(sight.truth, Truth::DoesNotHold);
+    assert_eq!((sight.count, sight.says.as_str()), (2, "leave 2 groups"));
+    assert_eq!(sight.snapshot, Some(json!(["g1", "g2"])));
+    connector
+        .act(&subject(), &sight.act.unwrap(), &no_key())
+        .await
+        .unwrap();
+    let asked = script.asked();
+    assert_eq!(
+        asked[asked.len() - 2..],
+        [
+            "DELETE /groups/g1/members/a%2Fb%3Fc",
+            "DELETE /groups/g2/members/a%2Fb%3Fc"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_act_shows_no_password_and_the_key_is_put_in_when_it_is_sent() {
+    let script = Script::new(usual);
+    let connector = small(&script);
+    let act = sight_of(&connector, &subject(), "Suspended").await.act.unwrap();
+    let Resolved::Http(http) = serde_json::from_value(act.requests[0].clone()).unwrap() else {
+        panic!()
+    };
+    let Body::Json(body) = &http.body else { panic!() };
+    assert_eq!(body["password"], RANDOM, "the stand-in");
+    assert_eq!(body.get("note"), None, "a hole that gives null drops its key");
+    assert_eq!(body["active"], false);
+    connector.act(&subject(), &act, &no_key()).await.unwrap();
+    let sent = script.asked.lock().unwrap().pop().unwrap();
+    let Body::Json(body) = sent.body else { panic!() };
+    assert_eq!(body["by"], "k-k1");
+    assert_eq!(body["password"], RANDOM, "the driver's to replace");
+}
+
+#[tokio::test]
+async fn a_refusal_that_means_done_is_no_fault_and_any_other_stops() {
+    for (status, fine) in [(409, true), (403, false)] {
+        let script = Script::new(move |r| {
+            if r.method == "GET" {
+                usual(r)
+            } else {
+                (status, Value::Null)
+            }
+        });
+        let connector = small(&script);
+        let act = sight_of(&connector, &subject(), "Suspended").await.act.unwrap();
+        assert_eq!(connector.act(&subject(), &act, &no_key()).await.is_ok(), fine);
+    }
+}
+
+#[tokio::test]
+async fn the_ladder_goes_on_with_the_next_rung_and_starts_again_at_its_end() {
+    let script = Script::new(usual);
+    let connector = small(&script);
+    for (rung, path) in [(0, "lock"), (1, "ban"), (2, "lock")] {
+        let mut subject = subject();
+        let ledger = FactLedger {
+            rung,
+            ..FactLedger::default()
+        };
+        subject.ledger.facts.insert("Locked".into(), ledger);
+        let act = sight_of(&connector, &subject, "Locked").await.act.unwrap();
+        assert_eq!(act.rung, rung % 2);
+        assert!(act.requests[0]["http"]["url"].as_str().unwrap().ends_with(path));
+    }
+}
+
+#[tokio::test]
+async fn without_a_successor_a_hand_over_waits_for_a_decision() {
+    let script = Script::new(usual);
+    let connector = small(&script);
+    let sight = sight_of(&connector, &subject(), "FilesMoved").await;
+    assert_eq!(fault_of(&sight.truth).reason, Reason::NoSuccessor);
+}
+
+#[tokio::test]
+async fn an_operation_runs_and_a_failed_one_is_asked_for_again() {
+    let mut subject = subject();
+    let heir = Account {
+        id: "h".into(),
+        name: "heir".into(),
+        item: Value::Null,
+    };
+    subject.successor = Some((Person::default(), heir));
+    let script = Script::new(|r| match r.url.split_once("/jobs/") {
+        Some((_, "busy")) => (200, json!({ "state": "busy" })),
+        Some((_, "bad")) => (200, json!({ "state": "failed" })),
+        _ => usual(r),
+    });
+    let connector = small(&script);
+    let act: Act = sight_of(&connector, &subject, "FilesMoved").await.act.unwrap();
+    let receipt = connector.act(&subject, &act, &no_key()).await.unwrap();
+    assert_eq!(receipt.operation.as_deref(), Some("j1"));
+    for (operation, running) in [("busy", true), ("bad", false)] {
+        let ledger = FactLedger {
+            operation: Some(operation.into()),
+            ..FactLedger::default()
+        };
+        subject.ledger.facts.insert("FilesMoved".into(), ledger);
+        let sight = sight_of(&connector, &subject, "FilesMoved").await;
+        assert_eq!(sight.truth == Truth::Running, running);
+        assert_eq!(sight.act.is_none(), running);
+    }
+}
+
+#[tokio::test]
+async fn undo_brings_back_what_the_snapshot_has() {
+    let script = Script::new(usual);
+    let connector = small(&script);
+    let mut subject = subject();
+    subject.ledger.snapshot.insert("GroupsLeft".into(), json!(["g7"]));
+    let readings = connector.observe(&subject, &["GroupsLeft"]).await;
+    let act = connector
+        .undo(&subject, "GroupsLeft", &readings)
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        act.requests[0]["http"]["url"],
+        "http://small/v1/groups/g7/members/a%2Fb%3Fc"
+    );
+    assert_eq!(act.requests[0]["http"]["method"], "PUT");
+}
+
+#[test]
+fn what_was_not_read_is_not_judged() {
+    let connector = small(&Script::new(usual));
+    let sight = connector.sight(&subject(), "Suspended", &BTreeMap::new());
+    assert_eq!(sight.truth, Truth::NotRead);
+}

@@ -1,0 +1,86 @@
+//! Finding accounts, and never the wrong one.
+
+use super::*;
+
+#[tokio::test]
+async fn an_address_with_a_quote_stays_one_value_of_the_filter() {
+    let script = Script::new(|_| (200, json!({ "users": [] })));
+    let who = Person {
+        email: Some("a\"b@x".into()),
+        ..Person::default()
+    };
+    assert_eq!(small(&script).find(&who).await, Ok(vec![]));
+    assert_eq!(
+        script.asked(),
+        ["GET /users?filter=mail%20eq%20%22a%5C%22b%40x%22"]
+    );
+}
+
+#[tokio::test]
+async fn somebody_else_is_not_theirs_and_one_account_is_found_once() {
+    let script = Script::new(|_| {
+        let theirs = json!({ "id": "1", "login": "ada", "mail": "ada@x.org" });
+        let other = json!({ "id": "2", "login": "ida", "mail": "ida@x.org" });
+        (200, json!({ "users": [theirs, other, theirs] }))
+    });
+    let found = small(&script).find(&ada()).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].id.as_str(), found[0].name.as_str()), ("1", "ada"));
+}
+
+#[tokio::test]
+async fn a_login_name_that_was_given_is_the_only_way() {
+    let script = Script::new(|_| (404, Value::Null));
+    let who = Person {
+        account_name: Some("../x".into()),
+        ..ada()
+    };
+    assert_eq!(small(&script).find(&who).await, Ok(vec![]));
+    assert_eq!(script.asked(), ["GET /users/by-login/..%2Fx"]);
+}
+
+#[tokio::test]
+async fn a_dot_segment_is_never_sent() {
+    let script = Script::new(|_| (200, Value::Null));
+    let who = Person {
+        account_name: Some("..".into()),
+        ..ada()
+    };
+    assert_eq!(
+        small(&script).find(&who).await.unwrap_err().reason,
+        Reason::Malformed
+    );
+    assert!(script.asked().is_empty());
+}
+
+#[tokio::test]
+async fn nobody_is_found_only_if_somebody_was_asked() {
+    let script = Script::new(|_| (200, json!({ "users": [] })));
+    let fault = small(&script).find(&Person::default()).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::NeedsDecision);
+    let refused = Script::new(|_| (401, Value::Null));
+    let fault = small(&refused).find(&ada()).await.unwrap_err();
+    assert_eq!(fault.reason, Reason::CredentialRejected);
+}
+
+#[tokio::test]
+async fn protected_accounts_need_a_decision() {
+    let user = |login: &str| json!({ "users": [{ "id": "7", "login": login, "mail": "ada@x.org" }] });
+    let root = user("root");
+    let script = Script::new(move |_| (200, root.clone()));
+    assert_eq!(
+        small(&script).find(&ada()).await.unwrap_err().reason,
+        Reason::Protected
+    );
+    let listed = user("Break-Glass");
+    let script = Script::new(move |_| (200, listed.clone()));
+    let options = Options {
+        protected: vec!["break-glass".into()],
+        ..Options::default()
+    };
+    let connector = sound(DEFINITION).build(&inputs(), options, script).ok().unwrap();
+    assert_eq!(
+        connector.find(&ada()).await.unwrap_err().reason,
+        Reason::Protected
+    );
+}

@@ -1,0 +1,214 @@
+//! What a definition may say, and how it is told what is wrong.
+
+use super::*;
+
+#[test]
+fn a_sound_definition_orders_its_facts_by_edges_then_class() {
+    let names: Vec<String> = sound(DEFINITION).facts().iter().map(|f| f.name.clone()).collect();
+    assert_eq!(
+        names,
+        [
+            "Suspended",
+            "Locked",
+            "GroupsLeft",
+            "FilesMoved",
+            "RightsKnown",
+            "Spare"
+        ]
+    );
+}
+
+#[test]
+fn a_misspelt_field_is_refused_with_its_path() {
+    let problems = changed("delete: '/groups", "delet: '/groups");
+    assert!(
+        problems.starts_with("facts.GroupsLeft.act[0].delet: unknown field"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn an_unknown_name_is_refused_with_its_path() {
+    let problems = changed("/groups/${item.id}/members", "/groups/${grup.id}/members");
+    assert!(
+        problems.starts_with("facts.GroupsLeft.act[0].delete: unknown name 'grup'"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let text = DEFINITION
+        .replace("after: [Suspended]", "after: [Suspendet]")
+        .replace("holds: size(reads.groups) == 0", "holds: size(reads.grups) == 0")
+        .replace("shows: user", "shows: usr");
+    let problems = wrong(&text).to_string();
+    for part in [
+        "facts.GroupsLeft.after[0]: there is no fact 'Suspendet'; 'Suspended' is meant?",
+        "facts.GroupsLeft.holds: there is no read 'grups'",
+        "account.shows: there is no read 'usr'",
+    ] {
+        assert!(problems.contains(part), "{part} in\n{problems}");
+    }
+}
+
+#[test]
+fn hostile_expressions_are_refused_before_they_are_parsed() {
+    for (hostile, complaint) in [
+        ("(".repeat(500), "nested deeper"),
+        (format!("r'\\\\' + {}", "(".repeat(500)), "nested deeper"),
+        (format!("'''it's''' + {}", "(".repeat(500)), "nested deeper"),
+        ("!".repeat(500), "nested deeper"),
+        (format!("{}true", "true ? false : ".repeat(60)), "nested deeper"),
+        (format!("'{}' == ''", "x".repeat(2000)), "bytes long"),
+        (
+            "[1].all(a, [1].all(b, [1].all(c, a == b)))".to_owned(),
+            "loops inside each other",
+        ),
+        ("nosuch(1)".to_owned(), "unknown function"),
+        ("reads".to_owned(), "write reads.NAME"),
+    ] {
+        let problems = changed("holds: has(reads.user.locked)", &format!("holds: \"{hostile}\""));
+        assert!(problems.contains(complaint), "{complaint} in {problems}");
+        assert!(problems.starts_with("facts.Locked.holds: "), "{problems}");
+    }
+}
+
+#[test]
+fn rules_about_facts_are_checked() {
+    for (from, to, complaint) in [
+        (
+            "class: Entitlements",
+            "class: Entitlements\n      irreversible: true",
+            "facts.GroupsLeft.irreversible",
+        ),
+        (
+            "class: Entitlements",
+            "class: Entitlements\n      proof: None",
+            "facts.GroupsLeft.after",
+        ),
+        (
+            "holds: '!reads.user.active'",
+            "settle: 5m",
+            "facts.Suspended.holds: missing",
+        ),
+        (
+            "holds: '!reads.user.active'",
+            "holds: 'true'\n      settle: soon",
+            "facts.Suspended.settle",
+        ),
+        (
+            "class: Credentials",
+            "class: Credentials\n      act: [{ post: /x }]",
+            "facts.Locked.ladder",
+        ),
+        (
+            "class: Access",
+            "class: Access\n      requires: [GroupsLeft]",
+            "facts.Suspended: waits for itself",
+        ),
+        (
+            "get: '/groups/${item.id}/rights'",
+            "get: '/g/${reads.rights}'",
+            "reads.rights: refers to itself",
+        ),
+        ("pattern: 'https?://.+'", "pattern: '('", "inputs.url.pattern"),
+        (
+            "offset: {",
+            "next: response.body.next, offset: {",
+            "reads.groups.page",
+        ),
+        (
+            "snapshot: reads.groups.map(g, g.id)",
+            "optional: false",
+            "there is no fact 'GroupsLeft' with a snapshot",
+        ),
+        (
+            "patch: '/users/${account.id}', json: { active: false",
+            "entry: x, json: { active: false",
+            "belongs to ldap",
+        ),
+        (
+            "get: '/users/${account.id}' }",
+            "delete: '/users/${account.id}' }",
+            "a look changes nothing",
+        ),
+        (
+            "password: '${random}'",
+            "password: 'x${random + \"\"}'",
+            "a hole of its own",
+        ),
+        (
+            "get: '/users/${account.id}' }",
+            "get: '/users/${account.id' }",
+            "a hole is not closed",
+        ),
+    ] {
+        let problems = changed(from, to);
+        assert!(problems.contains(complaint), "{complaint} in\n{problems}");
+    }
+}
+
+#[test]
+fn a_statement_with_a_hole_is_refused() {
+    let text = r"
+apiVersion: offboard.dev/v1alpha1
+kind: ConnectorDefinition
+metadata: { name: db }
+spec:
+  title: DB
+  sql: { dialect: Postgresql, host: h, port: '5432' }
+  account: { find: [{ statement: 'select 1 where x = ${who.email}' }], id: item.id, name: item.id, same: 'true' }
+  facts: { A: { class: Access, holds: 'true' } }
+";
+    let problems = wrong(text).to_string();
+    assert!(
+        problems.starts_with("account.find[0].statement: a statement has no"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn inputs_are_checked_and_named() {
+    let script = Script::new(usual);
+    let given = BTreeMap::from([("url".to_owned(), json!("ftp://x")), ("uri".to_owned(), json!(1))]);
+    let Err(problems) = sound(DEFINITION).build(&given, Options::default(), script.clone()) else {
+        panic!()
+    };
+    assert_eq!(
+        problems.to_string(),
+        "spec.inputs.uri: unknown input; the definition knows url\nspec.inputs.url: must match https?://.+"
+    );
+    let Err(problems) = sound(DEFINITION).build(&BTreeMap::new(), Options::default(), script) else {
+        panic!()
+    };
+    assert_eq!(problems.to_string(), "spec.inputs.url: missing; set it");
+}
+
+#[test]
+fn optional_facts_are_there_only_when_asked_for_and_skipped_ones_never() {
+    let script = Script::new(usual);
+    let options = Options {
+        include: vec!["Spare".into()],
+        skip: vec!["Suspended".into()],
+        ..Options::default()
+    };
+    let connector = sound(DEFINITION)
+        .build(&inputs(), options, script.clone())
+        .ok()
+        .unwrap();
+    let facts = &connector.capabilities().facts;
+    assert!(facts.iter().any(|fact| fact.name == "Spare"));
+    assert!(!facts.iter().any(|fact| fact.name == "Suspended"));
+    assert!(
+        facts.iter().all(|fact| fact.after.is_empty()),
+        "an edge to a skipped fact is no edge"
+    );
+    assert!(
+        !small(&script)
+            .capabilities()
+            .facts
+            .iter()
+            .any(|fact| fact.name == "Spare")
+    );
+}

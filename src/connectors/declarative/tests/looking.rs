@@ -1,0 +1,148 @@
+//! Reads: complete or a fault.
+
+use super::*;
+
+#[tokio::test]
+async fn only_the_reads_that_the_facts_rest_on_are_sent_each_once() {
+    let script = Script::new(usual);
+    let connector = small(&script);
+    let readings = connector.observe(&subject(), &["Suspended", "Locked"]).await;
+    assert_eq!(readings.len(), 1);
+    assert_eq!(script.asked(), ["GET /users/a%2Fb%3Fc"]);
+}
+
+#[tokio::test]
+async fn what_find_showed_is_not_read_again() {
+    let script = Script::new(usual);
+    let mut subject = subject();
+    subject.account.item = json!({ "active": false });
+    let connector = small(&script);
+    let readings = connector.observe(&subject, &["Suspended"]).await;
+    assert!(script.asked().is_empty());
+    assert_eq!(
+        connector.sight(&subject, "Suspended", &readings).truth,
+        Truth::Holds
+    );
+}
+
+#[tokio::test]
+async fn pages_are_put_together_and_reads_may_rest_on_reads() {
+    let script = Script::new(usual);
+    let readings = small(&script).observe(&subject(), &["RightsKnown"]).await;
+    assert_eq!(readings["groups"], Ok(json!([{ "id": "g1" }, { "id": "g2" }])));
+    assert_eq!(readings["rights"], Ok(json!(["r", "r"])));
+}
+
+#[tokio::test]
+async fn a_list_that_is_shorter_than_its_total_is_incomplete() {
+    let script = Script::new(|r| {
+        let items = if r.url.ends_with("start=1") {
+            json!([{ "id": "g1" }])
+        } else {
+            json!([])
+        };
+        (200, json!({ "items": items, "total": 3 }))
+    });
+    let readings = small(&script).observe(&subject(), &["GroupsLeft"]).await;
+    assert_eq!(
+        readings["groups"].as_ref().unwrap_err().reason,
+        Reason::Incomplete
+    );
+}
+
+fn paged(page: &str) -> String {
+    DEFINITION.replace(
+        "page: { offset: { parameter: start, first: 1, total: response.body.total } }",
+        &format!("page: {{ {page} }}"),
+    )
+}
+
+#[tokio::test]
+async fn cursors_are_followed_to_their_end_and_never_in_a_circle() {
+    let text = paged("cursor: { parameter: cursor, value: response.body.next }");
+    let script = Script::new(|r| match r.url.split_once("cursor=") {
+        None => (200, json!({ "items": [1], "next": "a b" })),
+        Some((_, "a%20b")) => (200, json!({ "items": [2], "next": "" })),
+        _ => (500, Value::Null),
+    });
+    let readings = over(&text, &script).observe(&subject(), &["GroupsLeft"]).await;
+    assert_eq!(readings["groups"], Ok(json!([1, 2])));
+    let circle = Script::new(|_| (200, json!({ "items": [1], "next": "same" })));
+    let readings = over(&text, &circle).observe(&subject(), &["GroupsLeft"]).await;
+    assert_eq!(
+        readings["groups"].as_ref().unwrap_err().reason,
+        Reason::Incomplete
+    );
+    assert_eq!(circle.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn an_endless_list_is_given_up() {
+    let text = paged("cursor: { parameter: cursor, value: response.body.next }");
+    let count = Mutex::new(0);
+    let script = Script::new(move |_| {
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        (
+            200,
+            json!({ "items": ["x".repeat(100_000)], "next": count.to_string() }),
+        )
+    });
+    let readings = over(&text, &script).observe(&subject(), &["GroupsLeft"]).await;
+    assert_eq!(
+        readings["groups"].as_ref().unwrap_err().reason,
+        Reason::Incomplete
+    );
+    assert!(script.asked().len() < 100);
+}
+
+#[tokio::test]
+async fn links_are_followed_on_the_same_host_only() {
+    let text = paged("next: response.body.next");
+    let script = Script::new(|r| {
+        let here = r.url.contains("page=2");
+        let next = if here {
+            Value::Null
+        } else {
+            json!("http://small/v1/x?page=2")
+        };
+        (200, json!({ "items": [1], "next": next }))
+    });
+    let readings = over(&text, &script).observe(&subject(), &["GroupsLeft"]).await;
+    assert_eq!(readings["groups"], Ok(json!([1, 1])));
+    let away = Script::new(|_| (200, json!({ "items": [1], "next": "http://evil/v1/x?page=2" })));
+    let readings = over(&text, &away).observe(&subject(), &["GroupsLeft"]).await;
+    assert_eq!(readings["groups"].as_ref().unwrap_err().reason, Reason::Malformed);
+    assert_eq!(away.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_of_another_account_is_a_mismatch() {
+    let script = Script::new(|_| (200, json!({ "id": "other", "active": false })));
+    let connector = small(&script);
+    let readings = connector.observe(&subject(), &["Suspended"]).await;
+    let sight = connector.sight(&subject(), "Suspended", &readings);
+    assert_eq!(fault_of(&sight.truth).reason, Reason::IdentityMismatch);
+    assert_eq!(sight.act, None);
+}
+
+#[tokio::test]
+async fn a_bound_account_that_is_not_found_is_never_empty() {
+    let script = Script::new(|_| (404, Value::Null));
+    let readings = small(&script).observe(&subject(), &["GroupsLeft"]).await;
+    assert_eq!(
+        readings["groups"].as_ref().unwrap_err().reason,
+        Reason::NotFoundUncorroborated
+    );
+}
+
+#[tokio::test]
+async fn a_throttled_read_says_until_when() {
+    let script = Script::new(|_| (429, Value::Null));
+    let readings = small(&script).observe(&subject(), &["Suspended"]).await;
+    let until = "2027-01-15T08:00:00Z".parse().unwrap();
+    assert_eq!(
+        readings["user"].as_ref().unwrap_err().kind,
+        FaultKind::Throttled { until }
+    );
+}
