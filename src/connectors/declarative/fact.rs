@@ -52,7 +52,7 @@ pub(super) fn compile_fact(
     let act = requests(&fact.act, "act", compiler);
     let ladder = requests(&fact.ladder, "ladder", compiler);
     let undo = requests(&fact.undo, "undo", compiler);
-    let mut compiled = CompiledFact {
+    let mut ready = CompiledFact {
         spec: fact_spec(name, fact, definition, compiler.problems),
         optional: fact.optional,
         description: fact.description.clone(),
@@ -72,24 +72,24 @@ pub(super) fn compile_fact(
         uses: Uses::default(),
     };
     let expressions = [
-        &compiled.when,
-        &compiled.holds,
-        &compiled.from,
-        &compiled.snapshot,
-        &compiled.running,
-        &compiled.failed,
+        &ready.when,
+        &ready.holds,
+        &ready.from,
+        &ready.snapshot,
+        &ready.running,
+        &ready.failed,
     ];
     let mut uses = Uses::default();
     expressions.into_iter().flatten().for_each(|e| uses.add(e.uses()));
-    compiled.says.iter().for_each(|t| t.uses(&mut uses));
-    compiled
+    ready.says.iter().for_each(|t| t.uses(&mut uses));
+    ready
         .act
         .iter()
-        .chain(&compiled.ladder)
+        .chain(&ready.ladder)
         .for_each(|r| uses.add(&r.uses));
-    compiled.uses = uses;
-    check_fact(name, fact, &compiled, compiler.problems);
-    compiled
+    ready.uses = uses;
+    check_fact(name, fact, &ready, compiler.problems);
+    ready
 }
 
 fn fact_spec(name: &str, fact: &Fact, spec: &ConnectorDefinitionSpec, problems: &mut Problems) -> FactSpec {
@@ -146,7 +146,7 @@ pub(super) fn duration(text: &str) -> Option<SignedDuration> {
     (!text.is_empty()).then_some(total)
 }
 
-fn check_fact(name: &str, fact: &Fact, compiled: &CompiledFact, problems: &mut Problems) {
+fn check_fact(name: &str, fact: &Fact, ready: &CompiledFact, problems: &mut Problems) {
     let at = |part: &str| format!("facts.{name}.{part}");
     if !name.starts_with(|c: char| c.is_ascii_uppercase()) || !name.chars().all(|c| c.is_ascii_alphanumeric())
     {
@@ -185,11 +185,7 @@ fn check_fact(name: &str, fact: &Fact, compiled: &CompiledFact, problems: &mut P
             "what cannot be read back as a state waits with requires, not after",
         );
     }
-    let keyed = compiled
-        .act
-        .iter()
-        .chain(&compiled.ladder)
-        .any(|r| r.uses.name("key"));
+    let keyed = ready.act.iter().chain(&ready.ladder).any(|r| r.uses.name("key"));
     if fact.unrepeatable && fact.holds.is_none() && !keyed {
         problems.add(
             at("unrepeatable"),
@@ -202,15 +198,15 @@ fn check_fact(name: &str, fact: &Fact, compiled: &CompiledFact, problems: &mut P
     if fact.act.is_empty() && fact.ladder.is_empty() && fact.holds.is_none() && fact.from.is_none() {
         problems.add(at("act"), "nothing is asked for and nothing is read");
     }
-    let undo_uses_snapshot = compiled.undo.iter().any(|r| r.uses.name("snapshot"));
+    let undo_uses_snapshot = ready.undo.iter().any(|r| r.uses.name("snapshot"));
     if fact.snapshot.is_none() && undo_uses_snapshot {
         problems.add(
             at("undo"),
             "uses snapshot, and this fact keeps none; add snapshot",
         );
     }
-    for request in &compiled.undo {
-        for read in request.uses.reads.difference(&compiled.uses.reads) {
+    for request in &ready.undo {
+        for read in request.uses.reads.difference(&ready.uses.reads) {
             problems.add(
                 request.path.clone(),
                 format!("uses reads.{read}, which nothing else of this fact reads"),

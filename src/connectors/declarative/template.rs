@@ -47,7 +47,7 @@ pub struct Template {
 #[derive(Debug)]
 enum Part {
     Text(String),
-    Hole { expression: Expression, raw: bool },
+    Hole { expression: Box<Expression>, raw: bool },
 }
 
 impl Template {
@@ -75,7 +75,7 @@ impl Template {
                     parts.push(Part::Text(text));
                 }
                 Piece::Hole(text) => {
-                    let expression = Expression::compile(text, path, names, problems)?;
+                    let expression = Box::new(Expression::compile(text, path, names, problems)?);
                     if expression.uses().name("random") {
                         if expression.text().trim() != "random" {
                             problems.add(path, "'random' must be a hole of its own: ${random}");

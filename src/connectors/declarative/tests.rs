@@ -17,7 +17,7 @@ use super::{Declarative, Definition, Options, Problems, parse};
 use crate::{
     connectors::{
         Connector, Key, Subject,
-        driver::{Answer, Body, Driver, HttpRequest, RANDOM, Resolved},
+        driver::{Answer, Body, Driver, HttpRequest, LdapRequest, RANDOM, Resolved},
     },
     core::{
         fact::{Act, Truth},

@@ -143,3 +143,97 @@ fn what_was_not_read_is_not_judged() {
     let sight = connector.sight(&subject(), "Suspended", &BTreeMap::new());
     assert_eq!(sight.truth, Truth::NotRead);
 }
+
+/// Keeps what an LDAP connector sends, and shows one entry.
+struct Directory(Mutex<Vec<Resolved>>);
+
+#[async_trait]
+impl Driver for Directory {
+    async fn perform(&self, request: &Resolved) -> Result<Answer, Fault> {
+        self.0.lock().unwrap().push(request.clone());
+        let entry = json!({ "objectGUID": "0a-1b", "flags": "512", "dn": "CN=A\\, B,DC=x" });
+        Ok(Answer {
+            response: json!({ "code": 0, "entries": [entry] }),
+            value: if matches!(request, Resolved::Ldap(LdapRequest::Search { entry: true, .. })) {
+                entry
+            } else {
+                json!([entry])
+            },
+            fault: None,
+            date: None,
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_directory_is_changed_by_compare_and_swap_at_the_bound_id() {
+    let text = r"
+apiVersion: offboard.dev/v1alpha1
+kind: ConnectorDefinition
+metadata: { name: dir }
+spec:
+  title: Directory
+  inputs: { base: {}, left: {} }
+  ldap: { url: 'ldaps://dc', base: '${inputs.base}' }
+  account:
+    find: [{ filter: '(mail=${who.email})', attributes: [objectGUID] }]
+    id: item.objectGUID
+    name: item.objectGUID
+    same: 'true'
+  reads: { user: { entry: '<GUID=${account.id}>', attributes: [flags] } }
+  facts:
+    Disabled:
+      class: Access
+      holds: math.bitAnd(int(reads.user.flags), 2) != 0
+      act:
+        - { modify: '<GUID=${account.id}>', swap: { flags: { from: '${reads.user.flags}', to: '${math.bitOr(int(reads.user.flags), 2)}' } } }
+        - { move: '${reads.user.dn}', into: 'OU=Left,${inputs.left}' }
+";
+    let given = BTreeMap::from([("base".into(), json!("DC=x")), ("left".into(), json!("DC=x"))]);
+    let directory = Arc::new(Directory(Mutex::default()));
+    let connector = sound(text)
+        .build(&given, Options::default(), directory.clone())
+        .ok()
+        .unwrap();
+    let who = Person {
+        email: Some("*)(mail=*".into()),
+        ..Person::default()
+    };
+    let account = connector.find(&who).await.unwrap().remove(0);
+    let subject = Subject {
+        account: Account {
+            item: Value::Null,
+            ..account
+        },
+        ..subject()
+    };
+    let act = sight_of(&connector, &subject, "Disabled").await.act.unwrap();
+    connector.act(&subject, &act, &no_key()).await.unwrap();
+    let sent = directory.0.lock().unwrap();
+    let search = |base: &str, entry, filter: &str, attribute: &str| {
+        Resolved::Ldap(LdapRequest::Search {
+            base: base.into(),
+            entry,
+            filter: filter.into(),
+            attributes: vec![attribute.into()],
+        })
+    };
+    let flags = |value: &str| BTreeMap::from([("flags".to_owned(), vec![value.to_owned()])]);
+    assert_eq!(
+        *sent,
+        [
+            search("DC=x", false, r"(mail=\2a\29\28mail=\2a)", "objectGUID"),
+            search("<GUID=0a-1b>", true, "(objectClass=*)", "flags"),
+            Resolved::Ldap(LdapRequest::Modify {
+                dn: "<GUID=0a-1b>".into(),
+                replace: BTreeMap::new(),
+                add: flags("514"),
+                remove: flags("512"),
+            }),
+            Resolved::Ldap(LdapRequest::Move {
+                dn: r"CN=A\, B,DC=x".into(),
+                into: "OU=Left,DC=x".into()
+            }),
+        ]
+    );
+}
