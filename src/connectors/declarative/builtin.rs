@@ -1,7 +1,13 @@
 //! The definitions that come with the program.
 
 /// Name and text of every built-in definition. Adding one is one line.
-const BUILTINS: &[(&str, &str)] = &[];
+const BUILTINS: &[(&str, &str)] = &[
+    (
+        "google-workspace",
+        include_str!("../definitions/google-workspace.yaml"),
+    ),
+    ("microsoft-365", include_str!("../definitions/microsoft-365.yaml")),
+];
 
 /// The text of the built-in definition `name`.
 pub fn builtin(name: &str) -> Option<&'static str> {
