@@ -247,11 +247,11 @@ fn provisioned() -> PathBuf {
         .arg(&making)
         .args([Samba::ADMIN_PASSWORD, Samba::SERVICE_PASSWORD]);
     run(&mut python, "").expect_ok();
+    fs::write(making.join("made-in"), making.display().to_string()).expect("the folder is ours");
     // Another process may have been faster: then its result is as good as ours.
     if fs::rename(&making, &ready).is_err() {
         drop(fs::remove_dir_all(&making));
     }
-    fs::write(ready.join("made-in"), making.display().to_string()).expect("the folder is ours");
     ready
 }
 
