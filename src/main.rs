@@ -3,11 +3,15 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use offboard::cli;
+use offboard::{
+    cli::{self, exit, plan::Output},
+    core::schedule,
+};
 
-/// Makes a leaver's last day certain.
+/// Makes a leaver's last day certain: every access revoked, every file handed over, each proven by reading it back.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = "Exit codes: 0 ok, 1 failed, 2 changes (plan --detailed-exitcode), 3 waits for a person, \
+    4 access where none should be, 64 wrong usage.")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -15,6 +19,52 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Shows what would be done about the leavers of a folder. Changes nothing.
+    Plan {
+        /// A folder of manifests, or one file.
+        #[arg(short, long = "file", value_name = "DIR")]
+        file: PathBuf,
+        /// Where the state is kept. Default: `state` inside the folder.
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+        /// How the plan is written.
+        #[arg(short, long, value_enum, default_value = "text")]
+        output: Output,
+        /// Exit with 2 when something would be changed.
+        #[arg(long)]
+        detailed_exitcode: bool,
+    },
+    /// Drives the leavers of a folder to the end, without a cluster. Can be stopped and run again at any time.
+    Run {
+        /// A folder of manifests, or one file.
+        #[arg(short, long = "file", value_name = "DIR")]
+        file: PathBuf,
+        /// Where the state is kept. Default: `state` inside the folder.
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+        /// How long to stay for what will happen by itself, such as `10m`.
+        #[arg(long, value_name = "DURATION", default_value = "10m")]
+        wait: String,
+    },
+    /// Shows what is known about the leavers of a state folder.
+    Status {
+        /// Only this leaver.
+        leaver: Option<String>,
+        /// Where the state is kept.
+        #[arg(long, value_name = "DIR", default_value = "state")]
+        state: PathBuf,
+        /// How it is written.
+        #[arg(short, long, value_enum, default_value = "text")]
+        output: Output,
+        /// Exit with 3 when something waits for a person, 4 when access is left past the deadline.
+        #[arg(long)]
+        exit_status: bool,
+    },
+    /// Checks definitions, or shows the built-in ones.
+    Definition {
+        #[command(subcommand)]
+        command: DefinitionCommand,
+    },
     /// Prints the `CustomResourceDefinition`s, or writes them into a folder.
     Crds {
         /// The folder to write one file for each kind into.
@@ -26,23 +76,73 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum DefinitionCommand {
+    /// Checks that a definition is sound, without a cluster and without the system.
+    Check {
+        /// The files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Lists the built-in definitions, or prints one.
+    Show {
+        /// Its name.
+        name: Option<String>,
+    },
+}
+
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Crds { write, chart: None } => cli::crds::run(write),
-        Command::Crds {
-            write: None,
-            chart: Some(folder),
-        } => cli::crds::chart(&folder),
-        Command::Crds {
-            write,
-            chart: Some(folder),
-        } => cli::crds::chart(&folder).and_then(|()| cli::crds::run(write)),
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { 0 };
+            // A closed terminal has nobody to read this.
+            error.print().ok();
+            return code.into();
+        }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match command(arguments.command) {
+        Ok(code) => code,
         Err(error) => {
             anstream::eprintln!("offboard: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn command(command: Command) -> Result<ExitCode, exit::Error> {
+    let beside = |file: &PathBuf, state: Option<PathBuf>| {
+        let folder = if file.is_dir() { file.clone() } else { file.parent().map(PathBuf::from).unwrap_or_default() };
+        state.unwrap_or_else(|| folder.join("state"))
+    };
+    match command {
+        Command::Plan { file, state, output, detailed_exitcode } => {
+            let state = beside(&file, state);
+            wait_for(cli::plan::run(&file, &state, output, detailed_exitcode))
+        }
+        Command::Run { file, state, wait } => {
+            let patience = schedule::duration(&wait).map_err(|e| exit::Error(format!("--wait: {e}")))?;
+            let state = beside(&file, state);
+            wait_for(cli::run::run(&file, &state, patience))
+        }
+        Command::Status { leaver, state, output, exit_status } => {
+            cli::status::run(&state, leaver.as_deref(), output, exit_status)
+        }
+        Command::Definition { command: DefinitionCommand::Check { files } } => cli::definition::check(&files),
+        Command::Definition { command: DefinitionCommand::Show { name } } => cli::definition::show(name.as_deref()),
+        Command::Crds { write, chart: None } => Ok(cli::crds::run(write).map(|()| ExitCode::SUCCESS)?),
+        Command::Crds { write: None, chart: Some(folder) } => {
+            Ok(cli::crds::chart(&folder).map(|()| ExitCode::SUCCESS)?)
+        }
+        Command::Crds { write: Some(_), chart: Some(_) } => {
+            Err(exit::Error("use either --write or --chart".into()))
+        }
+    }
+}
+
+fn wait_for(
+    work: impl Future<Output = Result<ExitCode, exit::Error>>,
+) -> Result<ExitCode, exit::Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(work)
 }

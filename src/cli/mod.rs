@@ -1,3 +1,10 @@
 //! The command line: one file per command. Each takes parsed arguments and does one thing; no rule is kept here.
 
 pub mod crds;
+pub mod definition;
+pub mod exit;
+pub mod local;
+pub mod manifests;
+pub mod plan;
+pub mod run;
+pub mod status;

@@ -1,0 +1,179 @@
+//! One leaver of a folder of manifests, with links to the systems: what `plan`, `run` and `demo` have in common.
+
+use std::{collections::BTreeMap, path::Path};
+
+use jiff::Timestamp;
+
+use super::manifests::Manifests;
+use crate::{
+    api::{Offboarding, OffboardingPolicySpec, OffboardingStatus},
+    connectors::assemble::Assembly,
+    core::{
+        case::Case,
+        fact::FactSpec,
+        fault::{Fault, Reason},
+    },
+    drive::{
+        Clock, Drive, Link, Memory, Outcome, Record, Scope, Store, drive,
+        folder::{self, Folder},
+        report,
+        validate::{Invalid, Member, validate},
+    },
+};
+
+/// Links to all connectors of a folder, by connector name.
+pub struct Links {
+    links: BTreeMap<String, Link>,
+    facts: BTreeMap<String, Vec<FactSpec>>,
+}
+
+impl Links {
+    /// Puts every connector together. A broken one is a broken link, and hurts no other.
+    pub fn new(manifests: &Manifests, assembly: &Assembly) -> Self {
+        let own = manifests.definitions.iter().map(|(name, d)| (name.clone(), d.spec.clone())).collect();
+        let mut links = Self { links: BTreeMap::new(), facts: BTreeMap::new() };
+        for (name, connector) in &manifests.connectors {
+            let spec = &connector.spec;
+            let secret = spec.secret_ref.as_ref().map(|reference| reference.name.as_str());
+            let credentials = match secret.map(|name| (name, manifests.secrets.get(name))) {
+                None => Ok(crate::transport::secret::Credentials::from_data([], "none")),
+                Some((_, Some(credentials))) => Ok(credentials.clone()),
+                Some((secret, None)) => Err(format!(
+                    "spec.secretRef.name: there is no Secret {secret:?} among the manifests, nor a folder secrets/{secret}"
+                )),
+            };
+            let connected = credentials.and_then(|credentials| {
+                let definition = assembly.definition(&spec.definition, &own).map_err(|e| e.to_string())?;
+                assembly.connect(name, spec, &definition, credentials).map_err(|e| e.to_string())
+            });
+            let link = match connected {
+                Ok(connector) => {
+                    links.facts.insert(name.clone(), connector.capabilities().facts.clone());
+                    Link::Ready(connector)
+                }
+                Err(text) => Link::Broken(Fault::needs_decision(Reason::ConnectorNotReady), text),
+            };
+            links.links.insert(name.clone(), link);
+        }
+        links
+    }
+
+    /// The links of one leaver's systems, by row: rows of one connector share it.
+    pub fn of(&self, case: &Case) -> BTreeMap<String, Link> {
+        let row = |row: &str| {
+            let name = row.split('/').next().unwrap_or_default();
+            self.links.get(name).map(|link| (row.to_owned(), link.clone()))
+        };
+        case.systems.iter().filter_map(|system| row(&system.row)).collect()
+    }
+}
+
+/// The case of `leaver`, by the policy it names, the one named `default`, or the built-in one.
+///
+/// # Errors
+/// The first field that cannot be used.
+pub fn case(
+    leaver: &Offboarding,
+    manifests: &Manifests,
+    links: &Links,
+    status: Option<&OffboardingStatus>,
+    now: Timestamp,
+) -> Result<Case, Invalid> {
+    let named = leaver.spec.policy_ref.as_ref().map(|reference| reference.name.as_str());
+    let policy = match (named, manifests.policies.get(named.unwrap_or("default"))) {
+        (_, Some(policy)) => policy.spec.clone(),
+        (None, None) => OffboardingPolicySpec::default(),
+        (Some(name), None) => {
+            let problem = format!("there is no OffboardingPolicy {name:?} among the manifests");
+            return Err(Invalid { field: "spec.policyRef.name".into(), problem });
+        }
+    };
+    let none = BTreeMap::new();
+    let members: Vec<Member<'_>> = manifests
+        .connectors
+        .iter()
+        .map(|(name, connector)| Member {
+            name,
+            labels: connector.metadata.labels.as_ref().unwrap_or(&none),
+            spec: &connector.spec,
+            facts: links.facts.get(name).map_or(&[][..], Vec::as_slice),
+        })
+        .collect();
+    let mut known = leaver.clone();
+    known.status = status.cloned();
+    validate(&known, &policy, &members, now)
+}
+
+/// One leaver being driven from a folder.
+pub struct Local {
+    /// The leaver, validated.
+    pub case: Case,
+    /// The state.
+    pub folder: Folder,
+    links: BTreeMap<String, Link>,
+    record: Record,
+    memory: Memory,
+    /// The status after the last pass.
+    pub status: OffboardingStatus,
+}
+
+/// Why a leaver of a folder cannot be driven.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A field is wrong.
+    #[error("Offboarding {0}: {1}")]
+    Invalid(String, Invalid),
+    /// The state cannot be used.
+    #[error(transparent)]
+    State(#[from] folder::Error),
+}
+
+impl Local {
+    /// Opens the state of `leaver` below `state`.
+    ///
+    /// # Errors
+    /// When a field of the leaver, or the state, cannot be used.
+    pub fn open(
+        leaver: &Offboarding,
+        manifests: &Manifests,
+        links: &Links,
+        state: &Path,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let name = leaver.metadata.name.clone().unwrap_or_default();
+        let folder = Folder::open(state, leaver.metadata.uid.as_deref().unwrap_or(&name))?;
+        let status = folder.status()?;
+        let case =
+            case(leaver, manifests, links, status.as_ref(), now).map_err(|e| Error::Invalid(name, e))?;
+        let record = folder.record()?;
+        let links = links.of(&case);
+        Ok(Self { case, folder, links, record, memory: Memory::default(), status: status.unwrap_or_default() })
+    }
+
+    /// One pass; with `Scope::Everything` nothing is changed and nothing is kept.
+    ///
+    /// # Errors
+    /// When the status cannot be written.
+    pub async fn pass(&mut self, scope: Scope, clock: &dyn Clock) -> Result<Outcome, Error> {
+        let store: &dyn Store = &self.folder;
+        let job = Drive { case: &self.case, links: &self.links, clock, store, scope };
+        if scope == Scope::Everything {
+            let (mut record, mut memory) = (self.record.clone(), self.memory.clone());
+            return Ok(drive(&job, &mut record, &mut memory).await);
+        }
+        let outcome = drive(&job, &mut self.record, &mut self.memory).await;
+        let status = report::status(&self.case, &outcome, &self.status, clock.now());
+        let head = self.record.evidence.last().map(|entry| entry.digest.as_str());
+        let status = report::with_evidence(status, "record.json", head);
+        if status != self.status {
+            self.folder.save_status(&status)?;
+            self.status = status;
+        }
+        Ok(outcome)
+    }
+
+    /// Everything that is durable about the leaver.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+}
