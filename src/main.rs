@@ -10,8 +10,11 @@ use offboard::{
 
 /// Makes a leaver's last day certain: every access revoked, every file handed over, each proven by reading it back.
 #[derive(Parser)]
-#[command(version, after_help = "Exit codes: 0 ok, 1 failed, 2 changes (plan --detailed-exitcode), 3 waits for a person, \
-    4 access where none should be, 64 wrong usage.")]
+#[command(
+    version,
+    after_help = "Exit codes: 0 ok, 1 failed, 2 changes (plan --detailed-exitcode), 3 waits for a person, \
+    4 access where none should be, 64 wrong usage."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -112,11 +115,20 @@ fn main() -> ExitCode {
 
 fn command(command: Command) -> Result<ExitCode, exit::Error> {
     let beside = |file: &PathBuf, state: Option<PathBuf>| {
-        let folder = if file.is_dir() { file.clone() } else { file.parent().map(PathBuf::from).unwrap_or_default() };
+        let folder = if file.is_dir() {
+            file.clone()
+        } else {
+            file.parent().map(PathBuf::from).unwrap_or_default()
+        };
         state.unwrap_or_else(|| folder.join("state"))
     };
     match command {
-        Command::Plan { file, state, output, detailed_exitcode } => {
+        Command::Plan {
+            file,
+            state,
+            output,
+            detailed_exitcode,
+        } => {
             let state = beside(&file, state);
             wait_for(cli::plan::run(&file, &state, output, detailed_exitcode))
         }
@@ -125,24 +137,31 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             let state = beside(&file, state);
             wait_for(cli::run::run(&file, &state, patience))
         }
-        Command::Status { leaver, state, output, exit_status } => {
-            cli::status::run(&state, leaver.as_deref(), output, exit_status)
-        }
-        Command::Definition { command: DefinitionCommand::Check { files } } => cli::definition::check(&files),
-        Command::Definition { command: DefinitionCommand::Show { name } } => cli::definition::show(name.as_deref()),
+        Command::Status {
+            leaver,
+            state,
+            output,
+            exit_status,
+        } => cli::status::run(&state, leaver.as_deref(), output, exit_status),
+        Command::Definition {
+            command: DefinitionCommand::Check { files },
+        } => cli::definition::check(&files),
+        Command::Definition {
+            command: DefinitionCommand::Show { name },
+        } => cli::definition::show(name.as_deref()),
         Command::Crds { write, chart: None } => Ok(cli::crds::run(write).map(|()| ExitCode::SUCCESS)?),
-        Command::Crds { write: None, chart: Some(folder) } => {
-            Ok(cli::crds::chart(&folder).map(|()| ExitCode::SUCCESS)?)
-        }
-        Command::Crds { write: Some(_), chart: Some(_) } => {
-            Err(exit::Error("use either --write or --chart".into()))
-        }
+        Command::Crds {
+            write: None,
+            chart: Some(folder),
+        } => Ok(cli::crds::chart(&folder).map(|()| ExitCode::SUCCESS)?),
+        Command::Crds {
+            write: Some(_),
+            chart: Some(_),
+        } => Err(exit::Error("use either --write or --chart".into())),
     }
 }
 
-fn wait_for(
-    work: impl Future<Output = Result<ExitCode, exit::Error>>,
-) -> Result<ExitCode, exit::Error> {
+fn wait_for(work: impl Future<Output = Result<ExitCode, exit::Error>>) -> Result<ExitCode, exit::Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(work)
 }

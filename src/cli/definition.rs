@@ -16,7 +16,11 @@ pub fn check(files: &[PathBuf]) -> Result<ExitCode, exit::Error> {
         match parse(&text).and_then(|(name, spec)| Definition::compile(&name, spec)) {
             Ok(definition) => {
                 let facts = definition.facts().len();
-                anstream::println!("{}: {} is sound, {facts} facts", file.display(), definition.name());
+                anstream::println!(
+                    "{}: {} is sound, {facts} facts",
+                    file.display(),
+                    definition.name()
+                );
             }
             Err(problems) => {
                 sound = false;
@@ -26,7 +30,11 @@ pub fn check(files: &[PathBuf]) -> Result<ExitCode, exit::Error> {
             }
         }
     }
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Lists the built-in definitions, or prints one.
@@ -37,7 +45,8 @@ pub fn show(name: Option<&str>) -> Result<ExitCode, exit::Error> {
     match name {
         None => builtins().for_each(|name| anstream::println!("{name}")),
         Some(name) => {
-            let text = builtin(name).ok_or_else(|| exit::Error(format!("there is no built-in definition {name:?}")))?;
+            let text = builtin(name)
+                .ok_or_else(|| exit::Error(format!("there is no built-in definition {name:?}")))?;
             anstream::print!("{text}");
         }
     }

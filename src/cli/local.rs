@@ -30,8 +30,15 @@ pub struct Links {
 impl Links {
     /// Puts every connector together. A broken one is a broken link, and hurts no other.
     pub fn new(manifests: &Manifests, assembly: &Assembly) -> Self {
-        let own = manifests.definitions.iter().map(|(name, d)| (name.clone(), d.spec.clone())).collect();
-        let mut links = Self { links: BTreeMap::new(), facts: BTreeMap::new() };
+        let own = manifests
+            .definitions
+            .iter()
+            .map(|(name, d)| (name.clone(), d.spec.clone()))
+            .collect();
+        let mut links = Self {
+            links: BTreeMap::new(),
+            facts: BTreeMap::new(),
+        };
         for (name, connector) in &manifests.connectors {
             let spec = &connector.spec;
             let secret = spec.secret_ref.as_ref().map(|reference| reference.name.as_str());
@@ -43,12 +50,18 @@ impl Links {
                 )),
             };
             let connected = credentials.and_then(|credentials| {
-                let definition = assembly.definition(&spec.definition, &own).map_err(|e| e.to_string())?;
-                assembly.connect(name, spec, &definition, credentials).map_err(|e| e.to_string())
+                let definition = assembly
+                    .definition(&spec.definition, &own)
+                    .map_err(|e| e.to_string())?;
+                assembly
+                    .connect(name, spec, &definition, credentials)
+                    .map_err(|e| e.to_string())
             });
             let link = match connected {
                 Ok(connector) => {
-                    links.facts.insert(name.clone(), connector.capabilities().facts.clone());
+                    links
+                        .facts
+                        .insert(name.clone(), connector.capabilities().facts.clone());
                     Link::Ready(connector)
                 }
                 Err(text) => Link::Broken(Fault::needs_decision(Reason::ConnectorNotReady), text),
@@ -64,7 +77,10 @@ impl Links {
             let name = row.split('/').next().unwrap_or_default();
             self.links.get(name).map(|link| (row.to_owned(), link.clone()))
         };
-        case.systems.iter().filter_map(|system| row(&system.row)).collect()
+        case.systems
+            .iter()
+            .filter_map(|system| row(&system.row))
+            .collect()
     }
 }
 
@@ -79,13 +95,20 @@ pub fn case(
     status: Option<&OffboardingStatus>,
     now: Timestamp,
 ) -> Result<Case, Invalid> {
-    let named = leaver.spec.policy_ref.as_ref().map(|reference| reference.name.as_str());
+    let named = leaver
+        .spec
+        .policy_ref
+        .as_ref()
+        .map(|reference| reference.name.as_str());
     let policy = match (named, manifests.policies.get(named.unwrap_or("default"))) {
         (_, Some(policy)) => policy.spec.clone(),
         (None, None) => OffboardingPolicySpec::default(),
         (Some(name), None) => {
             let problem = format!("there is no OffboardingPolicy {name:?} among the manifests");
-            return Err(Invalid { field: "spec.policyRef.name".into(), problem });
+            return Err(Invalid {
+                field: "spec.policyRef.name".into(),
+                problem,
+            });
         }
     };
     let none = BTreeMap::new();
@@ -147,7 +170,14 @@ impl Local {
             case(leaver, manifests, links, status.as_ref(), now).map_err(|e| Error::Invalid(name, e))?;
         let record = folder.record()?;
         let links = links.of(&case);
-        Ok(Self { case, folder, links, record, memory: Memory::default(), status: status.unwrap_or_default() })
+        Ok(Self {
+            case,
+            folder,
+            links,
+            record,
+            memory: Memory::default(),
+            status: status.unwrap_or_default(),
+        })
     }
 
     /// One pass; with `Scope::Everything` nothing is changed and nothing is kept.
@@ -156,7 +186,13 @@ impl Local {
     /// When the status cannot be written.
     pub async fn pass(&mut self, scope: Scope, clock: &dyn Clock) -> Result<Outcome, Error> {
         let store: &dyn Store = &self.folder;
-        let job = Drive { case: &self.case, links: &self.links, clock, store, scope };
+        let job = Drive {
+            case: &self.case,
+            links: &self.links,
+            clock,
+            store,
+            scope,
+        };
         if scope == Scope::Everything {
             let (mut record, mut memory) = (self.record.clone(), self.memory.clone());
             return Ok(drive(&job, &mut record, &mut memory).await);

@@ -85,7 +85,11 @@ impl Manifests {
         }
         paths.sort();
         for path in paths {
-            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+            let name = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .unwrap_or_default()
+                .to_owned();
             let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
             if name.starts_with('.') {
                 continue;
@@ -104,7 +108,9 @@ impl Manifests {
     fn secret_folders(&mut self, folder: &Path) -> Result<(), Error> {
         for entry in fs::read_dir(folder).map_err(|e| Error::Io(folder.to_owned(), e))? {
             let path = entry.map_err(|e| Error::Io(folder.to_owned(), e))?.path();
-            let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
+            let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
+                continue;
+            };
             let credentials = Credentials::from_folder(&path)
                 .map_err(|e| Error::Io(path.clone(), std::io::Error::other(e.to_string())))?;
             self.secrets.insert(name.to_owned(), credentials);
@@ -125,14 +131,24 @@ impl Manifests {
     }
 
     fn object(&mut self, file: &Path, object: Value) -> Result<(), Error> {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |pointer: &str| {
+            object
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let (kind, name, group) = (text("/kind"), text("/metadata/name"), text("/apiVersion"));
         let ours = group.starts_with("offboard.dev/");
         match (ours, kind.as_str()) {
             (true, "Offboarding") => {
                 let mut leaver: Offboarding = typed(file, &kind, &name, object)?;
                 identify(&mut leaver);
-                if self.offboardings.iter().any(|o| o.metadata.uid == leaver.metadata.uid) {
+                if self
+                    .offboardings
+                    .iter()
+                    .any(|o| o.metadata.uid == leaver.metadata.uid)
+                {
                     return Err(Error::Twice(file.to_owned(), kind, name));
                 }
                 self.offboardings.push(leaver);
@@ -145,7 +161,13 @@ impl Manifests {
             }
             (true, _) => {
                 let problem = "there is no such kind".to_owned();
-                return Err(Error::Field { file: file.to_owned(), kind, name, path: "kind".into(), problem });
+                return Err(Error::Field {
+                    file: file.to_owned(),
+                    kind,
+                    name,
+                    path: "kind".into(),
+                    problem,
+                });
             }
             (false, _) => self.ignored.push(format!("{kind} {name}")),
         }
@@ -164,7 +186,10 @@ fn identify(leaver: &mut Offboarding) {
     ];
     let mut uid = digest_of(parts.map(Option::unwrap_or_default));
     uid.truncate(24);
-    leaver.metadata.uid = Some(format!("{}-{uid}", leaver.metadata.name.as_deref().unwrap_or_default()));
+    leaver.metadata.uid = Some(format!(
+        "{}-{uid}",
+        leaver.metadata.name.as_deref().unwrap_or_default()
+    ));
     leaver.metadata.generation = Some(1);
 }
 
@@ -203,10 +228,14 @@ fn secret(file: &Path, name: &str, object: &Value) -> Result<Credentials, Error>
     };
     let mut data = vec![];
     for (field, encoded) in [("data", true), ("stringData", false)] {
-        let Some(map) = object.get(field).and_then(Value::as_object) else { continue };
+        let Some(map) = object.get(field).and_then(Value::as_object) else {
+            continue;
+        };
         for (key, value) in map {
             let path = format!("{field}.{key}");
-            let text = value.as_str().ok_or_else(|| wrong(path.clone(), "must be a text"))?;
+            let text = value
+                .as_str()
+                .ok_or_else(|| wrong(path.clone(), "must be a text"))?;
             let bytes = if encoded {
                 STANDARD.decode(text).map_err(|_| wrong(path, "must be base64"))?
             } else {

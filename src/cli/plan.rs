@@ -96,10 +96,21 @@ pub fn plan(case: &Case, outcome: &Outcome) -> Plan {
     let mut requests = vec![case.uid.clone()];
     for (row, system) in outcome.rows.iter().zip(&case.systems) {
         if let Some(text) = &row.trouble {
-            lines.push(line(row, "", Mark::Unknown, format!("not looked at: {text}"), String::new(), 0));
+            lines.push(line(
+                row,
+                "",
+                Mark::Unknown,
+                format!("not looked at: {text}"),
+                String::new(),
+                0,
+            ));
             continue;
         }
-        if row.facts.iter().any(|(_, v, _)| *v == Verdict::NotNeeded(Exempt::NoAccount)) {
+        if row
+            .facts
+            .iter()
+            .any(|(_, v, _)| *v == Verdict::NotNeeded(Exempt::NoAccount))
+        {
             no_account.push(row.name.clone());
             continue;
         }
@@ -124,15 +135,33 @@ pub fn plan(case: &Case, outcome: &Outcome) -> Plan {
             }
         }
     }
-    let changes = lines.iter().any(|l| !matches!(l.mark, Mark::Keep | Mark::Unknown));
+    let changes = lines
+        .iter()
+        .any(|l| !matches!(l.mark, Mark::Keep | Mark::Unknown));
     let mut digest = digest_of(requests.iter().map(String::as_str));
     digest.truncate(12);
-    Plan { offboarding: case.name.clone(), cutoff: case.cutoff.to_string(), digest, lines, no_account, changes }
+    Plan {
+        offboarding: case.name.clone(),
+        cutoff: case.cutoff.to_string(),
+        digest,
+        lines,
+        no_account,
+        changes,
+    }
 }
 
 fn line(row: &Row, fact: &str, mark: Mark, text: String, when: String, requests: usize) -> Line {
     let (account, login) = row.account.clone().unzip();
-    Line { system: row.name.clone(), account, login, fact: fact.to_owned(), mark, text, when, requests }
+    Line {
+        system: row.name.clone(),
+        account,
+        login,
+        fact: fact.to_owned(),
+        mark,
+        text,
+        when,
+        requests,
+    }
 }
 
 fn fact_line(
@@ -145,7 +174,14 @@ fn fact_line(
 ) -> Option<Line> {
     let Some(Wanted::At(at)) = wanted else { return None };
     if *verdict == Verdict::NotNeeded(Exempt::Waived) {
-        return Some(line(row, &fact.name, Mark::Keep, "kept: an exception".into(), String::new(), 0));
+        return Some(line(
+            row,
+            &fact.name,
+            Mark::Keep,
+            "kept: an exception".into(),
+            String::new(),
+            0,
+        ));
     }
     let sight = sight?;
     let when = match () {
@@ -153,12 +189,37 @@ fn fact_line(
         () if *at == jiff::Timestamp::MIN => "now, armed ahead".to_owned(),
         () => at.strftime("%Y-%m-%d").to_string(),
     };
-    let said = if sight.says.is_empty() { words_of(&fact.name) } else { sight.says.clone() };
+    let said = if sight.says.is_empty() {
+        words_of(&fact.name)
+    } else {
+        sight.says.clone()
+    };
     Some(match &sight.truth {
         Truth::NotApplicable => return None,
-        Truth::Holds => line(row, &fact.name, Mark::Keep, format!("{} already", words_of(&fact.name)), String::new(), 0),
-        Truth::Unreadable(fault) => line(row, &fact.name, Mark::Unknown, format!("{}: {fault}", words_of(&fact.name)), when, 0),
-        Truth::NotRead => line(row, &fact.name, Mark::Unknown, format!("{}: not read", words_of(&fact.name)), when, 0),
+        Truth::Holds => line(
+            row,
+            &fact.name,
+            Mark::Keep,
+            format!("{} already", words_of(&fact.name)),
+            String::new(),
+            0,
+        ),
+        Truth::Unreadable(fault) => line(
+            row,
+            &fact.name,
+            Mark::Unknown,
+            format!("{}: {fault}", words_of(&fact.name)),
+            when,
+            0,
+        ),
+        Truth::NotRead => line(
+            row,
+            &fact.name,
+            Mark::Unknown,
+            format!("{}: not read", words_of(&fact.name)),
+            when,
+            0,
+        ),
         Truth::DoesNotHold | Truth::Running | Truth::HoldsFrom(_) => {
             let mark = match fact.class {
                 Class::Deletion => Mark::Delete,
@@ -187,11 +248,24 @@ impl Plan {
     pub fn text(&self, leaver: &Offboarding) -> String {
         let mut text = String::new();
         let employee = &leaver.spec.employee;
-        let who = [employee.display_name.as_deref(), employee.email.as_deref(), employee.employee_id.as_deref()];
+        let who = [
+            employee.display_name.as_deref(),
+            employee.email.as_deref(),
+            employee.employee_id.as_deref(),
+        ];
         let who: Vec<&str> = who.into_iter().flatten().collect();
-        writeln!(text, "{} · {} · access ends {}\n", self.offboarding, who.join(" · "), self.cutoff)
-            .expect("a String takes every text");
-        let widths = (width(self.lines.iter().map(|l| &l.system)), width(self.lines.iter().filter_map(|l| l.login.as_ref())));
+        writeln!(
+            text,
+            "{} · {} · access ends {}\n",
+            self.offboarding,
+            who.join(" · "),
+            self.cutoff
+        )
+        .expect("a String takes every text");
+        let widths = (
+            width(self.lines.iter().map(|l| &l.system)),
+            width(self.lines.iter().filter_map(|l| l.login.as_ref())),
+        );
         let texts = width(self.lines.iter().map(|l| &l.text)).min(60);
         let mut last = "";
         for line in &self.lines {
@@ -218,7 +292,11 @@ impl Plan {
     /// The last line: digest and counts.
     pub fn sum(&self) -> String {
         let count = |mark: Mark| self.lines.iter().filter(|l| l.mark == mark).count();
-        let mut accounts: Vec<_> = self.lines.iter().filter_map(|l| Some((&l.system, l.account.as_ref()?))).collect();
+        let mut accounts: Vec<_> = self
+            .lines
+            .iter()
+            .filter_map(|l| Some((&l.system, l.account.as_ref()?)))
+            .collect();
         accounts.dedup();
         format!(
             "Plan {}: {} accounts · {} to revoke · {} to hand over · {} to delete · {} kept · {} unknown",
@@ -250,7 +328,12 @@ pub enum Output {
 ///
 /// # Errors
 /// When the folder, a leaver or the state cannot be used.
-pub async fn run(folder: &Path, state: &Path, output: Output, detailed: bool) -> Result<ExitCode, exit::Error> {
+pub async fn run(
+    folder: &Path,
+    state: &Path,
+    output: Output,
+    detailed: bool,
+) -> Result<ExitCode, exit::Error> {
     let manifests = Manifests::read(folder)?;
     let assembly = Assembly::default();
     let links = Links::new(&manifests, &assembly);
@@ -273,13 +356,21 @@ pub async fn run(folder: &Path, state: &Path, output: Output, detailed: bool) ->
         anstream::eprintln!("Nothing was changed. Next: offboard run -f {}", folder.display());
     }
     let changes = plans.iter().any(|p| p.changes);
-    Ok(if detailed && changes { exit::CHANGES.into() } else { ExitCode::SUCCESS })
+    Ok(if detailed && changes {
+        exit::CHANGES.into()
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// The verdict words of a row's fact, for progress lines.
 pub fn verdict_words(verdict: &Verdict) -> String {
     let (_, reason, detail) = report::words(verdict);
-    if detail.is_empty() { reason } else { format!("{reason} ({detail})") }
+    if detail.is_empty() {
+        reason
+    } else {
+        format!("{reason} ({detail})")
+    }
 }
 
 impl From<local::Error> for exit::Error {

@@ -1,11 +1,6 @@
 //! `offboard run`: drives the leavers of a folder to the end, without a cluster.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, process::ExitCode, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -49,7 +44,11 @@ pub async fn run(folder: &Path, state: &Path, patience: SignedDuration) -> Resul
             Err(error) => wrong.push(error.to_string()),
         }
     }
-    if wrong.is_empty() { Ok(worst.into()) } else { Err(exit::Error(wrong.join("\n"))) }
+    if wrong.is_empty() {
+        Ok(worst.into())
+    } else {
+        Err(exit::Error(wrong.join("\n")))
+    }
 }
 
 /// Drives one leaver until nothing changes by itself within `patience`, telling of every change of a verdict, and
@@ -103,7 +102,10 @@ fn tell_changes(
 fn print_change(now: Timestamp, system: &str, fact: &str, verdict: &Verdict) {
     let sign = if verdict.settled() { '✔' } else { '…' };
     let time = now.strftime("%H:%M:%S");
-    anstream::println!("{time}  {system:<16} {sign} {fact:<24} {}", verdict_words(verdict));
+    anstream::println!(
+        "{time}  {system:<16} {sign} {fact:<24} {}",
+        verdict_words(verdict)
+    );
 }
 
 fn print_end(local: &Local) {
@@ -112,18 +114,27 @@ fn print_end(local: &Local) {
     let progress = local.status.progress.as_deref().unwrap_or("-");
     let left = local.status.access_left.unwrap_or_default();
     let colon = if message.is_empty() { "" } else { ": " };
-    anstream::println!("{}: {reason} · {progress} systems · {left} left{colon}{message}", local.case.name);
+    anstream::println!(
+        "{}: {reason} · {progress} systems · {left} left{colon}{message}",
+        local.case.name
+    );
 }
 
 /// Whether anything that is wanted now is still on its way.
 fn wants_more(status: &OffboardingStatus) -> bool {
-    status.conditions.iter().any(|c| c.type_ == "Ready" && c.status != ConditionStatus::True)
+    status
+        .conditions
+        .iter()
+        .any(|c| c.type_ == "Ready" && c.status != ConditionStatus::True)
 }
 
 /// The exit code that fits a status.
 pub fn code(status: &OffboardingStatus) -> u8 {
     let is = |type_: &str, status_: ConditionStatus| {
-        status.conditions.iter().find(|c| c.type_ == type_ && c.status == status_)
+        status
+            .conditions
+            .iter()
+            .find(|c| c.type_ == type_ && c.status == status_)
     };
     let late = is("Ready", ConditionStatus::False).is_some_and(|c| c.reason == "DeadlineExceeded");
     match () {

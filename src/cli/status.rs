@@ -14,12 +14,21 @@ use crate::{
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub fn run(state: &Path, leaver: Option<&str>, output: Output, by_code: bool) -> Result<ExitCode, exit::Error> {
+pub fn run(
+    state: &Path,
+    leaver: Option<&str>,
+    output: Output,
+    by_code: bool,
+) -> Result<ExitCode, exit::Error> {
     let mut known = vec![];
     let entries = fs::read_dir(state).map_err(|e| exit::Error(format!("{}: {e}", state.display())))?;
     for entry in entries {
         let path = entry?.path();
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or_default()
+            .to_owned();
         if leaver.is_some_and(|wanted| name != wanted && !name.starts_with(&format!("{wanted}-"))) {
             continue;
         }
@@ -32,11 +41,19 @@ pub fn run(state: &Path, leaver: Option<&str>, output: Output, by_code: bool) ->
         return Err(exit::Error(format!("{whom} in {}", state.display())));
     }
     known.sort_by_key(|(name, status)| (std::cmp::Reverse(run::code(status)), name.clone()));
-    let worst = known.iter().map(|(_, status)| run::code(status)).max().unwrap_or_default();
+    let worst = known
+        .iter()
+        .map(|(_, status)| run::code(status))
+        .max()
+        .unwrap_or_default();
     match output {
         Output::Json => {
-            let rows: Vec<_> = known.iter().map(|(name, s)| json!({ "leaver": name, "status": s })).collect();
-            let text = serde_json::to_string_pretty(&json!({ "leavers": rows })).map_err(std::io::Error::from)?;
+            let rows: Vec<_> = known
+                .iter()
+                .map(|(name, s)| json!({ "leaver": name, "status": s }))
+                .collect();
+            let text =
+                serde_json::to_string_pretty(&json!({ "leavers": rows })).map_err(std::io::Error::from)?;
             anstream::println!("{text}");
         }
         Output::Text if leaver.is_some() => known.iter().for_each(|(name, status)| tree(name, status)),
@@ -52,7 +69,13 @@ fn ready(status: &OffboardingStatus) -> (&str, &str) {
 
 fn table(known: &[(String, OffboardingStatus)]) {
     let width = known.iter().map(|(name, _)| name.len()).max().unwrap_or(6).max(6);
-    anstream::println!("{:<width$}  {:<20}  {:<7}  {:<4}  NOTE", "LEAVER", "STATE", "SYSTEMS", "LEFT");
+    anstream::println!(
+        "{:<width$}  {:<20}  {:<7}  {:<4}  NOTE",
+        "LEAVER",
+        "STATE",
+        "SYSTEMS",
+        "LEFT"
+    );
     for (name, status) in known {
         let (reason, message) = ready(status);
         let progress = status.progress.as_deref().unwrap_or("-");
@@ -68,15 +91,26 @@ fn tree(name: &str, status: &OffboardingStatus) {
         anstream::println!("  {message}");
     }
     let bad = |row: &crate::api::offboarding::SystemRow| {
-        row.conditions.iter().filter(|c| c.status != ConditionStatus::True).count()
+        row.conditions
+            .iter()
+            .filter(|c| c.status != ConditionStatus::True)
+            .count()
     };
     let mut rows: Vec<_> = status.systems.iter().collect();
     rows.sort_by_key(|row| std::cmp::Reverse(bad(row)));
     for row in rows {
         let sign = if bad(row) == 0 { '✔' } else { '✖' };
-        anstream::println!("├─ {sign} {}  {}", row.name, row.account.as_deref().unwrap_or("no account"));
+        anstream::println!(
+            "├─ {sign} {}  {}",
+            row.name,
+            row.account.as_deref().unwrap_or("no account")
+        );
         for condition in &row.conditions {
-            let sign = if condition.status == ConditionStatus::True { '✔' } else { '✖' };
+            let sign = if condition.status == ConditionStatus::True {
+                '✔'
+            } else {
+                '✖'
+            };
             let text = format!("{} {}", condition.reason, condition.message);
             let at = condition.last_transition_time.strftime("%Y-%m-%d %H:%M:%S");
             anstream::println!("│    {sign} {:<24} {:<40} {at}", condition.type_, text.trim());

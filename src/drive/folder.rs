@@ -35,7 +35,9 @@ pub enum Error {
         source: io::Error,
     },
     /// A file in it is not what was written. It is left alone.
-    #[error("{0}: not readable as state ({1}); restore it from a backup, or move it away to start from nothing")]
+    #[error(
+        "{0}: not readable as state ({1}); restore it from a backup, or move it away to start from nothing"
+    )]
     Damaged(PathBuf, String),
     /// Somebody else is at work on it.
     #[error("{0}: in use by another process")]
@@ -74,9 +76,16 @@ impl Folder {
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).map_err(wrong(&lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, stopped: AtomicBool::new(false), _lock: lock }),
+            Ok(()) => Ok(Self {
+                path,
+                stopped: AtomicBool::new(false),
+                _lock: lock,
+            }),
             Err(TryLockError::WouldBlock) => Err(Error::InUse(path)),
-            Err(TryLockError::Error(source)) => Err(Error::Io { path: lock_path, source }),
+            Err(TryLockError::Error(source)) => Err(Error::Io {
+                path: lock_path,
+                source,
+            }),
         }
     }
 
@@ -90,7 +99,10 @@ impl Folder {
         if let Some(at) = super::evidence::first_broken(&file.evidence) {
             return Err(Error::Tampered(path, at));
         }
-        Ok(Record { ledger: file.ledger, evidence: file.evidence })
+        Ok(Record {
+            ledger: file.ledger,
+            evidence: file.evidence,
+        })
     }
 
     /// The status as it was last saved.
@@ -119,7 +131,10 @@ impl Folder {
 #[async_trait]
 impl Store for Folder {
     async fn save(&self, record: &Record) -> Result<(), Fault> {
-        let file = RecordFile { ledger: record.ledger.clone(), evidence: record.evidence.clone() };
+        let file = RecordFile {
+            ledger: record.ledger.clone(),
+            evidence: record.evidence.clone(),
+        };
         let path = self.path.join("record.json");
         let saved = tokio::task::spawn_blocking(move || replace(&path, &file)).await;
         match saved {
@@ -154,9 +169,16 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Io { path: path.to_owned(), source }),
+        Err(source) => {
+            return Err(Error::Io {
+                path: path.to_owned(),
+                source,
+            });
+        }
     };
-    serde_json::from_str(&text).map(Some).map_err(|e| Error::Damaged(path.to_owned(), e.to_string()))
+    serde_json::from_str(&text)
+        .map(Some)
+        .map_err(|e| Error::Damaged(path.to_owned(), e.to_string()))
 }
 
 /// Either the old or the new content is there after a crash, never a part.
