@@ -104,6 +104,19 @@ fn every_definition_has_a_connector_whose_inputs_it_accepts() {
 }
 
 #[test]
+fn what_a_connector_skips_or_includes_are_facts_of_its_definition() {
+    for object in of_kind("Connector") {
+        let connector: Connector = serde_json::from_value(object).unwrap();
+        let definition = definition(&connector.spec.definition);
+        let choice = connector.spec.facts.unwrap_or_default();
+        for fact in choice.skip.iter().chain(&choice.include) {
+            let known = definition.facts().iter().any(|known| known.name == *fact);
+            assert!(known, "{} has no fact {fact}", definition.name());
+        }
+    }
+}
+
+#[test]
 fn every_connectors_secret_has_the_keys_that_its_definition_asks_for() {
     let secrets: BTreeMap<String, Value> = of_kind("Secret")
         .into_iter()

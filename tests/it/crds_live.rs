@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use offboard::connectors::declarative::{builtin, builtins};
 use serde_json::Value;
 
 use crate::support::{Ran, control_plane};
@@ -70,6 +71,20 @@ fn every_example_is_accepted_as_it_stands_and_has_no_misspelt_field() {
             !ran.stderr.contains("Warning"),
             "{}: {}",
             path.display(),
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn every_built_in_definition_could_also_be_a_resource() {
+    let namespace = Namespace::new("builtins");
+    for name in builtins() {
+        let strict = ["create", "--dry-run=server", "--validate=strict", "-f", "-"];
+        let ran = namespace.kubectl(&strict, builtin(name).unwrap());
+        assert!(
+            ran.ok() && !ran.stderr.contains("Warning"),
+            "{name}: {}",
             ran.stderr
         );
     }
