@@ -77,6 +77,12 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         chart: Option<PathBuf>,
     },
+    /// Starts a small company inside the process, offboards a leaver from it and proves that nothing is left.
+    Demo {
+        /// The folder for manifests and the report.
+        #[arg(long, value_name = "DIR", default_value = "offboard-demo")]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -158,6 +164,7 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             write: Some(_),
             chart: Some(_),
         } => Err(exit::Error("use either --write or --chart".into())),
+        Command::Demo { folder } => wait_for(cli::demo::run(&folder)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod crds;
 pub mod definition;
+pub mod demo;
 pub mod exit;
 pub mod local;
 pub mod manifests;
