@@ -147,6 +147,9 @@ fn matches(domain: &Domain, user: &User, term: &str) -> bool {
 }
 
 fn show(domain: &Domain, user: &User) -> Value {
+    let primary = json!({"address": user.email, "primary": true});
+    let others = user.aliases.iter().map(|alias| json!({"address": alias}));
+    let emails: Vec<Value> = std::iter::once(primary).chain(others).collect();
     let mut shown = json!({
         "kind": "admin#directory#user",
         "id": user.id,
@@ -167,7 +170,8 @@ fn show(domain: &Domain, user: &User) -> Value {
         "orgUnitPath": user.org_unit,
         "isMailboxSetup": true,
         "includeInGlobalAddressList": user.in_address_list,
-        "emails": [{"address": user.email, "primary": true}],
+        "emails": emails,
+        "aliases": user.aliases,
     });
     let Some(object) = shown.as_object_mut() else {
         return shown;

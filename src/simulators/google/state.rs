@@ -40,6 +40,8 @@ pub struct User {
     pub id: String,
     /// Primary address.
     pub email: String,
+    /// Further addresses.
+    pub aliases: Vec<String>,
     /// Given name.
     pub given: String,
     /// Family name.
@@ -296,15 +298,15 @@ impl Domain {
         id
     }
 
-    /// A person by id or address, unless deleted.
+    /// A person by id, primary address or alias, unless deleted.
     pub fn user(&self, key: &str) -> Option<&User> {
         let alive = |user: &&User| user.deleted.is_none();
-        self.users.get(key).filter(alive).or_else(|| {
-            self.users
-                .values()
-                .filter(alive)
-                .find(|user| user.email.eq_ignore_ascii_case(key))
-        })
+        let addressed = |user: &&User| {
+            let mut addresses = user.aliases.iter().chain([&user.email]);
+            addresses.any(|address| address.eq_ignore_ascii_case(key))
+        };
+        let by_address = || self.users.values().filter(alive).find(addressed);
+        self.users.get(key).filter(alive).or_else(by_address)
     }
 
     /// A person by id or address, unless deleted.
