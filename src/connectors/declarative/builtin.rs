@@ -7,6 +7,7 @@ const BUILTINS: &[(&str, &str)] = &[
         include_str!("../definitions/google-workspace.yaml"),
     ),
     ("microsoft-365", include_str!("../definitions/microsoft-365.yaml")),
+    ("scim", include_str!("../definitions/scim.yaml")),
 ];
 
 /// The text of the built-in definition `name`.

@@ -402,7 +402,8 @@ pub(super) fn timestamp<'v>(instant: Timestamp) -> Box<dyn Val + 'v> {
     Box::new(CelTimestamp::from(time.fixed_offset()))
 }
 
-fn to_json(value: &Cel) -> Option<Value> {
+/// A CEL value as JSON data; none for what is not data.
+pub(super) fn to_json(value: &Cel) -> Option<Value> {
     Some(match value {
         Cel::List(list) => Value::Array(list.iter().map(to_json).collect::<Option<_>>()?),
         Cel::Map(map) => {

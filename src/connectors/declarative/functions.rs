@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use cel::{
     Env, ExecutionError, Value as Cel,
     common::{
-        types::{CelInt, CelString, INT_TYPE, STRING_TYPE, TIMESTAMP_TYPE},
+        types::{CelInt, CelString, INT_TYPE, MAP_TYPE, STRING_TYPE, TIMESTAMP_TYPE},
         value::CowVal,
     },
     extensions,
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    expression::{owned, timestamp},
+    expression::{owned, timestamp, to_json},
     xml,
 };
 
@@ -55,9 +55,8 @@ pub(super) fn environment() -> &'static Arc<Env> {
             })
             .and_then(|()| env.add_overload("quoted", "quoted_text", vec![STRING_TYPE], quoted))
             .and_then(|()| env.add_overload("link", "link_text_text", vec![STRING_TYPE, STRING_TYPE], link))
-            .and_then(|()| {
-                env.add_overload("xml", "xml_text_text", vec![STRING_TYPE, STRING_TYPE], elements)
-            });
+            .and_then(|()| env.add_overload("xml", "xml_text_text", vec![STRING_TYPE, STRING_TYPE], elements))
+            .and_then(|()| env.add_overload("merged", "merged_map_map", vec![MAP_TYPE, MAP_TYPE], merged));
         added.expect("none of these names exists twice");
         Arc::new(env)
     });
@@ -165,6 +164,26 @@ fn elements<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Executi
     Ok(CowVal::Owned(owned(Value::Array(found))))
 }
 
+/// The first map with the fields of the second in the place of its own; a field that is null there is left out.
+fn merged<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let map = |at: usize| {
+        let value = args.get(at).ok_or_else(|| refused("merged"))?;
+        match to_json(&Cel::try_from(value.as_ref())?) {
+            Some(Value::Object(map)) => Ok(map),
+            _ => Err(refused("merged")),
+        }
+    };
+    let mut all = map(0)?;
+    for (key, value) in map(1)? {
+        if value.is_null() {
+            all.remove(&key);
+        } else {
+            all.insert(key, value);
+        }
+    }
+    Ok(CowVal::Owned(owned(Value::Object(all))))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -223,6 +242,10 @@ mod tests {
             ("has(x.none) ? 1 : 2", json!(2)),
             ("x.list.map(i, {'id': i})", json!([{ "id": 3 }, { "id": 1 }])),
             ("x.text.matches('^a')", json!(true)),
+            (
+                "merged({'a': 1, 'b': [2], 'c': 3}, {'a': false, 'c': null, 'd': {'e': 4}})",
+                json!({ "a": false, "b": [2], "d": { "e": 4 } }),
+            ),
         ] {
             assert_eq!(value(text), Ok(expected), "{text}");
         }

@@ -62,6 +62,7 @@ const FUNCTIONS: &[&str] = &[
     "lists.range",
     "lowerAscii",
     "matches",
+    "merged",
     "math.abs",
     "math.bitAnd",
     "math.bitNot",
