@@ -10,6 +10,7 @@ mod drivers_sql;
 mod google_workspace;
 mod microsoft_365;
 mod relay;
+mod scim;
 mod support;
 mod support_servers;
 mod trial;

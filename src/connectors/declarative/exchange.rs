@@ -219,7 +219,7 @@ impl Pages {
             }
             (Paging::Offset { parameter, first, .. }, Mark::Total(total)) => {
                 if self.items.len() >= total {
-                    return Ok(false);
+                    return self.all_different().map(|()| false);
                 }
                 let next = u64::from(*first) + u64::try_from(self.items.len()).unwrap_or(u64::MAX);
                 set_parameter(&mut http.url, parameter, &next.to_string());
@@ -227,6 +227,15 @@ impl Pages {
             }
             (_, Mark::Text(None) | Mark::Total(_)) => Ok(false),
         }
+    }
+
+    /// An element that comes twice on pages counted by number has pushed another one out: the list moved while it was read.
+    fn all_different(&self) -> Result<(), Fault> {
+        let mut seen = std::collections::BTreeSet::new();
+        if self.count < 2 || self.items.iter().all(|item| seen.insert(item.to_string())) {
+            return Ok(());
+        }
+        Err(incomplete("moved"))
     }
 
     /// A page that was already asked for would be asked for again for ever.

@@ -1,0 +1,556 @@
+//! The SCIM definition against a service provider that keeps the RFCs' rules, and against one with each known deviation.
+//! What proves the end is the application behind it: the old password, session and API token are refused.
+
+use std::time::Duration;
+
+use offboard::{
+    core::{
+        fact::{Exempt, Verdict, Why},
+        fault::Reason,
+        identity::Person,
+    },
+    simulators::{
+        scim::{Group, PatchSupport, Right, Scim},
+        server::{Entry, Mishap, Staleness},
+    },
+};
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::trial::{Setup, Trial};
+
+const JANE: &str = "jane@corp.test";
+
+/// A service provider with a leaver who is logged in, has an API token and is in two groups with somebody else.
+struct Scene {
+    scim: Scim,
+    jane: String,
+    bob: String,
+    groups: [String; 2],
+    session: String,
+    token: String,
+}
+
+async fn scene() -> Scene {
+    let scim = Scim::start().await.unwrap();
+    let jane = scim.add_user(JANE, Some("E-7"), "old password");
+    let bob = scim.add_user("bob@corp.test", Some("E-8"), "bob's");
+    let groups = ["staff", "admins"].map(|name| scim.add_group(name, &[&jane, &bob]));
+    scim.add_group("others", &[&bob]);
+    let session = log_in(&scim, JANE, "old password").await.expect("may log in");
+    let made: Value = Client::new()
+        .post(format!("{}/app/tokens", scim.url()))
+        .bearer_auth(&session)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let token = made["token"].as_str().unwrap().to_owned();
+    let scene = Scene {
+        scim,
+        jane,
+        bob,
+        groups,
+        session,
+        token,
+    };
+    assert!(scene.works(&scene.session).await && scene.works(&scene.token).await);
+    scene.scim.control().clear_journal();
+    scene
+}
+
+async fn log_in(scim: &Scim, name: &str, password: &str) -> Option<String> {
+    let answer = Client::new()
+        .post(format!("{}/app/login", scim.url()))
+        .json(&json!({"userName": name, "password": password}))
+        .send()
+        .await
+        .unwrap();
+    let body: Option<Value> = answer.json().await.ok();
+    Some(body?["session"].as_str()?.to_owned())
+}
+
+impl Scene {
+    fn setup(&self) -> Setup<'static> {
+        let inputs = json!({"url": self.scim.base()});
+        Setup::new("scim", inputs, ("token", self.scim.token()), JANE)
+    }
+
+    async fn works(&self, credential: &str) -> bool {
+        let request = Client::new().get(format!("{}/app/me", self.scim.url()));
+        request.bearer_auth(credential).send().await.unwrap().status() == 200
+    }
+
+    /// The old password, session and token are refused, the groups are left, and nobody else has lost anything.
+    async fn is_over(&self) {
+        assert_eq!(
+            log_in(&self.scim, JANE, "old password").await,
+            None,
+            "the old password"
+        );
+        assert!(!self.works(&self.session).await, "the old session");
+        assert!(!self.works(&self.token).await, "the old API token");
+        for group in &self.groups {
+            assert_eq!(self.scim.members(group), [self.bob.clone()], "the others stay");
+        }
+        assert!(log_in(&self.scim, "bob@corp.test", "bob's").await.is_some());
+        self.no_group_was_wiped();
+    }
+
+    /// No request ever removed members other than by one value filter.
+    fn no_group_was_wiped(&self) {
+        for entry in self.changes("/Groups/") {
+            for operation in entry.body["Operations"].as_array().into_iter().flatten() {
+                if operation["op"] == "remove" {
+                    let path = operation["path"].as_str().unwrap();
+                    assert_eq!(path, format!("members[value eq \"{}\"]", self.jane));
+                    assert_eq!(operation.get("value"), None);
+                }
+            }
+        }
+    }
+
+    fn changes(&self, path: &str) -> Vec<Entry> {
+        let all = self.scim.control().journal();
+        all.into_iter()
+            .filter(|entry| entry.changes() && entry.path.contains(path) && !entry.path.contains("/app/"))
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn a_leaver_loses_password_session_token_and_groups() {
+    let scene = scene().await;
+    let mut setup = scene.setup();
+    setup.who.employee_id = Some("E-7".into());
+    let mut trial = Trial::new(&setup);
+    trial.pass().await;
+    assert!(
+        trial.all().iter().all(|(_, v)| *v == Verdict::Verified),
+        "{:?}",
+        trial.all()
+    );
+    scene.is_over().await;
+    assert_eq!(scene.changes("/Users/").len(), 1);
+    let requests = scene.scim.control().journal();
+    let scim = requests
+        .iter()
+        .filter(|entry| entry.path.starts_with("/scim"))
+        .count();
+    assert!(scim <= 9, "{scim} requests: {requests:#?}");
+    let snapshot = &trial.ledger().snapshot["GroupsRemoved"];
+    assert_eq!(snapshot.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn late_reads_are_never_taken_for_proof_nor_for_failure() {
+    let scene = scene().await;
+    scene.scim.world().set_staleness(Staleness::Reads(5));
+    let mut trial = Trial::new(&scene.setup());
+    assert!(trial.settles(20).await, "{:?}", trial.all());
+    scene.is_over().await;
+    assert_eq!(scene.changes("/Users/").len(), 1, "asked once, then waited");
+}
+
+#[tokio::test]
+async fn a_throttled_request_waits_as_long_as_it_is_told() {
+    let scene = scene().await;
+    scene.scim.throttle("/Users", 2, Duration::from_secs(30));
+    scene.scim.throttle("/Groups/", 1, Duration::from_secs(30));
+    let mut trial = Trial::new(&scene.setup());
+    trial.pass().await;
+    assert_eq!(
+        scene.scim.control().journal().len(),
+        1,
+        "silence after the first refusal"
+    );
+    assert!(trial.settles(20).await, "{:?}", trial.all());
+    assert_eq!(scene.scim.control().arranged(), 0);
+    scene.is_over().await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_resolved_by_looking() {
+    let scene = scene().await;
+    let control = scene.scim.control();
+    control.arrange("PATCH", "/Users/", 1, Mishap::LoseAnswer);
+    control.arrange("PATCH", "/Groups/", 1, Mishap::LoseAnswer);
+    let mut trial = Trial::new(&scene.setup());
+    assert!(trial.settles(20).await, "{:?}", trial.all());
+    assert_eq!(control.arranged(), 0);
+    scene.is_over().await;
+    assert_eq!(scene.changes("/Users/").len(), 1, "not sent twice");
+}
+
+#[tokio::test]
+async fn an_accepted_change_without_effect_is_never_reported_as_done() {
+    let scene = scene().await;
+    scene
+        .scim
+        .control()
+        .arrange("PATCH", "/Users/", 1, Mishap::AcceptOnly);
+    let mut trial = Trial::new(&scene.setup());
+    trial.pass().await;
+    assert_ne!(trial.verdict("AccountDisabled"), Verdict::Verified);
+    assert!(scene.works(&scene.session).await);
+    assert!(trial.settles(20).await, "{:?}", trial.all());
+    scene.is_over().await;
+}
+
+#[tokio::test]
+async fn every_way_of_taking_a_patch_ends_with_an_inactive_user() {
+    for (support, method) in [
+        (PatchSupport::WithoutPathOnly, "PATCH"),
+        (PatchSupport::PathIgnored, "PATCH"),
+        (PatchSupport::Ignored, "PUT"),
+        (PatchSupport::NotImplemented, "PUT"),
+        (PatchSupport::NotAllowed, "PUT"),
+    ] {
+        let scene = scene().await;
+        scene.scim.set_quirks(|quirks| quirks.patch = support);
+        let before = scene.scim.user(&scene.jane).unwrap();
+        let mut setup = scene.setup();
+        // What a server cannot do in part is replaced as a whole where the administrator says so.
+        setup.inputs["patch"] = json!(false);
+        let mut trial = Trial::new(&setup);
+        assert!(trial.settles(40).await, "{support:?}: {:?}", trial.all());
+        let last = scene.changes("/Users/").pop().unwrap();
+        let pathless = last.body["Operations"][0].get("path").is_none();
+        assert_eq!((last.method.as_str(), pathless), (method, true), "{support:?}");
+        scene.is_over().await;
+        let mut after = scene.scim.user(&scene.jane).unwrap();
+        after["active"] = json!(true);
+        for unstable in ["meta", "groups"] {
+            after.as_object_mut().unwrap().remove(unstable);
+        }
+        for (name, value) in after.as_object().unwrap() {
+            assert_eq!(before[name], *value, "{support:?}: a PUT keeps {name}");
+        }
+        assert_eq!(after["title"], "Engineer");
+    }
+}
+
+#[tokio::test]
+async fn a_put_over_a_newer_version_is_refused_and_repeated_over_a_fresh_read() {
+    let scene = scene().await;
+    scene.scim.set_quirks(|quirks| {
+        quirks.patch = PatchSupport::NotImplemented;
+        quirks.if_match_needed = true;
+    });
+    let mut setup = scene.setup();
+    setup.inputs["patch"] = json!(false);
+    let mut trial = Trial::new(&setup);
+    scene.scim.control().arrange(
+        "PUT",
+        "/Users/",
+        1,
+        Mishap::Refuse(offboard::simulators::scim::Refused::plain(412, "changed").into()),
+    );
+    assert!(trial.settles(40).await, "{:?}", trial.all());
+    assert_eq!(scene.scim.control().arranged(), 0);
+    scene.is_over().await;
+}
+
+#[tokio::test]
+async fn an_active_that_is_a_text_is_understood() {
+    let scene = scene().await;
+    scene.scim.set_quirks(|quirks| quirks.active_as_text = true);
+    let mut trial = Trial::new(&scene.setup());
+    assert!(trial.settles(5).await, "{:?}", trial.all());
+    scene.is_over().await;
+}
+
+#[tokio::test]
+async fn without_filters_everything_is_read_page_by_page() {
+    let scene = scene().await;
+    for n in 0..7 {
+        scene.scim.add_user(&format!("user{n}@corp.test"), None, "pw");
+        scene.scim.add_group(&format!("group{n}"), &[&scene.bob]);
+    }
+    scene.scim.set_quirks(|quirks| {
+        quirks.filter = false;
+        quirks.page_size = 3;
+    });
+    let mut setup = scene.setup();
+    setup.inputs["userFilter"] = json!(false);
+    setup.inputs["groupFilter"] = json!(false);
+    let mut trial = Trial::new(&setup);
+    assert!(trial.settles(10).await, "{:?}", trial.all());
+    scene.is_over().await;
+}
+
+#[tokio::test]
+async fn a_refused_filter_is_never_taken_for_nobody() {
+    let scene = scene().await;
+    scene.scim.set_quirks(|quirks| quirks.filter = false);
+    let mut trial = Trial::new(&scene.setup());
+    trial.pass().await;
+    let Verdict::Unknown(fault) = trial.verdict("AccountDisabled") else {
+        panic!("{:?}", trial.all())
+    };
+    assert_eq!(
+        (fault.reason, fault.code.as_str()),
+        (Reason::Refused, "invalidFilter")
+    );
+    assert!(scene.changes("").is_empty());
+}
+
+#[tokio::test]
+async fn a_list_that_changes_order_between_pages_hides_no_group() {
+    for (filter, shuffled) in [(true, 7), (false, 7), (false, 8), (false, 9)] {
+        let scene = scene().await;
+        for n in 0..4 {
+            let members = [&*scene.bob, &*scene.jane];
+            scene.scim.add_group(&format!("more{n}"), &members[n % 2..]);
+        }
+        scene.scim.set_quirks(|quirks| {
+            quirks.page_size = 2;
+            quirks.shuffled = shuffled;
+        });
+        let mut setup = scene.setup();
+        setup.inputs["groupFilter"] = json!(filter);
+        let mut trial = Trial::new(&setup);
+        assert!(trial.settles(60).await, "{:?}", trial.all());
+        let left = scene.scim.world().truth(|state| {
+            let in_it = |group: &&Group| group.members().any(|member| member == scene.jane);
+            state.groups.values().filter(in_it).count()
+        });
+        assert_eq!(left, 0, "filter {filter}, shuffled {shuffled}");
+        let snapshot = &trial.ledger().snapshot["GroupsRemoved"];
+        assert_eq!(snapshot.as_array().unwrap().len(), 6);
+    }
+}
+
+#[tokio::test]
+async fn odd_names_are_quoted_and_find_only_themselves() {
+    let scene = scene().await;
+    let odd = r#"o"neill\ or userName pr or userName eq "x"#;
+    let id = scene.scim.add_user(odd, None, "pw");
+    let mut setup = scene.setup();
+    setup.who = Person {
+        account_name: Some(odd.to_owned()),
+        ..Person::default()
+    };
+    let mut trial = Trial::new(&setup);
+    assert!(trial.settles(5).await, "{:?}", trial.all());
+    assert_eq!(scene.scim.is_active(&id), Some(false));
+    assert_eq!(scene.scim.is_active(&scene.jane), Some(true));
+}
+
+#[tokio::test]
+async fn two_users_with_one_external_id_are_a_decision_for_a_person() {
+    let scene = scene().await;
+    scene.scim.add_user("jane.old@corp.test", Some("E-7"), "pw");
+    let mut setup = scene.setup();
+    setup.who.employee_id = Some("E-7".into());
+    let mut trial = Trial::new(&setup);
+    trial.pass().await;
+    let Verdict::Unknown(fault) = trial.verdict("AccountDisabled") else {
+        panic!("{:?}", trial.all())
+    };
+    assert_eq!(fault.reason, Reason::Ambiguous);
+    assert!(scene.changes("").is_empty());
+}
+
+#[tokio::test]
+async fn somebody_without_an_account_needs_nothing() {
+    let scene = scene().await;
+    let mut setup = scene.setup();
+    setup.who.email = Some("nobody@corp.test".into());
+    let mut trial = Trial::new(&setup);
+    trial.pass().await;
+    let needless = Verdict::NotNeeded(Exempt::NoAccount);
+    assert!(
+        trial
+            .all()
+            .iter()
+            .all(|(name, v)| *v == needless || name == "AccountDeleted")
+    );
+}
+
+#[tokio::test]
+async fn an_answer_about_somebody_else_stops_all_changes() {
+    let scene = scene().await;
+    let mut trial = Trial::new(&scene.setup());
+    trial.pass().await;
+    scene.scim.control().clear_journal();
+    scene
+        .scim
+        .set_quirks(|quirks| quirks.impostor = Some(scene.bob.clone()));
+    trial.wait(3600);
+    trial.pass().await;
+    let Verdict::Unknown(fault) = trial.verdict("AccountDisabled") else {
+        panic!("{:?}", trial.all())
+    };
+    assert_eq!(fault.reason, Reason::IdentityMismatch);
+    assert!(trial.ledger().identity_mismatch);
+    assert!(scene.changes("").is_empty());
+    assert_eq!(scene.scim.is_active(&scene.bob), Some(true));
+}
+
+#[tokio::test]
+async fn a_missing_right_is_unknown_or_refused_and_never_done() {
+    for (right, fact) in [
+        (Right::ReadUsers, "AccountDisabled"),
+        (Right::WriteUsers, "AccountDisabled"),
+        (Right::ReadGroups, "GroupsRemoved"),
+        (Right::WriteGroups, "GroupsRemoved"),
+    ] {
+        let scene = scene().await;
+        scene.scim.set_quirks(|quirks| quirks.lacks = vec![right]);
+        let mut trial = Trial::new(&scene.setup());
+        trial.settles(5).await;
+        let (Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault))) = trial.verdict(fact) else {
+            panic!("{right:?}: {:?}", trial.all())
+        };
+        assert_eq!(fault.reason, Reason::PermissionDenied, "{right:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_mastered_elsewhere_is_refused_with_the_servers_code() {
+    let scene = scene().await;
+    scene.scim.set_quirks(|quirks| quirks.active_read_only = true);
+    let mut trial = Trial::new(&scene.setup());
+    trial.pass().await;
+    let Verdict::Unmet(Why::Failed(fault)) = trial.verdict("AccountDisabled") else {
+        panic!("{:?}", trial.all())
+    };
+    assert_eq!(
+        (fault.reason, fault.code.as_str()),
+        (Reason::Refused, "mutability")
+    );
+    assert!(!trial.settles(12).await, "{:?}", trial.all());
+    assert!(scene.works(&scene.session).await);
+}
+
+#[tokio::test]
+async fn access_given_back_by_somebody_is_taken_again() {
+    let scene = scene().await;
+    let mut trial = Trial::new(&scene.setup());
+    assert!(trial.settles(5).await, "{:?}", trial.all());
+    // Seen again once late reads are over, so that it is known who undid it.
+    trial.wait(60);
+    trial.pass().await;
+    trial.wait(3600);
+    scene.scim.world().seed(|state| {
+        let user = state.users.get_mut(&scene.jane).unwrap();
+        user.attributes.insert("active".into(), json!(true));
+    });
+    assert!(log_in(&scene.scim, JANE, "old password").await.is_some());
+    assert!(trial.settles(5).await, "{:?}", trial.all());
+    scene.is_over().await;
+    assert_eq!(trial.ledger().fact("AccountDisabled").reversals, 1);
+}
+
+#[tokio::test]
+async fn deleting_comes_only_when_asked_for_and_is_proven() {
+    let scene = scene().await;
+    let mut setup = scene.setup();
+    setup.include = &["AccountDeleted"];
+    let mut trial = Trial::new(&setup);
+    assert!(trial.settles(5).await, "{:?}", trial.all());
+    assert!(scene.scim.user(&scene.jane).is_some(), "not before it is due");
+    trial.want("AccountDeleted");
+    assert!(trial.settles(5).await, "{:?}", trial.all());
+    assert!(scene.scim.user(&scene.jane).is_none());
+    assert_eq!(trial.verdict("AccountDeleted"), Verdict::Verified);
+}
+
+#[tokio::test]
+async fn a_user_who_vanished_without_us_is_unknown() {
+    let scene = scene().await;
+    let mut trial = Trial::new(&scene.setup());
+    assert!(trial.settles(5).await);
+    scene
+        .scim
+        .world()
+        .seed(|state| state.delete_user(&scene.jane).is_some());
+    trial.wait(3600);
+    trial.pass().await;
+    let Verdict::Unknown(fault) = trial.verdict("AccountDisabled") else {
+        panic!("{:?}", trial.all())
+    };
+    assert_eq!(fault.reason, Reason::NotFoundUncorroborated);
+}
+
+/// Every attribute that is sent exists in RFC 7643's schemas and may be written.
+#[tokio::test]
+async fn what_is_sent_fits_the_published_schemas() {
+    let Some(schemas) = published_schemas() else {
+        eprintln!("skipped: ../shared/specs/scim.json is not here");
+        return;
+    };
+    for patch in [true, false] {
+        let scene = scene().await;
+        if !patch {
+            scene
+                .scim
+                .set_quirks(|quirks| quirks.patch = PatchSupport::NotImplemented);
+        }
+        let mut setup = scene.setup();
+        setup.inputs["patch"] = json!(patch);
+        let mut trial = Trial::new(&setup);
+        assert!(trial.settles(40).await, "{:?}", trial.all());
+        let mut checked = 0;
+        for entry in scene.changes("/scim/v2/") {
+            let name = if entry.path.contains("/Users/") {
+                "User"
+            } else {
+                "Group"
+            };
+            let attributes = schemas
+                .iter()
+                .find(|schema| schema["name"] == name)
+                .and_then(|schema| schema["attributes"].as_array())
+                .unwrap();
+            for attribute in sent(&entry) {
+                let found = attributes.iter().find(|known| known["name"] == attribute);
+                let found = found.unwrap_or_else(|| panic!("{name} has no {attribute}"));
+                assert_ne!(found["mutability"], "readOnly", "{attribute}");
+                checked += 1;
+            }
+        }
+        assert!(checked >= 3, "{checked}");
+    }
+}
+
+fn published_schemas() -> Option<Vec<Value>> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/specs/scim.json");
+    let text = std::fs::read_to_string(path).ok()?;
+    let list: Value = serde_json::from_str(&text).unwrap();
+    list["Resources"].as_array().cloned()
+}
+
+/// Names of the attributes that a change carries, without the common ones.
+fn sent(entry: &Entry) -> Vec<String> {
+    let fields = |value: &Value| -> Vec<String> {
+        value
+            .as_object()
+            .map(|object| object.keys().cloned().collect())
+            .unwrap_or_default()
+    };
+    let mut names = match entry.body.get("Operations") {
+        None => fields(&entry.body),
+        Some(operations) => operations
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|operation| match operation.get("path") {
+                Some(path) => vec![
+                    path.as_str()
+                        .unwrap()
+                        .split(['[', '.'])
+                        .next()
+                        .unwrap()
+                        .to_owned(),
+                ],
+                None => fields(&operation["value"]),
+            })
+            .collect(),
+    };
+    names.retain(|name| !["id", "externalId", "schemas"].contains(&name.as_str()));
+    names
+}
