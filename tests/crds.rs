@@ -59,7 +59,7 @@ fn all_schemas(crd: &Value) -> Vec<(String, &Value)> {
 }
 
 /// Writes everything that is made from the types.
-const FIX: &str = "cargo run -- crds --write crds --chart charts/offboard/templates";
+const FIX: &str = "cargo run -- crds --write crds && cargo run -- crds --chart charts/offboard/templates";
 
 /// Fails unless `folder` holds exactly the wanted files, of those whose name starts with `prefix`.
 fn fresh(folder: &str, prefix: &str, wanted: &[(String, String)]) {

@@ -84,10 +84,7 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
 /// Sets of values that an installation could have; each must render and be accepted by the API server.
 const VALUES: [&[&str]; 5] = [
     &[],
-    &[
-        "--set",
-        "replicas=2,podDisruptionBudget.enabled=true,networkPolicy.enabled=true",
-    ],
+    &["--set", "replicas=0,networkPolicy.enabled=true"],
     &[
         "--set",
         "watchNamespaces={people,subsidiary},connectorSecrets={a,b},crds.keep=false",
@@ -134,6 +131,7 @@ fn a_value_that_nobody_reads_is_an_error() {
         "crds.install=true",
         "metrics.enabled=true",
         "replicas=two",
+        "replicas=2",
         "watchNamespaces={Not A Name}",
     ] {
         let ran = helm(None, &["template", "x", &chart, "--set", wrong]);
@@ -189,6 +187,10 @@ fn the_pod_passes_the_restricted_pod_security_standard_and_more() {
         let objects = rendered(values);
         let deployments = of_kind(&objects, "Deployment");
         assert_eq!(deployments.len(), 1);
+        assert_eq!(
+            deployments[0]["spec"]["strategy"]["type"], "Recreate",
+            "never two that act"
+        );
         let pod = &deployments[0]["spec"]["template"]["spec"];
         let container = &pod["containers"][0];
         assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
