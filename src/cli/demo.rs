@@ -15,10 +15,7 @@ use std::{
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use self::{
-    findings::{Drift, Findings, Owned, Tries, done, facts, left, seconds},
-    show::Show,
-};
+use self::findings::{Drift, Findings, Owned, Tries, done, facts, left, seconds};
 use super::{
     exit,
     local::{Links, Local},
@@ -45,11 +42,11 @@ const MARK: &str = ".offboard-demo";
 /// # Errors
 /// When a server, a file or a login try fails, so that nothing can be said.
 pub async fn run(folder: &Path) -> Result<ExitCode, exit::Error> {
-    let show = Show::begin(folder);
+    show::begin(folder);
     clear(folder)?;
     let began = Instant::now();
     let company = Company::start().await?;
-    show.started(&company, began.elapsed());
+    show::started(&company, began.elapsed());
 
     let now = Timestamp::now();
     company.manifests(&now.to_zoned(TimeZone::UTC))?.write(folder)?;
@@ -59,7 +56,7 @@ pub async fn run(folder: &Path) -> Result<ExitCode, exit::Error> {
         return Err(exit::Error("the demo has one leaver".into()));
     };
     let local = Local::open(leaver, &manifests, &links, &folder.join("state"), now)?;
-    show.leaver(&local.case, folder);
+    show::leaver(&local.case, folder);
 
     let before = Tries::of(&company.attempts(&JANE).await?);
     let (janes, sams) = (company.owned_by(&JANE), company.owned_by(&SAM));
@@ -69,10 +66,10 @@ pub async fn run(folder: &Path) -> Result<ExitCode, exit::Error> {
     };
     let looked = work.local.pass(Scope::Everything, &SystemClock).await?;
     let plan = plan(&work.local.case, &looked);
-    show.plan(&plan, &before);
+    show::plan(&plan, &before);
 
     let started = Timestamp::now();
-    let outcome = work.finish(&show).await?;
+    let outcome = work.finish().await?;
     let took = seconds(started, Timestamp::now());
     let after = Tries::of(&company.attempts(&JANE).await?);
     let control = Tries::of(&company.attempts(&SAM).await?);
@@ -94,17 +91,17 @@ pub async fn run(folder: &Path) -> Result<ExitCode, exit::Error> {
         evidence: work.local.record().evidence.clone(),
         chain_sound: evidence::first_broken(&work.local.record().evidence).is_none(),
     };
-    show.proof(&findings);
+    show::proof(&findings);
 
-    let (drift, outcome) = tamper(&company, &mut work, &show).await?;
-    show.drift(&drift);
+    let (drift, outcome) = tamper(&company, &mut work).await?;
+    show::drift(&drift);
     findings.drift = Some(drift);
     findings.facts = facts(&outcome, &work.local.record().evidence);
     findings.left.extend(unfinished(&outcome));
     findings.evidence.clone_from(&work.local.record().evidence);
     findings.chain_sound = evidence::first_broken(&findings.evidence).is_none();
     report::write(&findings, folder)?;
-    show.end(&findings, folder);
+    show::end(&findings, folder);
     Ok(if findings.proven() {
         ExitCode::SUCCESS
     } else {
@@ -129,12 +126,12 @@ fn handed_over(company: &Company, janes: &Counts, sams: &Counts) -> Vec<Owned> {
 }
 
 /// Gives one access back behind our back, and lets the core find and take it.
-async fn tamper(company: &Company, work: &mut Work, show: &Show) -> Result<(Drift, Outcome), exit::Error> {
+async fn tamper(company: &Company, work: &mut Work) -> Result<(Drift, Outcome), exit::Error> {
     let given_back_at = Timestamp::now();
     let system = company.tamper();
     let meanwhile = Tries::of(&company.attempts(&JANE).await?);
-    show.tampered(system, &meanwhile);
-    let outcome = work.finish(show).await?;
+    show::tampered(system, &meanwhile);
+    let outcome = work.finish().await?;
     let drifted = outcome
         .rows
         .iter()
@@ -191,7 +188,7 @@ struct Work {
 
 impl Work {
     /// Drives until nothing is left to do, nothing more will happen by itself, or it takes too long.
-    async fn finish(&mut self, show: &Show) -> Result<Outcome, exit::Error> {
+    async fn finish(&mut self) -> Result<Outcome, exit::Error> {
         let began = Instant::now();
         let mut shown = Vec::new();
         loop {
@@ -199,7 +196,7 @@ impl Work {
             for row in &outcome.rows {
                 self.drifted.extend(row.drifted.iter().cloned());
                 if done(row) && !shown.contains(&row.name) {
-                    show.done(row, began.elapsed());
+                    show::done(row, began.elapsed());
                     shown.push(row.name.clone());
                 }
             }

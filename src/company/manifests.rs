@@ -135,7 +135,7 @@ impl Company {
         ];
         let directory = [
             ("url", json!(self.directory.url())),
-            ("baseDN", json!(acme::BASE)),
+            ("base", json!(acme::BASE)),
         ];
         [
             connector(acme::NAME, "openldap", &directory),

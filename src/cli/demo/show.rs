@@ -19,141 +19,136 @@ const PLAIN: &str = "\x1b[0m";
 /// The widest text of one cell of the plan, in characters.
 const WIDEST: usize = 64;
 
-pub(super) struct Show;
+pub(super) fn begin(folder: &Path) {
+    anstream::println!(
+        "{BOLD}offboard {} demo{PLAIN}. Nothing outside {} is touched.\n",
+        env!("CARGO_PKG_VERSION"),
+        folder.display()
+    );
+}
 
-impl Show {
-    pub fn begin(folder: &Path) -> Self {
-        anstream::println!(
-            "{BOLD}offboard {} demo{PLAIN}. Nothing outside {} is touched.\n",
-            env!("CARGO_PKG_VERSION"),
-            folder.display()
-        );
-        Self
-    }
+pub(super) fn started(company: &Company, took: Duration) {
+    let systems = company.systems();
+    let names: Vec<_> = systems
+        .iter()
+        .map(|(name, protocol)| format!("{name} ({protocol})"))
+        .collect();
+    good(
+        &format!(
+            "started {} small systems on 127.0.0.1: {}",
+            systems.len(),
+            names.join(", ")
+        ),
+        took,
+    );
+}
 
-    pub fn started(&self, company: &Company, took: Duration) {
-        let systems = company.systems();
-        let names: Vec<_> = systems
-            .iter()
-            .map(|(name, protocol)| format!("{name} ({protocol})"))
-            .collect();
-        self.good(
-            &format!(
-                "started {} small systems on 127.0.0.1: {}",
-                systems.len(),
-                names.join(", ")
-            ),
-            took,
-        );
-    }
+pub(super) fn leaver(case: &Case, folder: &Path) {
+    let cutoff = case.cutoff.strftime("%H:%M UTC");
+    anstream::println!(
+        "{} {} leaves today at {cutoff}, hands over to {}; manifests in {}\n",
+        mark(true),
+        JANE.name,
+        SAM.name,
+        folder.display()
+    );
+}
 
-    pub fn leaver(&self, case: &Case, folder: &Path) {
-        let cutoff = case.cutoff.strftime("%H:%M UTC");
-        anstream::println!(
-            "{} {} leaves today at {cutoff}, hands over to {}; manifests in {}\n",
-            mark(true),
-            JANE.name,
-            SAM.name,
-            folder.display()
-        );
-    }
-
-    pub fn plan(&self, plan: &Plan, before: &Tries) {
-        anstream::println!("{FAINT}{:<20} {:<20} WILL DO{PLAIN}", "SYSTEM", "ACCOUNT");
-        for lines in plan.lines.chunk_by(|one, other| one.system == other.system) {
-            let mut system = lines.first().map_or("", |line| &line.system);
-            let mut login = lines
-                .first()
-                .and_then(|line| line.login.as_deref())
-                .unwrap_or("?");
-            for (sign, text) in joined(lines) {
-                anstream::println!("{system:<20} {login:<20} {sign} {text}");
-                (system, login) = ("", "");
-            }
-        }
-        anstream::println!("\n{}: {} things to take away", plan.sum(), things(plan));
-        anstream::println!(
-            "Before: {} of {} of {}'s passwords, sessions, keys and tokens work.\n",
-            before.worked,
-            before.made,
-            JANE.name
-        );
-    }
-
-    pub fn done(&self, row: &Row, took: Duration) {
-        let facts = row
-            .facts
-            .iter()
-            .filter(|(_, verdict, _)| verdict.settled())
-            .count();
-        self.good(&format!("{:<20} {facts} facts read back", row.name), took);
-    }
-
-    pub fn proof(&self, findings: &Findings) {
-        let (after, control) = (&findings.after, &findings.control);
-        anstream::println!(
-            "\nProof: a second, separate login try with everything {} had",
-            findings.leaver
-        );
-        let refused = after.worked == 0 && after.made > 0;
-        anstream::println!("{} {} of {} refused", mark(refused), after.refused(), after.made);
-        for open in &after.open {
-            anstream::println!("  {RED}still open: {open}{PLAIN}");
-        }
-        anstream::println!(
-            "{} {} of {} of {}'s own still work",
-            mark(control.worked == control.made),
-            control.worked,
-            control.made,
-            findings.successor
-        );
-        let before: usize = findings.owned.iter().map(|owned| owned.before).sum();
-        let arrived: usize = findings.owned.iter().map(|owned| owned.arrived).sum();
-        anstream::println!(
-            "{} {arrived} of {before} items now belong to {}",
-            mark(arrived == before),
-            findings.successor
-        );
-        for left in &findings.left {
-            anstream::println!("  {RED}not done: {left}{PLAIN}");
-        }
-        anstream::println!(
-            "{} done {:.1} s after the start\n",
-            mark(findings.left.is_empty()),
-            findings.seconds
-        );
-    }
-
-    pub fn tampered(&self, system: &str, meanwhile: &Tries) {
-        anstream::println!(
-            "Drift: {} is made active again in {system} by hand, {} old way{} in",
-            JANE.name,
-            meanwhile.worked,
-            if meanwhile.worked == 1 { "" } else { "s" }
-        );
-    }
-
-    pub fn drift(&self, drift: &Drift) {
-        let facts = drift.facts.join(", ");
-        let mended = drift.open_after == 0 && !drift.facts.is_empty();
-        anstream::println!(
-            "{} seen ({facts}), taken away and refused again {:.1} s later\n",
-            mark(mended),
-            drift.seconds
-        );
-    }
-
-    pub fn end(&self, findings: &Findings, folder: &Path) {
-        anstream::println!("Report     {0}/report.html  {0}/report.json", folder.display());
-        anstream::println!("Manifests  {}", folder.display());
-        if !findings.proven() {
-            anstream::println!("\n{RED}Not everything is proven.{PLAIN}");
+pub(super) fn plan(plan: &Plan, before: &Tries) {
+    anstream::println!("{FAINT}{:<20} {:<20} WILL DO{PLAIN}", "SYSTEM", "ACCOUNT");
+    for lines in plan.lines.chunk_by(|one, other| one.system == other.system) {
+        let mut system = lines.first().map_or("", |line| &line.system);
+        let mut login = lines
+            .first()
+            .and_then(|line| line.login.as_deref())
+            .unwrap_or("?");
+        for (sign, text) in joined(lines) {
+            anstream::println!("{system:<20} {login:<20} {sign} {text}");
+            (system, login) = ("", "");
         }
     }
+    anstream::println!("\n{}: {} things to take away", plan.sum(), things(plan));
+    anstream::println!(
+        "Before: {} of {} of {}'s passwords, sessions, keys and tokens work.\n",
+        before.worked,
+        before.made,
+        JANE.name
+    );
+}
 
-    fn good(&self, text: &str, took: Duration) {
-        anstream::println!("{} {text} {FAINT}{:.1} s{PLAIN}", mark(true), took.as_secs_f64());
+pub(super) fn done(row: &Row, took: Duration) {
+    let facts = row
+        .facts
+        .iter()
+        .filter(|(_, verdict, _)| verdict.settled())
+        .count();
+    good(&format!("{:<20} {facts} facts read back", row.name), took);
+}
+
+pub(super) fn proof(findings: &Findings) {
+    let (after, control) = (&findings.after, &findings.control);
+    anstream::println!(
+        "\nProof: a second, separate login try with everything {} had",
+        findings.leaver
+    );
+    let refused = after.worked == 0 && after.made > 0;
+    anstream::println!("{} {} of {} refused", mark(refused), after.refused(), after.made);
+    for open in &after.open {
+        anstream::println!("  {RED}still open: {open}{PLAIN}");
     }
+    anstream::println!(
+        "{} {} of {} of {}'s own still work",
+        mark(control.worked == control.made),
+        control.worked,
+        control.made,
+        findings.successor
+    );
+    let before: usize = findings.owned.iter().map(|owned| owned.before).sum();
+    let arrived: usize = findings.owned.iter().map(|owned| owned.arrived).sum();
+    anstream::println!(
+        "{} {arrived} of {before} items now belong to {}",
+        mark(arrived == before),
+        findings.successor
+    );
+    for left in &findings.left {
+        anstream::println!("  {RED}not done: {left}{PLAIN}");
+    }
+    anstream::println!(
+        "{} done {:.1} s after the start\n",
+        mark(findings.left.is_empty()),
+        findings.seconds
+    );
+}
+
+pub(super) fn tampered(system: &str, meanwhile: &Tries) {
+    anstream::println!(
+        "Drift: {} is made active again in {system} by hand, {} old way{} in",
+        JANE.name,
+        meanwhile.worked,
+        if meanwhile.worked == 1 { "" } else { "s" }
+    );
+}
+
+pub(super) fn drift(drift: &Drift) {
+    let facts = drift.facts.join(", ");
+    let mended = drift.open_after == 0 && !drift.facts.is_empty();
+    anstream::println!(
+        "{} seen ({facts}), taken away and refused again {:.1} s later\n",
+        mark(mended),
+        drift.seconds
+    );
+}
+
+pub(super) fn end(findings: &Findings, folder: &Path) {
+    anstream::println!("Report     {0}/report.html  {0}/report.json", folder.display());
+    anstream::println!("Manifests  {}", folder.display());
+    if !findings.proven() {
+        anstream::println!("\n{RED}Not everything is proven.{PLAIN}");
+    }
+}
+
+fn good(text: &str, took: Duration) {
+    anstream::println!("{} {text} {FAINT}{:.1} s{PLAIN}", mark(true), took.as_secs_f64());
 }
 
 fn mark(good: bool) -> String {

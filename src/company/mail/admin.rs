@@ -96,6 +96,7 @@ async fn mailbox(State(world): Shared, Path(id): Path<String>) -> Reply {
 /// What of a mailbox can be changed; what is not named stays, null takes away.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "absent and null are different")]
 struct Change {
     suspended: Option<bool>,
     #[serde(default, deserialize_with = "named")]
