@@ -133,10 +133,7 @@ impl Company {
             ("url", json!(self.crm.salesforce().url())),
             ("clientId", json!(self.crm.salesforce().client_id())),
         ];
-        let directory = [
-            ("url", json!(self.directory.url())),
-            ("base", json!(acme::BASE)),
-        ];
+        let directory = [("url", json!(self.directory.url())), ("base", json!(acme::BASE))];
         [
             connector(acme::NAME, "openldap", &directory),
             connector(mail::NAME, "mail", &[("url", json!(self.mail.url()))]),

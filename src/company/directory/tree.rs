@@ -6,11 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ldap3_proto::proto::{LdapModify, LdapModifyType, LdapResultCode as Code};
 
 /// The value of `pwdAccountLockedTime` that locks for good.
 pub const LOCKED: &str = "000001010000Z";
+
+/// How old the entries are at the start.
+const AGE: SignedDuration = SignedDuration::from_hours(200 * 24);
 
 /// Attributes that only the server writes.
 const SERVERS_OWN: [&str; 5] = [
@@ -30,9 +33,17 @@ const OPERATIONAL: [&str; 6] = [
     "pwdaccountlockedtime",
 ];
 /// Attributes whose values are names of entries.
-const NAMES: [&str; 5] = ["member", "owner", "manager", "seealso", "secretary"];
+const NAMES: [&str; 6] = [
+    "member",
+    "uniquemember",
+    "owner",
+    "manager",
+    "seealso",
+    "secretary",
+];
 /// All others that the schema has.
-const TEXTS: [&str; 19] = [
+const TEXTS: [&str; 20] = [
+    "memberuid",
     "objectclass",
     "uid",
     "cn",
@@ -196,15 +207,16 @@ impl Tree {
         }
     }
 
-    /// Adds an entry as the owner of the server.
+    /// Adds an entry as the owner of the server. Nobody has touched it for some time.
     pub fn add(&mut self, mut entry: Entry) {
-        let now = stamp(Timestamp::now());
+        let long_ago = Timestamp::now().saturating_sub(AGE).unwrap_or(Timestamp::MIN);
+        let then = stamp(long_ago);
         entry.set("entryUUID", vec![uuid()]);
-        entry.set("createTimestamp", vec![now.clone()]);
+        entry.set("createTimestamp", vec![then.clone()]);
         if !entry.values("userPassword").is_empty() {
-            entry.set("pwdChangedTime", vec![now.clone()]);
+            entry.set("pwdChangedTime", vec![then.clone()]);
         }
-        entry.set("modifyTimestamp", vec![now]);
+        entry.set("modifyTimestamp", vec![then]);
         self.entries.push(entry);
     }
 
