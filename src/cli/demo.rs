@@ -97,7 +97,11 @@ pub async fn run(folder: &Path) -> Result<ExitCode, exit::Error> {
     show::drift(&drift);
     findings.drift = Some(drift);
     findings.facts = facts(&outcome, &work.local.record().evidence);
-    findings.left.extend(unfinished(&outcome));
+    for left in unfinished(&outcome) {
+        if !findings.left.contains(&left) {
+            findings.left.push(left);
+        }
+    }
     findings.evidence.clone_from(&work.local.record().evidence);
     findings.chain_sound = evidence::first_broken(&findings.evidence).is_none();
     report::write(&findings, folder)?;

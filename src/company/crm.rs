@@ -66,7 +66,8 @@ impl Crm {
         let leaves = worker == JANE;
         for (object, count) in [("Account", 20), ("Opportunity", 12), ("Case", 6)] {
             for n in 0..(if leaves { count } else { 3 }) {
-                let record = json!({"Name": format!("{object} {n} of {}", worker.name), "OwnerId": id});
+                let name = format!("{object} {n} of {}", worker.name);
+                let record = json!({"Name": name, "OwnerId": id, "IsClosed": false});
                 self.salesforce.add(object, record);
             }
         }
