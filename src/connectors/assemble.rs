@@ -98,12 +98,14 @@ impl Assembly {
         definition: &Definition,
         credentials: Credentials,
     ) -> Result<Shared, Error> {
+        let mut protected = spec.protected.clone();
+        protected.extend(own_names(&credentials));
         let driver = self.driver(name, spec, definition, credentials)?;
         let choice = spec.facts.clone().unwrap_or_default();
         let options = Options {
             include: choice.include,
             skip: choice.skip,
-            protected: spec.protected.clone(),
+            protected,
         };
         let connector = definition
             .build(&spec.inputs, options, driver)
@@ -152,6 +154,17 @@ impl Assembly {
         known.insert(name.to_owned(), (limits.clone(), limit.clone()));
         limit
     }
+}
+
+/// The names that the connector's own account goes by, which it must never change (R6): the name it logs in with, and that
+/// without a Windows domain before it.
+fn own_names(credentials: &Credentials) -> Vec<String> {
+    let Ok(Some(name)) = credentials.optional("username") else {
+        return vec![];
+    };
+    let name = name.expose();
+    let short = name.split_once('\\').map(|(_, short)| short);
+    short.into_iter().chain([name]).map(str::to_owned).collect()
 }
 
 /// The lower of the definition's and the connector's own limits.

@@ -9,6 +9,8 @@ mod drivers_ldap;
 mod drivers_sql;
 mod google_workspace;
 mod microsoft_365;
+mod leaver;
+mod openldap;
 mod relay;
 mod scim;
 mod support;

@@ -8,6 +8,7 @@ const BUILTINS: &[(&str, &str)] = &[
     ),
     ("microsoft-365", include_str!("../definitions/microsoft-365.yaml")),
     ("scim", include_str!("../definitions/scim.yaml")),
+    ("openldap", include_str!("../definitions/openldap.yaml")),
 ];
 
 /// The text of the built-in definition `name`.

@@ -209,7 +209,7 @@ impl Compiler<'_> {
         Some(match verb {
             "entry" => Verb::Entry(
                 self.template(request.entry.as_ref()?, Place::Dn, &field("entry"), names)?,
-                request.attributes.clone(),
+                self.names(&request.attributes, &field("attributes"), names),
             ),
             "filter" => Verb::Search {
                 within: request
@@ -217,7 +217,7 @@ impl Compiler<'_> {
                     .as_ref()
                     .and_then(|within| self.template(within, Place::Dn, &field("within"), names)),
                 filter: self.template(request.filter.as_ref()?, Place::Filter, &field("filter"), names)?,
-                attributes: request.attributes.clone(),
+                attributes: self.names(&request.attributes, &field("attributes"), names),
             },
             "modify" => {
                 let changes = [&request.replace, &request.add, &request.remove];
@@ -238,8 +238,9 @@ impl Compiler<'_> {
                     )?;
                     let to =
                         self.template(&swap.to, Place::Plain, &format!("{path}.swap.{name}.to"), names)?;
-                    remove.push((name.clone(), vec![from]));
-                    add.push((name.clone(), vec![to]));
+                    let path = format!("{path}.swap");
+                    remove.push((self.template(name, Place::Plain, &path, names)?, vec![from]));
+                    add.push((self.template(name, Place::Plain, &path, names)?, vec![to]));
                 }
                 Verb::Modify {
                     dn: self.template(request.modify.as_ref()?, Place::Dn, &field("modify"), names)?,
@@ -263,9 +264,16 @@ impl Compiler<'_> {
         })
     }
 
+    fn names(&mut self, from: &[String], path: &str, names: &[&str]) -> Vec<Template> {
+        from.iter()
+            .enumerate()
+            .filter_map(|(i, name)| self.template(name, Place::Plain, &format!("{path}[{i}]"), names))
+            .collect()
+    }
+
     fn attributes(&mut self, from: &BTreeMap<String, Vec<String>>, path: &str, names: &[&str]) -> Attributes {
         from.iter()
-            .map(|(name, texts)| {
+            .filter_map(|(name, texts)| {
                 let templates = texts
                     .iter()
                     .enumerate()
@@ -273,7 +281,8 @@ impl Compiler<'_> {
                         self.template(text, Place::Plain, &format!("{path}.{name}[{i}]"), names)
                     })
                     .collect();
-                (name.clone(), templates)
+                let name = self.template(name, Place::Plain, path, names)?;
+                Some((name, templates))
             })
             .collect()
     }

@@ -95,8 +95,13 @@ impl Declarative {
         let id = self.loaded.id.text_value(&scope)?;
         let id = id.ok_or_else(|| self.loaded.id.unevaluable("no id"))?;
         let name = self.loaded.account_name.text_value(&scope)?.unwrap_or_default();
-        let listed = [&id, &name]
-            .iter()
+        // Whichever of its names was listed: its login name, its address, its DN.
+        let shown = item
+            .as_object()
+            .into_iter()
+            .flat_map(|item| item.values().filter_map(Value::as_str));
+        let listed = shown
+            .chain([id.as_str(), name.as_str()])
             .any(|n| self.protected.contains(&n.to_lowercase()));
         let ruled = match &self.loaded.protected {
             Some(protected) => protected.holds(&scope)?,
@@ -354,20 +359,41 @@ impl Connector for Declarative {
             let same = match step {
                 Some(compiled) if compiled.each.is_some() => rest
                     .iter()
-                    .take(ABREAST)
                     .take_while(|request| step_of(request) == step_of(first))
                     .count(),
                 _ => 1,
             };
             let (now, later) = rest.split_at(same);
-            let sent = join_all(now.iter().map(|request| self.send(subject, request, step, key))).await;
-            for one in sent {
-                let one = one?;
-                receipt.operation = one.operation.or(receipt.operation);
-                receipt.at = match (receipt.at, one.at) {
-                    (Some(a), Some(b)) => Some(a.min(b)),
-                    (a, b) => a.or(b),
-                };
+            let mut refused = None;
+            for abreast in now.chunks(ABREAST) {
+                let calls = abreast
+                    .iter()
+                    .map(|request| self.send(subject, request, step, key));
+                for one in join_all(calls).await {
+                    let one = match one {
+                        Ok(one) => one,
+                        // One group that we may not change keeps nobody in the others.
+                        Err(fault)
+                            if !fault.passes_by_itself()
+                                && !matches!(
+                                    fault.reason,
+                                    Reason::CredentialRejected | Reason::IdentityMismatch
+                                ) =>
+                        {
+                            refused.get_or_insert(fault);
+                            continue;
+                        }
+                        Err(fault) => return Err(fault),
+                    };
+                    receipt.operation = one.operation.or(receipt.operation);
+                    receipt.at = match (receipt.at, one.at) {
+                        (Some(a), Some(b)) => Some(a.min(b)),
+                        (a, b) => a.or(b),
+                    };
+                }
+            }
+            if let Some(fault) = refused {
+                return Err(fault);
             }
             rest = later;
         }

@@ -63,6 +63,9 @@ impl Exchange<'_> {
                 });
             }
             if let (Some(id), Some(echo)) = (bound, echo) {
+                if answer.value.as_array().is_some_and(Vec::is_empty) {
+                    return Err(Fault::permanent(Reason::NotFoundUncorroborated));
+                }
                 same_account(echo, &Scope::inside(&inner).with("item", &answer.value), id)?;
             }
             let next = match &request.page {

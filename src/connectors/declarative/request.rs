@@ -46,7 +46,7 @@ pub enum Verb {
     /// An HTTP exchange.
     Http(Box<Http>),
     /// Reads one entry.
-    Entry(Template, Vec<String>),
+    Entry(Template, Vec<Template>),
     /// Searches a tree.
     Search {
         /// Where.
@@ -54,7 +54,7 @@ pub enum Verb {
         /// What.
         filter: Template,
         /// Which attributes.
-        attributes: Vec<String>,
+        attributes: Vec<Template>,
     },
     /// Changes an entry.
     Modify {
@@ -75,8 +75,8 @@ pub enum Verb {
     Sql(Box<Sql>),
 }
 
-/// Attribute → templates of its values.
-pub type Attributes = Vec<(String, Vec<Template>)>;
+/// Templates of an attribute's name and of its values.
+pub type Attributes = Vec<(Template, Vec<Template>)>;
 
 /// An HTTP exchange.
 #[derive(Debug)]
@@ -162,7 +162,7 @@ impl Compiled {
                 base: dn.text(scope)?,
                 entry: true,
                 filter: "(objectClass=*)".into(),
-                attributes: attributes.clone(),
+                attributes: names(attributes, scope)?,
             }),
             Verb::Search {
                 within,
@@ -175,7 +175,7 @@ impl Compiled {
                 },
                 entry: false,
                 filter: filter.text(scope)?,
-                attributes: attributes.clone(),
+                attributes: names(attributes, scope)?,
             }),
             Verb::Modify {
                 dn,
@@ -255,13 +255,17 @@ fn texts(
     Ok(texts)
 }
 
+fn names(templates: &[Template], scope: &Scope<'_>) -> Result<Vec<String>, Unevaluable> {
+    templates.iter().map(|name| name.text(scope)).collect()
+}
+
 fn attributes(
     templates: &Attributes,
     scope: &Scope<'_>,
 ) -> Result<BTreeMap<String, Vec<String>>, Unevaluable> {
     let mut attributes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, values) in templates {
-        let into = attributes.entry(name.clone()).or_default();
+        let into = attributes.entry(name.text(scope)?).or_default();
         for value in values {
             into.extend(value.texts(scope)?);
         }
@@ -321,8 +325,17 @@ pub(super) fn uses(request: &Compiled) -> Uses {
                 BodyTemplate::Xml(xml) => xml.uses(&mut uses),
             }
         }
-        Verb::Entry(dn, _) | Verb::Delete(dn) => dn.uses(&mut uses),
-        Verb::Search { within, filter, .. } => {
+        Verb::Delete(dn) => dn.uses(&mut uses),
+        Verb::Entry(dn, attributes) => {
+            dn.uses(&mut uses);
+            attributes.iter().for_each(|name| name.uses(&mut uses));
+        }
+        Verb::Search {
+            within,
+            filter,
+            attributes,
+        } => {
+            attributes.iter().for_each(|name| name.uses(&mut uses));
             if let Some(within) = within {
                 within.uses(&mut uses);
             }
@@ -335,10 +348,9 @@ pub(super) fn uses(request: &Compiled) -> Uses {
             remove,
         } => {
             dn.uses(&mut uses);
-            for (_, values) in replace.iter().chain(add).chain(remove) {
-                for value in values {
-                    value.uses(&mut uses);
-                }
+            for (name, values) in replace.iter().chain(add).chain(remove) {
+                name.uses(&mut uses);
+                values.iter().for_each(|value| value.uses(&mut uses));
             }
         }
         Verb::Move(dn, into) => {

@@ -26,7 +26,8 @@ impl Slapd {
     pub const ADMIN: &str = "cn=admin,dc=corp,dc=test";
     /// The administrator's password.
     pub const ADMIN_PASSWORD: &str = "admin-Passw0rd";
-    /// May read, lock, set passwords below `ou=people`, and change members and owners of groups. Nothing else.
+    /// May read, lock, set passwords and managers below `ou=people`, and change members and owners of groups. Nothing
+    /// else.
     pub const SERVICE: &str = "uid=svc-offboard,ou=services,dc=corp,dc=test";
     /// The service account's password.
     pub const SERVICE_PASSWORD: &str = "svc-Passw0rd";
@@ -174,6 +175,7 @@ overlay syncprov
 access to dn.subtree="ou=people,{base}" attrs=userPassword by dn.exact="{service}" =w by self =w by anonymous auth by * none
 access to attrs=userPassword by anonymous auth by * none
 access to dn.subtree="ou=people,{base}" attrs=pwdAccountLockedTime by dn.exact="{service}" write by * none
+access to dn.subtree="ou=people,{base}" attrs=manager by dn.exact="{service}" write by users read
 access to dn.subtree="ou=groups,{base}" attrs=member,uniqueMember,memberUid,owner by dn.exact="{service}" write by users read
 access to * by users read
 "#

@@ -1,0 +1,194 @@
+//! Drives one leaver over one connector as `offboard run` does, from manifests and with its state in a folder.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use offboard::{
+    cli::{
+        local::{Links, Local},
+        manifests::Manifests,
+    },
+    connectors::assemble::Assembly,
+    core::fact::{Sight, Verdict, Why},
+    drive::{Clock, Outcome, Scope, SystemClock},
+};
+use serde_json::{Value, json};
+
+use crate::support;
+
+/// The connector's name.
+pub const SYSTEM: &str = "directory";
+
+/// One leaver and one connector, written as manifests.
+pub struct Leaver {
+    folder: PathBuf,
+    local: Local,
+    /// What the last pass found out.
+    pub outcome: Option<Outcome>,
+}
+
+impl Leaver {
+    /// `connector`, `offboarding` and `policy` are the specs; `secret` the keys of the connector's Secret.
+    pub fn new(connector: Value, secret: Value, offboarding: Value, policy: Value) -> Self {
+        let folder = support::folder("leaver");
+        let object = |kind: &str, name: &str, spec: Value| {
+            json!({
+                "apiVersion": "offboard.dev/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec
+            })
+        };
+        let mut connector = connector;
+        connector["secretRef"] = json!({ "name": "login" });
+        let objects = [
+            object("Connector", SYSTEM, connector),
+            object("Offboarding", &support::unique("leaver"), offboarding),
+            object("OffboardingPolicy", "default", policy),
+            json!({
+                "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "login" }, "stringData": secret
+            }),
+        ];
+        let manifests = folder.join("manifests");
+        fs::create_dir_all(&manifests).unwrap();
+        for (number, object) in objects.iter().enumerate() {
+            fs::write(manifests.join(format!("{number}.json")), object.to_string()).unwrap();
+        }
+        let local = open(&folder);
+        Self {
+            folder,
+            local,
+            outcome: None,
+        }
+    }
+
+    /// Starts anew from what is on disk, as after a restart.
+    pub fn restart(self) -> Self {
+        let Self { folder, local, .. } = self;
+        drop(local);
+        let local = open(&folder);
+        Self {
+            folder,
+            local,
+            outcome: None,
+        }
+    }
+
+    /// One pass.
+    pub async fn pass(&mut self) {
+        let outcome = self.local.pass(Scope::Due, &SystemClock).await.unwrap();
+        self.outcome = Some(outcome);
+    }
+
+    /// Passes until nothing changes by itself within `seconds`.
+    pub async fn settle(&mut self, seconds: i64) {
+        let end = SystemClock
+            .now()
+            .checked_add(jiff::SignedDuration::from_secs(seconds))
+            .unwrap();
+        loop {
+            self.pass().await;
+            match self.outcome.as_ref().and_then(|outcome| outcome.wake) {
+                Some(wake) if wake <= end => tokio::time::sleep(wait(wake)).await,
+                _ => return,
+            }
+        }
+    }
+
+    /// What is known about `fact` of the row `row`.
+    pub fn verdict_in(&self, row: &str, fact: &str) -> Verdict {
+        self.facts(row)
+            .find(|(name, ..)| name == fact)
+            .map_or_else(|| panic!("no fact {fact} in {row}"), |(_, verdict, _)| verdict)
+    }
+
+    /// What is known about `fact`.
+    pub fn verdict(&self, fact: &str) -> Verdict {
+        self.verdict_in(SYSTEM, fact)
+    }
+
+    /// The system's own code in the fault that keeps `fact` from being true or known.
+    pub fn fault(&self, fact: &str) -> String {
+        match self.verdict(fact) {
+            Verdict::Unmet(Why::Failed(fault)) | Verdict::Unknown(fault) => fault.to_string(),
+            other => panic!("{fact}: {other:?}"),
+        }
+    }
+
+    /// All facts that are neither proven nor not needed.
+    pub fn left(&self) -> Vec<(String, Verdict)> {
+        self.facts(SYSTEM)
+            .filter(|(_, verdict, _)| !verdict.settled())
+            .map(|(name, verdict, _)| (name, verdict))
+            .collect()
+    }
+
+    /// The sentence for the plan.
+    pub fn says(&self, fact: &str) -> String {
+        let found = self.facts(SYSTEM).find(|(name, ..)| name == fact);
+        found.and_then(|(_, _, sight)| sight).unwrap().says
+    }
+
+    fn facts(&self, row: &str) -> impl Iterator<Item = (String, Verdict, Option<Sight>)> {
+        let rows = &self.outcome.as_ref().expect("a pass was made").rows;
+        let row = rows.iter().find(|found| found.name == row);
+        let row = row.unwrap_or_else(|| panic!("no such row; there are {rows:?}"));
+        let facts = row.facts.clone().into_iter();
+        facts.map(|(spec, verdict, sight)| (spec.name, verdict, sight))
+    }
+
+    /// What was there before we took it away.
+    pub fn snapshot(&self, fact: &str) -> Value {
+        self.local.record().ledger.systems[SYSTEM].snapshot[fact].clone()
+    }
+
+    /// The durable id that was bound.
+    pub fn bound(&self) -> Option<String> {
+        let systems = &self.local.record().ledger.systems;
+        systems[SYSTEM].account.as_ref().map(|bound| bound.id.clone())
+    }
+
+    /// The facts that somebody else undid, as the last pass saw it.
+    pub fn drifted(&self) -> Vec<String> {
+        self.outcome.as_ref().expect("a pass was made").rows[0]
+            .drifted
+            .clone()
+    }
+
+    /// Everything that was written about this leaver.
+    pub fn written(&self) -> String {
+        let mut text = String::new();
+        let mut folders = vec![self.folder.join("state")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().flatten() {
+                if entry.path().is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    text += &fs::read_to_string(entry.path()).unwrap_or_default();
+                }
+            }
+        }
+        text
+    }
+}
+
+fn wait(until: Timestamp) -> std::time::Duration {
+    let left = until.duration_since(SystemClock.now());
+    std::time::Duration::try_from(left)
+        .unwrap_or_default()
+        .max(std::time::Duration::from_millis(10))
+}
+
+fn open(folder: &Path) -> Local {
+    let manifests = Manifests::read(&folder.join("manifests")).unwrap();
+    let links = Links::new(&manifests, &Assembly::default());
+    let state = folder.join("state");
+    Local::open(
+        &manifests.offboardings[0],
+        &manifests,
+        &links,
+        &state,
+        SystemClock.now(),
+    )
+    .unwrap()
+}
