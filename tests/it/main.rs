@@ -5,12 +5,14 @@
 
 mod chart;
 mod crds_live;
+mod driven;
 mod drivers_ldap;
 mod drivers_sql;
 mod google_workspace;
 mod leaver;
 mod microsoft_365;
 mod openldap;
+mod postgresql;
 mod relay;
 mod scim;
 mod support;

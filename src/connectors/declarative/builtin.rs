@@ -7,6 +7,7 @@ const BUILTINS: &[(&str, &str)] = &[
         include_str!("../definitions/google-workspace.yaml"),
     ),
     ("microsoft-365", include_str!("../definitions/microsoft-365.yaml")),
+    ("postgresql", include_str!("../definitions/postgresql.yaml")),
     ("scim", include_str!("../definitions/scim.yaml")),
     ("openldap", include_str!("../definitions/openldap.yaml")),
 ];

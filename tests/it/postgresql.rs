@@ -1,0 +1,466 @@
+//! A leaver of a real PostgreSQL, driven by the built-in definition; what holds is asked of the server, with psql.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    process::{Child, ChildStdin, ChildStdout, Stdio},
+    time::Duration,
+};
+
+use offboard::core::{
+    fact::{Verdict, Why},
+    fault::{FaultKind, Reason},
+};
+use serde_json::json;
+
+use crate::{
+    driven::{Driven, System},
+    relay::Relay,
+    support::{self, Postgres, poll, unique},
+};
+
+/// A name made to break out of whatever it is put into.
+const HOSTILE: &str = r#"a"b`c'd\; drop role x; --"#;
+const PASSWORD: &str = "leaver-Passw0rd";
+
+fn server() -> &'static Postgres {
+    support::postgres()
+}
+
+fn sql(text: &str) -> String {
+    server().sql_as_admin("postgres", text)
+}
+
+/// A name as PostgreSQL quotes it.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn text(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}
+
+fn system_at(port: u16, operator: (&str, &str), include: &'static [&'static str]) -> System<'static> {
+    System {
+        definition: "postgresql",
+        inputs: json!({"host": "localhost", "port": port}),
+        secret: vec![
+            ("username", operator.0.to_owned()),
+            ("password", operator.1.to_owned()),
+            ("ca.crt", server().tls.ca_pem()),
+        ],
+        include,
+    }
+}
+
+fn system(include: &'static [&'static str]) -> System<'static> {
+    let operator = (Postgres::OPERATOR, Postgres::OPERATOR_PASSWORD);
+    system_at(server().port, operator, include)
+}
+
+/// Adds a role that can log in.
+fn person(stem: &str) -> String {
+    let name = unique(stem);
+    sql(&format!(
+        "CREATE ROLE {} LOGIN PASSWORD '{PASSWORD}'",
+        quoted(&name)
+    ));
+    name
+}
+
+fn leaves(name: &str) -> serde_json::Value {
+    json!({"employee": {"email": format!("{name}@example.com")}})
+}
+
+/// A psql that is open.
+struct Session {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Session {
+    fn of(name: &str) -> Self {
+        let mut child = server()
+            .client(name, PASSWORD, "postgres")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut session = Self {
+            child,
+            stdin,
+            stdout: BufReader::new(stdout),
+        };
+        assert!(session.answers(), "the session opens");
+        session
+    }
+
+    fn answers(&mut self) -> bool {
+        let mut line = String::new();
+        self.stdin.write_all(b"SELECT 'here';\n").is_ok()
+            && self.stdout.read_line(&mut line).is_ok()
+            && line.trim() == "here"
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[tokio::test]
+async fn a_leaver_can_no_longer_log_in_and_has_no_session_password_power_or_role() {
+    let (name, group) = (person("alice"), unique("readers"));
+    sql(&format!(
+        "CREATE ROLE {group}; GRANT {group} TO {name} WITH ADMIN OPTION; ALTER ROLE {name} CREATEDB"
+    ));
+    assert!(server().login(&name, PASSWORD, "postgres"));
+    let mut session = Session::of(&name);
+    let mut driven = Driven::leaver(&system(&[]), leaves(&name));
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(!server().login(&name, PASSWORD, "postgres"));
+    assert!(!session.answers(), "the open session is dead");
+    let left = format!(
+        "SELECT rolcanlogin, rolcreatedb, rolpassword IS NULL, rolvaliduntil <= now(),
+         (SELECT count(*) FROM pg_auth_members m WHERE m.member = a.oid) FROM pg_authid a WHERE rolname = '{name}'"
+    );
+    assert_eq!(sql(&left), "f|f|t|t|0");
+    assert_eq!(driven.verdict("LoginRevoked"), &Verdict::Verified);
+    // Nobody let the connector read passwords, so it cannot know.
+    assert_eq!(driven.verdict("PasswordCleared"), &Verdict::Asserted);
+    assert_eq!(driven.snapshot("MembershipsRevoked")[0]["role"], group);
+    assert_eq!(driven.snapshot("MembershipsRevoked")[0]["admin"], true);
+    assert_eq!(driven.snapshot("AttributesRevoked"), json!(["createdb"]));
+    // Rehired by hand: the old password opens nothing.
+    sql(&format!("ALTER ROLE {name} LOGIN VALID UNTIL 'infinity'"));
+    assert!(!server().login(&name, PASSWORD, "postgres"));
+}
+
+#[tokio::test]
+async fn a_password_is_proven_gone_where_the_connector_may_read_that() {
+    let (name, operator) = (person("nell"), unique("reader"));
+    sql(&format!(
+        "CREATE ROLE {operator} LOGIN CREATEROLE PASSWORD 'operator'; GRANT pg_signal_backend TO {operator};
+         GRANT SELECT (oid, rolpassword) ON pg_catalog.pg_authid TO {operator}"
+    ));
+    let system = system_at(server().port, (&operator, "operator"), &[]);
+    let mut driven = Driven::leaver(&system, leaves(&name));
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert_eq!(driven.verdict("PasswordCleared"), &Verdict::Verified);
+}
+
+#[tokio::test]
+async fn what_a_leaver_owns_goes_to_the_successor_in_every_database() {
+    let (name, successor, other) = (person("bob"), person("sue"), unique("second"));
+    sql(&format!("CREATE DATABASE {other}"));
+    for database in ["postgres", &other] {
+        let all = format!(
+            "CREATE SCHEMA s_{name} AUTHORIZATION {name}; SET ROLE {name};
+             CREATE TABLE s_{name}.orders (id serial PRIMARY KEY, n int); INSERT INTO s_{name}.orders (n) VALUES (7);
+             CREATE VIEW s_{name}.totals AS SELECT sum(n) FROM s_{name}.orders"
+        );
+        // A schema goes to somebody else only by one who may create schemas.
+        server().sql_as_admin(
+            database,
+            &format!(
+                "GRANT CREATE ON DATABASE {database} TO {}; {all}",
+                Postgres::OPERATOR
+            ),
+        );
+        let read = format!("SELECT n FROM s_{name}.orders");
+        assert!(!server().sql_as(&successor, PASSWORD, database, &read).ok());
+    }
+    let mut spec = leaves(&name);
+    spec["transfers"] = json!([{"what": "Everything", "to": format!("{successor}@example.com")}]);
+    let mut driven = Driven::leaver(&system(&["GrantsRemoved", "RoleDropped"]), spec);
+    driven.follow(&[]).await;
+    driven.assert_done();
+    for database in ["postgres", &other] {
+        let read = format!("SELECT n FROM s_{name}.orders");
+        let seen = server().sql_as(&successor, PASSWORD, database, &read).expect_ok();
+        assert_eq!(seen.trim(), "7", "{database}");
+        let owner = format!("SELECT tableowner FROM pg_tables WHERE schemaname = 's_{name}'");
+        assert_eq!(server().sql_as_admin(database, &owner), successor);
+    }
+    assert_eq!(
+        sql(&format!("SELECT count(*) FROM pg_roles WHERE rolname = '{name}'")),
+        "0"
+    );
+    let members = format!(
+        "SELECT count(*) FROM pg_auth_members WHERE member = '{}'::regrole AND roleid <> 'pg_signal_backend'::regrole",
+        Postgres::OPERATOR
+    );
+    assert_eq!(sql(&members), "0", "what was borrowed is given back");
+    // Gone by our own doing is still done, now and later.
+    driven.restart();
+    driven.pass().await;
+    driven.assert_done();
+}
+
+#[tokio::test]
+async fn without_a_successor_only_the_hand_over_waits() {
+    let name = person("cleo");
+    sql(&format!("CREATE SCHEMA s_{name} AUTHORIZATION {name}"));
+    let mut driven = Driven::leaver(&system(&[]), leaves(&name));
+    driven.follow(&["ObjectsReassigned"]).await;
+    let Verdict::Unknown(fault) = driven.verdict("ObjectsReassigned") else {
+        panic!("{:?}", driven.verdict("ObjectsReassigned"));
+    };
+    assert_eq!(fault.reason, Reason::NoSuccessor);
+    assert_eq!(driven.verdict("LoginRevoked"), &Verdict::Verified);
+    assert!(!server().login(&name, PASSWORD, "postgres"));
+}
+
+#[tokio::test]
+async fn a_login_that_somebody_gives_back_is_taken_again_and_reported() {
+    let name = person("dora");
+    let mut driven = Driven::leaver(&system(&[]), leaves(&name));
+    driven.follow(&[]).await;
+    driven.assert_done();
+    driven.pass().await;
+    sql(&format!(
+        "ALTER ROLE {name} LOGIN PASSWORD '{PASSWORD}' VALID UNTIL 'infinity'"
+    ));
+    assert!(server().login(&name, PASSWORD, "postgres"));
+    let mut session = Session::of(&name);
+    driven.pass().await;
+    assert!(
+        driven.row().drifted.contains(&"LoginRevoked".to_owned()),
+        "{:?}",
+        driven.row().drifted
+    );
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(!server().login(&name, PASSWORD, "postgres"));
+    assert!(!session.answers());
+}
+
+#[tokio::test]
+async fn a_name_made_to_break_out_means_only_itself() {
+    let (name, successor) = (format!("{HOSTILE}{}", unique("")), person("eve"));
+    let role = quoted(&name);
+    sql(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'; GRANT {role} TO {successor};
+         CREATE SCHEMA {role} AUTHORIZATION {role}; GRANT CREATE ON DATABASE postgres TO {}",
+        Postgres::OPERATOR
+    ));
+    assert!(server().login(&name, PASSWORD, "postgres"));
+    let mut driven = Driven::leaver(
+        &system(&[]),
+        json!({
+            "employee": {"email": format!("{}@example.com", unique("nobody")),
+                         "accounts": [{"connector": "system", "name": name}]},
+            "transfers": [{"what": "Everything", "to": format!("{successor}@example.com")}],
+        }),
+    );
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(!server().login(&name, PASSWORD, "postgres"));
+    let owner = format!(
+        "SELECT nspowner::regrole FROM pg_namespace WHERE nspname = {}",
+        text(&name)
+    );
+    assert_eq!(sql(&owner), successor);
+}
+
+#[tokio::test]
+async fn a_superuser_stays_out_of_reach_and_that_is_said_of_each_fact() {
+    let name = person("frank");
+    sql(&format!("ALTER ROLE {name} SUPERUSER"));
+    let mut driven = Driven::leaver(&system(&[]), leaves(&name));
+    driven.pass().await;
+    for fact in ["LoginRevoked", "PasswordCleared", "AttributesRevoked"] {
+        match driven.verdict(fact) {
+            Verdict::Unmet(Why::Failed(fault)) => {
+                assert_eq!(fault.reason, Reason::PermissionDenied, "{fact}")
+            }
+            other => panic!("{fact}: {other:?}"),
+        }
+    }
+    assert_eq!(driven.verdict("MembershipsRevoked"), &Verdict::Verified);
+    assert!(server().login(&name, PASSWORD, "postgres"));
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_hurts_only_its_own_fact() {
+    let (name, operator) = (person("gil"), unique("small"));
+    sql(&format!(
+        "CREATE ROLE {operator} LOGIN CREATEROLE PASSWORD 'operator'"
+    ));
+    let mut session = Session::of(&name);
+    let system = system_at(server().port, (&operator, "operator"), &[]);
+    let mut driven = Driven::leaver(&system, leaves(&name));
+    driven.pass().await;
+    match driven.verdict("SessionsEnded") {
+        Verdict::Unmet(Why::Failed(fault)) => assert_eq!(fault.reason, Reason::PermissionDenied),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(driven.verdict("LoginRevoked"), &Verdict::Verified);
+    assert_eq!(driven.verdict("PasswordCleared"), &Verdict::Asserted);
+    assert!(session.answers(), "and so it is");
+    assert!(!server().login(&name, PASSWORD, "postgres"));
+}
+
+#[tokio::test]
+async fn the_connectors_own_role_is_never_offboarded() {
+    let mut driven = Driven::leaver(&system(&[]), leaves(Postgres::OPERATOR));
+    driven.pass().await;
+    match driven.verdict("LoginRevoked") {
+        Verdict::Unknown(fault) => assert_eq!(fault.reason, Reason::Protected),
+        other => panic!("{other:?}"),
+    }
+    assert!(server().login(Postgres::OPERATOR, Postgres::OPERATOR_PASSWORD, "postgres"));
+}
+
+#[tokio::test]
+async fn a_role_that_was_renamed_is_still_the_same_and_its_old_name_is_left_alone() {
+    let name = person("hugo");
+    let mut driven = Driven::leaver(&system(&[]), leaves(&name));
+    driven.follow(&[]).await;
+    driven.assert_done();
+    let renamed = unique("renamed");
+    sql(&format!(
+        "ALTER ROLE {name} RENAME TO {renamed}; ALTER ROLE {renamed} LOGIN VALID UNTIL 'infinity' PASSWORD '{PASSWORD}';
+         CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'"
+    ));
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(!server().login(&renamed, PASSWORD, "postgres"));
+    assert!(
+        server().login(&name, PASSWORD, "postgres"),
+        "somebody else has the name now"
+    );
+}
+
+#[tokio::test]
+async fn a_role_that_vanished_for_no_reason_of_ours_is_never_taken_for_done() {
+    let name = person("iris");
+    let mut driven = Driven::leaver(&system(&[]), leaves(&name));
+    driven.follow(&[]).await;
+    driven.assert_done();
+    sql(&format!("DROP ROLE {name}"));
+    driven.pass().await;
+    match driven.verdict("LoginRevoked") {
+        Verdict::Unknown(fault) => assert_eq!(fault.reason, Reason::NotFoundUncorroborated),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn before_the_last_day_only_the_end_of_the_password_is_set_and_never_later_than_it_was() {
+    let (name, early) = (person("jack"), person("jill"));
+    sql(&format!("ALTER ROLE {early} VALID UNTIL '2030-01-01T00:00:00Z'"));
+    for (name, until) in [
+        (&name, "2031-05-05 16:00:00+00"),
+        (&early, "2030-01-01 00:00:00+00"),
+    ] {
+        let mut spec = leaves(name);
+        spec["urgency"] = json!("Scheduled");
+        spec["lastDay"] = json!("2031-05-05");
+        spec["cutoff"] = json!({"time": "16:00", "timeZone": "UTC"});
+        let mut driven = Driven::leaver(&system(&[]), spec);
+        driven.pass().await;
+        assert_eq!(driven.verdict("ExpiryArmed"), &Verdict::Verified);
+        assert_eq!(driven.verdict("LoginRevoked"), &Verdict::NotDue(driven.cutoff()));
+        let armed =
+            format!("SET timezone = 'UTC'; SELECT rolvaliduntil FROM pg_roles WHERE rolname = '{name}'");
+        assert_eq!(sql(&armed), until);
+        assert!(server().login(name, PASSWORD, "postgres"));
+    }
+}
+
+#[tokio::test]
+async fn a_role_is_also_known_by_the_employee_number_in_its_comment() {
+    let (name, near) = (person("kim"), person("kit"));
+    let number = unique("e");
+    sql(&format!(
+        "COMMENT ON ROLE {name} IS 'data team, employeeID={number}'; COMMENT ON ROLE {near} IS 'employeeID={number}9'"
+    ));
+    let mut system = system(&[]);
+    system.inputs["match"] = json!("Comment");
+    let mut driven = Driven::leaver(&system, json!({"employee": {"employeeID": number}}));
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(!server().login(&name, PASSWORD, "postgres"));
+    assert!(server().login(&near, PASSWORD, "postgres"));
+}
+
+#[tokio::test]
+async fn whatever_moment_the_wire_is_cut_the_end_is_the_same() {
+    let name = person("lars");
+    let mut session = Session::of(&name);
+    let mut relay = Relay::to(SocketAddr::from(([127, 0, 0, 1], server().port))).await;
+    let operator = (Postgres::OPERATOR, Postgres::OPERATOR_PASSWORD);
+    let mut driven = Driven::leaver(&system_at(relay.port, operator, &[]), leaves(&name));
+    for cut_after in [15, 40, 80] {
+        let pass = tokio::time::timeout(Duration::from_millis(cut_after), driven.pass());
+        drop(pass.await);
+        relay.cut().await;
+        driven.pass().await;
+        relay.mend().await;
+        // What was only in memory is lost as well.
+        driven.restart();
+    }
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(!server().login(&name, PASSWORD, "postgres"));
+    assert!(!session.answers());
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_says_nothing_about_the_leaver() {
+    let name = person("mia");
+    let mut relay = Relay::to(SocketAddr::from(([127, 0, 0, 1], server().port))).await;
+    let operator = (Postgres::OPERATOR, Postgres::OPERATOR_PASSWORD);
+    let mut driven = Driven::leaver(&system_at(relay.port, operator, &[]), leaves(&name));
+    relay.cut().await;
+    driven.pass().await;
+    match driven.verdict("LoginRevoked") {
+        Verdict::Unknown(fault) => assert_eq!(fault.kind, FaultKind::Transient),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_slips_in_is_ended_in_the_end() {
+    let name = person("nina");
+    let mut driven = Driven::leaver(&system(&[]), leaves(&name));
+    let opener = std::thread::spawn({
+        let name = name.clone();
+        move || {
+            // Opens sessions for as long as the server lets it.
+            let mut open = vec![];
+            while server().login(&name, PASSWORD, "postgres") {
+                let mut client = server().client(&name, PASSWORD, "postgres");
+                let client = client
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null());
+                open.push(client.spawn().unwrap());
+            }
+            open
+        }
+    });
+    driven.follow(&[]).await;
+    let open = opener.join().unwrap();
+    assert!(!open.is_empty());
+    driven.follow(&[]).await;
+    driven.assert_done();
+    let none = || {
+        sql(&format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{name}'"
+        )) == "0"
+    };
+    assert!(poll(Duration::from_secs(5), none));
+    for mut client in open {
+        drop(client.kill());
+        drop(client.wait());
+    }
+}
