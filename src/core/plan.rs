@@ -173,22 +173,22 @@ impl View<'_> {
     /// A fact that could not be read. A proof with nothing sent since it outlives a fault that passes by itself for a
     /// while; anything else is Unknown (R2).
     fn unseen(&self, fact: &FactSpec, fault: &Fault) -> Verdict {
+        if planted(Bug::UnreadableIsDone) {
+            return Verdict::Verified;
+        }
+        if fact.proof == Proof::None {
+            let asked = self.asked_since_its_requirements(fact);
+            return if asked { Verdict::Asserted } else { Verdict::Unknown(fault.clone()) };
+        }
         let lasts = self.pace.seen.get(&fact.name).is_some_and(|seen| {
             self.pace.last_sent.is_none_or(|sent| sent < *seen)
                 && self.now < schedule::later(*seen, self.proof_lasts)
         });
-        if lasts && fault.passes_by_itself() && self.ledger.fact(&fact.name).verified.is_some() {
-            return if fact.proof == Proof::None {
-                Verdict::Asserted
-            } else {
-                Verdict::Verified
-            };
+        let proven = self.ledger.fact(&fact.name).verified.is_some() && self.sent.is_empty();
+        if lasts && proven && fault.passes_by_itself() {
+            return Verdict::Verified;
         }
-        if planted(Bug::UnreadableIsDone) {
-            Verdict::Verified
-        } else {
-            Verdict::Unknown(fault.clone())
-        }
+        Verdict::Unknown(fault.clone())
     }
 
     /// A fact that was seen false, or that cannot be seen.
