@@ -14,12 +14,28 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("connectors", &["core", "transport", "api"]),
     ("drive", &["core", "connectors", "transport", "api"]),
     ("simulators", &["transport"]),
-    ("company", &["core", "api", "connectors", "drive", "transport", "simulators"]),
+    (
+        "company",
+        &["core", "api", "connectors", "drive", "transport", "simulators"],
+    ),
     ("controller", &["core", "api", "connectors", "drive", "transport"]),
-    ("serve", &["core", "api", "connectors", "drive", "transport", "controller"]),
+    (
+        "serve",
+        &["core", "api", "connectors", "drive", "transport", "controller"],
+    ),
     (
         "cli",
-        &["core", "api", "connectors", "drive", "transport", "simulators", "company", "controller", "serve"],
+        &[
+            "core",
+            "api",
+            "connectors",
+            "drive",
+            "transport",
+            "simulators",
+            "company",
+            "controller",
+            "serve",
+        ],
     ),
 ];
 
@@ -40,7 +56,11 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The modules of the crate that a source text names: `crate::NAME` in use lines and in code, groups included.
 fn used(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
         if let Some(group) = rest.strip_prefix('{') {
@@ -59,7 +79,11 @@ fn used(text: &str) -> BTreeSet<String> {
             let first = |part: &String| part.trim().split("::").next().unwrap_or_default().to_owned();
             names.extend(parts.iter().map(first).filter(|name| !name.is_empty()));
         } else {
-            names.insert(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+            names.insert(
+                rest.chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect(),
+            );
         }
     }
     names
@@ -75,7 +99,14 @@ fn dependencies_point_inward() {
     let mut edges = 0;
     for file in files {
         let inside = file.strip_prefix(&root).unwrap();
-        let module = inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        let module = inside
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs");
         if matches!(module, "lib" | "main") {
             continue;
         }

@@ -178,7 +178,11 @@ impl View<'_> {
         }
         if fact.proof == Proof::None {
             let asked = self.asked_since_its_requirements(fact);
-            return if asked { Verdict::Asserted } else { Verdict::Unknown(fault.clone()) };
+            return if asked {
+                Verdict::Asserted
+            } else {
+                Verdict::Unknown(fault.clone())
+            };
         }
         let lasts = self.pace.seen.get(&fact.name).is_some_and(|seen| {
             self.pace.last_sent.is_none_or(|sent| sent < *seen)

@@ -261,8 +261,9 @@ impl Trial {
                     if saves != self.store.saves.load(Ordering::Relaxed) || changes != self.changes() {
                         let saved = self.store.saves.load(Ordering::Relaxed) - saves;
                         let changed = self.changes() - changes;
-                        self.wrong
-                            .push(format!("L1: {saved} writes and {changed} changes after the end was reached"));
+                        self.wrong.push(format!(
+                            "L1: {saved} writes and {changed} changes after the end was reached"
+                        ));
                     }
                     break;
                 }
