@@ -14,6 +14,7 @@ mod microsoft_365;
 mod openldap;
 mod postgresql;
 mod relay;
+mod salesforce;
 mod scim;
 mod support;
 mod support_servers;

@@ -215,7 +215,7 @@ async fn every_way_of_taking_a_patch_ends_with_an_inactive_user() {
         // What a server cannot do in part is replaced as a whole where the administrator says so.
         setup.inputs["patch"] = json!(false);
         let mut trial = Trial::new(&setup);
-        assert!(trial.settles(40).await, "{support:?}: {:?}", trial.all());
+        assert!(trial.settles(300).await, "{support:?}: {:?}", trial.all());
         let last = scene.changes("/Users/").pop().unwrap();
         let pathless = last.body["Operations"][0].get("path").is_none();
         assert_eq!((last.method.as_str(), pathless), (method, true), "{support:?}");
@@ -248,7 +248,7 @@ async fn a_put_over_a_newer_version_is_refused_and_repeated_over_a_fresh_read() 
         1,
         Mishap::Refuse(offboard::simulators::scim::Refused::plain(412, "changed").into()),
     );
-    assert!(trial.settles(40).await, "{:?}", trial.all());
+    assert!(trial.settles(300).await, "{:?}", trial.all());
     assert_eq!(scene.scim.control().arranged(), 0);
     scene.is_over().await;
 }
@@ -493,7 +493,7 @@ async fn what_is_sent_fits_the_published_schemas() {
         let mut setup = scene.setup();
         setup.inputs["patch"] = json!(patch);
         let mut trial = Trial::new(&setup);
-        assert!(trial.settles(40).await, "{:?}", trial.all());
+        assert!(trial.settles(300).await, "{:?}", trial.all());
         let mut checked = 0;
         for entry in scene.changes("/scim/v2/") {
             let name = if entry.path.contains("/Users/") {

@@ -8,6 +8,7 @@ const BUILTINS: &[(&str, &str)] = &[
     ),
     ("microsoft-365", include_str!("../definitions/microsoft-365.yaml")),
     ("postgresql", include_str!("../definitions/postgresql.yaml")),
+    ("salesforce", include_str!("../definitions/salesforce.yaml")),
     ("scim", include_str!("../definitions/scim.yaml")),
     ("openldap", include_str!("../definitions/openldap.yaml")),
 ];

@@ -16,6 +16,13 @@ const LARGEST: usize = 200;
 /// The most runs of one type in one collection.
 const CHUNKS: usize = 10;
 
+/// Objects that can be created: who has what.
+const ASSIGNMENTS: [&str; 3] = [
+    "PermissionSetAssignment",
+    "PermissionSetLicenseAssign",
+    "GroupMember",
+];
+
 /// How a change is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct How<'a> {
@@ -129,6 +136,44 @@ pub fn delete(
         state.opened_with.remove(id);
     }
     state.remove(object, id);
+    Ok(())
+}
+
+/// Creates an assignment of a right; the id that it gets is `id`. Nothing else is created here.
+///
+/// # Errors
+/// Those of `create()`.
+pub fn create(
+    state: &mut State,
+    caller: &Caller,
+    object: &Object,
+    id: &str,
+    fields: &Map<String, Value>,
+) -> Result<(), Refused> {
+    if !ASSIGNMENTS.contains(&object.name) {
+        return Err(Refused::new(405, "METHOD_NOT_ALLOWED", "not created here"));
+    }
+    let mut record = object.blank();
+    if !may_change(caller, object, &record) {
+        return Err(Refused::no_right());
+    }
+    for (name, value) in fields {
+        let (field, _) = object
+            .field(name)
+            .ok_or_else(|| Refused::new(400, "INVALID_FIELD", format!("No such column '{name}'")))?;
+        let id = value.as_str().and_then(id::whole);
+        let id = id.ok_or_else(|| Refused::new(400, "MALFORMED_ID", "malformed id"))?;
+        record.insert(field.to_owned(), id.into());
+    }
+    let twin = |there: &Map<String, Value>| {
+        record
+            .iter()
+            .all(|(field, value)| there.get(field) == Some(value))
+    };
+    if state.table(object).values().any(twin) {
+        return Err(Refused::new(400, "DUPLICATE_VALUE", "duplicate value found"));
+    }
+    state.put(object, id, record);
     Ok(())
 }
 

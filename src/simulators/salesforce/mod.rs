@@ -41,7 +41,7 @@ use axum::{
     routing::{any, get, post},
 };
 use base64::Engine;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub use self::model::{Blocker, Record, State};
 use super::server::{Control, Server, World, lock};
@@ -234,7 +234,7 @@ impl Salesforce {
     }
 
     fn put_user(&self, id: &str, username: &str, email: &str, password: Option<&str>) {
-        self.put("User", id, json!({
+        self.put("User", id, &json!({
             "Username": username, "Email": email, "Name": username, "IsActive": true, "UserType": "Standard",
             "LastModifiedDate": model::now(),
         }));
@@ -258,20 +258,19 @@ impl Salesforce {
             .expect("an object of this organisation")
             .prefix;
         let id = self.shared.fresh(prefix);
-        self.put(object, &id, fields);
+        self.put(object, &id, &fields);
         id
     }
 
-    fn put(&self, object: &str, id: &str, fields: Value) {
-        let fields: Map<_, _> = match fields {
-            Value::Object(fields) => fields,
-            _ => Map::new(),
+    fn put(&self, object: &str, id: &str, fields: &Value) {
+        let Some(object) = schema::object(object) else {
+            return;
         };
-        self.shared.world.seed(|state| {
-            if let Some(object) = schema::object(object) {
-                state.put(object, id, fields.clone());
-            }
-        });
+        let mut record = object.blank();
+        record.extend(fields.as_object().cloned().unwrap_or_default());
+        self.shared
+            .world
+            .seed(|state| state.put(object, id, record.clone()));
     }
 
     /// Changes fields from outside of the API.

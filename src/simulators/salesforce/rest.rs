@@ -126,6 +126,19 @@ fn route(shared: &Shared, method: &Method, path: &str, asked: &Asked<'_>) -> Ans
                 .change(|state| change::update(shared, state, asked.how(), object, &id, fields))?;
             Ok((StatusCode::NO_CONTENT, None))
         }
+        ("POST", ["sobjects", name]) => {
+            let object = asked.caller.object(name)?;
+            let id = shared.fresh(object.prefix);
+            let fields = asked.json()?;
+            let fields = fields
+                .as_object()
+                .ok_or_else(|| Refused::new(400, "JSON_PARSER_ERROR", "an object is needed"))?;
+            shared
+                .world
+                .change(|state| change::create(state, asked.caller, object, &id, fields))?;
+            let body = json!({"id": id, "success": true, "errors": []});
+            Ok((StatusCode::CREATED, Some(body)))
+        }
         ("DELETE", ["sobjects", name, id]) => {
             let object = asked.caller.object(name)?;
             let id = whole(id)?;

@@ -1,5 +1,7 @@
 //! The objects that this organisation has, as far as an offboarding meets them. From the Object Reference.
 
+use serde_json::{Map, Value};
+
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -286,6 +288,19 @@ pub fn object(name: &str) -> Option<&'static Object> {
 }
 
 impl Object {
+    /// A record without values; what is true or false starts as false.
+    pub fn blank(&self) -> Map<String, Value> {
+        let blank = |(field, kind): &(&str, Kind)| {
+            let value = if *kind == Kind::Flag {
+                Value::Bool(false)
+            } else {
+                Value::Null
+            };
+            ((*field).to_owned(), value)
+        };
+        self.fields.iter().map(blank).collect()
+    }
+
     /// The field as it is spelled, and what it holds.
     pub fn field(&self, name: &str) -> Option<(&'static str, Kind)> {
         if name.eq_ignore_ascii_case("Id") {
