@@ -191,16 +191,26 @@ struct Work {
 }
 
 impl Work {
+    /// When something about a system was last read back as true.
+    fn last_proof(&self, system: &str) -> Option<Timestamp> {
+        let proofs = self.local.record().evidence.iter();
+        proofs
+            .filter(|entry| entry.system == system && entry.event == "Verified")
+            .map(|entry| entry.at)
+            .max()
+    }
+
     /// Drives until nothing is left to do, nothing more will happen by itself, or it takes too long.
     async fn finish(&mut self) -> Result<Outcome, exit::Error> {
-        let began = Instant::now();
+        let (began, started) = (Instant::now(), Timestamp::now());
         let mut shown = Vec::new();
         loop {
             let outcome = self.local.pass(Scope::Due, &SystemClock).await?;
             for row in &outcome.rows {
                 self.drifted.extend(row.drifted.iter().cloned());
-                if done(row) && !shown.contains(&row.name) {
-                    show::done(row, began.elapsed());
+                let proven = self.last_proof(&row.name).filter(|at| *at >= started);
+                if let Some(at) = proven.filter(|_| done(row) && !shown.contains(&row.name)) {
+                    show::done(row, seconds(started, at));
                     shown.push(row.name.clone());
                 }
             }

@@ -6,7 +6,7 @@ use super::findings::{Drift, Findings, Tries, things};
 use crate::{
     cli::plan::{Line, Plan},
     company::{Company, JANE, SAM},
-    core::case::Case,
+    core::{case::Case, fact::Verdict},
     drive::Row,
 };
 
@@ -39,7 +39,7 @@ pub(super) fn started(company: &Company, took: Duration) {
             systems.len(),
             names.join(", ")
         ),
-        took,
+        took.as_secs_f64(),
     );
 }
 
@@ -76,13 +76,16 @@ pub(super) fn plan(plan: &Plan, before: &Tries) {
     );
 }
 
-pub(super) fn done(row: &Row, took: Duration) {
+pub(super) fn done(row: &Row, seconds: f64) {
     let facts = row
         .facts
         .iter()
-        .filter(|(_, verdict, _)| verdict.settled())
+        .filter(|(_, verdict, _)| *verdict == Verdict::Verified)
         .count();
-    good(&format!("{:<20} {facts} facts read back", row.name), took);
+    good(
+        &format!("{:<20} {facts} facts read back as true", row.name),
+        seconds,
+    );
 }
 
 pub(super) fn proof(findings: &Findings) {
@@ -141,14 +144,17 @@ pub(super) fn drift(drift: &Drift) {
 
 pub(super) fn end(findings: &Findings, folder: &Path) {
     anstream::println!("Report     {0}/report.html  {0}/report.json", folder.display());
-    anstream::println!("Manifests  {}", folder.display());
+    anstream::println!(
+        "Manifests  {}  (the systems have ended with this command; yours are described the same way)",
+        folder.display()
+    );
     if !findings.proven() {
         anstream::println!("\n{RED}Not everything is proven.{PLAIN}");
     }
 }
 
-fn good(text: &str, took: Duration) {
-    anstream::println!("{} {text} {FAINT}{:.1} s{PLAIN}", mark(true), took.as_secs_f64());
+fn good(text: &str, seconds: f64) {
+    anstream::println!("{} {text} {FAINT}{seconds:.1} s{PLAIN}", mark(true));
 }
 
 fn mark(good: bool) -> String {
