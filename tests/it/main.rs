@@ -11,6 +11,7 @@ mod drivers_sql;
 mod google_workspace;
 mod leaver;
 mod microsoft_365;
+mod mysql;
 mod openldap;
 mod postgresql;
 mod relay;

@@ -7,6 +7,7 @@ const BUILTINS: &[(&str, &str)] = &[
         include_str!("../definitions/google-workspace.yaml"),
     ),
     ("microsoft-365", include_str!("../definitions/microsoft-365.yaml")),
+    ("mysql", include_str!("../definitions/mysql.yaml")),
     ("postgresql", include_str!("../definitions/postgresql.yaml")),
     ("salesforce", include_str!("../definitions/salesforce.yaml")),
     ("scim", include_str!("../definitions/scim.yaml")),

@@ -1,0 +1,338 @@
+//! A leaver of a real MariaDB, driven by the built-in definition; what holds is asked of the server, with its own client.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    process::{Child, ChildStdin, ChildStdout, Stdio},
+    time::Duration,
+};
+
+use offboard::core::{
+    fact::{Verdict, Why},
+    fault::Reason,
+};
+use serde_json::json;
+
+use crate::{
+    driven::{Driven, System},
+    relay::Relay,
+    support::{self, Mariadb, unique},
+};
+
+/// A name made to break out of whatever it is put into.
+const HOSTILE: &str = r#"a"b`c'd\; drop user x; --"#;
+const PASSWORD: &str = "leaver-Passw0rd";
+/// What the operator of the shared server lacks: seeing whose programs there are.
+const SEES_NO_PROGRAMS: &[&str] = &["DefinersReplaced"];
+
+fn server() -> &'static Mariadb {
+    support::mariadb()
+}
+
+fn sql(text: &str) -> String {
+    server().sql_as_admin(text)
+}
+
+/// A name as MariaDB quotes it.
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+fn system_at(port: u16, operator: (&str, &str), include: &'static [&'static str]) -> System<'static> {
+    System {
+        definition: "mysql",
+        inputs: json!({"host": "localhost", "port": port}),
+        secret: vec![
+            ("username", operator.0.to_owned()),
+            ("password", operator.1.to_owned()),
+            ("ca.crt", server().tls.ca_pem()),
+        ],
+        include,
+    }
+}
+
+fn system() -> System<'static> {
+    system_at(
+        server().port,
+        (Mariadb::OPERATOR, Mariadb::OPERATOR_PASSWORD),
+        &[],
+    )
+}
+
+/// An operator with these rights, and with reading accounts.
+fn operator(rights: &str) -> String {
+    let name = unique("op");
+    sql(&format!(
+        "CREATE USER {name}@'%' IDENTIFIED BY 'operator'; GRANT {rights} ON *.* TO {name}@'%';
+         GRANT SELECT ON mysql.* TO {name}@'%'"
+    ));
+    name
+}
+
+/// Adds an account that can log in from everywhere, and one for one host.
+fn person(stem: &str) -> String {
+    let name = unique(stem);
+    let account = quoted(&name);
+    sql(&format!(
+        "CREATE USER {account}@'%' IDENTIFIED BY '{PASSWORD}'; CREATE USER {account}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'"
+    ));
+    name
+}
+
+fn leaves(name: &str) -> serde_json::Value {
+    json!({"employee": {"email": format!("{name}@example.com")}})
+}
+
+fn logs_in(name: &str) -> [bool; 2] {
+    ["localhost", "127.0.0.1"].map(|host| server().login(name, host, PASSWORD))
+}
+
+/// A client that is open.
+struct Session {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Session {
+    fn of(name: &str) -> Self {
+        let mut client = server().client(name, "localhost", PASSWORD);
+        let mut child = client
+            .args(["--unbuffered", "--skip-reconnect"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut session = Self {
+            child,
+            stdin,
+            stdout: BufReader::new(stdout),
+        };
+        assert!(session.answers(), "the session opens");
+        session
+    }
+
+    fn answers(&mut self) -> bool {
+        let mut line = String::new();
+        self.stdin.write_all(b"SELECT 'here';\n").is_ok()
+            && self.stdout.read_line(&mut line).is_ok()
+            && line.trim() == "here"
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[tokio::test]
+async fn a_leaver_can_log_in_from_no_host_and_has_no_session_right_or_role() {
+    let (name, role) = (person("alice"), unique("readers"));
+    sql(&format!(
+        "CREATE DATABASE db_{name}; CREATE TABLE db_{name}.t (a INT); CREATE ROLE {role}; GRANT {role} TO {name}@'%';
+         GRANT SELECT ON db_{name}.* TO {name}@'%' WITH GRANT OPTION; GRANT INSERT (a) ON db_{name}.t TO {name}@'127.0.0.1';
+         GRANT PROCESS ON *.* TO {name}@'127.0.0.1'"
+    ));
+    assert_eq!(logs_in(&name), [true, true]);
+    let mut session = Session::of(&name);
+    let operator = operator("CREATE USER, CONNECTION ADMIN, PROCESS, SHOW VIEW, TRIGGER");
+    let system = system_at(server().port, (&operator, "operator"), &[]);
+    let mut driven = Driven::leaver(&system, leaves(&name));
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert_eq!(logs_in(&name), [false, false]);
+    assert!(!session.answers(), "the open session is dead");
+    for host in ["%", "127.0.0.1"] {
+        let grants = sql(&format!("SHOW GRANTS FOR {name}@'{host}'"));
+        assert_eq!(grants.lines().count(), 1, "{grants}");
+        assert!(grants.starts_with("GRANT USAGE ON *.* TO"), "{grants}");
+    }
+    let kept = driven.snapshot("GrantsRevoked").to_string();
+    for grant in [
+        "GRANT SELECT ON",
+        "WITH GRANT OPTION",
+        "GRANT INSERT (`a`)",
+        "GRANT PROCESS",
+        &role,
+    ] {
+        assert!(kept.contains(grant), "{grant} in {kept}");
+    }
+    let hash = sql(&format!(
+        "SELECT JSON_VALUE(Priv, '$.authentication_string') FROM mysql.global_priv WHERE User = '{name}' LIMIT 1"
+    ));
+    assert!(!kept.contains(&hash) && !kept.contains("IDENTIFIED"), "{kept}");
+    // Rehired by hand: the old password opens nothing.
+    sql(&format!(
+        "ALTER USER {name}@'%' ACCOUNT UNLOCK; ALTER USER {name}@'127.0.0.1' ACCOUNT UNLOCK"
+    ));
+    assert_eq!(logs_in(&name), [false, false]);
+}
+
+#[tokio::test]
+async fn a_host_that_somebody_unlocks_or_adds_is_locked_again_and_reported() {
+    let name = person("bob");
+    let mut driven = Driven::leaver(&system(), leaves(&name));
+    driven.follow(SEES_NO_PROGRAMS).await;
+    // What was seen once may have been seen late; what is seen twice was true.
+    driven.pass().await;
+    sql(&format!(
+        "CREATE USER {name}@'localhost' IDENTIFIED BY '{PASSWORD}'"
+    ));
+    assert!(server().login(&name, "localhost", PASSWORD));
+    let mut session = Session::of(&name);
+    driven.pass().await;
+    assert!(
+        driven.row().drifted.contains(&"LoginsLocked".to_owned()),
+        "{:?}",
+        driven.row().drifted
+    );
+    driven.follow(SEES_NO_PROGRAMS).await;
+    assert_eq!(driven.verdict("LoginsLocked"), &Verdict::Verified);
+    assert_eq!(driven.verdict("SessionsEnded"), &Verdict::Verified);
+    assert_eq!(logs_in(&name), [false, false]);
+    assert!(!session.answers());
+}
+
+#[tokio::test]
+async fn a_name_made_to_break_out_means_only_itself() {
+    let name = format!("{HOSTILE}{}", unique(""));
+    let account = quoted(&name);
+    sql(&format!(
+        "CREATE USER {account}@'%' IDENTIFIED BY '{PASSWORD}'; GRANT PROCESS ON *.* TO {account}@'%'"
+    ));
+    assert_eq!(logs_in(&name), [true, true]);
+    let mut driven = Driven::leaver(
+        &system(),
+        json!({"employee": {"email": format!("{}@example.com", unique("nobody")),
+                            "accounts": [{"connector": "system", "name": name}]}}),
+    );
+    driven.follow(SEES_NO_PROGRAMS).await;
+    for fact in ["LoginsLocked", "SessionsEnded", "GrantsRevoked"] {
+        assert_eq!(driven.verdict(fact), &Verdict::Verified, "{fact}");
+    }
+    assert_eq!(logs_in(&name), [false, false]);
+}
+
+#[tokio::test]
+async fn programs_in_the_leavers_name_are_told_and_block_the_dropping() {
+    let name = person("cleo");
+    sql(&format!(
+        "CREATE DATABASE db_{name}; CREATE TABLE db_{name}.t (a INT);
+         CREATE DEFINER={name}@'%' PROCEDURE db_{name}.p() SELECT 1;
+         CREATE DEFINER={name}@'%' EVENT db_{name}.e ON SCHEDULE EVERY 1 DAY DO SELECT 1;
+         CREATE DEFINER={name}@'%' VIEW db_{name}.v AS SELECT 1;
+         CREATE DEFINER={name}@'%' TRIGGER db_{name}.g BEFORE INSERT ON db_{name}.t FOR EACH ROW SET NEW.a = 1"
+    ));
+    let operator = operator("CREATE USER, CONNECTION ADMIN, PROCESS, SHOW VIEW, TRIGGER");
+    let system = system_at(server().port, (&operator, "operator"), &["AccountsDropped"]);
+    let mut driven = Driven::leaver(&system, leaves(&name));
+    driven.follow(&["DefinersReplaced", "AccountsDropped"]).await;
+    assert_eq!(driven.verdict("DefinersReplaced"), &Verdict::Unmet(Why::NoAct));
+    let waits = Verdict::Unmet(Why::WaitsFor(vec!["DefinersReplaced".to_owned()]));
+    assert_eq!(driven.verdict("AccountsDropped"), &waits);
+    let rows = || {
+        sql(&format!(
+            "SELECT COUNT(*) FROM mysql.global_priv WHERE User = '{name}'"
+        ))
+    };
+    assert_eq!(rows(), "2");
+    sql(&format!("DROP DATABASE db_{name}"));
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert_eq!(rows(), "0");
+    // Gone by our own doing is still done, now and later.
+    driven.restart();
+    driven.pass().await;
+    driven.assert_done();
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_hurts_only_its_own_fact() {
+    let (name, no_kill, blind) = (
+        person("dora"),
+        operator("CREATE USER, PROCESS"),
+        operator("CREATE USER, CONNECTION ADMIN"),
+    );
+    let mut session = Session::of(&name);
+    let mut driven = Driven::leaver(
+        &system_at(server().port, (&no_kill, "operator"), &[]),
+        leaves(&name),
+    );
+    driven.pass().await;
+    match driven.verdict("SessionsEnded") {
+        Verdict::Unmet(Why::Failed(fault)) => assert_eq!(fault.reason, Reason::PermissionDenied),
+        other => panic!("{other:?}"),
+    }
+    match driven.verdict("DefinersReplaced") {
+        Verdict::Unknown(fault) => assert_eq!(fault.reason, Reason::PermissionDenied),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(driven.verdict("LoginsLocked"), &Verdict::Verified);
+    assert_eq!(driven.verdict("GrantsRevoked"), &Verdict::Verified);
+    assert!(session.answers(), "and so it is");
+    // Who cannot see sessions must not take that for there being none.
+    let mut driven = Driven::leaver(
+        &system_at(server().port, (&blind, "operator"), &[]),
+        leaves(&name),
+    );
+    driven.pass().await;
+    match driven.verdict("SessionsEnded") {
+        Verdict::Unknown(fault) => assert_eq!(fault.reason, Reason::PermissionDenied),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_connectors_own_account_and_the_servers_are_never_offboarded() {
+    for name in [Mariadb::OPERATOR, "root"] {
+        let mut driven = Driven::leaver(&system(), leaves(name));
+        driven.pass().await;
+        match driven.verdict("LoginsLocked") {
+            Verdict::Unknown(fault) => assert_eq!(fault.reason, Reason::Protected),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    assert!(server().login(Mariadb::OPERATOR, "localhost", Mariadb::OPERATOR_PASSWORD));
+}
+
+#[tokio::test]
+async fn an_account_that_vanished_for_no_reason_of_ours_is_never_taken_for_done() {
+    let name = person("eve");
+    let mut driven = Driven::leaver(&system(), leaves(&name));
+    driven.follow(SEES_NO_PROGRAMS).await;
+    assert_eq!(driven.verdict("LoginsLocked"), &Verdict::Verified);
+    sql(&format!("DROP USER {name}@'%'; DROP USER {name}@'127.0.0.1'"));
+    driven.pass().await;
+    match driven.verdict("LoginsLocked") {
+        Verdict::Unknown(fault) => assert_eq!(fault.reason, Reason::NotFoundUncorroborated),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn whatever_moment_the_wire_is_cut_the_end_is_the_same() {
+    let name = person("frank");
+    let mut session = Session::of(&name);
+    let mut relay = Relay::to(SocketAddr::from(([127, 0, 0, 1], server().port))).await;
+    let operator = (Mariadb::OPERATOR, Mariadb::OPERATOR_PASSWORD);
+    let mut driven = Driven::leaver(&system_at(relay.port, operator, &[]), leaves(&name));
+    for cut_after in [15, 40, 80] {
+        let pass = tokio::time::timeout(Duration::from_millis(cut_after), driven.pass());
+        drop(pass.await);
+        relay.cut().await;
+        driven.pass().await;
+        relay.mend().await;
+        // What was only in memory is lost as well.
+        driven.restart();
+    }
+    driven.follow(SEES_NO_PROGRAMS).await;
+    for fact in ["LoginsLocked", "SessionsEnded", "GrantsRevoked"] {
+        assert_eq!(driven.verdict(fact), &Verdict::Verified, "{fact}");
+    }
+    assert_eq!(logs_in(&name), [false, false]);
+    assert!(!session.answers());
+}
