@@ -9,13 +9,17 @@
 //! | [`drive`] | drives one leaver over the connectors | `core`, `connectors`, `transport`, `api` |
 //! | [`simulators`] | vendors without a server, by the vendors' documented rules | nothing of ours but itself |
 //! | [`company`] | the small company of the demo | all but `cli` |
+//! | [`controller`] | the shell around the drive loop in a cluster | all but `serve`, `cli` |
+//! | [`serve`] | health and metrics over HTTP | all but `cli` |
 //! | [`cli`] | one file per command | all of these |
 
 pub mod api;
 pub mod cli;
 pub mod company;
 pub mod connectors;
+pub mod controller;
 pub mod core;
 pub mod drive;
+pub mod serve;
 pub mod simulators;
 pub mod transport;

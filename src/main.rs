@@ -63,6 +63,8 @@ enum Command {
         #[arg(long)]
         exit_status: bool,
     },
+    /// Works in a cluster until told to stop: what the chart starts.
+    Operator(cli::operator::Arguments),
     /// Checks definitions, or shows the built-in ones.
     Definition {
         #[command(subcommand)]
@@ -149,6 +151,7 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             output,
             exit_status,
         } => cli::status::run(&state, leaver.as_deref(), output, exit_status),
+        Command::Operator(arguments) => cli::operator::run(arguments),
         Command::Definition {
             command: DefinitionCommand::Check { files },
         } => cli::definition::check(&files),

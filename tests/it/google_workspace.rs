@@ -7,7 +7,6 @@ use offboard::{
     core::{
         fact::{Exempt, Verdict, Why},
         fault::Reason,
-        identity::Person,
     },
     simulators::{
         google::{Google, ServiceAccount, Token},
@@ -400,51 +399,4 @@ async fn the_connectors_own_administrator_and_a_recycled_alias_are_for_a_person_
         trial.verdict("AccountSuspended"),
         Verdict::NotNeeded(Exempt::NoAccount)
     );
-}
-
-#[tokio::test]
-async fn a_rehire_gets_back_exactly_what_was_taken_and_can_be_given() {
-    let scene = Scene::new().await;
-    let mut trial = Trial::new(&scene.setup());
-    assert!(trial.settles(40).await, "{:#?}", trial.all());
-    trial.take_back().await;
-    scene.google.truth(|domain| {
-        let user = &domain.users[&scene.lea];
-        assert!(user.suspended.is_none());
-        assert_eq!(user.recovery_email.as_deref(), Some("lea@home.example"));
-        assert!(
-            domain
-                .groups
-                .values()
-                .all(|group| group.members[&scene.lea].role == "MANAGER")
-        );
-        assert!(
-            domain
-                .assignments
-                .values()
-                .any(|given| given.to == scene.lea && given.role == GROUPS_ADMIN)
-        );
-        assert!(
-            user.tokens.is_empty() && user.app_passwords.is_empty(),
-            "these are for the person to make anew"
-        );
-    });
-    vendor::every_request_is_in_the_vendors_words(&scene.google.control().journal());
-}
-
-#[tokio::test]
-async fn an_employee_number_alone_finds_the_account() {
-    let scene = Scene::new().await;
-    scene
-        .google
-        .seed(|domain| domain.users.get_mut(&scene.lea).unwrap().employee_id = Some("E-7".into()));
-    let mut setup = scene.setup();
-    setup.who = Person {
-        employee_id: Some("E-7".into()),
-        ..Person::default()
-    };
-    let mut trial = Trial::new(&setup);
-    trial.pass().await;
-    assert_eq!(trial.verdict("AccountSuspended"), Verdict::Verified);
-    assert_eq!(trial.ledger().account.as_ref().unwrap().id, scene.lea);
 }

@@ -13,6 +13,7 @@ mod leaver;
 mod microsoft_365;
 mod mysql;
 mod openldap;
+mod operator;
 mod postgresql;
 mod relay;
 mod salesforce;

@@ -3,29 +3,19 @@
 use serde_json::{Value, json};
 
 use super::{
-    calls::{Call, Reply, invalid, not_found, our_customer, refuse},
+    calls::{Call, Reply, invalid, not_found, refuse},
     state::{Domain, Group, Member},
 };
 use crate::simulators::server::Refusal;
 
-const WRITE: [&str; 2] = ["admin.directory.group", "admin.directory.group.member"];
-const READ: [&str; 4] = [
-    "admin.directory.group",
-    "admin.directory.group.member",
-    "admin.directory.group.readonly",
-    "admin.directory.group.member.readonly",
-];
-
 pub(crate) fn serve(call: &Call<'_>, path: &[&str]) -> Reply {
-    if call.method == "GET" {
-        shown(call, path)
-    } else {
-        changed(call, path)
-    }
-}
-
-/// Groups and members.
-fn shown(call: &Call<'_>, path: &[&str]) -> Reply {
+    let write = ["admin.directory.group", "admin.directory.group.member"];
+    let read = [
+        "admin.directory.group",
+        "admin.directory.group.member",
+        "admin.directory.group.readonly",
+        "admin.directory.group.member.readonly",
+    ];
     match (call.method, path) {
         ("GET", []) => {
             call.needs(&["admin.directory.group", "admin.directory.group.readonly"])?;
@@ -37,7 +27,7 @@ fn shown(call: &Call<'_>, path: &[&str]) -> Reply {
                 .ok_or_else(no_group)
         }
         ("GET", [group, "members"]) => {
-            call.needs(&READ)?;
+            call.needs(&read)?;
             let roles: Vec<&str> = call
                 .parameter("roles")
                 .map(|roles| roles.split(',').collect())
@@ -66,26 +56,19 @@ fn shown(call: &Call<'_>, path: &[&str]) -> Reply {
             )
         }
         ("GET", [group, "members", key]) => {
-            call.needs(&READ)?;
+            call.needs(&read)?;
             call.look(|domain| {
                 let group = domain.group(group).ok_or_else(no_group)?;
                 let id = member_id(domain, group, key).ok_or_else(no_member)?;
                 Ok(show_member(domain, &id, &group.members[&id]))
             })
         }
-        _ => Err(not_found("Not Found")),
-    }
-}
-
-/// Memberships come, change and go.
-fn changed(call: &Call<'_>, path: &[&str]) -> Reply {
-    match (call.method, path) {
         ("POST", [group, "members"]) => {
-            call.needs(&WRITE)?;
+            call.needs(&write)?;
             call.change(|domain| add(domain, group, &call.body))
         }
         ("PATCH" | "PUT", [group, "members", key]) => {
-            call.needs(&WRITE)?;
+            call.needs(&write)?;
             call.change(|domain| {
                 let (group, id) = place(domain, group, key)?;
                 let role = role(&call.body)?;
@@ -97,7 +80,7 @@ fn changed(call: &Call<'_>, path: &[&str]) -> Reply {
             })
         }
         ("DELETE", [group, "members", key]) => {
-            call.needs(&WRITE)?;
+            call.needs(&write)?;
             call.change(|domain| {
                 let (group, id) = place(domain, group, key)?;
                 let group = domain.groups.get_mut(&group).ok_or_else(no_group)?;
@@ -131,7 +114,7 @@ fn list(call: &Call<'_>) -> Reply {
         return Err(refuse(400, "badRequest", "Bad Request"));
     }
     if let Some(customer) = customer {
-        our_customer(customer)?;
+        call.customer(customer)?;
     }
     let all = call.look(|domain| {
         let id = match user {

@@ -16,7 +16,6 @@ mod doors;
 mod drive;
 mod gmail;
 mod groups;
-mod licences;
 mod roles;
 mod security;
 pub mod state;

@@ -8,25 +8,15 @@ use super::{
     state::{Assignment, SUPER_ADMIN},
 };
 
-const WRITE: [&str; 1] = ["admin.directory.rolemanagement"];
-const READ: [&str; 2] = [
-    "admin.directory.rolemanagement",
-    "admin.directory.rolemanagement.readonly",
-];
-
 pub(crate) fn serve(call: &Call<'_>, path: &[&str]) -> Reply {
-    if call.method == "GET" {
-        shown(call, path)
-    } else {
-        changed(call, path)
-    }
-}
-
-/// Roles and who holds them.
-fn shown(call: &Call<'_>, path: &[&str]) -> Reply {
+    let read = [
+        "admin.directory.rolemanagement",
+        "admin.directory.rolemanagement.readonly",
+    ];
+    let write = ["admin.directory.rolemanagement"];
     match (call.method, path) {
         ("GET", ["roles"]) => {
-            call.needs(&READ)?;
+            call.needs(&read)?;
             let all = call.look(|domain| {
                 domain
                     .roles
@@ -45,23 +35,16 @@ fn shown(call: &Call<'_>, path: &[&str]) -> Reply {
             call.page("items", "admin#directory#roles", all, ("maxResults", 100, 100))
         }
         ("GET", ["roleassignments"]) => {
-            call.needs(&READ)?;
+            call.needs(&read)?;
             list(call)
         }
         ("GET", ["roleassignments", id]) => {
-            call.needs(&READ)?;
+            call.needs(&read)?;
             call.look(|domain| domain.assignments.get(*id).map(|given| show(id, given)))
                 .ok_or_else(|| not_found("Resource Not Found: roleAssignmentId"))
         }
-        _ => Err(not_found("Not Found")),
-    }
-}
-
-/// Roles are given and taken.
-fn changed(call: &Call<'_>, path: &[&str]) -> Reply {
-    match (call.method, path) {
         ("POST", ["roleassignments"]) => {
-            call.needs(&WRITE)?;
+            call.needs(&write)?;
             call.super_admin()?;
             let role = call.body["roleId"]
                 .as_str()
@@ -78,7 +61,7 @@ fn changed(call: &Call<'_>, path: &[&str]) -> Reply {
             })
         }
         ("DELETE", ["roleassignments", id]) => {
-            call.needs(&WRITE)?;
+            call.needs(&write)?;
             call.super_admin()?;
             call.change(|domain| {
                 let given = domain

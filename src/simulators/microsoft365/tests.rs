@@ -317,10 +317,10 @@ async fn the_last_owner_of_a_group_stays_until_there_is_another() {
     assert_eq!(trial.graph("POST", &add, owner.clone()).await.0, 204);
     assert_eq!(trial.graph("POST", &add, owner).await.0, 400);
     assert_eq!(trial.graph("DELETE", &path, Value::Null).await.0, 204);
-    let (_, left) = trial
+    let (_, owned) = trial
         .graph("GET", &trial.user("/ownedObjects"), Value::Null)
         .await;
-    assert_eq!(left["value"], json!([]));
+    assert_eq!(owned["value"], json!([]));
 }
 
 #[tokio::test]
@@ -443,7 +443,7 @@ async fn a_list_comes_in_pages_linked_by_full_addresses_and_selected_as_asked() 
 #[tokio::test]
 async fn too_many_calls_are_told_when_to_come_back() {
     let trial = Trial::new().await;
-    trial.tenant.set_budget(1, Duration::from_mins(1));
+    trial.tenant.set_budget(1, Duration::from_secs(60));
     trial.graph("GET", &trial.user(""), Value::Null).await;
     let url = format!("{}{}", trial.tenant.graph(), trial.user(""));
     let answer = trial
@@ -516,7 +516,7 @@ async fn a_deleted_user_can_come_back_for_thirty_days_and_a_forgotten_ref_delete
         200
     );
     assert_eq!(trial.graph("DELETE", &trial.user(""), Value::Null).await.0, 204);
-    trial.tenant.age_deletions(Duration::from_hours(31 * 24));
+    trial.tenant.age_deletions(Duration::from_secs(31 * 24 * 3600));
     assert_eq!(
         trial
             .graph("POST", &format!("{bin}/restore"), Value::Null)

@@ -1,0 +1,98 @@
+//! `offboard operator`: works in a cluster until it is told to stop.
+
+use std::{io::IsTerminal as _, net::SocketAddr, process::ExitCode};
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+use crate::{
+    cli::exit,
+    controller::{Operator, call},
+    serve,
+};
+
+/// The arguments of `offboard operator`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A namespace to work in; may be given several times. Default: the one of the kubeconfig or of the pod.
+    #[arg(long = "namespace", value_name = "NAMESPACE")]
+    pub namespaces: Vec<String>,
+    /// Where to serve /livez, /readyz and /metrics.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+}
+
+/// Runs the operator until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When there is no cluster to work in, or the address to listen on is taken.
+pub fn run(arguments: Arguments) -> Result<ExitCode, exit::Error> {
+    log();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| exit::Error(format!("no runtime: {e}")))?;
+    let done = runtime.block_on(operate(arguments));
+    // What was abandoned is not waited for.
+    runtime.shutdown_background();
+    done.map(|()| ExitCode::SUCCESS).map_err(exit::Error)
+}
+
+async fn operate(arguments: Arguments) -> Result<(), String> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
+    let (client, default) = call::client().await.map_err(|e| format!("no cluster: {e}"))?;
+    let namespaces = if arguments.namespaces.is_empty() {
+        vec![default]
+    } else {
+        arguments.namespaces
+    };
+    let operator = Operator::new(client, &namespaces);
+    let server = tokio::spawn(serve::serve(arguments.listen, operator.context()));
+    tracing::info!(?namespaces, "working");
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tokio::select! {
+        () = operator.run(stop) => Ok(()),
+        served = server => Err(match served {
+            Ok(Err(error)) => format!("{}: {error}", arguments.listen),
+            _ => "the server for health and metrics ended".to_owned(),
+        }),
+    }
+}
+
+/// JSON unless a person reads along. Spans of the runtime below us carry names of objects, which may be names of people:
+/// they are left out.
+fn log() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env_lossy();
+    let ours = filter_fn(|about| !(about.is_span() && about.target().starts_with("kube")));
+    let lines = tracing_subscriber::fmt::layer();
+    let registry = tracing_subscriber::registry().with(filter);
+    let set = if std::io::stderr().is_terminal() {
+        registry
+            .with(lines.with_writer(std::io::stderr).with_filter(ours))
+            .try_init()
+    } else {
+        registry
+            .with(
+                lines
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(std::io::stderr)
+                    .with_filter(ours),
+            )
+            .try_init()
+    };
+    // Only a second call in the same process finds it set.
+    set.ok();
+}

@@ -1,0 +1,144 @@
+//! Kubernetes Events: at most one for each change of a status, none for a retry, and never a person's name.
+
+use kube::{
+    Resource,
+    runtime::events::{Event, EventType},
+};
+
+use super::{Context, call::within, gather::connector_of};
+use crate::{
+    api::{Condition, ConditionStatus, Offboarding, OffboardingStatus},
+    core::fact::Verdict,
+    drive::Row,
+};
+
+/// Something worth telling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// `Scheduled`, `SystemRevoked`, `Offboarded`, `DriftDetected`, `DriftCorrected`, `Stalled`.
+    pub reason: &'static str,
+    /// Whether somebody should look.
+    pub warning: bool,
+    /// One line.
+    pub note: String,
+}
+
+impl News {
+    fn normal(reason: &'static str, note: String) -> Self {
+        Self {
+            reason,
+            warning: false,
+            note,
+        }
+    }
+
+    fn warning(reason: &'static str, note: String) -> Self {
+        Self {
+            reason,
+            warning: true,
+            note,
+        }
+    }
+}
+
+/// What a pass changed, in one piece of news: the most important first.
+pub fn news(before: &OffboardingStatus, after: &OffboardingStatus, rows: &[Row]) -> Option<News> {
+    let ready = condition(after, "Ready");
+    let reason = |status| condition(status, "Ready").map(|c| c.reason.clone());
+    let message = ready.map(|c| c.message.clone()).unwrap_or_default();
+    let systems = || format!("{} systems", after.progress.clone().unwrap_or_default());
+    if is_true(after, "Stalled") && reason(before) != reason(after) {
+        return Some(News::warning("Stalled", message));
+    }
+    let drifted = drifted(rows);
+    if !drifted.is_empty() {
+        return Some(if is_true(after, "AccessRevoked") {
+            News::normal(
+                "DriftCorrected",
+                format!("was given back and is gone again: {drifted}"),
+            )
+        } else {
+            News::warning("DriftDetected", format!("is there again: {drifted}"))
+        });
+    }
+    if is_true(before, "Drifted") && !is_true(after, "Drifted") && is_true(after, "AccessRevoked") {
+        return Some(News::normal("DriftCorrected", "gone again".to_owned()));
+    }
+    if is_true(after, "Ready") && reason(before) != reason(after) {
+        return match reason(after).as_deref() {
+            Some("Scheduled") => Some(News::normal(
+                "Scheduled",
+                format!("nothing is due yet: {}", systems()),
+            )),
+            Some("Offboarded" | "Retention") if !is_true(before, "Ready") => Some(News::normal(
+                "Offboarded",
+                format!("all is proven by reading back: {}", systems()),
+            )),
+            _ => None,
+        };
+    }
+    let revoked: Vec<&str> = rows
+        .iter()
+        .filter(|row| revoked(row) && !was_revoked(before, row))
+        .map(|row| connector_of(&row.name))
+        .collect();
+    (!revoked.is_empty()).then(|| News::normal("SystemRevoked", revoked.join(", ")))
+}
+
+fn condition<'s>(status: &'s OffboardingStatus, type_: &str) -> Option<&'s Condition> {
+    status.conditions.iter().find(|c| c.type_ == type_)
+}
+
+fn is_true(status: &OffboardingStatus, type_: &str) -> bool {
+    condition(status, type_).is_some_and(|c| c.status == ConditionStatus::True)
+}
+
+fn drifted(rows: &[Row]) -> String {
+    let each = rows.iter().filter(|row| !row.drifted.is_empty());
+    let each = each.map(|row| format!("{}: {}", connector_of(&row.name), row.drifted.join(", ")));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+/// Whether all access in a system that is wanted gone by now is proven gone.
+pub fn revoked(row: &Row) -> bool {
+    let mut due = row
+        .facts
+        .iter()
+        .filter(|(fact, verdict, _)| {
+            fact.class.security() && verdict.due() && !matches!(verdict, Verdict::NotNeeded(_))
+        })
+        .peekable();
+    due.peek().is_some() && due.all(|(_, verdict, _)| verdict.settled())
+}
+
+/// Whether `before` already shows all access of the row as gone.
+pub fn was_revoked(before: &OffboardingStatus, row: &Row) -> bool {
+    let Some(earlier) = before.systems.iter().find(|s| s.name == row.name) else {
+        return false;
+    };
+    let security = row.facts.iter().filter(|(fact, ..)| fact.class.security());
+    security.clone().count() > 0
+        && security.into_iter().all(|(fact, ..)| {
+            let known = earlier.conditions.iter().find(|c| c.type_ == fact.name);
+            known.is_none_or(|c| c.status == ConditionStatus::True)
+        })
+}
+
+/// Tells `news` about `offboarding`. An event that is lost is only logged: it is a convenience, the status is the truth.
+pub async fn tell(context: &Context, offboarding: &Offboarding, news: News) {
+    let event = Event {
+        type_: if news.warning {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        },
+        reason: news.reason.to_owned(),
+        note: (!news.note.is_empty()).then(|| news.note.chars().take(1000).collect()),
+        action: "Offboard".to_owned(),
+        secondary: None,
+    };
+    let reference = offboarding.object_ref(&());
+    if let Err(failed) = within(context.recorder.publish(&event, &reference)).await {
+        tracing::warn!(%failed, "event not published");
+    }
+}

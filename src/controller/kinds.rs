@@ -1,0 +1,271 @@
+//! The conditions of Connectors, ConnectorDefinitions and policies: sound, or the path of the field that is not.
+
+use std::{fmt::Debug, sync::Arc};
+
+use jiff::Timestamp;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::controller::Action,
+};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::{
+    Context,
+    call::{Failed, within},
+    gather,
+    links::{Login, Made},
+    reconcile::{AGAIN, jittered},
+    watch,
+};
+use crate::{
+    api::{
+        Condition, ConditionStatus, Connector, ConnectorDefinition, Offboarding, OffboardingPolicy,
+        OffboardingPolicySpec, OffboardingSpec,
+        offboarding::{Desired, Employee, LegalHold, Urgency, Visibility},
+    },
+    core::schedule,
+    drive::{
+        report::keep_times,
+        validate::{Member, validate},
+    },
+};
+
+/// The longest message that the schema takes, with room to spare.
+const LONGEST_MESSAGE: usize = 1000;
+/// The time between two looks at the Secret of a connector that works.
+const CONNECTOR_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+/// The same for one that does not.
+const BROKEN_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(6);
+
+/// What is to be said about an object.
+struct Verdict {
+    good: bool,
+    reason: &'static str,
+    message: String,
+}
+
+/// Looks at a Connector: its definition, inputs and Secret.
+pub async fn connector(connector: Arc<Connector>, context: Arc<Context>) -> Result<Action, Failed> {
+    context.caches.ready().await;
+    let namespace = connector.namespace().unwrap_or_default();
+    let name = connector.name_any();
+    let made = gather::make(&context, &context.links, &connector).await;
+    // Leavers look again only when the link is another one than they know.
+    if context.link_changed(&namespace, &name, made.revision) {
+        context.caches.tell_leavers(&namespace);
+        context.caches.tell_policies(&namespace);
+    }
+    let good = made.reason == "Valid" && made.login != Login::Refused;
+    let status = connector.status.clone().unwrap_or_default();
+    let api = watch::api::<Connector>(&context.client, &namespace);
+    publish(
+        &context,
+        &api,
+        connector.as_ref(),
+        status.observed_generation,
+        &status.conditions,
+        verdict(&made),
+    )
+    .await?;
+    let every = if good { CONNECTOR_EVERY } else { BROKEN_EVERY };
+    Ok(Action::requeue(jittered(every)))
+}
+
+fn verdict(made: &Made) -> Verdict {
+    let (good, reason) = match (made.reason, made.login) {
+        ("Valid", Login::Untried) => (true, "Valid"),
+        ("Valid", Login::Good) => (true, "LoginOK"),
+        ("Valid", Login::Refused) => (false, "LoginFailed"),
+        (reason, _) => (false, reason),
+    };
+    let message = if reason == "LoginFailed" {
+        "the system refused the login: renew the Secret that spec.secretRef names".to_owned()
+    } else {
+        made.text.clone()
+    };
+    Verdict {
+        good,
+        reason,
+        message,
+    }
+}
+
+/// Looks at a user's definition.
+pub async fn definition(
+    definition: Arc<ConnectorDefinition>,
+    context: Arc<Context>,
+) -> Result<Action, Failed> {
+    context.caches.ready().await;
+    let name = definition.name_any();
+    let (_, compiled) = context.links.definition(&name, Some(&definition));
+    let verdict = match compiled {
+        Ok(_) => valid(),
+        Err(error) => Verdict {
+            good: false,
+            reason: "Invalid",
+            message: error.to_string(),
+        },
+    };
+    let status = definition.status.clone().unwrap_or_default();
+    let api = Api::<ConnectorDefinition>::all(context.client.clone());
+    publish(
+        &context,
+        &api,
+        definition.as_ref(),
+        status.observed_generation,
+        &status.conditions,
+        verdict,
+    )
+    .await?;
+    Ok(Action::await_change())
+}
+
+/// Looks at a policy with the Connectors of its namespace.
+pub async fn policy(policy: Arc<OffboardingPolicy>, context: Arc<Context>) -> Result<Action, Failed> {
+    context.caches.ready().await;
+    let namespace = policy.namespace().unwrap_or_default();
+    let verdict = match problem(&context, &namespace, &policy.spec).await {
+        None => valid(),
+        Some(message) => Verdict {
+            good: false,
+            reason: "Invalid",
+            message,
+        },
+    };
+    let status = policy.status.clone().unwrap_or_default();
+    let api = watch::api::<OffboardingPolicy>(&context.client, &namespace);
+    publish(
+        &context,
+        &api,
+        policy.as_ref(),
+        status.observed_generation,
+        &status.conditions,
+        verdict,
+    )
+    .await?;
+    Ok(Action::await_change())
+}
+
+fn valid() -> Verdict {
+    Verdict {
+        good: true,
+        reason: "Valid",
+        message: String::new(),
+    }
+}
+
+async fn problem(context: &Context, namespace: &str, spec: &OffboardingPolicySpec) -> Option<String> {
+    if let Some(cutoff) = &spec.cutoff {
+        let time = cutoff.time.as_deref().unwrap_or("17:00");
+        let zone = cutoff.time_zone.as_deref().unwrap_or("UTC");
+        if let Err(error) = schedule::cutoff("2026-01-01", time, zone) {
+            return Some(format!("spec.cutoff: {error}"));
+        }
+    }
+    let caches = context.caches.namespaces.get(namespace)?;
+    let mut connectors = vec![];
+    for connector in caches.connectors.cache.state() {
+        let made = gather::make(context, &context.links, &connector).await;
+        connectors.push((connector.name_any(), connector, made));
+    }
+    let none = std::collections::BTreeMap::new();
+    let members: Vec<Member<'_>> = connectors
+        .iter()
+        .map(|(name, connector, made)| Member {
+            name,
+            labels: connector.metadata.labels.as_ref().unwrap_or(&none),
+            spec: &connector.spec,
+            facts: &made.facts,
+        })
+        .collect();
+    let invalid = validate(&somebody(), spec, &members, Timestamp::now()).err()?;
+    let field = invalid.field.strip_prefix("policy.")?;
+    Some(format!("{field}: {}", invalid.problem))
+}
+
+/// A leaver with whom only a policy can be wrong.
+fn somebody() -> Offboarding {
+    Offboarding::new(
+        "somebody",
+        OffboardingSpec {
+            employee: Employee {
+                employee_id: Some("0".to_owned()),
+                ..Employee::default()
+            },
+            last_day: None,
+            cutoff: None,
+            urgency: Urgency::Immediate,
+            desired: Desired::Offboarded,
+            reason: None,
+            policy_ref: None,
+            transfers: vec![],
+            exceptions: vec![],
+            legal_hold: LegalHold::None,
+            visibility: Visibility::Normal,
+            reference: None,
+            suspend: false,
+        },
+    )
+}
+
+fn conditions(verdict: &Verdict, generation: i64, earlier: &[Condition], now: Timestamp) -> Vec<Condition> {
+    let message: String = verdict.message.chars().take(LONGEST_MESSAGE).collect();
+    let condition = |type_: &str, status| Condition {
+        type_: type_.to_owned(),
+        status,
+        reason: verdict.reason.to_owned(),
+        message: message.clone(),
+        observed_generation: Some(generation),
+        last_transition_time: now,
+    };
+    let mut conditions = if verdict.good {
+        vec![condition("Ready", ConditionStatus::True)]
+    } else {
+        vec![
+            condition("Ready", ConditionStatus::False),
+            condition("Stalled", ConditionStatus::True),
+        ]
+    };
+    keep_times(&mut conditions, earlier, now);
+    conditions
+}
+
+/// Writes the conditions of `object` if they differ from what it has.
+async fn publish<K>(
+    context: &Context,
+    api: &Api<K>,
+    object: &K,
+    observed: i64,
+    earlier: &[Condition],
+    verdict: Verdict,
+) -> Result<(), Failed>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    if context.stopping() {
+        return Ok(());
+    }
+    let generation = object.meta().generation.unwrap_or_default();
+    let conditions = conditions(&verdict, generation, earlier, Timestamp::now());
+    if observed == generation && conditions == earlier {
+        return Ok(());
+    }
+    let patch = json!({
+        "metadata": {"resourceVersion": object.resource_version()},
+        "status": {"observedGeneration": generation, "conditions": conditions},
+    });
+    let name = object.name_any();
+    match within(api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))).await {
+        // Gone, or changed: the watch says so, and it is looked at again then.
+        Ok(_) | Err(Failed::NotFound | Failed::Conflict) => Ok(()),
+        Err(failed) => Err(failed),
+    }
+}
+
+/// When to look again after the API server did not take a condition.
+pub fn later<K>(_: Arc<K>, failed: &Failed, _: Arc<Context>) -> Action {
+    tracing::warn!(%failed, "condition not written; trying again");
+    Action::requeue(AGAIN)
+}

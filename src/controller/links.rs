@@ -1,0 +1,322 @@
+//! From a Connector, its definition and its Secret to a link that can be driven, or to the words that say what is wrong.
+//!
+//! Secrets are read one at a time by name, never listed or watched, and kept for a short while. A rotated Secret is noticed
+//! by its revision at the next read; a refused login makes the next read come at once.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Client, ResourceExt};
+use tokio::{sync::Mutex as AsyncMutex, time::Instant};
+
+use super::{call::Failed, call::within, watch};
+use crate::{
+    api::{Connector, ConnectorDefinition},
+    connectors::{
+        assemble::{Assembly, Error},
+        declarative::Definition,
+    },
+    core::{
+        fact::FactSpec,
+        fault::{Fault, Reason},
+    },
+    drive::Link,
+    transport::{SetupError, secret::Credentials},
+};
+
+/// For how long a Secret that works is not read again.
+const SECRET_LASTS: Duration = Duration::from_secs(60);
+/// The same for one that does not, or that a system refused.
+const SUSPECT_LASTS: Duration = Duration::from_secs(5);
+
+/// What came of the last login with a connector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Login {
+    /// Not tried yet.
+    #[default]
+    Untried,
+    /// The system answered.
+    Good,
+    /// The system refused it.
+    Refused,
+}
+
+/// A connector as far as it could be put together.
+#[derive(Clone)]
+pub struct Made {
+    /// The link.
+    pub link: Link,
+    /// The facts of the connector; none when it is broken.
+    pub facts: Vec<FactSpec>,
+    /// `Valid`, or one word for what is wrong.
+    pub reason: &'static str,
+    /// What is wrong and how to mend it.
+    pub text: String,
+    /// Another number for every link that was put together.
+    pub revision: u64,
+    /// What came of the last login.
+    pub login: Login,
+}
+
+struct Entry {
+    connector: (String, i64),
+    definition: String,
+    secret: String,
+    read_at: Instant,
+    made: Made,
+}
+
+type Slot = Arc<AsyncMutex<Option<Entry>>>;
+type Compiled = (String, Result<Definition, Error>);
+
+/// All connectors that are in use.
+#[derive(Default)]
+pub struct Links {
+    assembly: Assembly,
+    slots: Mutex<HashMap<(String, String), Slot>>,
+    definitions: Mutex<HashMap<String, Compiled>>,
+    next: AtomicU64,
+}
+
+impl Links {
+    /// The definition `name`: the cluster's, which wins, or a built-in one; with what tells its versions apart.
+    ///
+    /// # Errors
+    /// When there is none, or it is not sound.
+    pub fn definition(
+        &self,
+        name: &str,
+        own: Option<&ConnectorDefinition>,
+    ) -> (String, Result<Definition, Error>) {
+        let version = own.map_or_else(String::new, |own| {
+            let generation = own.metadata.generation.unwrap_or_default();
+            format!("{}/{generation}", own.metadata.uid.as_deref().unwrap_or_default())
+        });
+        let mut known = self.definitions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((same, definition)) = known.get(name)
+            && *same == version
+        {
+            return (version, definition.clone());
+        }
+        let specs = own
+            .map(|own| (name.to_owned(), own.spec.clone()))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>();
+        let definition = self.assembly.definition(name, &specs);
+        known.insert(name.to_owned(), (version.clone(), definition.clone()));
+        (version, definition)
+    }
+
+    /// `connector` ready to use, put together anew when it, its definition or its Secret has changed.
+    pub async fn make(
+        &self,
+        client: &Client,
+        connector: &Connector,
+        own: Option<&ConnectorDefinition>,
+    ) -> Made {
+        let namespace = connector.namespace().unwrap_or_default();
+        let slot = self.slot(&namespace, &connector.name_any());
+        // One read of a Secret serves everybody who waits for it.
+        let mut slot = slot.lock().await;
+        let version = (
+            connector.uid().unwrap_or_default(),
+            connector.metadata.generation.unwrap_or_default(),
+        );
+        let (definition_version, definition) = self.definition(&connector.spec.definition, own);
+        let same = slot
+            .as_ref()
+            .is_some_and(|e| e.connector == version && e.definition == definition_version);
+        if let Some(entry) = slot
+            .as_ref()
+            .filter(|e| same && e.read_at.elapsed() < lasts(&e.made))
+        {
+            return entry.made.clone();
+        }
+        let read = secret(client, connector, &namespace).await;
+        if let Some(entry) = slot.as_mut().filter(|_| same) {
+            let unchanged = match &read {
+                Ok(credentials) => entry.secret == credentials.revision(),
+                // What is known is better than nothing while the API server does not answer.
+                Err(missing) => missing.passes,
+            };
+            if unchanged && (read.is_err() || entry.made.reason != "SecretNotFound") {
+                entry.read_at = Instant::now();
+                return entry.made.clone();
+            }
+        }
+        let before = slot.as_ref().map(|e| e.made.clone());
+        let (secret, made) = self.put_together(&namespace, connector, definition, read);
+        let made = self.numbered(before, made);
+        *slot = Some(Entry {
+            connector: version,
+            definition: definition_version,
+            secret,
+            read_at: Instant::now(),
+            made: made.clone(),
+        });
+        made
+    }
+
+    /// The same brokenness as before is not a new link.
+    fn numbered(&self, before: Option<Made>, made: Made) -> Made {
+        match before {
+            Some(before)
+                if before.reason == made.reason && before.text == made.text && made.reason != "Valid" =>
+            {
+                before
+            }
+            _ => Made {
+                revision: self.next.fetch_add(1, Ordering::Relaxed) + 1,
+                ..made
+            },
+        }
+    }
+
+    fn put_together(
+        &self,
+        namespace: &str,
+        connector: &Connector,
+        definition: Result<Definition, Error>,
+        read: Result<Credentials, Missing>,
+    ) -> (String, Made) {
+        let revision = read.as_ref().map(|c| c.revision().to_owned()).unwrap_or_default();
+        let definition = match definition {
+            Ok(definition) => definition,
+            Err(error) => return (revision, broken("InvalidDefinition", error.to_string())),
+        };
+        let credentials = match read {
+            Ok(credentials) => credentials,
+            Err(missing) => return (revision, broken("SecretNotFound", missing.text)),
+        };
+        let unique = format!("{namespace}/{}", connector.name_any());
+        let made = match self
+            .assembly
+            .connect(&unique, &connector.spec, &definition, credentials)
+        {
+            Ok(shared) => Made {
+                facts: shared.capabilities().facts.clone(),
+                link: Link::Ready(shared),
+                reason: "Valid",
+                text: String::new(),
+                revision: 0,
+                login: Login::Untried,
+            },
+            Err(error) => broken(reason_of(&error), self::text(connector, &error)),
+        };
+        (revision, made)
+    }
+
+    /// Notes what came of logging in with a link of `revision`; says whether that is news.
+    pub async fn note(&self, namespace: &str, connector: &str, revision: u64, login: Login) -> bool {
+        let slot = self.slot(namespace, connector);
+        let mut slot = slot.lock().await;
+        match slot.as_mut() {
+            Some(entry) if entry.made.revision == revision && entry.made.login != login => {
+                entry.made.login = login;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Drops what is known of a connector that is gone.
+    pub fn forget(&self, namespace: &str, connector: &str) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.remove(&(namespace.to_owned(), connector.to_owned()));
+    }
+
+    fn slot(&self, namespace: &str, connector: &str) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (namespace.to_owned(), connector.to_owned());
+        slots.entry(key).or_default().clone()
+    }
+}
+
+fn lasts(made: &Made) -> Duration {
+    if made.reason == "Valid" && made.login != Login::Refused {
+        SECRET_LASTS
+    } else {
+        SUSPECT_LASTS
+    }
+}
+
+fn broken(reason: &'static str, text: String) -> Made {
+    Made {
+        link: Link::Broken(Fault::needs_decision(Reason::ConnectorNotReady), text.clone()),
+        facts: vec![],
+        reason,
+        text,
+        revision: 0,
+        login: Login::Untried,
+    }
+}
+
+fn reason_of(error: &Error) -> &'static str {
+    match error {
+        Error::NoDefinition(_) | Error::Definition(..) => "InvalidDefinition",
+        Error::Inputs(_) => "InvalidInputs",
+        Error::Setup(SetupError::Secret(_)) => "InvalidSecret",
+        Error::Setup(_) => "InvalidSetup",
+    }
+}
+
+fn text(connector: &Connector, error: &Error) -> String {
+    match (error, &connector.spec.secret_ref) {
+        (Error::Setup(SetupError::Secret(what)), Some(secret)) => {
+            format!("spec.secretRef: Secret {:?}: {what}", secret.name)
+        }
+        (Error::Setup(SetupError::Secret(what)), None) => {
+            format!("spec.secretRef: name the Secret with the credentials: {what}")
+        }
+        (Error::Inputs(_), _) => format!("spec.{error}"),
+        _ => error.to_string(),
+    }
+}
+
+/// A Secret that could not be had.
+struct Missing {
+    text: String,
+    /// Nothing is wrong with the Secret; the API server did not answer.
+    passes: bool,
+}
+
+async fn secret(client: &Client, connector: &Connector, namespace: &str) -> Result<Credentials, Missing> {
+    let Some(reference) = &connector.spec.secret_ref else {
+        return Ok(Credentials::default());
+    };
+    let name = &reference.name;
+    let failed = |text: String, passes| Missing { text, passes };
+    match within(watch::api::<Secret>(client, namespace).get(name)).await {
+        Ok(secret) => {
+            let revision = format!(
+                "{}/{}",
+                secret.metadata.uid.unwrap_or_default(),
+                secret.metadata.resource_version.unwrap_or_default()
+            );
+            let data = secret.data.unwrap_or_default();
+            let data = data.into_iter().map(|(key, value)| (key, value.0));
+            Ok(Credentials::from_data(data, revision))
+        }
+        Err(Failed::NotFound) => Err(failed(
+            format!("spec.secretRef.name: there is no Secret {name:?} in this namespace: create it"),
+            false,
+        )),
+        Err(Failed::Forbidden) => Err(failed(
+            format!(
+                "spec.secretRef.name: the operator may not get Secret {name:?}: add it to the chart's connectorSecrets"
+            ),
+            false,
+        )),
+        Err(other) => Err(failed(
+            format!("spec.secretRef.name: Secret {name:?} could not be read: {other}"),
+            true,
+        )),
+    }
+}

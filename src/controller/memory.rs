@@ -1,0 +1,83 @@
+//! What the process remembers of each leaver between passes. All of it can be lost: the record and the systems say it again.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use jiff::Timestamp;
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::{
+    api::Offboarding,
+    drive::{Memory, Record},
+};
+
+/// What is remembered of one leaver.
+#[derive(Default)]
+pub struct Leaver {
+    /// Held for a whole pass: two passes over one leaver never overlap, whichever queue they came from.
+    pub pass: AsyncMutex<State>,
+    /// Security facts that are wanted and not proven, by connector.
+    pub left: Mutex<BTreeMap<String, usize>>,
+}
+
+/// What one pass leaves to the next.
+#[derive(Default)]
+pub struct State {
+    /// Of the drive loop.
+    pub memory: Memory,
+    /// The record with its version; absent when it has to be read.
+    pub record: Option<(Record, Option<String>)>,
+    /// The object as the API server answered our last write, until the cache has caught up.
+    pub written: Option<Arc<Offboarding>>,
+    /// What the last pass was made of.
+    pub inputs: String,
+    /// When the next pass is due though nothing changes.
+    pub next: Option<Timestamp>,
+    /// The version of the link by row.
+    pub links: BTreeMap<String, u64>,
+    /// Failures of the pass as a whole, in a row.
+    pub failures: u32,
+}
+
+/// All leavers that were looked at, by uid.
+#[derive(Default)]
+pub struct Leavers {
+    known: Mutex<HashMap<String, Arc<Leaver>>>,
+}
+
+impl Leavers {
+    /// The leaver `uid`.
+    pub fn of(&self, uid: &str) -> Arc<Leaver> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(uid.to_owned()).or_default().clone()
+    }
+
+    /// Drops what is remembered of a leaver that is gone, unless a pass over it still goes on: the lock must outlive that.
+    pub fn forget(&self, uid: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known
+            .get(uid)
+            .is_some_and(|leaver| Arc::strong_count(leaver) == 1)
+        {
+            known.remove(uid);
+        }
+    }
+
+    /// Security facts that are wanted and not proven, by connector, over all leavers.
+    pub fn left(&self) -> BTreeMap<String, usize> {
+        let known: Vec<_> = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.values().cloned().collect()
+        };
+        let mut total = BTreeMap::new();
+        for leaver in known {
+            let left = leaver.left.lock().unwrap_or_else(PoisonError::into_inner);
+            for (connector, count) in left.iter() {
+                *total.entry(connector.clone()).or_default() += count;
+            }
+        }
+        total
+    }
+}

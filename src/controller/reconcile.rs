@@ -1,0 +1,423 @@
+//! One pass over one Offboarding: gather, validate, drive, report, and one patch if anything but the time has changed.
+//!
+//! # Why
+//! There is no finalizer. Deleting an Offboarding gives nothing back and keeps its record, so there is nothing to do before
+//! it is gone; the pass that goes on over it stops before its next act.
+
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use kube::{ResourceExt, runtime::controller::Action};
+
+use super::{
+    Context,
+    call::Failed,
+    events,
+    gather::{Gathered, connector_of, gather},
+    links::Login,
+    memory::{Leaver, State},
+    show::{self, Shown},
+    store::{self, ClusterStore, NoRecord, Version},
+    watch::version,
+};
+use crate::{
+    api::{Offboarding, OffboardingStatus},
+    core::{
+        case::Case,
+        fact::{Verdict, Why},
+        fault::Reason,
+        schedule,
+    },
+    drive::{Clock, Drive, Outcome, Record, Row, Scope, SystemClock, drive, report},
+};
+
+/// When to look again after something passed us by, such as a newer version of the object.
+pub const AGAIN: Duration = Duration::from_secs(1);
+/// The shortest time between two passes over one leaver.
+const SOON: SignedDuration = SignedDuration::from_millis(100);
+/// When to look again at a spec that cannot be used: a date may have come that makes it sound.
+const INVALID_EVERY: SignedDuration = SignedDuration::from_hours(1);
+
+/// How a pass ended.
+enum Ended {
+    /// Nothing was due.
+    Idle,
+    /// All that is wanted now is true.
+    Done,
+    /// Something is left.
+    Left,
+    /// The spec or the record cannot be used.
+    Refused,
+    /// The API server did not do its part.
+    Failed,
+    /// The case is not wanted any more.
+    Abandoned,
+}
+
+/// Looks at one Offboarding, whatever happens.
+pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> Result<Action, Infallible> {
+    context.caches.ready().await;
+    let began = Instant::now();
+    let uid = offboarding.uid().unwrap_or_default();
+    let leaver = context.leavers.of(&uid);
+    let pass = AssertUnwindSafe(pass(&context, &leaver, &offboarding))
+        .catch_unwind()
+        .await;
+    let (ended, action) = match pass {
+        Ok(ended) => ended,
+        Err(_) => ("panicked", poisoned(&context, &leaver, &offboarding).await),
+    };
+    if ended != "idle" {
+        context.metrics.pass(ended, began.elapsed().as_secs_f64());
+    }
+    drop(leaver);
+    let still = context.caches.offboarding(
+        &offboarding.namespace().unwrap_or_default(),
+        &offboarding.name_any(),
+    );
+    if still.is_none_or(|o| o.metadata.uid != offboarding.metadata.uid) {
+        context.leavers.forget(&uid);
+    }
+    Ok(action)
+}
+
+async fn pass(context: &Context, leaver: &Leaver, offboarding: &Offboarding) -> (&'static str, Action) {
+    let mut state = leaver.pass.lock().await;
+    let (ended, action) = match Pass::new(context, leaver, &mut state, offboarding) {
+        Some(pass) => pass.run().await,
+        None => (Ended::Idle, Action::await_change()),
+    };
+    let ended = match ended {
+        Ended::Idle => "idle",
+        Ended::Done => "done",
+        Ended::Left => "left",
+        Ended::Refused => "refused",
+        Ended::Failed => "failed",
+        Ended::Abandoned => "abandoned",
+    };
+    (ended, action)
+}
+
+/// A pass that panicked is a bug of ours. Its leaver is shown as stalled and tried again, alone and ever more rarely.
+async fn poisoned(context: &Context, leaver: &Leaver, offboarding: &Offboarding) -> Action {
+    let mut state = leaver.pass.lock().await;
+    let failures = state.failures.saturating_add(1);
+    *state = State {
+        failures,
+        ..State::default()
+    };
+    let uid = offboarding.uid().unwrap_or_default();
+    tracing::error!(offboarding = uid, failures, "a pass panicked");
+    if let Some(mut pass) = Pass::new(context, leaver, &mut state, offboarding) {
+        let text =
+            "offboard met a bug in itself while working on this; its log says where. It is tried again";
+        pass.refuse("InternalError", text).await.ok();
+    }
+    Action::requeue(wait(schedule::backoff_for_a_person(failures, seed(&uid))))
+}
+
+struct Pass<'a> {
+    context: &'a Context,
+    leaver: &'a Leaver,
+    state: &'a mut State,
+    offboarding: Arc<Offboarding>,
+    namespace: String,
+}
+
+impl<'a> Pass<'a> {
+    /// None when the object is gone, or about to be.
+    fn new(
+        context: &'a Context,
+        leaver: &'a Leaver,
+        state: &'a mut State,
+        offboarding: &Offboarding,
+    ) -> Option<Self> {
+        let namespace = offboarding.namespace().unwrap_or_default();
+        let cached = context.caches.offboarding(&namespace, &offboarding.name_any())?;
+        if cached.metadata.uid != offboarding.metadata.uid || context.stopping() {
+            return None;
+        }
+        // Never from a cache that is older than our own last write.
+        state.written = state
+            .written
+            .take()
+            .filter(|written| version(written.as_ref()) > version(cached.as_ref()));
+        let newest = state.written.clone().unwrap_or(cached);
+        newest.metadata.deletion_timestamp.is_none().then_some(Self {
+            context,
+            leaver,
+            state,
+            offboarding: newest,
+            namespace,
+        })
+    }
+
+    fn earlier(&self) -> OffboardingStatus {
+        self.offboarding.status.clone().unwrap_or_default()
+    }
+
+    async fn run(mut self) -> (Ended, Action) {
+        let caches = &self.context.caches.namespaces;
+        let Some(caches) = caches.get(&self.namespace) else {
+            return (Ended::Idle, Action::await_change());
+        };
+        let gathered = gather(self.context, caches, &self.offboarding).await;
+        let now = SystemClock.now();
+        if gathered.inputs == self.state.inputs && self.state.next.is_none_or(|at| now < at) {
+            return (Ended::Idle, self.until_next(now));
+        }
+        let (case, links) = match gathered.case(&self.offboarding, now) {
+            Ok(made) => made,
+            Err(invalid) => {
+                return self
+                    .refused("InvalidSpec", &invalid.to_string(), gathered.inputs)
+                    .await;
+            }
+        };
+        let (mut record, version) = match self.record().await {
+            Ok(record) => record,
+            Err(NoRecord::Unreadable(what)) => {
+                let text = format!("record: {what}: restore it, or move it away for a new one");
+                return self.refused("RecordUnreadable", &text, gathered.inputs).await;
+            }
+            Err(NoRecord::Failed(failed)) => return self.failed("record not read", &failed),
+        };
+        self.forget_faults_of_changed_links(&case, &gathered);
+        let shown = Shown::new(self.context, &case, &links, self.offboarding.clone());
+        let store = ClusterStore::new(self.context, &self.offboarding, version, shown);
+        let work = Drive {
+            case: &case,
+            links: &links,
+            clock: &SystemClock,
+            store: &store,
+            scope: Scope::Due,
+        };
+        let outcome = drive(&work, &mut record, &mut self.state.memory).await;
+        let current = crate::drive::Store::current(&store);
+        let (version, shown) = store.finish();
+        let before = self.earlier();
+        self.offboarding = shown.unwrap_or(self.offboarding);
+        let head = (version != Version::None).then(|| record.evidence.last().map(|e| e.digest.clone()));
+        self.keep(record, version);
+        self.count(&case, &outcome, &before, &gathered).await;
+        if !current {
+            self.state.inputs.clear();
+            return (Ended::Abandoned, Action::requeue(AGAIN));
+        }
+        self.report(&case, &outcome, &before, head, gathered.inputs).await
+    }
+
+    async fn record(&mut self) -> Result<(Record, Option<String>), NoRecord> {
+        match self.state.record.take() {
+            Some(known) => Ok(known),
+            None => store::load(self.context, &self.offboarding).await,
+        }
+    }
+
+    fn keep(&mut self, record: Record, version: Version) {
+        self.state.record = match version {
+            Version::None => Some((record, None)),
+            Version::Of(version) => Some((record, Some(version))),
+            Version::Lost => None,
+        };
+    }
+
+    /// Waiting for a person ends when the person changed the Connector, its definition or its Secret. What the system asked
+    /// for, silence above all, stays.
+    fn forget_faults_of_changed_links(&mut self, case: &Case, gathered: &Gathered) {
+        for system in &case.systems {
+            let revision = gathered
+                .connectors
+                .get(connector_of(&system.row))
+                .map_or(0, |(_, made)| made.revision);
+            if self.state.links.insert(system.row.clone(), revision) != Some(revision)
+                && let Some(pace) = self.state.memory.systems.get_mut(&system.row)
+            {
+                pace.system = None;
+                pace.facts.clear();
+            }
+        }
+    }
+
+    async fn report(
+        self,
+        case: &Case,
+        outcome: &Outcome,
+        before: &OffboardingStatus,
+        head: Option<Option<String>>,
+        inputs: String,
+    ) -> (Ended, Action) {
+        let now = SystemClock.now();
+        let mut status = report::status(case, outcome, &self.earlier(), now);
+        if let Some(head) = head {
+            let name = store::record_name(&self.offboarding.name_any(), &case.uid);
+            status = report::with_evidence(status, &name, head.as_deref());
+        }
+        let written = match show::write(self.context, &self.offboarding, &status).await {
+            Ok(written) => written,
+            Err(Failed::Conflict | Failed::NotFound) => {
+                // A newer version is on its way; what is durable is in the record.
+                self.state.inputs.clear();
+                return (Ended::Abandoned, Action::requeue(AGAIN));
+            }
+            Err(failed) => return self.failed("status not written", &failed),
+        };
+        let done = status
+            .conditions
+            .iter()
+            .any(|c| c.type_ == "Ready" && c.status == crate::api::ConditionStatus::True);
+        if done {
+            // Thousands of finished leavers are not to be kept in memory.
+            self.state.record = None;
+        }
+        self.state.failures = 0;
+        self.state.written = Some(written.clone());
+        self.state.inputs = inputs;
+        self.state.next = next(case, outcome, &status, now);
+        if let Some(news) = events::news(before, &status, &outcome.rows) {
+            events::tell(self.context, &written, news).await;
+        }
+        let ended = if done { Ended::Done } else { Ended::Left };
+        (ended, self.until_next(SystemClock.now()))
+    }
+
+    fn until_next(&self, now: Timestamp) -> Action {
+        match self.state.next {
+            Some(at) => Action::requeue(wait(at.duration_since(now))),
+            None => Action::await_change(),
+        }
+    }
+
+    async fn refused(mut self, reason: &str, text: &str, inputs: String) -> (Ended, Action) {
+        if let Err(failed) = self.refuse(reason, text).await {
+            return self.failed("status not written", &failed);
+        }
+        let now = SystemClock.now();
+        self.state.inputs = inputs;
+        self.state.next = Some(schedule::later(now, INVALID_EVERY));
+        (Ended::Refused, self.until_next(now))
+    }
+
+    /// Shows that this cannot be worked on, and why.
+    async fn refuse(&mut self, reason: &str, text: &str) -> Result<(), Failed> {
+        let before = self.earlier();
+        let generation = self.offboarding.metadata.generation.unwrap_or_default();
+        let mut status = report::invalid(generation, text, &before, SystemClock.now());
+        for condition in &mut status.conditions {
+            if matches!(condition.type_.as_str(), "Ready" | "Stalled") {
+                reason.clone_into(&mut condition.reason);
+            }
+        }
+        let written = show::write(self.context, &self.offboarding, &status).await?;
+        if let Some(news) = events::news(&before, &status, &[]) {
+            events::tell(self.context, &written, news).await;
+        }
+        self.state.written = Some(written);
+        Ok(())
+    }
+
+    fn failed(self, what: &str, failed: &Failed) -> (Ended, Action) {
+        let uid = self.offboarding.uid().unwrap_or_default();
+        tracing::warn!(offboarding = uid, %failed, "{what}; trying again");
+        self.state.inputs.clear();
+        self.state.failures = self.state.failures.saturating_add(1);
+        let pause = schedule::backoff(self.state.failures - 1, seed(&uid));
+        (Ended::Failed, Action::requeue(wait(pause)))
+    }
+
+    /// Metrics, and what became of the logins.
+    async fn count(&self, case: &Case, outcome: &Outcome, before: &OffboardingStatus, gathered: &Gathered) {
+        let now = SystemClock.now();
+        let created = self.offboarding.metadata.creation_timestamp.as_ref().map(|t| t.0);
+        let since = case.cutoff.max(created.unwrap_or(case.cutoff));
+        let mut left = std::collections::BTreeMap::new();
+        for row in &outcome.rows {
+            let connector = connector_of(&row.name);
+            let access = row
+                .facts
+                .iter()
+                .filter(|(f, v, _)| f.class.security() && v.due() && !v.settled());
+            *left.entry(connector.to_owned()).or_default() += access.count();
+            if !row.drifted.is_empty() {
+                self.context.metrics.drifted(connector, row.drifted.len());
+            }
+            if events::revoked(row) && !events::was_revoked(before, row) {
+                self.context
+                    .metrics
+                    .revoked(connector, now.duration_since(since).as_secs_f64().max(0.0));
+            }
+            let Some((_, made)) = gathered.connectors.get(connector) else {
+                continue;
+            };
+            let Some(login) = login(row) else { continue };
+            if made.login != login
+                && self
+                    .context
+                    .links
+                    .note(&self.namespace, connector, made.revision, login)
+                    .await
+            {
+                self.context.look_at_connector(&self.namespace, connector);
+            }
+        }
+        *self.leaver.left.lock().unwrap_or_else(PoisonError::into_inner) = left;
+    }
+}
+
+/// What a row says about the login.
+fn login(row: &Row) -> Option<Login> {
+    let refused = row.facts.iter().any(|(_, verdict, _)| match verdict {
+        Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault)) => {
+            fault.reason == Reason::CredentialRejected
+        }
+        _ => false,
+    });
+    let seen = row
+        .facts
+        .iter()
+        .any(|(_, verdict, _)| *verdict == Verdict::Verified)
+        || row.account.is_some();
+    match (refused, seen) {
+        (true, _) => Some(Login::Refused),
+        (false, true) => Some(Login::Good),
+        (false, false) => None,
+    }
+}
+
+/// When to look again though nothing changes.
+fn next(case: &Case, outcome: &Outcome, status: &OffboardingStatus, now: Timestamp) -> Option<Timestamp> {
+    let recheck = (case.cutoff <= now && now < case.recheck_until).then(|| {
+        let every = SignedDuration::try_from(jittered(case.recheck_every)).unwrap_or(case.recheck_every);
+        schedule::later(now, every)
+    });
+    // Being late is news of its own.
+    let deadline = (now <= case.access_deadline && case.cutoff <= now && !show::held(status))
+        .then(|| schedule::later(case.access_deadline, SignedDuration::from_secs(1)));
+    let soonest = outcome.wake.into_iter().chain(recheck).chain(deadline).min()?;
+    Some(soonest.max(schedule::later(now, SOON)))
+}
+
+/// `every`, a tenth more or less, so that what began together does not come back together.
+pub fn jittered(every: SignedDuration) -> Duration {
+    let every = wait(every);
+    let seed = schedule::mix(
+        u64::try_from(Timestamp::now().as_nanosecond() & i128::from(u32::MAX)).unwrap_or_default(),
+    );
+    let thousandths = u32::try_from(900 + seed % 201).unwrap_or(1000);
+    every * thousandths / 1000
+}
+
+fn wait(length: SignedDuration) -> Duration {
+    Duration::try_from(length).unwrap_or_default()
+}
+
+fn seed(uid: &str) -> u64 {
+    uid.bytes()
+        .fold(0, |seed, byte| schedule::mix(seed ^ u64::from(byte)))
+}

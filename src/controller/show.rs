@@ -1,0 +1,206 @@
+//! The status of an Offboarding: one patch for each change, at the version that it was made from.
+//!
+//! # Why
+//! A merge patch of what differs is the cheapest write that the API server has. On `/status` a uid in a patch is ignored, so
+//! only the version keeps a late write from landing on another Offboarding of the same name.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Context,
+    call::{Failed, within},
+    watch,
+};
+use crate::{
+    api::{ConditionStatus, Offboarding, OffboardingStatus},
+    core::{
+        case::{Case, Wanted},
+        fact::Verdict,
+    },
+    drive::{Link, Outcome, Row, report},
+};
+
+/// The shortest time between two patches while a pass goes on.
+const BETWEEN: Duration = Duration::from_secs(1);
+
+/// What is to be changed in `before` to make it `after`; nothing when they are the same.
+pub fn difference(before: &Value, after: &Value) -> Option<Value> {
+    if before == after {
+        return None;
+    }
+    let (Value::Object(old), Value::Object(new)) = (before, after) else {
+        return Some(after.clone());
+    };
+    let mut patch = Map::new();
+    for (key, value) in new {
+        let changed = match old.get(key) {
+            Some(earlier) => difference(earlier, value),
+            None => Some(value.clone()),
+        };
+        if let Some(changed) = changed {
+            patch.insert(key.clone(), changed);
+        }
+    }
+    for key in old.keys().filter(|key| !new.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    Some(Value::Object(patch))
+}
+
+/// Writes `status` if it differs from what `offboarding` has. Returns the object as it is now.
+///
+/// # Errors
+/// When it cannot be written; [`Failed::Conflict`] when `offboarding` is not the newest version.
+pub async fn write(
+    context: &Context,
+    offboarding: &Arc<Offboarding>,
+    status: &OffboardingStatus,
+) -> Result<Arc<Offboarding>, Failed> {
+    let shown = |status: &OffboardingStatus| serde_json::to_value(status).map_err(|_| Failed::Unreadable);
+    let before = offboarding.status.clone().unwrap_or_default();
+    let Some(patch) = difference(&shown(&before)?, &shown(status)?) else {
+        return Ok(offboarding.clone());
+    };
+    let patch = json!({
+        "metadata": {"resourceVersion": offboarding.resource_version()},
+        "status": patch,
+    });
+    let api: Api<Offboarding> = watch::api(&context.client, &offboarding.namespace().unwrap_or_default());
+    let name = offboarding.name_any();
+    let written = within(api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))).await;
+    let mut written = written?;
+    written.meta_mut().managed_fields = None;
+    Ok(Arc::new(written))
+}
+
+/// What is shown while a pass goes on.
+pub struct Shown<'a> {
+    context: &'a Context,
+    case: &'a Case,
+    links: &'a std::collections::BTreeMap<String, Link>,
+    object: Mutex<(Arc<Offboarding>, Option<Instant>)>,
+}
+
+impl<'a> Shown<'a> {
+    /// Nothing shown yet beyond what `offboarding` has.
+    pub fn new(
+        context: &'a Context,
+        case: &'a Case,
+        links: &'a std::collections::BTreeMap<String, Link>,
+        offboarding: Arc<Offboarding>,
+    ) -> Self {
+        Self {
+            context,
+            case,
+            links,
+            object: Mutex::new((offboarding, None)),
+        }
+    }
+
+    /// The newest object, if anything was shown.
+    pub fn finish(self) -> Option<Arc<Offboarding>> {
+        let (object, at) = self.object.into_inner().unwrap_or_else(PoisonError::into_inner);
+        at.map(|_| object)
+    }
+
+    /// Shows what is known so far, at most once a second and only what changed.
+    pub async fn progress(&self, rows: &[Row], now: Timestamp) {
+        let (object, at) = self.object.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if at.is_some_and(|at| at.elapsed() < BETWEEN) {
+            return;
+        }
+        let earlier = object.status.clone().unwrap_or_default();
+        // While a reached state is only looked at again, silence is not news.
+        if held(&earlier) && rows.iter().all(settled) {
+            return;
+        }
+        let outcome = Outcome {
+            rows: self
+                .case
+                .systems
+                .iter()
+                .map(|s| self.row(&s.row, rows, now))
+                .collect(),
+            store_fault: None,
+            wake: None,
+        };
+        let status = report::status(self.case, &outcome, &earlier, now);
+        match write(self.context, &object, &status).await {
+            Ok(written) => {
+                let mut held = self.object.lock().unwrap_or_else(PoisonError::into_inner);
+                *held = (written, Some(Instant::now()));
+            }
+            Err(failed) => tracing::debug!(%failed, "progress not shown"),
+        }
+    }
+
+    /// What is known of a system: its row, or that it is being worked on.
+    fn row(&self, name: &str, rows: &[Row], now: Timestamp) -> Row {
+        if let Some(row) = rows.iter().find(|row| row.name == name) {
+            return row.clone();
+        }
+        let facts = match self.links.get(name) {
+            Some(Link::Ready(connector)) => connector.capabilities().facts.clone(),
+            _ => vec![],
+        };
+        let wanted = self
+            .case
+            .systems
+            .iter()
+            .find(|s| s.row == name)
+            .map(|s| &s.wanted);
+        let verdict = |fact: &str| match wanted.and_then(|w| w.get(fact)) {
+            Some(Wanted::At(at)) if *at > now => Verdict::NotDue(*at),
+            _ => Verdict::Pending(now),
+        };
+        Row {
+            name: name.to_owned(),
+            account: None,
+            facts: facts
+                .into_iter()
+                .map(|fact| {
+                    let verdict = verdict(&fact.name);
+                    (fact, verdict, None)
+                })
+                .collect(),
+            trouble: None,
+            identity_mismatch: false,
+            drifted: vec![],
+            wake: None,
+        }
+    }
+}
+
+/// Whether all access was proven gone.
+pub fn held(status: &OffboardingStatus) -> bool {
+    let proven = |c: &crate::api::Condition| c.type_ == "AccessRevoked" && c.status == ConditionStatus::True;
+    status.conditions.iter().any(proven)
+}
+
+fn settled(row: &Row) -> bool {
+    row.trouble.is_none() && row.facts.iter().all(|(_, v, _)| v.settled() || !v.due())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_holds_what_differs_and_removes_what_is_gone() {
+        let before = json!({"a": 1, "b": {"c": 1, "d": 2}, "list": [1, 2], "gone": true});
+        let after = json!({"a": 1, "b": {"c": 3, "d": 2}, "list": [2]});
+        let patch = json!({"b": {"c": 3}, "list": [2], "gone": null});
+        assert_eq!(difference(&before, &after), Some(patch));
+        assert_eq!(difference(&after, &after), None);
+    }
+}

@@ -1,0 +1,254 @@
+//! The durable state of one leaver in the cluster: its `OffboardingRecord`, and whether it is still wanted.
+//!
+//! The record has no owner: it outlives its Offboarding, and an Offboarding that is made anew under the same name gets a
+//! record of its own. It is always replaced as a whole, at the version that was read.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use kube::{Api, ResourceExt, api::PostParams};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::{
+    Context,
+    call::{Failed, within},
+    show::Shown,
+    watch,
+};
+use crate::{
+    api::{Offboarding, OffboardingRecord, OffboardingRecordSpec, record::RecordOf},
+    core::{
+        fault::{Fault, Reason},
+        ledger::{Ledger, SystemLedger},
+    },
+    drive::{Record, Row, Store},
+};
+
+/// The longest part of an Offboarding's name in the name of its record.
+const LONGEST_STEM: usize = 240;
+
+/// The name of the record of an Offboarding: its own name, and enough of its uid to tell it from another of that name.
+pub fn record_name(name: &str, uid: &str) -> String {
+    let stem: String = name.chars().take(LONGEST_STEM).collect();
+    let suffix: String = uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    format!("{stem}-{suffix}")
+}
+
+/// Why there is no record to work with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoRecord {
+    /// It is there, and is not one of ours or not understood. It is never written over.
+    Unreadable(String),
+    /// The API server did not give it; later.
+    Failed(Failed),
+}
+
+/// The record of `offboarding` with its version; without one when there is none yet.
+///
+/// # Errors
+/// When it cannot be read, or not be understood.
+pub async fn load(
+    context: &Context,
+    offboarding: &Offboarding,
+) -> Result<(Record, Option<String>), NoRecord> {
+    let uid = offboarding.uid().unwrap_or_default();
+    let name = record_name(&offboarding.name_any(), &uid);
+    let api: Api<OffboardingRecord> =
+        watch::api(&context.client, &offboarding.namespace().unwrap_or_default());
+    match within(api.get(&name)).await {
+        Ok(record) if record.spec.offboarding.uid != uid => Err(NoRecord::Unreadable(format!(
+            "{name} belongs to another Offboarding"
+        ))),
+        Ok(record) => {
+            let version = record.resource_version();
+            let record =
+                understand(record.spec).map_err(|what| NoRecord::Unreadable(format!("{name}: {what}")))?;
+            Ok((record, version))
+        }
+        Err(Failed::NotFound) => Ok((Record::default(), None)),
+        Err(Failed::Unreadable) => Err(NoRecord::Unreadable(name)),
+        Err(failed) => Err(NoRecord::Failed(failed)),
+    }
+}
+
+fn understand(spec: OffboardingRecordSpec) -> Result<Record, String> {
+    let mut systems = BTreeMap::new();
+    for (row, value) in spec.systems {
+        let ledger: SystemLedger = serde_path_to_error::deserialize(value)
+            // The error's own text may quote a value.
+            .map_err(|error| format!("spec.systems[{row:?}].{} is not understood", error.path()))?;
+        systems.insert(row, ledger);
+    }
+    Ok(Record {
+        ledger: Ledger { systems },
+        evidence: spec.evidence,
+    })
+}
+
+fn write_down(of: RecordOf, record: &Record) -> Result<OffboardingRecordSpec, Fault> {
+    let mut systems = BTreeMap::<String, Value>::new();
+    for (row, ledger) in &record.ledger.systems {
+        let value = serde_json::to_value(ledger).map_err(|_| Fault::permanent(Reason::StoreUnavailable))?;
+        systems.insert(row.clone(), value);
+    }
+    Ok(OffboardingRecordSpec {
+        offboarding: of,
+        systems,
+        evidence: record.evidence.clone(),
+        entries: i64::try_from(record.evidence.len()).unwrap_or(i64::MAX),
+        head: record.evidence.last().map(|entry| entry.digest.clone()),
+    })
+}
+
+/// The state of one leaver during one pass.
+pub struct ClusterStore<'a> {
+    context: &'a Context,
+    namespace: String,
+    of: RecordOf,
+    generation: Option<i64>,
+    version: Mutex<Version>,
+    shown: Shown<'a>,
+}
+
+/// Which version of the record we may replace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// There is none: it is created.
+    None,
+    /// This one.
+    Of(String),
+    /// A write failed or somebody else wrote: the record must be read again before anything is written.
+    Lost,
+}
+
+impl<'a> ClusterStore<'a> {
+    /// The state of `offboarding`, whose record was read at `version`.
+    pub fn new(
+        context: &'a Context,
+        offboarding: &Offboarding,
+        version: Option<String>,
+        shown: Shown<'a>,
+    ) -> Self {
+        Self {
+            context,
+            namespace: offboarding.namespace().unwrap_or_default(),
+            of: RecordOf {
+                name: offboarding.name_any(),
+                uid: offboarding.uid().unwrap_or_default(),
+            },
+            generation: offboarding.metadata.generation,
+            version: Mutex::new(version.map_or(Version::None, Version::Of)),
+            shown,
+        }
+    }
+
+    /// The version of the record after the pass, and what was shown during it.
+    pub fn finish(self) -> (Version, Option<Arc<Offboarding>>) {
+        (self.version.into_inner(), self.shown.finish())
+    }
+
+    /// The name of the record.
+    pub fn record_name(&self) -> String {
+        record_name(&self.of.name, &self.of.uid)
+    }
+
+    fn same(&self, offboarding: &Offboarding) -> bool {
+        offboarding.metadata.uid.as_deref() == Some(self.of.uid.as_str())
+            && offboarding.metadata.generation == self.generation
+            && offboarding.metadata.deletion_timestamp.is_none()
+    }
+
+    async fn write(&self, version: &Version, record: &Record) -> Result<OffboardingRecord, Fault> {
+        let api: Api<OffboardingRecord> = watch::api(&self.context.client, &self.namespace);
+        let name = self.record_name();
+        let mut object = OffboardingRecord::new(&name, write_down(self.of.clone(), record)?);
+        let written = match version {
+            Version::None => within(api.create(&PostParams::default(), &object)).await,
+            Version::Of(version) => {
+                object.metadata.resource_version = Some(version.clone());
+                within(api.replace(&name, &PostParams::default(), &object)).await
+            }
+            Version::Lost => return Err(Fault::transient(Reason::StoreUnavailable)),
+        };
+        Ok(written?)
+    }
+}
+
+#[async_trait]
+impl Store for ClusterStore<'_> {
+    async fn save(&self, record: &Record) -> Result<(), Fault> {
+        let mut version = self.version.lock().await;
+        let written = self.write(&version, record).await;
+        *version = match &written {
+            Ok(object) => object.resource_version().map_or(Version::Lost, Version::Of),
+            // It may have been written: only a read tells.
+            Err(_) => Version::Lost,
+        };
+        written.map(|_| ())
+    }
+
+    fn current(&self) -> bool {
+        if self.context.stopping() {
+            return false;
+        }
+        let seen = self.context.caches.offboarding(&self.namespace, &self.of.name);
+        seen.is_some_and(|offboarding| self.same(&offboarding))
+    }
+
+    async fn confirm(&self) -> Result<bool, Fault> {
+        let api: Api<Offboarding> = watch::api(&self.context.client, &self.namespace);
+        match within(api.get(&self.of.name)).await {
+            Ok(offboarding) => Ok(self.same(&offboarding) && !self.context.stopping()),
+            Err(Failed::NotFound) => Ok(false),
+            Err(failed) => Err(failed.into()),
+        }
+    }
+
+    async fn progress(&self, rows: &[Row]) {
+        self.shown.progress(rows, Timestamp::now()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_offboarding_made_anew_never_shares_a_record() {
+        let name = record_name("jane", "0f3c-11aa-bb");
+        assert_eq!(name, "jane-0f3c11aa");
+        assert_ne!(name, record_name("jane", "0f3c-11ab-bb"));
+        assert!(record_name(&"x".repeat(253), "0f3c-11aa-bb").len() <= 253);
+    }
+
+    #[test]
+    fn what_was_written_down_is_understood_again() {
+        let mut record = Record::default();
+        let ledger: SystemLedger = serde_json::from_value(json!({
+            "account": {"id": "7", "name": "jane", "boundAt": "2026-09-30T15:00:00Z"},
+            "snapshot": {"GroupsRemoved": ["a", "b"]},
+            "facts": {"AccountDisabled": {"accepted": "2026-09-30T15:00:01Z"}},
+        }))
+        .unwrap();
+        record.ledger.systems.insert("crm".into(), ledger);
+        let spec = write_down(RecordOf::default(), &record).unwrap();
+        assert_eq!(understand(spec), Ok(record));
+    }
+
+    #[test]
+    fn a_record_that_is_not_understood_says_where_and_quotes_nothing() {
+        let spec = OffboardingRecordSpec {
+            offboarding: RecordOf::default(),
+            systems: BTreeMap::from([("crm".into(), json!({"facts": {"F": {"intent": "canary"}}}))]),
+            evidence: vec![],
+            entries: 0,
+            head: None,
+        };
+        let text = understand(spec).unwrap_err();
+        assert_eq!(text, "spec.systems[\"crm\"].facts.F.intent is not understood");
+    }
+}

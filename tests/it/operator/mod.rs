@@ -1,0 +1,7 @@
+//! The operator as it is installed: the real binary with the chart's rights on a real API server.
+//!
+//! Applications are simulators in this process. Whether somebody still gets in is asked by logging in, not by asking the
+//! operator or its connector.
+
+mod main_job;
+mod site;

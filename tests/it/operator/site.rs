@@ -1,0 +1,281 @@
+//! A namespace with the chart's rights in it, a SCIM application, and the real binary as the operator.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use offboard::simulators::scim::Scim;
+use serde_json::Value;
+
+use crate::support::{self, Ran, Write, control_plane, poll};
+
+/// How long anything may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A namespace of its own, and the operator's service account with the chart's rights.
+pub struct Site {
+    pub namespace: String,
+    kubeconfig: PathBuf,
+    account: String,
+}
+
+impl Site {
+    pub fn new(stem: &str) -> Self {
+        let plane = control_plane();
+        let namespace = plane.namespace(stem);
+        let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/offboard");
+        let mut helm = Command::new(support::helm());
+        helm.env("KUBECONFIG", "/dev/null")
+            .arg("template")
+            .arg("offboard")
+            .arg(chart);
+        helm.args([
+            "-n",
+            &namespace,
+            "--kube-version=1.33.0",
+            "--set",
+            "crds.enabled=false",
+        ]);
+        for part in ["rbac", "serviceaccount"] {
+            helm.args(["-s", &format!("templates/{part}.yaml")]);
+        }
+        let rights = support::run(&mut helm, "").expect_ok();
+        plane.kubectl(&["apply", "-f", "-"], &rights).expect_ok();
+        let kubeconfig = plane.kubeconfig_of(&namespace, "offboard");
+        Self {
+            account: format!("system:serviceaccount:{namespace}:offboard"),
+            namespace,
+            kubeconfig,
+        }
+    }
+
+    pub fn kubectl(&self, arguments: &[&str], input: &str) -> Ran {
+        control_plane().kubectl(&[&["-n", &self.namespace], arguments].concat(), input)
+    }
+
+    #[track_caller]
+    pub fn apply(&self, yaml: &str) {
+        self.kubectl(&["apply", "--validate=strict", "-f", "-"], yaml)
+            .expect_ok();
+    }
+
+    #[track_caller]
+    pub fn get(&self, what: &str) -> Value {
+        serde_json::from_str(&self.kubectl(&["get", what, "-o", "json"], "").expect_ok()).unwrap()
+    }
+
+    /// A Secret with one key.
+    #[track_caller]
+    pub fn secret(&self, name: &str, key: &str, value: &str) {
+        self.apply(&format!(
+            "{{apiVersion: v1, kind: Secret, metadata: {{name: {name}}}, stringData: {{{key}: '{value}'}}}}"
+        ));
+    }
+
+    /// A Connector of the `scim` definition with its Secret.
+    #[track_caller]
+    pub fn connect(&self, name: &str, scim: &Scim) {
+        self.secret(name, "token", scim.token());
+        self.connector(name, "scim", &format!("{{url: '{}'}}", scim.base()));
+    }
+
+    /// A Connector whose Secret has its name.
+    #[track_caller]
+    pub fn connector(&self, name: &str, definition: &str, inputs: &str) {
+        self.apply(&format!(
+            "{{apiVersion: offboard.dev/v1alpha1, kind: Connector, metadata: {{name: {name}}}, \
+             spec: {{definition: {definition}, inputs: {inputs}, secretRef: {{name: {name}}}}}}}"
+        ));
+    }
+
+    #[track_caller]
+    pub fn policy(&self, spec: &str) {
+        self.apply(&format!(
+            "{{apiVersion: offboard.dev/v1alpha1, kind: OffboardingPolicy, metadata: {{name: default}}, spec: {spec}}}"
+        ));
+    }
+
+    /// Somebody who leaves now.
+    #[track_caller]
+    pub fn leaver(&self, name: &str, email: &str) {
+        self.offboarding(
+            name,
+            &format!("{{employee: {{email: '{email}'}}, urgency: Immediate}}"),
+        );
+    }
+
+    /// Somebody whose last day is long over.
+    #[track_caller]
+    pub fn gone(&self, name: &str, email: &str) {
+        let spec =
+            format!("{{employee: {{email: '{email}'}}, lastDay: '2026-01-31', cutoff: {{timeZone: UTC}}}}");
+        self.offboarding(name, &spec);
+    }
+
+    #[track_caller]
+    pub fn offboarding(&self, name: &str, spec: &str) {
+        self.apply(&format!(
+            "{{apiVersion: offboard.dev/v1alpha1, kind: Offboarding, metadata: {{name: {name}}}, spec: {spec}}}"
+        ));
+    }
+
+    /// Status and reason of a condition, such as `True/Offboarded`; and its message.
+    pub fn condition(&self, what: &str, type_: &str) -> (String, String) {
+        let ran = self.kubectl(&["get", what, "-o", "json"], "");
+        let object: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        let none = vec![];
+        let conditions = object["status"]["conditions"].as_array().unwrap_or(&none);
+        let found = conditions.iter().find(|c| c["type"] == type_);
+        found.map_or_else(Default::default, |c| {
+            let text = |field: &str| c[field].as_str().unwrap_or_default().to_owned();
+            (format!("{}/{}", text("status"), text("reason")), text("message"))
+        })
+    }
+
+    /// Waits until a condition of an object is `expected`, such as `True/Offboarded`; returns its message.
+    #[track_caller]
+    pub fn until(&self, what: &str, type_: &str, expected: &str) -> String {
+        let reached = poll(PATIENCE, || self.condition(what, type_).0 == expected);
+        let (now, message) = self.condition(what, type_);
+        assert!(
+            reached,
+            "{what} {type_} is {now} ({message}), not {expected}\n{:#}",
+            self.get(what)["status"]
+        );
+        message
+    }
+
+    /// Everything that the operator wrote here so far.
+    pub fn writes(&self) -> Vec<Write> {
+        let mut writes = control_plane().writes(&self.namespace);
+        writes.retain(|write| write.user == self.account);
+        writes
+    }
+
+    /// The records of this namespace.
+    pub fn records(&self) -> Vec<Value> {
+        self.get("offboardingrecords")["items"]
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+
+    /// Starts the operator and waits until it is ready.
+    #[track_caller]
+    pub fn start(&self) -> Operator {
+        let operator = self.start_without_waiting(&self.kubeconfig);
+        assert!(
+            poll(PATIENCE, || operator.http("/readyz").contains("200 OK")),
+            "not ready: {}",
+            operator.log()
+        );
+        operator
+    }
+
+    /// Starts the operator with this kubeconfig.
+    pub fn start_without_waiting(&self, kubeconfig: &Path) -> Operator {
+        let folder = support::folder("operator");
+        let address = SocketAddr::from(([127, 0, 0, 1], support::free_port()));
+        let log = folder.join("log");
+        let child = Command::new(env!("CARGO_BIN_EXE_offboard"))
+            .args([
+                "operator",
+                "--namespace",
+                &self.namespace,
+                "--listen",
+                &address.to_string(),
+            ])
+            .env("KUBECONFIG", kubeconfig)
+            .env("RUST_LOG", "info,offboard=debug")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Operator {
+            child,
+            address,
+            log,
+            folder,
+        }
+    }
+}
+
+/// A running operator; killed when dropped.
+pub struct Operator {
+    child: Child,
+    address: SocketAddr,
+    log: PathBuf,
+    folder: PathBuf,
+}
+
+impl Operator {
+    /// What it logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The answer to a GET, with its head; empty when nobody answers.
+    pub fn http(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.address);
+        support::run(Command::new("curl").args(["-s", "-i", "-m", "5", &url]), "").stdout
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        support::run(Command::new("kill").args([&format!("-{signal}"), &id]), "").expect_ok();
+    }
+
+    /// Waits for its end; returns the exit code and how long that took.
+    #[track_caller]
+    pub fn wait(&mut self) -> (Option<i32>, Duration) {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status.code(), began.elapsed());
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not end: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// Whether a person gets into the application with their password.
+pub fn logs_in(scim: &Scim, name: &str) -> bool {
+    let body = format!("{{\"userName\": \"{name}\", \"password\": \"{PASSWORD}\"}}");
+    let url = format!("{}/app/login", scim.url());
+    support::run(
+        Command::new("curl").args(["-sf", "-m", "5", "-d", &body, &url]),
+        "",
+    )
+    .ok()
+}
+
+/// Everybody's password.
+pub const PASSWORD: &str = "Passw0rd";
+
+/// A SCIM application in which `name` has an account and is in two groups; and the account's id.
+pub async fn application(name: &str) -> (Scim, String) {
+    let scim = Scim::start().await.unwrap();
+    let id = scim.add_user(name, None, PASSWORD);
+    for group in ["engineering", "everybody"] {
+        scim.add_group(group, &[&id]);
+    }
+    (scim, id)
+}
