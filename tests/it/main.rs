@@ -5,6 +5,7 @@
 
 mod chart;
 mod crds_live;
+mod demo;
 mod driven;
 mod drivers_ldap;
 mod drivers_sql;
