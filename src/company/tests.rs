@@ -234,7 +234,7 @@ async fn a_deactivated_wiki_account_opens_nothing() {
     let scim = company.wiki.scim();
     let id = scim.world().truth(|state| {
         let jane = state.users.iter().find(|(_, user)| user.name() == JANE.email);
-        jane.map(|(id, _)| id.clone()).unwrap()
+        jane.map(|(id, _)| id.to_owned()).unwrap()
     });
     assert_eq!(left(&company, "wiki").await, 1 + 2 * JANE.things);
     let body = json!({

@@ -93,7 +93,7 @@ impl Scene {
         assert!(!self.works(&self.session).await, "the old session");
         assert!(!self.works(&self.token).await, "the old API token");
         for group in &self.groups {
-            assert_eq!(self.scim.members(group), [self.bob.clone()], "the others stay");
+            assert_eq!(self.scim.members(group), [&*self.bob], "the others stay");
         }
         assert!(log_in(&self.scim, "bob@corp.test", "bob's").await.is_some());
         self.no_group_was_wiped();

@@ -253,6 +253,7 @@ impl Salesforce {
     ///
     /// # Panics
     /// When there is no such object.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write it on the spot")]
     pub fn add(&self, object: &str, fields: Value) -> String {
         let prefix = schema::object(object)
             .expect("an object of this organisation")

@@ -24,9 +24,7 @@ pub async fn log_in(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer {
         .truth(|state| state.knows(text("userName"), text("password")))
         .ok_or(StatusCode::UNAUTHORIZED)?;
     let session = shared.fresh("s");
-    shared
-        .world
-        .seed(|state| state.sessions.insert(session.clone(), user.clone()));
+    shared.world.seed(|state| state.add_key(&session, &user));
     Ok(Json(json!({"session": session})))
 }
 
@@ -37,9 +35,7 @@ pub async fn issue_token(State(shared): State<Arc<Shared>>, headers: HeaderMap) 
         .truth(|state| caller(state, &headers))
         .ok_or(StatusCode::UNAUTHORIZED)?;
     let token = shared.fresh("t");
-    shared
-        .world
-        .seed(|state| state.tokens.insert(token.clone(), user.clone()));
+    shared.world.seed(|state| state.add_key(&token, &user));
     Ok(Json(json!({"token": token})))
 }
 
@@ -73,9 +69,5 @@ fn caller(state: &model::State, headers: &HeaderMap) -> Option<String> {
         .to_str()
         .ok()?
         .strip_prefix("Bearer ")?;
-    state
-        .sessions
-        .get(given)
-        .or_else(|| state.tokens.get(given))
-        .cloned()
+    state.opened_by(given).map(str::to_owned)
 }

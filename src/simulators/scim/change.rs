@@ -29,9 +29,11 @@ pub fn user(shared: &Shared, method: &Method, asked: &Asked<'_>, id: &str) -> Re
             replaced_user(asked, &there)?
         };
         unique_name(state, id, &attributes)?;
-        state.users.get_mut(id).ok_or_else(not_found)?.set(attributes)?;
+        let mut user = state.users.get(id).cloned().ok_or_else(not_found)?;
+        user.set(attributes)?;
+        state.put_user(id, user);
         if !asked.quirks.sessions_survive {
-            state.end_inactive();
+            state.end_if_inactive(id);
         }
         let user = state.user(id, asked.base).ok_or_else(not_found)?;
         Ok(Reply::of(Value::Object(asked.as_sent(user))))
@@ -45,7 +47,7 @@ pub fn group(shared: &Shared, method: &Method, asked: &Asked<'_>, id: &str) -> R
         let group = state.groups.get(id).ok_or_else(not_found)?;
         precondition(asked, method, group.version)?;
         if method == Method::DELETE {
-            state.groups.remove(id);
+            state.remove_group(id);
             return Ok(Reply::nothing());
         }
         let attributes = if method == Method::PATCH {
@@ -56,7 +58,9 @@ pub fn group(shared: &Shared, method: &Method, asked: &Asked<'_>, id: &str) -> R
             attributes
         };
         known_members(state, &attributes)?;
-        state.groups.get_mut(id).ok_or_else(not_found)?.set(attributes)?;
+        let mut group = state.groups.get(id).cloned().ok_or_else(not_found)?;
+        group.set(attributes)?;
+        state.put_group(id, group);
         let group = state.group(id, asked.base).ok_or_else(not_found)?;
         Ok(Reply::of(Value::Object(asked.as_sent(group))))
     })
@@ -158,10 +162,7 @@ fn unique_name(state: &State, id: &str, attributes: &Map<String, Value>) -> Resu
     let name = field(attributes, "userName")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let taken = state
-        .users
-        .iter()
-        .any(|(other, user)| other != id && user.name().eq_ignore_ascii_case(name));
+    let taken = state.named(name).is_some_and(|other| other != id);
     if taken {
         return Err(Refused {
             kind: "uniqueness",

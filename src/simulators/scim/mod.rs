@@ -20,6 +20,7 @@ mod parser;
 mod patch;
 mod protocol;
 mod refusal;
+mod table;
 
 use std::{
     io,
@@ -247,14 +248,24 @@ impl Scim {
         id
     }
 
+    /// A session or an API token of the user, as if they had logged in.
+    pub fn add_session(&self, user: &str) -> String {
+        let key = self.shared.fresh("s");
+        self.seed(|state| state.add_key(&key, user));
+        key
+    }
+
+    /// Whether a session or an API token is accepted.
+    pub fn accepts(&self, key: &str) -> bool {
+        self.world().truth(|state| state.opened_by(key).is_some())
+    }
+
     /// What the user wrote.
     pub fn add_content(&self, user: &str, text: &str) {
         self.seed(|state| {
-            state
-                .content
-                .entry(user.to_owned())
-                .or_default()
-                .push(text.to_owned());
+            let mut texts = state.content.get(user).cloned().unwrap_or_default();
+            texts.push(text.to_owned());
+            state.content.insert(user, texts);
         });
     }
 

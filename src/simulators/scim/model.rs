@@ -1,11 +1,11 @@
 //! What a SCIM service provider keeps, and what its own application keeps beside it: sessions, API tokens, content.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{filter::field, refusal::Refused};
+use super::{filter::field, refusal::Refused, table::Table};
 
 /// The schema of a user.
 pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -16,15 +16,21 @@ pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 #[derive(Debug, Clone, Default)]
 pub struct State {
     /// By id.
-    pub users: BTreeMap<String, User>,
+    pub users: Table<User>,
     /// By id.
-    pub groups: BTreeMap<String, Group>,
-    /// Browser sessions of the application: session → user's id.
-    pub sessions: BTreeMap<String, String>,
-    /// API tokens of the application: token → user's id.
-    pub tokens: BTreeMap<String, String>,
+    pub groups: Table<Group>,
     /// What people wrote: user's id → texts.
-    pub content: BTreeMap<String, Vec<String>>,
+    pub content: Table<Vec<String>>,
+    /// Browser sessions and API tokens of the application → user's id.
+    keys: Table<String>,
+    /// User's id → sessions and tokens.
+    rings: Table<Vec<String>>,
+    /// User name in lower case → id.
+    names: Table<String>,
+    /// External id → ids of users.
+    externals: Table<BTreeSet<String>>,
+    /// User's id → ids of groups.
+    memberships: Table<BTreeSet<String>>,
 }
 
 /// A user.
@@ -67,6 +73,11 @@ impl User {
             .get("userName")
             .and_then(Value::as_str)
             .unwrap_or_default()
+    }
+
+    /// The id that the client gave.
+    fn external(&self) -> Option<&str> {
+        self.attributes.get("externalId").and_then(Value::as_str)
     }
 
     /// Takes over attributes that were checked, and counts the change. Secrets and read-only ones are not among them.
@@ -136,6 +147,20 @@ impl Group {
     }
 }
 
+fn enlist(index: &mut Table<BTreeSet<String>>, key: &str, id: &str) {
+    let mut ids = index.get(key).cloned().unwrap_or_default();
+    ids.insert(id.to_owned());
+    index.insert(key, ids);
+}
+
+fn delist(index: &mut Table<BTreeSet<String>>, key: &str, id: &str) {
+    let mut ids = index.remove(key).unwrap_or_default();
+    ids.remove(id);
+    if !ids.is_empty() {
+        index.insert(key, ids);
+    }
+}
+
 /// A boolean, also as the text that some clients and servers write.
 fn truth(value: &Value) -> Option<bool> {
     match value {
@@ -163,7 +188,7 @@ impl State {
             created: now,
             modified: now,
         };
-        self.users.insert(id.to_owned(), user);
+        self.put_user(id, user);
     }
 
     /// Adds a group.
@@ -186,39 +211,114 @@ impl State {
             created: now,
             modified: now,
         };
-        self.groups.insert(id.to_owned(), group);
+        self.put_group(id, group);
+    }
+
+    /// Adds or replaces a user.
+    pub fn put_user(&mut self, id: &str, user: User) {
+        self.forget_user(id);
+        self.names.insert(&user.name().to_lowercase(), id.to_owned());
+        if let Some(external) = user.external() {
+            enlist(&mut self.externals, external, id);
+        }
+        self.users.insert(id, user);
+    }
+
+    fn forget_user(&mut self, id: &str) -> Option<User> {
+        let gone = self.users.remove(id)?;
+        self.names.remove(&gone.name().to_lowercase());
+        if let Some(external) = gone.external() {
+            delist(&mut self.externals, external, id);
+        }
+        Some(gone)
+    }
+
+    /// Adds or replaces a group.
+    pub fn put_group(&mut self, id: &str, group: Group) {
+        self.remove_group(id);
+        for member in group.members() {
+            enlist(&mut self.memberships, member, id);
+        }
+        self.groups.insert(id, group);
+    }
+
+    /// Removes a group.
+    pub fn remove_group(&mut self, id: &str) {
+        if let Some(gone) = self.groups.remove(id) {
+            for member in gone.members() {
+                delist(&mut self.memberships, member, id);
+            }
+        }
+    }
+
+    /// The id of the user with that name, in any case.
+    pub fn named(&self, name: &str) -> Option<&str> {
+        self.names.get(&name.to_lowercase()).map(String::as_str)
+    }
+
+    /// Ids of the users with that external id.
+    pub fn external(&self, external: &str) -> impl Iterator<Item = &str> {
+        self.externals
+            .get(external)
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+    }
+
+    /// Ids of the groups that the user is in.
+    pub fn groups_of(&self, user: &str) -> impl Iterator<Item = &str> {
+        self.memberships
+            .get(user)
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
     }
 
     /// The id of the user who may log in so.
     pub fn knows(&self, name: &str, password: &str) -> Option<String> {
-        self.users
-            .iter()
-            .find(|(_, user)| {
-                user.name().eq_ignore_ascii_case(name) && user.password == password && user.active()
-            })
-            .map(|(id, _)| id.clone())
+        let id = self.named(name)?;
+        let user = self.users.get(id)?;
+        (user.password == password && user.active()).then(|| id.to_owned())
     }
 
-    /// Ends sessions and tokens of all who are not active, as this application does.
-    pub fn end_inactive(&mut self) {
-        let users = &self.users;
-        let lives = |_: &String, id: &mut String| users.get(id).is_some_and(User::active);
-        self.sessions.retain(lives);
-        self.tokens.retain(lives);
+    /// Adds a session or an API token of the user.
+    pub fn add_key(&mut self, key: &str, user: &str) {
+        self.keys.insert(key, user.to_owned());
+        let mut ring = self.rings.get(user).cloned().unwrap_or_default();
+        ring.push(key.to_owned());
+        self.rings.insert(user, ring);
+    }
+
+    /// Whose session or API token it is.
+    pub fn opened_by(&self, key: &str) -> Option<&str> {
+        self.keys.get(key).map(String::as_str)
+    }
+
+    /// Ends the user's sessions and tokens, if the user is not active.
+    pub fn end_if_inactive(&mut self, user: &str) {
+        if self.users.get(user).is_some_and(User::active) {
+            return;
+        }
+        for key in self.rings.remove(user).unwrap_or_default() {
+            self.keys.remove(&key);
+        }
     }
 
     /// Deletes a user with everything they wrote (RFC 7644 section 3.6 lets a server forget at once).
     pub fn delete_user(&mut self, id: &str) -> Option<User> {
-        let gone = self.users.remove(id)?;
+        let gone = self.forget_user(id)?;
         self.content.remove(id);
-        self.end_inactive();
-        for group in self.groups.values_mut() {
-            if group.members().any(|member| member == id) {
-                if let Some(members) = group.attributes.get_mut("members").and_then(Value::as_array_mut) {
-                    members.retain(|member| member["value"] != id);
-                }
-                group.version += 1;
+        self.end_if_inactive(id);
+        let groups: Vec<String> = self.groups_of(id).map(str::to_owned).collect();
+        for group in groups {
+            let Some(mut there) = self.groups.get(&group).cloned() else {
+                continue;
+            };
+            if let Some(members) = there.attributes.get_mut("members").and_then(Value::as_array_mut) {
+                members.retain(|member| member["value"] != id);
             }
+            there.version += 1;
+            self.put_group(&group, there);
         }
         Some(gone)
     }
@@ -228,9 +328,8 @@ impl State {
         let user = self.users.get(id)?;
         let mut resource = user.attributes.clone();
         let groups: Vec<_> = self
-            .groups
-            .iter()
-            .filter(|(_, group)| group.members().any(|member| member == id))
+            .groups_of(id)
+            .filter_map(|gid| Some((gid, self.groups.get(gid)?)))
             .map(|(gid, group)| {
                 json!({
                     "value": gid,

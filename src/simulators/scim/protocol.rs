@@ -10,7 +10,12 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{PatchSupport, Quirks, Right, Shared, change, discovery, filter::Filter, refusal::Refused};
+use super::{
+    PatchSupport, Quirks, Right, Shared, change, discovery,
+    filter::{Filter, Operator},
+    model,
+    refusal::Refused,
+};
 use crate::simulators::server::{Caller, lock, pairs};
 
 /// What is answered to a request that was served.
@@ -270,22 +275,17 @@ fn list(shared: &Shared, asked: &Asked<'_>, right: Right) -> Result<Reply, Refus
     let wanted = number("count")?.map_or(usize::MAX, |count| {
         usize::try_from(count.max(0)).unwrap_or(usize::MAX)
     });
+    let users = right == Right::ReadUsers;
     let mut found = shared.world.look(|state| {
-        let all: Vec<_> = if right == Right::ReadUsers {
-            state
-                .users
-                .keys()
-                .filter_map(|id| state.user(id, asked.base))
-                .collect()
-        } else {
-            state
-                .groups
-                .keys()
-                .filter_map(|id| state.group(id, asked.base))
-                .collect()
-        };
-        all.into_iter()
-            .filter(|resource| filter.as_ref().is_none_or(|filter| filter.matches(resource)))
+        let ids = candidates(state, users, filter.as_ref());
+        let all = ids.into_iter().filter_map(|id| {
+            if users {
+                state.user(id, asked.base)
+            } else {
+                state.group(id, asked.base)
+            }
+        });
+        all.filter(|resource| filter.as_ref().is_none_or(|filter| filter.matches(resource)))
             .collect::<Vec<_>>()
     });
     if shuffle(shared) {
@@ -305,6 +305,24 @@ fn list(shared: &Shared, asked: &Asked<'_>, right: Right) -> Result<Reply, Refus
         "itemsPerPage": page.len(),
         "Resources": page,
     })))
+}
+
+/// Ids of everything that may match, by an index where there is one.
+fn candidates<'s>(state: &'s model::State, users: bool, filter: Option<&Filter>) -> Vec<&'s str> {
+    if let Some(Filter::Compare(attribute, Operator::Eq, Value::String(wanted))) = filter {
+        let sub = attribute.sub.as_deref().unwrap_or("value").to_lowercase();
+        match (users, attribute.name.to_lowercase().as_str(), sub.as_str()) {
+            (true, "username", "value") => return state.named(wanted).into_iter().collect(),
+            (true, "externalid", "value") => return state.external(wanted).collect(),
+            (false, "members", "value") => return state.groups_of(wanted).collect(),
+            _ => {}
+        }
+    }
+    if users {
+        state.users.iter().map(|(id, _)| id).collect()
+    } else {
+        state.groups.iter().map(|(id, _)| id).collect()
+    }
 }
 
 /// Whether this list comes in the other order.

@@ -128,7 +128,9 @@ async fn lists_are_paged_from_one_and_may_change_order_between_pages() {
         assert!(list["Resources"][0].get("emails").is_none());
         [0, 1].map(|n: usize| list["Resources"][n]["id"].as_str().unwrap().to_owned())
     };
-    assert_eq!([page(1).await, page(3).await].concat(), ids);
+    let mut all = [page(1).await, page(3).await].concat();
+    all.sort();
+    assert_eq!(all, ids);
     scim.set_quirks(|quirks| quirks.shuffled = 2);
     let shuffled = [page(1).await, page(3).await].concat();
     assert_eq!(
@@ -209,7 +211,7 @@ async fn deleting_a_user_erases_what_they_wrote() {
     let answer = call(&scim, Method::DELETE, &format!("/Users/{id}"), None).await;
     assert_eq!(answer.status(), 204);
     assert!(!works(&scim, &session).await);
-    assert!(scim.world().truth(|state| state.content.is_empty()));
+    assert!(scim.world().truth(|state| state.content.values().count() == 0));
     let gone = call(&scim, Method::GET, &format!("/Users/{id}"), None).await;
     assert_eq!(gone.status(), 404);
 }
