@@ -1,19 +1,20 @@
 //! Drives one leaver over one connector as `offboard run` does, from manifests and with its state in a folder.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use jiff::Timestamp;
 use offboard::{
+    api::OffboardingStatus,
     cli::{
-        local::{Links, Local},
+        local::{self, Links},
         manifests::Manifests,
     },
-    connectors::assemble::Assembly,
-    core::fact::{Sight, Verdict, Why},
-    drive::{Clock, Outcome, Scope, SystemClock},
+    connectors::{Shared, assemble::Assembly},
+    core::{
+        case::Case,
+        fact::{Sight, Verdict, Why},
+    },
+    drive::{Clock, Drive, Link, Memory, Outcome, Record, Scope, SystemClock, drive, folder::Folder, report},
 };
 use serde_json::{Value, json};
 
@@ -25,7 +26,13 @@ pub const SYSTEM: &str = "directory";
 /// One leaver and one connector, written as manifests.
 pub struct Leaver {
     folder: PathBuf,
-    local: Local,
+    case: Case,
+    state: Folder,
+    record: Record,
+    memory: Memory,
+    status: OffboardingStatus,
+    /// What the systems are reached by, by row.
+    pub links: BTreeMap<String, Link>,
     /// What the last pass found out.
     pub outcome: Option<Outcome>,
 }
@@ -54,29 +61,66 @@ impl Leaver {
         for (number, object) in objects.iter().enumerate() {
             fs::write(manifests.join(format!("{number}.json")), object.to_string()).unwrap();
         }
-        let local = open(&folder);
+        Self::open(folder)
+    }
+
+    fn open(folder: PathBuf) -> Self {
+        let manifests = Manifests::read(&folder.join("manifests")).unwrap();
+        let links = Links::new(&manifests, &Assembly::default());
+        let leaver = &manifests.offboardings[0];
+        let state = Folder::open(&folder.join("state"), leaver.metadata.uid.as_deref().unwrap()).unwrap();
+        let status = state.status().unwrap();
+        let case = local::case(leaver, &manifests, &links, status.as_ref(), SystemClock.now()).unwrap();
         Self {
+            links: links.of(&case),
+            record: state.record().unwrap(),
+            case,
             folder,
-            local,
+            state,
+            memory: Memory::default(),
+            status: status.unwrap_or_default(),
             outcome: None,
         }
     }
 
     /// Starts anew from what is on disk, as after a restart.
     pub fn restart(self) -> Self {
-        let Self { folder, local, .. } = self;
-        drop(local);
-        let local = open(&folder);
-        Self {
-            folder,
-            local,
-            outcome: None,
+        let Self { folder, state, .. } = self;
+        drop(state);
+        Self::open(folder)
+    }
+
+    /// Changes the Offboarding and starts anew.
+    pub fn changed(self, spec: Value) -> Self {
+        let path = self.folder.join("manifests/1.json");
+        let mut object: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        merge(&mut object["spec"], spec);
+        fs::write(path, object.to_string()).unwrap();
+        self.restart()
+    }
+
+    /// The connector.
+    pub fn connector(&self) -> Shared {
+        match &self.links[SYSTEM] {
+            Link::Ready(connector) => connector.clone(),
+            Link::Broken(_, text) => panic!("{text}"),
         }
     }
 
     /// One pass.
     pub async fn pass(&mut self) {
-        let outcome = self.local.pass(Scope::Due, &SystemClock).await.unwrap();
+        let clock = SystemClock;
+        let job = Drive {
+            case: &self.case,
+            links: &self.links,
+            clock: &clock,
+            store: &self.state,
+            scope: Scope::Due,
+        };
+        let outcome = drive(&job, &mut self.record, &mut self.memory).await;
+        assert_eq!(outcome.store_fault, None);
+        self.status = report::status(&self.case, &outcome, &self.status, clock.now());
+        self.state.save_status(&self.status).unwrap();
         self.outcome = Some(outcome);
     }
 
@@ -139,12 +183,12 @@ impl Leaver {
 
     /// What was there before we took it away.
     pub fn snapshot(&self, fact: &str) -> Value {
-        self.local.record().ledger.systems[SYSTEM].snapshot[fact].clone()
+        self.record.ledger.systems[SYSTEM].snapshot[fact].clone()
     }
 
     /// The durable id that was bound.
     pub fn bound(&self) -> Option<String> {
-        let systems = &self.local.record().ledger.systems;
+        let systems = &self.record.ledger.systems;
         systems[SYSTEM].account.as_ref().map(|bound| bound.id.clone())
     }
 
@@ -179,16 +223,14 @@ fn wait(until: Timestamp) -> std::time::Duration {
         .max(std::time::Duration::from_millis(10))
 }
 
-fn open(folder: &Path) -> Local {
-    let manifests = Manifests::read(&folder.join("manifests")).unwrap();
-    let links = Links::new(&manifests, &Assembly::default());
-    let state = folder.join("state");
-    Local::open(
-        &manifests.offboardings[0],
-        &manifests,
-        &links,
-        &state,
-        SystemClock.now(),
-    )
-    .unwrap()
+/// Puts `more` into `into`: objects grow, anything else is replaced.
+pub fn merge(into: &mut Value, more: Value) {
+    match (into, more) {
+        (Value::Object(into), Value::Object(more)) => {
+            for (key, value) in more {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, more) => *into = more,
+    }
 }

@@ -3,6 +3,7 @@
 // In a test, a panic is the report.
 #![allow(clippy::unwrap_used)]
 
+mod active_directory;
 mod chart;
 mod crds_live;
 mod demo;

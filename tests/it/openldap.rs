@@ -7,7 +7,7 @@ use offboard::core::{
 use serde_json::{Value, json};
 
 use crate::{
-    leaver::Leaver,
+    leaver::{Leaver, merge},
     relay::Relay,
     support::{self, Slapd, unique},
 };
@@ -19,17 +19,6 @@ fn connector(more: Value) -> Value {
     });
     merge(&mut connector, more);
     connector
-}
-
-fn merge(into: &mut Value, more: Value) {
-    match (into, more) {
-        (Value::Object(into), Value::Object(more)) => {
-            for (key, value) in more {
-                merge(into.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (into, more) => *into = more,
-    }
 }
 
 fn secret() -> Value {

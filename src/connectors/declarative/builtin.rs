@@ -3,6 +3,10 @@
 /// Name and text of every built-in definition. Adding one is one line.
 const BUILTINS: &[(&str, &str)] = &[
     (
+        "active-directory",
+        include_str!("../definitions/active-directory.yaml"),
+    ),
+    (
         "google-workspace",
         include_str!("../definitions/google-workspace.yaml"),
     ),

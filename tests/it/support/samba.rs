@@ -40,8 +40,8 @@ impl Samba {
     pub const ADMIN: &str = "CN=Administrator,CN=Users,DC=corp,DC=example,DC=test";
     /// The administrator's password.
     pub const ADMIN_PASSWORD: &str = "Adm1n-Passw0rd!";
-    /// Below `OU=Staff` it may write userAccountControl and accountExpires and reset passwords of users, write members
-    /// of groups, and write managedBy. It may read. Nothing else.
+    /// Below `OU=Staff` it may write userAccountControl, accountExpires, primaryGroupID and manager and reset passwords of
+    /// users, write members of groups, and write managedBy. It may read. Nothing else.
     pub const SERVICE: &str = "svc-offboard@corp.example.test";
     /// The service account's password.
     pub const SERVICE_PASSWORD: &str = "Svc-Passw0rd!1";
@@ -235,7 +235,7 @@ fn server(domain: &Path, address: IpAddr, tls: &Certificate) -> Command {
 
 /// The provisioned domain, made once per checkout (some ten seconds) and copied for each run.
 fn provisioned() -> PathBuf {
-    let ready = peers().join("samba-provisioned-1");
+    let ready = peers().join("samba-provisioned-2");
     if ready.exists() {
         return ready;
     }
