@@ -1,25 +1,35 @@
 //! What every simulator stands on: a loopback server, a journal of what was asked, faults on demand, and reads that
 //! lag behind writes. Knows no vendor.
 
+mod budget;
+mod journal;
+mod world;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
     convert::Infallible,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::{net::TcpListener, sync::RwLock, task::JoinHandle};
+
+use self::journal::{readable, secret};
+pub use self::{
+    budget::Budget,
+    journal::{Caller, Entry, pairs},
+    world::{Staleness, Undo, World},
+};
 
 /// The largest request body that is read, in bytes.
 const LARGEST_BODY: usize = 4 << 20;
@@ -58,44 +68,6 @@ impl Drop for Server {
         self.task.abort();
     }
 }
-
-/// One request as it arrived, without secrets.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// When it arrived.
-    pub at: Timestamp,
-    /// `GET`, `POST`, …
-    pub method: String,
-    /// The path as sent, percent-encoded.
-    pub path: String,
-    /// The query, decoded, in order.
-    pub query: Vec<(String, String)>,
-    /// A JSON body, or a form as an object of texts; else null. Values of secret keys are `***`.
-    pub body: Value,
-    /// Whom the simulator took the caller for (see [`Caller`]).
-    pub by: Option<String>,
-    /// The status it was answered with; none when the answer was lost.
-    pub status: Option<u16>,
-}
-
-impl Entry {
-    /// Whether the request may change something: anything but `GET` and `HEAD`.
-    pub fn changes(&self) -> bool {
-        self.method != "GET" && self.method != "HEAD"
-    }
-
-    /// The last value of a query parameter.
-    pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .rev()
-            .find_map(|(key, value)| (key == name).then_some(value.as_str()))
-    }
-}
-
-/// Put into a response's extensions by a simulator: whom it took the caller for. Ends up in the journal.
-#[derive(Debug, Clone)]
-pub struct Caller(pub String);
 
 /// What happens to a request instead of the normal.
 #[derive(Debug, Clone)]
@@ -147,8 +119,6 @@ struct Switch {
     mishap: Mishap,
 }
 
-/// Undoes everything that happened to a simulator's state since it was made.
-pub type Undo = Box<dyn FnOnce() + Send>;
 type Checkpoint = Box<dyn Fn() -> Undo + Send + Sync>;
 
 /// Journal and faults of one simulator.
@@ -310,334 +280,10 @@ fn broken() -> Response {
     Response::new(Body::from_stream(failing))
 }
 
-fn readable(headers: &HeaderMap, body: &[u8]) -> Value {
-    let form = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
-    let mut value = if form {
-        let object: Map<_, _> = pairs(body)
-            .into_iter()
-            .map(|(key, value)| (key, Value::String(value)))
-            .collect();
-        Value::Object(object)
-    } else {
-        serde_json::from_slice(body).unwrap_or(Value::Null)
-    };
-    redact(&mut value);
-    value
-}
-
-/// Decodes `application/x-www-form-urlencoded`.
-pub fn pairs(encoded: &[u8]) -> Vec<(String, String)> {
-    let text = String::from_utf8_lossy(encoded);
-    let plain = |text: &str| {
-        let blanks = text.replace('+', " ");
-        percent_encoding::percent_decode_str(&blanks)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    text.split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (plain(key), plain(value))
-        })
-        .collect()
-}
-
-fn redact(value: &mut Value) {
-    match value {
-        Value::Object(object) => {
-            for (key, value) in object.iter_mut() {
-                if secret(key) && !value.is_object() {
-                    *value = Value::String("***".into());
-                } else {
-                    redact(value);
-                }
-            }
-        }
-        Value::Array(list) => list.iter_mut().for_each(redact),
-        _ => {}
-    }
-}
-
-fn secret(key: &str) -> bool {
-    const SECRETS: [&str; 7] = [
-        "password",
-        "client_secret",
-        "assertion",
-        "client_assertion",
-        "access_token",
-        "refresh_token",
-        "token",
-    ];
-    SECRETS.iter().any(|secret| key.eq_ignore_ascii_case(secret))
-}
-
-/// How far reads lag behind writes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Staleness {
-    /// Every read shows the newest state.
-    #[default]
-    None,
-    /// After a change, this many reads still show the state before it.
-    Reads(u32),
-    /// A change is invisible to reads for this long.
-    For(Duration),
-}
-
-/// A simulator's state, in which reads may lag behind writes.
-#[derive(Debug)]
-pub struct World<S> {
-    inner: Mutex<Inner<S>>,
-}
-
-#[derive(Debug, Clone)]
-struct Inner<S> {
-    newest: S,
-    staleness: Staleness,
-    /// The state before the change that reads do not see yet, and how many reads are left.
-    before: Option<(S, u32)>,
-    /// Replaced states with the instant until which each is shown.
-    replaced: VecDeque<(Instant, S)>,
-}
-
-impl<S: Clone + Send + 'static> World<S> {
-    /// A world that starts as `state` and is never stale.
-    pub fn new(state: S) -> Arc<Self> {
-        Arc::new(Self {
-            inner: Mutex::new(Inner {
-                newest: state,
-                staleness: Staleness::None,
-                before: None,
-                replaced: VecDeque::new(),
-            }),
-        })
-    }
-
-    /// How far reads lag from now on. What they do not show yet, they show at once.
-    pub fn set_staleness(&self, staleness: Staleness) {
-        let mut inner = lock(&self.inner);
-        inner.staleness = staleness;
-        inner.before = None;
-        inner.replaced.clear();
-    }
-
-    /// A change by a caller: reads may not see it for a while. Nothing changes when `f` fails.
-    ///
-    /// # Errors
-    /// Those of `f`.
-    pub fn change<R, E>(&self, f: impl FnOnce(&mut S) -> Result<R, E>) -> Result<R, E> {
-        let mut inner = lock(&self.inner);
-        let old = inner.newest.clone();
-        let result = f(&mut inner.newest);
-        if result.is_err() {
-            inner.newest = old;
-            return result;
-        }
-        match inner.staleness {
-            Staleness::None | Staleness::Reads(0) => {}
-            Staleness::Reads(reads) => {
-                let shown = inner.before.take().map_or(old, |(shown, _)| shown);
-                inner.before = Some((shown, reads));
-            }
-            Staleness::For(lag) => inner.replaced.push_back((Instant::now() + lag, old)),
-        }
-        result
-    }
-
-    /// A change from outside of the API (seeding, time passing): every read sees it at once.
-    pub fn seed<R>(&self, f: impl Fn(&mut S) -> R) -> R {
-        let mut inner = lock(&self.inner);
-        if let Some((before, _)) = &mut inner.before {
-            f(before);
-        }
-        for (_, state) in &mut inner.replaced {
-            f(state);
-        }
-        f(&mut inner.newest)
-    }
-
-    /// What a read of the API shows, which may be older than the truth.
-    pub fn look<R>(&self, f: impl FnOnce(&S) -> R) -> R {
-        let mut inner = lock(&self.inner);
-        let now = Instant::now();
-        while inner.replaced.front().is_some_and(|(until, _)| *until <= now) {
-            inner.replaced.pop_front();
-        }
-        if let Some((_, state)) = inner.replaced.front() {
-            return f(state);
-        }
-        if let Some((state, left)) = inner.before.take() {
-            let result = f(&state);
-            inner.before = (left > 1).then(|| (state, left - 1));
-            return result;
-        }
-        f(&inner.newest)
-    }
-
-    /// The newest state: what logins and tokens are judged by.
-    pub fn truth<R>(&self, f: impl FnOnce(&S) -> R) -> R {
-        f(&lock(&self.inner).newest)
-    }
-
-    fn checkpoint(world: &Arc<Self>) -> Undo {
-        let saved = lock(&world.inner).clone();
-        let world = Arc::clone(world);
-        Box::new(move || *lock(&world.inner) = saved)
-    }
-}
-
-/// A budget of requests per window, for throttling by a documented rule.
-#[derive(Debug, Default)]
-pub struct Budget {
-    /// Requests per window; none: no limit.
-    limit: Mutex<Option<(u32, Duration)>>,
-    spent: Mutex<BTreeMap<String, (Instant, u32)>>,
-    early: Mutex<u32>,
-}
-
-impl Budget {
-    /// At most `requests` in each `window`, counted apart for each caller.
-    pub fn set(&self, requests: u32, window: Duration) {
-        *lock(&self.limit) = Some((requests, window));
-        lock(&self.spent).clear();
-    }
-
-    /// Spends one request of `caller`.
-    ///
-    /// # Errors
-    /// How long to wait when there is none left.
-    pub fn spend(&self, caller: &str) -> Result<(), Duration> {
-        let Some((requests, window)) = *lock(&self.limit) else {
-            return Ok(());
-        };
-        let now = Instant::now();
-        let mut spent = lock(&self.spent);
-        let (since, count) = spent.entry(caller.to_owned()).or_insert((now, 0));
-        if now.duration_since(*since) >= window {
-            (*since, *count) = (now, 0);
-        }
-        *count += 1;
-        if *count <= requests {
-            return Ok(());
-        }
-        if *count > requests + 1 {
-            *lock(&self.early) += 1;
-        }
-        Err(window.saturating_sub(now.duration_since(*since)))
-    }
-
-    /// Requests that came although an earlier one of the same window had been told to wait. Requests that were
-    /// already on their way are among them.
-    pub fn early(&self) -> u32 {
-        *lock(&self.early)
-    }
-}
-
 /// Locks; a panic of another request never makes the simulator unusable.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn counter() -> (Server, Arc<Control>, Arc<World<u32>>) {
-        let world = World::new(0);
-        let control = Control::over(&world);
-        let up = Arc::clone(&world);
-        let show = Arc::clone(&world);
-        let router = Router::new()
-            .route(
-                "/up",
-                axum::routing::post(async move || {
-                    up.change(|n| {
-                        *n += 1;
-                        Ok::<_, Infallible>(n.to_string())
-                    })
-                }),
-            )
-            .route(
-                "/show",
-                axum::routing::get(async move || show.look(ToString::to_string)),
-            );
-        (
-            Server::start(router, Arc::clone(&control)).await.unwrap(),
-            control,
-            world,
-        )
-    }
-
-    #[tokio::test]
-    async fn a_lost_answer_has_had_its_effect_and_a_lost_request_has_not() {
-        let (server, control, world) = counter().await;
-        control.arrange("POST", "/up", 1, Mishap::LoseAnswer);
-        control.arrange("POST", "/up", 1, Mishap::LoseRequest);
-        let client = reqwest::Client::new();
-        for expected in [1, 1] {
-            let failed = client.post(format!("{}/up", server.url())).send().await;
-            assert!(failed.is_err(), "an answer came: {failed:?}");
-            assert_eq!(world.truth(|n| *n), expected);
-        }
-        assert_eq!(control.arranged(), 0);
-    }
-
-    #[tokio::test]
-    async fn accepted_only_answers_well_and_changes_nothing() {
-        let (server, control, world) = counter().await;
-        control.arrange("", "/up", 1, Mishap::AcceptOnly);
-        let client = reqwest::Client::new();
-        let answer = client
-            .post(format!("{}/up?token=x&a=b%20c", server.url()))
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(answer.text().await.unwrap(), "1");
-        assert_eq!(world.truth(|n| *n), 0);
-        let entry = control.journal().pop().unwrap();
-        assert_eq!(
-            (entry.status, entry.parameter("token"), entry.parameter("a")),
-            (Some(200), Some("***"), Some("b c"))
-        );
-    }
-
-    #[test]
-    fn reads_lag_behind_writes_as_told() {
-        let world = World::new(0);
-        world.set_staleness(Staleness::Reads(2));
-        world
-            .change(|n| {
-                *n = 7;
-                Ok::<_, ()>(())
-            })
-            .unwrap();
-        assert_eq!([(); 3].map(|()| world.look(|n| *n)), [0, 0, 7]);
-        world.set_staleness(Staleness::For(Duration::from_secs(3600)));
-        world
-            .change(|n| {
-                *n = 8;
-                Ok::<_, ()>(())
-            })
-            .unwrap();
-        assert_eq!((world.look(|n| *n), world.truth(|n| *n)), (7, 8));
-        world
-            .change(|n| {
-                *n = 9;
-                Err::<(), ()>(())
-            })
-            .unwrap_err();
-        assert_eq!(world.truth(|n| *n), 8);
-    }
-
-    #[test]
-    fn a_budget_that_is_spent_says_how_long_to_wait() {
-        let budget = Budget::default();
-        budget.set(1, Duration::from_secs(60));
-        assert_eq!(budget.spend("a"), Ok(()));
-        assert!(budget.spend("a").unwrap_err() > Duration::from_secs(50));
-        assert_eq!((budget.spend("b"), budget.early()), (Ok(()), 0));
-    }
-}
+mod tests;

@@ -1,196 +1,45 @@
 //! The definition of Microsoft 365 against a tenant that keeps the vendor's rules. What proves the end is outside of the
 //! connector: the old password and refresh token are refused, even once the account is let in again.
 
+mod scene;
 mod vendor;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use offboard::{
     core::{
         fact::{Exempt, Verdict, Why},
         fault::Reason,
+        identity::Person,
     },
     simulators::{
         microsoft365::{
-            App, GLOBAL_ADMINISTRATOR, Microsoft365, TENANT,
+            GLOBAL_ADMINISTRATOR,
             state::{GroupKind, Managed, POWER_BI},
         },
         server::{Mishap, Refusal, Staleness},
     },
 };
-use reqwest::Client;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::trial::{Setup, Trial, person};
-
-const LEA: &str = "lea@example.com";
-const SUE: &str = "sue@example.com";
-const HELPDESK: &str = "729827e3-9c14-49f7-bb1b-9608f156bbb8";
-/// What the notes of the definition ask for.
-const PERMISSIONS: [&str; 16] = [
-    "Directory.Read.All",
-    "User.Read.All",
-    "UserAuthenticationMethod.ReadWrite.All",
-    "User.EnableDisableAccount.All",
-    "User-PasswordProfile.ReadWrite.All",
-    "User.RevokeSessions.All",
-    "GroupMember.ReadWrite.All",
-    "Group.ReadWrite.All",
-    "RoleManagement.ReadWrite.Directory",
-    "AppRoleAssignment.ReadWrite.All",
-    "DelegatedPermissionGrant.ReadWrite.All",
-    "Device.ReadWrite.All",
-    "MailboxSettings.ReadWrite",
-    "LicenseAssignment.ReadWrite.All",
-    "DeviceManagementManagedDevices.Read.All",
-    "DeviceManagementManagedDevices.PrivilegedOperations.All",
-];
-
-/// A tenant with a leaver who is logged in, owns and belongs to groups, administers something, and a successor.
-struct Scene {
-    tenant: Microsoft365,
-    app: App,
-    lea: String,
-    sue: String,
-    team: String,
-    refresh: String,
-    client: Client,
-}
-
-impl Scene {
-    async fn new() -> Self {
-        let tenant = Microsoft365::start("example.com").await.unwrap();
-        let app = tenant.register(&PERMISSIONS, true);
-        let long_ago = Timestamp::from_second(1_750_000_000).unwrap();
-        let (lea, sue, team, refresh) = tenant.seed(|tenant| {
-            let lea = tenant.add_user("lea", "old password");
-            let sue = tenant.add_user("sue", "sue's password");
-            let root = tenant.add_user("root", "root password");
-            tenant.assign(&root, GLOBAL_ADMINISTRATOR);
-            tenant.assign(&lea, HELPDESK);
-            let team = tenant.add_group("team", GroupKind::Unified, &[&lea, &sue], &[&lea]);
-            tenant.add_group("both", GroupKind::Unified, &[&sue], &[&lea, &sue]);
-            let staff = tenant.add_group("staff", GroupKind::Security, &[&lea, &sue], &[]);
-            tenant.groups.get_mut(&staff).unwrap().licences = BTreeSet::from([POWER_BI.to_owned()]);
-            let admins = tenant.add_group("admins", GroupKind::Security, &[&lea], &[]);
-            tenant.groups.get_mut(&admins).unwrap().role_assignable = true;
-            for kind in ["phone", "fido2", "microsoftAuthenticator", "external", "email"] {
-                tenant.add_method(&lea, kind);
-            }
-            let user = tenant.users.get_mut(&lea).unwrap();
-            user.default_method = Some(user.methods[0].id.clone());
-            let (app_role, grant) = (tenant.id(), tenant.id());
-            tenant
-                .app_roles
-                .insert(app_role, (lea.clone(), "crm".into(), "user".into()));
-            tenant
-                .grants
-                .insert(grant, ["app", &lea, "graph", "Mail.Read"].map(ToOwned::to_owned));
-            tenant.add_device(&lea, "laptop");
-            let refresh = tenant.add_refresh_token(&lea, long_ago);
-            (lea, sue, team, refresh)
-        });
-        let scene = Self {
-            tenant,
-            app,
-            lea,
-            sue,
-            team,
-            refresh,
-            client: Client::new(),
-        };
-        assert_eq!(scene.ways_in().await, [true, true]);
-        scene.tenant.control().clear_journal();
-        scene
-    }
-
-    fn setup(&self) -> Setup<'static> {
-        let inputs = json!({
-            "tenant": TENANT, "clientId": self.app.client_id, "graph": self.tenant.graph(),
-            "login": self.tenant.login(), "autoReply": "Lea has left.",
-        });
-        let mut setup = Setup::new("microsoft-365", inputs, ("clientSecret", &self.app.secret), LEA);
-        setup.successor = Some(person(SUE));
-        setup
-    }
-
-    async fn door(&self, path: &str, token: Option<&str>, body: Value) -> (u16, Value) {
-        let url = format!("{}/end-user{path}", self.tenant.url());
-        let mut request = if body.is_null() {
-            self.client.get(url)
-        } else {
-            self.client.post(url).json(&body)
-        };
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        let answer = request.send().await.unwrap();
-        (
-            answer.status().as_u16(),
-            answer.json().await.unwrap_or(Value::Null),
-        )
-    }
-
-    async fn log_in(&self, name: &str, password: &str) -> (u16, Value) {
-        let method = self
-            .tenant
-            .truth(|tenant| tenant.user(name)?.methods.first().map(|method| method.id.clone()));
-        self.door(
-            "/login",
-            None,
-            json!({"username": name, "password": password, "method": method}),
-        )
-        .await
-    }
-
-    /// Old password with a second step, old refresh token.
-    async fn ways_in(&self) -> [bool; 2] {
-        let refresh = json!({"refresh_token": self.refresh});
-        [
-            self.log_in(LEA, "old password").await.0 == 200,
-            self.door("/refresh", None, refresh).await.0 == 200,
-        ]
-    }
-
-    /// Nobody gets in with anything old, not even if somebody enables the account by mistake.
-    async fn is_over(&self) {
-        assert_eq!(self.ways_in().await, [false; 2]);
-        self.tenant
-            .seed(|tenant| tenant.users.get_mut(&self.lea).unwrap().enabled = true);
-        assert_eq!(
-            self.ways_in().await,
-            [false; 2],
-            "although the account was let in again"
-        );
-    }
-
-    /// The successor enters the leaver's team as its owner.
-    async fn is_handed_over(&self) {
-        let (_, tokens) = self.log_in(SUE, "sue's password").await;
-        let token = tokens["access_token"].as_str().unwrap();
-        let (status, team) = self
-            .door(&format!("/teams/{}", self.team), Some(token), Value::Null)
-            .await;
-        assert_eq!((status, &team["owner"]), (200, &json!(true)));
-    }
-
-    fn memberships(&self) -> Vec<String> {
-        self.tenant.truth(|tenant| {
-            let groups = tenant
-                .groups
-                .values()
-                .filter(|group| group.members.contains(&self.lea));
-            groups.map(|group| group.name.clone()).collect()
-        })
-    }
-}
+use self::scene::{HELPDESK, LEA, Scene};
+use crate::trial::{Trial, person};
 
 fn throttled() -> Mishap {
     let body = json!({"error": {"code": "TooManyRequests", "message": "Too many requests"}});
     Mishap::Refuse(Refusal {
         status: 429,
         headers: vec![("retry-after", "3".into())],
+        body,
+    })
+}
+
+fn unavailable() -> Mishap {
+    let body = json!({"error": {"code": "serviceNotAvailable", "message": "try later"}});
+    Mishap::Refuse(Refusal {
+        status: 503,
+        headers: vec![],
         body,
     })
 }
@@ -235,18 +84,26 @@ async fn a_leaver_is_out_and_handed_over_despite_late_reads_throttling_and_lost_
 #[tokio::test]
 async fn sign_in_is_disabled_before_sessions_are_revoked_and_methods_deleted() {
     let scene = Scene::new().await;
+    // What is sent as soon as it may is sent while the first try to disable is refused.
+    scene
+        .tenant
+        .control()
+        .arrange("PATCH", "/users/", 1, unavailable());
     let mut trial = Trial::new(&scene.setup());
     trial.settles(40).await;
     let journal = scene.tenant.control().journal();
-    let at = |what: &str, field: &str| {
-        let found = journal
-            .iter()
-            .position(|e| e.changes() && e.path.contains(what) && e.body.to_string().contains(field));
+    let accepted = |what: &str, field: &str| {
+        let found = journal.iter().position(|entry| {
+            entry.changes()
+                && entry.path.contains(what)
+                && entry.body.to_string().contains(field)
+                && entry.status.is_some_and(|status| status < 300)
+        });
         found.unwrap_or_else(|| panic!("no {what} {field}"))
     };
-    let disabled = at("/users/", "accountEnabled");
-    assert!(disabled < at("/revokeSignInSessions", ""));
-    assert!(disabled < at("/authentication/", ""));
+    let disabled = accepted("/users/", "accountEnabled");
+    assert!(disabled < accepted("/revokeSignInSessions", ""));
+    assert!(disabled < accepted("/authentication/", ""));
     assert!(
         scene
             .tenant
@@ -445,7 +302,7 @@ async fn a_successor_is_found_and_a_recycled_alias_is_for_a_person_to_decide() {
             .get_mut(&scene.sue)
             .unwrap()
             .aliases
-            .push("gone@example.com".into())
+            .push("gone@example.com".into());
     });
     let mut setup = scene.setup();
     setup.who = person("gone@example.com");
@@ -462,7 +319,7 @@ async fn a_successor_is_found_and_a_recycled_alias_is_for_a_person_to_decide() {
 #[tokio::test]
 async fn nobody_comes_before_the_time_that_a_throttled_tenant_named() {
     let scene = Scene::new().await;
-    scene.tenant.set_budget(10, Duration::from_secs(3600));
+    scene.tenant.set_budget(10, Duration::from_hours(1));
     let mut trial = Trial::new(&scene.setup());
     trial.pass().await;
     let refused = scene
@@ -480,4 +337,56 @@ async fn nobody_comes_before_the_time_that_a_throttled_tenant_named() {
         before,
         "parked until the time that was named"
     );
+}
+
+#[tokio::test]
+async fn a_rehire_gets_back_exactly_what_was_taken_and_can_be_given() {
+    let scene = Scene::new().await;
+    let before = scene.memberships();
+    let mut trial = Trial::new(&scene.setup());
+    assert!(trial.settles(60).await, "{:#?}", trial.all());
+    assert!(scene.memberships().is_empty());
+    trial.take_back().await;
+    assert_eq!(scene.memberships(), before);
+    scene.tenant.truth(|tenant| {
+        assert!(tenant.users[&scene.lea].enabled);
+        assert!(
+            tenant.users[&scene.lea].methods.is_empty(),
+            "these are for the person to register anew"
+        );
+        assert_eq!(
+            tenant
+                .groups
+                .values()
+                .filter(|group| group.owners.contains(&scene.lea))
+                .count(),
+            2
+        );
+        assert!(
+            tenant
+                .roles
+                .values()
+                .any(|(to, role)| *to == scene.lea && role == HELPDESK)
+        );
+        assert_eq!(tenant.app_roles.len(), 1);
+        assert!(tenant.devices.values().all(|device| device.enabled));
+    });
+    vendor::every_request_is_in_the_vendors_words(&scene.tenant.control().journal());
+}
+
+#[tokio::test]
+async fn an_employee_number_alone_finds_the_account() {
+    let scene = Scene::new().await;
+    scene
+        .tenant
+        .seed(|tenant| tenant.users.get_mut(&scene.lea).unwrap().employee_id = Some("O'7".into()));
+    let mut setup = scene.setup();
+    setup.who = Person {
+        employee_id: Some("O'7".into()),
+        ..Person::default()
+    };
+    let mut trial = Trial::new(&setup);
+    trial.pass().await;
+    assert_eq!(trial.verdict("AccountDisabled"), Verdict::Verified);
+    assert_eq!(trial.ledger().account.as_ref().unwrap().id, scene.lea);
 }

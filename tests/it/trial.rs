@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use offboard::{
     api::definition::ConnectorDefinitionSpec,
     connectors::{
-        Connector,
+        Connector, Key, Subject,
         declarative::{Declarative, Definition, Options, ResolvedDriver, builtin, parse},
         http::HttpDriver,
     },
@@ -21,7 +21,7 @@ use offboard::{
         case::{Case, System, Timeline},
         fact::{FactSpec, Verdict},
         fault::Fault,
-        identity::Person,
+        identity::{Account, Person},
     },
     drive::{Clock, Drive, Link, Memory, Outcome, Record, Row, Scope, Store, drive},
     transport::secret::Credentials,
@@ -165,6 +165,37 @@ impl Trial {
             }
         }
         false
+    }
+
+    /// Takes back whatever was asked for and can be taken back, the last first, as a reinstatement does.
+    pub async fn take_back(&mut self) {
+        let Link::Ready(connector) = self.links["system"].clone() else {
+            panic!("broken")
+        };
+        let ledger = self.ledger().clone();
+        let bound = ledger.account.clone().unwrap();
+        let subject = Subject {
+            who: self.case.who.clone(),
+            account: Account {
+                id: bound.id,
+                name: bound.name,
+                item: Value::Null,
+            },
+            successor: None,
+            cutoff: self.case.cutoff,
+            now: self.clock.now(),
+            ledger,
+        };
+        for fact in connector.capabilities().facts.iter().rev() {
+            if subject.ledger.fact(&fact.name).accepted.is_none() {
+                continue;
+            }
+            let readings = connector.observe(&subject, &[&fact.name]).await;
+            let undo = connector.undo(&subject, &fact.name, &readings);
+            if let Some(act) = undo.unwrap_or_else(|truth| panic!("{}: {truth:?}", fact.name)) {
+                connector.act(&subject, &act, &Key("undo".into())).await.unwrap();
+            }
+        }
     }
 
     /// What is known about a fact.

@@ -13,7 +13,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    Knobs, Shared, audit, directory, drive, gmail, groups, roles, security, state::Domain, transfer,
+    Knobs, Shared, audit, directory, drive, gmail, groups, licences, roles, security, state::Domain, transfer,
 };
 use crate::simulators::server::{Caller, Refusal, lock, pairs};
 
@@ -122,7 +122,7 @@ fn dispatch(call: &Call<'_>, path: &[&str]) -> Reply {
         }
         ["admin", "directory", "v1", "customer", customer, rest @ ..] => {
             call.admin()?;
-            call.customer(customer)?;
+            our_customer(customer)?;
             roles::serve(call, rest)
         }
         ["admin", "datatransfer", "v1", rest @ ..] => {
@@ -144,7 +144,7 @@ fn dispatch(call: &Call<'_>, path: &[&str]) -> Reply {
         }
         ["apps", "licensing", "v1", "product", product, rest @ ..] => {
             call.admin()?;
-            directory::licences(call, product, rest)
+            licences::serve(call, product, rest)
         }
         ["drive", "v3", rest @ ..] => drive::serve(call, rest),
         ["gmail", "v1", "users", user, rest @ ..] => gmail::serve(call, user, rest),
@@ -211,13 +211,6 @@ impl Call<'_> {
             "forbidden",
             "Not Authorized to access this resource/api",
         ))
-    }
-
-    pub(crate) fn customer(&self, customer: &str) -> Result<(), Refusal> {
-        if matches!(customer, "my_customer" | super::CUSTOMER) {
-            return Ok(());
-        }
-        Err(refuse(400, "badRequest", "Bad Request"))
     }
 
     pub(crate) fn look<R>(&self, f: impl FnOnce(&Domain) -> R) -> R {
@@ -315,4 +308,12 @@ pub(crate) fn no_user() -> Refusal {
 
 pub(crate) fn invalid(message: &str) -> Refusal {
     refuse(400, "invalid", message)
+}
+
+/// Refuses another customer than ours.
+pub(crate) fn our_customer(customer: &str) -> Result<(), Refusal> {
+    if matches!(customer, "my_customer" | super::CUSTOMER) {
+        return Ok(());
+    }
+    Err(refuse(400, "badRequest", "Bad Request"))
 }

@@ -1,11 +1,11 @@
 //! Directory users, and their licences.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     CUSTOMER,
-    calls::{Call, Reply, invalid, no_user, not_found, refuse},
+    calls::{Call, Reply, invalid, no_user, not_found, our_customer, refuse},
     state::{Domain, SUPER_ADMIN, User},
 };
 use crate::simulators::server::Refusal;
@@ -26,6 +26,15 @@ const LISTS: [&str; 9] = [
 ];
 
 pub(crate) fn serve(call: &Call<'_>, path: &[&str]) -> Reply {
+    if call.method == "GET" {
+        shown(call, path)
+    } else {
+        changed(call, path)
+    }
+}
+
+/// Users.
+fn shown(call: &Call<'_>, path: &[&str]) -> Reply {
     match (call.method, path) {
         ("GET", []) => list(call),
         ("GET", [key]) => {
@@ -33,6 +42,13 @@ pub(crate) fn serve(call: &Call<'_>, path: &[&str]) -> Reply {
             call.look(|domain| domain.user(key).map(|user| show(domain, user)))
                 .ok_or_else(no_user)
         }
+        _ => Err(not_found("Not Found")),
+    }
+}
+
+/// Users change, go and come back.
+fn changed(call: &Call<'_>, path: &[&str]) -> Reply {
+    match (call.method, path) {
         ("PATCH" | "PUT", [key]) => {
             call.needs(&["admin.directory.user"])?;
             let actor = call.subject.clone().unwrap_or_default();
@@ -68,29 +84,32 @@ pub(crate) fn serve(call: &Call<'_>, path: &[&str]) -> Reply {
             call.needs(&["admin.directory.user"])?;
             call.change(|domain| undelete(domain, key, &call.body))
         }
-        ("POST", [key, "makeAdmin"]) => {
-            call.needs(&["admin.directory.user"])?;
-            call.super_admin()?;
-            let wanted = call.body["status"]
-                .as_bool()
-                .ok_or_else(|| invalid("Invalid Input: status"))?;
-            call.change(|domain| {
-                let id = domain.user(key).ok_or_else(no_user)?.id.clone();
-                if !wanted && domain.is_last_super_admin(&id) {
-                    return Err(last_super_admin());
-                }
-                if !wanted {
-                    domain
-                        .assignments
-                        .retain(|_, given| given.role != SUPER_ADMIN || given.to != id);
-                } else if !domain.is_super_admin(&id) {
-                    domain.assign(SUPER_ADMIN, &id);
-                }
-                Ok(Value::Null)
-            })
-        }
+        ("POST", [key, "makeAdmin"]) => make_admin(call, key),
         _ => Err(not_found("Not Found")),
     }
+}
+
+/// Gives or takes super administration.
+fn make_admin(call: &Call<'_>, key: &str) -> Reply {
+    call.needs(&["admin.directory.user"])?;
+    call.super_admin()?;
+    let wanted = call.body["status"]
+        .as_bool()
+        .ok_or_else(|| invalid("Invalid Input: status"))?;
+    call.change(|domain| {
+        let id = domain.user(key).ok_or_else(no_user)?.id.clone();
+        if !wanted && domain.is_last_super_admin(&id) {
+            return Err(last_super_admin());
+        }
+        if !wanted {
+            domain
+                .assignments
+                .retain(|_, given| given.role != SUPER_ADMIN || given.to != id);
+        } else if !domain.is_super_admin(&id) {
+            domain.assign(SUPER_ADMIN, &id);
+        }
+        Ok(Value::Null)
+    })
 }
 
 /// The refusal to take the last super administrator away. Its form is not documented.
@@ -101,7 +120,7 @@ pub(crate) fn last_super_admin() -> Refusal {
 fn list(call: &Call<'_>) -> Reply {
     call.needs(&["admin.directory.user", "admin.directory.user.readonly"])?;
     match (call.parameter("customer"), call.parameter("domain")) {
-        (Some(customer), None) => call.customer(customer)?,
+        (Some(customer), None) => our_customer(customer)?,
         (None, Some(_)) => {}
         _ => return Err(refuse(400, "badRequest", "Bad Request")),
     }
@@ -271,14 +290,7 @@ fn set(user: &mut User, field: &str, value: &Value, put: bool) -> Result<Option<
                 user.profile.insert(list.into(), value.clone());
             }
         }
-        "name" => {
-            let names = value.as_object().cloned().unwrap_or_else(Map::new);
-            for (part, target) in [("givenName", &mut user.given), ("familyName", &mut user.family)] {
-                if let Some(name) = names.get(part).and_then(Value::as_str) {
-                    name.clone_into(target);
-                }
-            }
-        }
+        "name" => rename(user, value),
         _ => {
             return Err(invalid(&format!(
                 "Invalid JSON payload received. Unknown name \"{field}\""
@@ -286,6 +298,14 @@ fn set(user: &mut User, field: &str, value: &Value, put: bool) -> Result<Option<
         }
     }
     Ok(None)
+}
+
+fn rename(user: &mut User, names: &Value) {
+    for (part, target) in [("givenName", &mut user.given), ("familyName", &mut user.family)] {
+        if let Some(name) = names[part].as_str() {
+            name.clone_into(target);
+        }
+    }
 }
 
 /// Brings a deleted user back, by id only and for 20 days. Groups, roles and licences do not come back.
@@ -302,67 +322,4 @@ fn undelete(domain: &mut Domain, key: &str, body: &Value) -> Reply {
         unit.clone_into(&mut user.org_unit);
     }
     Ok(Value::Null)
-}
-
-/// Licence assignments: `sku/{sku}/user/{user}`.
-pub(crate) fn licences(call: &Call<'_>, product: &str, path: &[&str]) -> Reply {
-    call.needs(&["apps.licensing"])?;
-    let show = |user: &User, sku: &str| {
-        json!({
-            "kind": "licensing#licenseAssignment",
-            "userId": user.email,
-            "productId": product,
-            "skuId": sku,
-        })
-    };
-    let held = |user: &User, sku: &str| user.licences.iter().any(|(p, s)| p == product && s == sku);
-    match (call.method, path) {
-        ("GET", ["sku", sku, "user", key]) => call
-            .look(|domain| {
-                domain
-                    .user(key)
-                    .filter(|user| held(user, sku))
-                    .map(|user| show(user, sku))
-            })
-            .ok_or_else(|| not_found("Not Found")),
-        ("DELETE", ["sku", sku, "user", key]) => call.change(|domain| {
-            let user = domain
-                .user_mut(key)
-                .filter(|user| held(user, sku))
-                .ok_or_else(|| not_found("Not Found"))?;
-            user.licences.retain(|(p, s)| p != product || s != sku);
-            Ok(json!({}))
-        }),
-        ("POST", ["sku", sku, "user"]) => call.change(|domain| {
-            let key = call.body["userId"].as_str().unwrap_or_default();
-            let user = domain.user_mut(key).ok_or_else(|| not_found("Not Found"))?;
-            if held(user, sku) {
-                return Err(refuse(
-                    412,
-                    "conditionNotMet",
-                    "User already has a license for the specified product and SKU",
-                ));
-            }
-            user.licences.push((product.into(), (*sku).into()));
-            Ok(show(user, sku))
-        }),
-        ("GET", ["users"]) => {
-            let all = call.look(|domain| {
-                let users = domain.users.values().filter(|user| user.deleted.is_none());
-                users
-                    .flat_map(|user| {
-                        let mine = user.licences.iter().filter(|(p, _)| p == product);
-                        mine.map(|(_, sku)| show(user, sku)).collect::<Vec<_>>()
-                    })
-                    .collect()
-            });
-            call.page(
-                "items",
-                "licensing#licenseAssignmentList",
-                all,
-                ("maxResults", 100, 1000),
-            )
-        }
-        _ => Err(not_found("Not Found")),
-    }
 }

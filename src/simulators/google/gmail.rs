@@ -23,26 +23,52 @@ pub(crate) fn serve(call: &Call<'_>, user: &str, path: &[&str]) -> Reply {
     let ["settings", path @ ..] = path else {
         return Err(not_found("Requested entity was not found."));
     };
+    if call.method == "GET" {
+        shown(call, &me, path)
+    } else {
+        changed(call, &me, path)
+    }
+}
+
+/// How a mailbox is set.
+fn shown(call: &Call<'_>, me: &str, path: &[&str]) -> Reply {
     match (call.method, path) {
-        ("GET", ["vacation"]) => read(call, &me, |user| with(&user.vacation, "enableAutoReply")),
-        ("PUT", ["vacation"]) => {
-            call.needs(&["gmail.settings.basic"])?;
-            change(call, &me, |user| {
-                let given = object(&call.body)?;
-                let texts = ["responseBodyPlainText", "responseBodyHtml", "responseSubject"];
-                if given.get("enableAutoReply") == Some(&json!(true))
-                    && !texts.iter().any(|name| given.contains_key(*name))
-                {
-                    return Err(invalid("Subject or body of the auto-reply is needed"));
+        ("GET", ["vacation"]) => read(call, me, |user| with(&user.vacation, "enableAutoReply")),
+        ("GET", ["autoForwarding"]) => read(call, me, |user| with(&user.forwarding, "enabled")),
+        ("GET", ["forwardingAddresses"]) => read(call, me, |user| {
+            let all: Vec<Value> = user
+                .forwarding_addresses
+                .iter()
+                .map(|(to, ok)| forwarding_address(to, *ok))
+                .collect();
+            json!({"forwardingAddresses": all})
+        }),
+        ("GET", ["delegates"]) => {
+            let lag = call.knobs.delegate_lag;
+            read(call, me, |user| {
+                let all: Vec<Value> = user
+                    .delegates
+                    .iter()
+                    .map(|(to, since)| delegate(to, *since, lag))
+                    .collect();
+                if all.is_empty() {
+                    json!({})
+                } else {
+                    json!({"delegates": all})
                 }
-                user.vacation = given;
-                Ok(with(&user.vacation, "enableAutoReply"))
             })
         }
-        ("GET", ["autoForwarding"]) => read(call, &me, |user| with(&user.forwarding, "enabled")),
+        _ => Err(not_found("Requested entity was not found.")),
+    }
+}
+
+/// Sets it otherwise.
+fn changed(call: &Call<'_>, me: &str, path: &[&str]) -> Reply {
+    match (call.method, path) {
+        ("PUT", ["vacation"]) => set_vacation(call, me),
         ("PUT", ["autoForwarding"]) => {
             call.needs(&["gmail.settings.sharing"])?;
-            change(call, &me, |user| {
+            change(call, me, |user| {
                 let given = object(&call.body)?;
                 let to = given
                     .get("emailAddress")
@@ -61,46 +87,23 @@ pub(crate) fn serve(call: &Call<'_>, user: &str, path: &[&str]) -> Reply {
                 Ok(with(&user.forwarding, "enabled"))
             })
         }
-        ("GET", ["forwardingAddresses"]) => read(call, &me, |user| {
-            let all: Vec<Value> = user
-                .forwarding_addresses
-                .iter()
-                .map(|(to, ok)| forwarding_address(to, *ok))
-                .collect();
-            json!({"forwardingAddresses": all})
-        }),
         ("POST", ["forwardingAddresses"]) => {
             call.needs(&["gmail.settings.sharing"])?;
             let to = text(&call.body, "forwardingEmail")?;
             // An address of the same domain needs no mail to be answered first.
             let inside = call.look(|domain| domain.user(&to).is_some());
-            change(call, &me, |user| {
+            change(call, me, |user| {
                 user.forwarding_addresses.insert(to.clone(), inside);
                 Ok(forwarding_address(&to, inside))
             })
         }
-        ("GET", ["delegates"]) => {
-            let lag = call.knobs.delegate_lag;
-            read(call, &me, |user| {
-                let all: Vec<Value> = user
-                    .delegates
-                    .iter()
-                    .map(|(to, since)| delegate(to, *since, lag))
-                    .collect();
-                if all.is_empty() {
-                    json!({})
-                } else {
-                    json!({"delegates": all})
-                }
-            })
-        }
         ("POST", ["delegates"]) => {
             call.needs(&["gmail.settings.sharing"])?;
-            add_delegate(call, &me)
+            add_delegate(call, me)
         }
         ("DELETE", ["delegates", to]) => {
             call.needs(&["gmail.settings.sharing"])?;
-            change(call, &me, |user| {
+            change(call, me, |user| {
                 let gone = user.delegates.remove(*to);
                 gone.map(|_| Value::Null)
                     .ok_or_else(|| not_found("Requested entity was not found."))
@@ -126,6 +129,21 @@ fn mailbox(call: &Call<'_>, key: &str) -> Result<String, Refusal> {
             return Err(refuse(400, "failedPrecondition", "Mail service not enabled"));
         }
         Ok(user.id.clone())
+    })
+}
+
+fn set_vacation(call: &Call<'_>, me: &str) -> Reply {
+    call.needs(&["gmail.settings.basic"])?;
+    change(call, me, |user| {
+        let given = object(&call.body)?;
+        let texts = ["responseBodyPlainText", "responseBodyHtml", "responseSubject"];
+        if given.get("enableAutoReply") == Some(&json!(true))
+            && !texts.iter().any(|name| given.contains_key(*name))
+        {
+            return Err(invalid("Subject or body of the auto-reply is needed"));
+        }
+        user.vacation = given;
+        Ok(with(&user.vacation, "enableAutoReply"))
     })
 }
 

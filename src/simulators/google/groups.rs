@@ -3,19 +3,29 @@
 use serde_json::{Value, json};
 
 use super::{
-    calls::{Call, Reply, invalid, not_found, refuse},
+    calls::{Call, Reply, invalid, not_found, our_customer, refuse},
     state::{Domain, Group, Member},
 };
 use crate::simulators::server::Refusal;
 
+const WRITE: [&str; 2] = ["admin.directory.group", "admin.directory.group.member"];
+const READ: [&str; 4] = [
+    "admin.directory.group",
+    "admin.directory.group.member",
+    "admin.directory.group.readonly",
+    "admin.directory.group.member.readonly",
+];
+
 pub(crate) fn serve(call: &Call<'_>, path: &[&str]) -> Reply {
-    let write = ["admin.directory.group", "admin.directory.group.member"];
-    let read = [
-        "admin.directory.group",
-        "admin.directory.group.member",
-        "admin.directory.group.readonly",
-        "admin.directory.group.member.readonly",
-    ];
+    if call.method == "GET" {
+        shown(call, path)
+    } else {
+        changed(call, path)
+    }
+}
+
+/// Groups and members.
+fn shown(call: &Call<'_>, path: &[&str]) -> Reply {
     match (call.method, path) {
         ("GET", []) => {
             call.needs(&["admin.directory.group", "admin.directory.group.readonly"])?;
@@ -27,7 +37,7 @@ pub(crate) fn serve(call: &Call<'_>, path: &[&str]) -> Reply {
                 .ok_or_else(no_group)
         }
         ("GET", [group, "members"]) => {
-            call.needs(&read)?;
+            call.needs(&READ)?;
             let roles: Vec<&str> = call
                 .parameter("roles")
                 .map(|roles| roles.split(',').collect())
@@ -56,19 +66,26 @@ pub(crate) fn serve(call: &Call<'_>, path: &[&str]) -> Reply {
             )
         }
         ("GET", [group, "members", key]) => {
-            call.needs(&read)?;
+            call.needs(&READ)?;
             call.look(|domain| {
                 let group = domain.group(group).ok_or_else(no_group)?;
                 let id = member_id(domain, group, key).ok_or_else(no_member)?;
                 Ok(show_member(domain, &id, &group.members[&id]))
             })
         }
+        _ => Err(not_found("Not Found")),
+    }
+}
+
+/// Memberships come, change and go.
+fn changed(call: &Call<'_>, path: &[&str]) -> Reply {
+    match (call.method, path) {
         ("POST", [group, "members"]) => {
-            call.needs(&write)?;
+            call.needs(&WRITE)?;
             call.change(|domain| add(domain, group, &call.body))
         }
         ("PATCH" | "PUT", [group, "members", key]) => {
-            call.needs(&write)?;
+            call.needs(&WRITE)?;
             call.change(|domain| {
                 let (group, id) = place(domain, group, key)?;
                 let role = role(&call.body)?;
@@ -80,7 +97,7 @@ pub(crate) fn serve(call: &Call<'_>, path: &[&str]) -> Reply {
             })
         }
         ("DELETE", [group, "members", key]) => {
-            call.needs(&write)?;
+            call.needs(&WRITE)?;
             call.change(|domain| {
                 let (group, id) = place(domain, group, key)?;
                 let group = domain.groups.get_mut(&group).ok_or_else(no_group)?;
@@ -114,7 +131,7 @@ fn list(call: &Call<'_>) -> Reply {
         return Err(refuse(400, "badRequest", "Bad Request"));
     }
     if let Some(customer) = customer {
-        call.customer(customer)?;
+        our_customer(customer)?;
     }
     let all = call.look(|domain| {
         let id = match user {

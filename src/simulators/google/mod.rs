@@ -16,6 +16,7 @@ mod doors;
 mod drive;
 mod gmail;
 mod groups;
+mod licences;
 mod roles;
 mod security;
 pub mod state;

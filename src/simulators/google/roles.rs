@@ -8,15 +8,25 @@ use super::{
     state::{Assignment, SUPER_ADMIN},
 };
 
+const WRITE: [&str; 1] = ["admin.directory.rolemanagement"];
+const READ: [&str; 2] = [
+    "admin.directory.rolemanagement",
+    "admin.directory.rolemanagement.readonly",
+];
+
 pub(crate) fn serve(call: &Call<'_>, path: &[&str]) -> Reply {
-    let read = [
-        "admin.directory.rolemanagement",
-        "admin.directory.rolemanagement.readonly",
-    ];
-    let write = ["admin.directory.rolemanagement"];
+    if call.method == "GET" {
+        shown(call, path)
+    } else {
+        changed(call, path)
+    }
+}
+
+/// Roles and who holds them.
+fn shown(call: &Call<'_>, path: &[&str]) -> Reply {
     match (call.method, path) {
         ("GET", ["roles"]) => {
-            call.needs(&read)?;
+            call.needs(&READ)?;
             let all = call.look(|domain| {
                 domain
                     .roles
@@ -35,16 +45,23 @@ pub(crate) fn serve(call: &Call<'_>, path: &[&str]) -> Reply {
             call.page("items", "admin#directory#roles", all, ("maxResults", 100, 100))
         }
         ("GET", ["roleassignments"]) => {
-            call.needs(&read)?;
+            call.needs(&READ)?;
             list(call)
         }
         ("GET", ["roleassignments", id]) => {
-            call.needs(&read)?;
+            call.needs(&READ)?;
             call.look(|domain| domain.assignments.get(*id).map(|given| show(id, given)))
                 .ok_or_else(|| not_found("Resource Not Found: roleAssignmentId"))
         }
+        _ => Err(not_found("Not Found")),
+    }
+}
+
+/// Roles are given and taken.
+fn changed(call: &Call<'_>, path: &[&str]) -> Reply {
+    match (call.method, path) {
         ("POST", ["roleassignments"]) => {
-            call.needs(&write)?;
+            call.needs(&WRITE)?;
             call.super_admin()?;
             let role = call.body["roleId"]
                 .as_str()
@@ -61,7 +78,7 @@ pub(crate) fn serve(call: &Call<'_>, path: &[&str]) -> Reply {
             })
         }
         ("DELETE", ["roleassignments", id]) => {
-            call.needs(&write)?;
+            call.needs(&WRITE)?;
             call.super_admin()?;
             call.change(|domain| {
                 let given = domain

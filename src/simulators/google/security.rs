@@ -10,6 +10,15 @@ use super::{
 use crate::simulators::server::Refusal;
 
 pub(crate) fn serve(call: &Call<'_>, key: &str, what: &str, rest: &[&str]) -> Reply {
+    if call.method == "GET" {
+        shown(call, key, what, rest)
+    } else {
+        changed(call, key, what, rest)
+    }
+}
+
+/// What a user has.
+fn shown(call: &Call<'_>, key: &str, what: &str, rest: &[&str]) -> Reply {
     call.needs(&["admin.directory.user.security"])?;
     match (call.method, what, rest) {
         ("GET", "tokens", []) => read(call, key, "items", "admin#directory#tokenList", |user| {
@@ -28,13 +37,6 @@ pub(crate) fn serve(call: &Call<'_>, key: &str, what: &str, rest: &[&str]) -> Re
                 })
                 .collect()
         }),
-        ("DELETE", "tokens", [client]) => change(call, key, |user| {
-            let before = user.tokens.len();
-            user.tokens.retain(|token| token.client_id != *client);
-            (user.tokens.len() < before)
-                .then_some(())
-                .ok_or_else(|| not_found("Resource Not Found: clientId"))
-        }),
         ("GET", "asps", []) => read(call, key, "items", "admin#directory#aspList", |user| {
             user.app_passwords
                 .iter()
@@ -49,14 +51,6 @@ pub(crate) fn serve(call: &Call<'_>, key: &str, what: &str, rest: &[&str]) -> Re
                     })
                 })
                 .collect()
-        }),
-        ("DELETE", "asps", [code]) => change(call, key, |user| {
-            let before = user.app_passwords.len();
-            user.app_passwords
-                .retain(|(number, _, _)| number.to_string() != *code);
-            (user.app_passwords.len() < before)
-                .then_some(())
-                .ok_or_else(|| not_found("Resource Not Found: codeId"))
         }),
         ("GET", "verificationCodes", []) => read(
             call,
@@ -76,6 +70,29 @@ pub(crate) fn serve(call: &Call<'_>, key: &str, what: &str, rest: &[&str]) -> Re
                     .collect()
             },
         ),
+        _ => Err(not_found("Not Found")),
+    }
+}
+
+/// Takes it away.
+fn changed(call: &Call<'_>, key: &str, what: &str, rest: &[&str]) -> Reply {
+    call.needs(&["admin.directory.user.security"])?;
+    match (call.method, what, rest) {
+        ("DELETE", "tokens", [client]) => change(call, key, |user| {
+            let before = user.tokens.len();
+            user.tokens.retain(|token| token.client_id != *client);
+            (user.tokens.len() < before)
+                .then_some(())
+                .ok_or_else(|| not_found("Resource Not Found: clientId"))
+        }),
+        ("DELETE", "asps", [code]) => change(call, key, |user| {
+            let before = user.app_passwords.len();
+            user.app_passwords
+                .retain(|(number, _, _)| number.to_string() != *code);
+            (user.app_passwords.len() < before)
+                .then_some(())
+                .ok_or_else(|| not_found("Resource Not Found: codeId"))
+        }),
         ("POST", "verificationCodes", ["invalidate"]) => change(call, key, |user| {
             not_suspended(user)?;
             user.backup_codes.clear();

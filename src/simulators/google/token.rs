@@ -116,28 +116,7 @@ fn grant(shared: &Shared, ask: &Ask) -> Result<Grant, Refused> {
             "Invalid grant_type",
         ));
     }
-    let issuer = issuer(&ask.assertion).ok_or_else(|| bad("Invalid JWT"))?;
-    let Some((key, allowed)) = lock(&shared.tokens.accounts).get(&issuer).cloned() else {
-        return Err(bad("Invalid grant: account not found"));
-    };
-    let key = DecodingKey::from_rsa_pem(key.as_bytes()).map_err(|_| bad("Invalid JWT"))?;
-    let mut rules = Validation::new(Algorithm::RS256);
-    rules.set_audience(&[lock(&shared.tokens.audience).as_str()]);
-    rules.leeway = 0;
-    let claims = jsonwebtoken::decode::<Claims>(&ask.assertion, &key, &rules)
-        .map_err(|error| match error.kind() {
-            jsonwebtoken::errors::ErrorKind::InvalidAudience => bad("Invalid JWT: Failed audience check."),
-            jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
-                bad("Invalid JWT: Token must be a short-lived token and in a reasonable timeframe.")
-            }
-            _ => bad("Invalid JWT Signature."),
-        })?
-        .claims;
-    if claims.exp.saturating_sub(claims.iat) > LONGEST || claims.iss != issuer {
-        return Err(bad(
-            "Invalid JWT: Token must be a short-lived token and in a reasonable timeframe.",
-        ));
-    }
+    let (claims, allowed) = claims(shared, &ask.assertion)?;
     let scopes: Vec<String> = claims.scope.split_whitespace().map(ToOwned::to_owned).collect();
     if scopes.is_empty() {
         return Err((
@@ -174,6 +153,34 @@ fn grant(shared: &Shared, ask: &Ask) -> Result<Grant, Refused> {
         scopes,
         expires: Instant::now() + Duration::from_secs(LONGEST),
     })
+}
+
+/// The claims of an assertion that is signed, short-lived and for us, and the scopes that its issuer may ask for.
+fn claims(shared: &Shared, assertion: &str) -> Result<(Claims, BTreeSet<String>), Refused> {
+    let bad = |text| (StatusCode::BAD_REQUEST, "invalid_grant", text);
+    let issuer = issuer(assertion).ok_or_else(|| bad("Invalid JWT"))?;
+    let Some((key, allowed)) = lock(&shared.tokens.accounts).get(&issuer).cloned() else {
+        return Err(bad("Invalid grant: account not found"));
+    };
+    let key = DecodingKey::from_rsa_pem(key.as_bytes()).map_err(|_| bad("Invalid JWT"))?;
+    let mut rules = Validation::new(Algorithm::RS256);
+    rules.set_audience(&[lock(&shared.tokens.audience).as_str()]);
+    rules.leeway = 0;
+    let claims = jsonwebtoken::decode::<Claims>(assertion, &key, &rules)
+        .map_err(|error| match error.kind() {
+            jsonwebtoken::errors::ErrorKind::InvalidAudience => bad("Invalid JWT: Failed audience check."),
+            jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
+                bad("Invalid JWT: Token must be a short-lived token and in a reasonable timeframe.")
+            }
+            _ => bad("Invalid JWT Signature."),
+        })?
+        .claims;
+    if claims.exp.saturating_sub(claims.iat) > LONGEST || claims.iss != issuer {
+        return Err(bad(
+            "Invalid JWT: Token must be a short-lived token and in a reasonable timeframe.",
+        ));
+    }
+    Ok((claims, allowed))
 }
 
 /// The claimed issuer, to find the key that the claim must be signed with.

@@ -10,6 +10,15 @@ use super::{
 };
 
 pub(crate) fn roles(call: &Call<'_>, path: &[&str]) -> Reply {
+    if call.method == "GET" {
+        shown_roles(call, path)
+    } else {
+        changed_roles(call, path)
+    }
+}
+
+/// Active and eligible roles.
+fn shown_roles(call: &Call<'_>, path: &[&str]) -> Reply {
     let read = [
         "RoleManagement.Read.Directory",
         "RoleManagement.ReadWrite.Directory",
@@ -34,6 +43,24 @@ pub(crate) fn roles(call: &Call<'_>, path: &[&str]) -> Reply {
             });
             odata::collection(call, all, &[])
         }
+        ("GET", ["roleEligibilitySchedules"]) => {
+            call.needs(&eligible)?;
+            let all = call.look(|tenant| {
+                tenant
+                    .eligible
+                    .iter()
+                    .map(|(id, (to, role))| assignment(id, to, role))
+                    .collect()
+            });
+            odata::collection(call, all, &[])
+        }
+        _ => Err(unknown_path()),
+    }
+}
+
+/// Roles are given and taken.
+fn changed_roles(call: &Call<'_>, path: &[&str]) -> Reply {
+    match (call.method, path) {
         ("POST", ["roleAssignments"]) => {
             call.needs(&["RoleManagement.ReadWrite.Directory"])?;
             let text = |name: &str| {
@@ -64,17 +91,6 @@ pub(crate) fn roles(call: &Call<'_>, path: &[&str]) -> Reply {
                 tenant.roles.remove(*id);
                 Ok(Value::Null)
             })
-        }
-        ("GET", ["roleEligibilitySchedules"]) => {
-            call.needs(&eligible)?;
-            let all = call.look(|tenant| {
-                tenant
-                    .eligible
-                    .iter()
-                    .map(|(id, (to, role))| assignment(id, to, role))
-                    .collect()
-            });
-            odata::collection(call, all, &[])
         }
         ("POST", ["roleEligibilityScheduleRequests"]) => {
             call.needs(&[
@@ -115,16 +131,6 @@ fn assignment(id: &str, to: &str, role: &str) -> Value {
 
 pub(crate) fn app_roles(call: &Call<'_>, key: &str, path: &[&str]) -> Reply {
     let id = call.user(key)?;
-    let show = |assignment: &str, (principal, resource, role): &(String, String, String)| {
-        json!({
-            "id": assignment,
-            "principalId": principal,
-            "principalType": "User",
-            "resourceId": resource,
-            "resourceDisplayName": "application",
-            "appRoleId": role,
-        })
-    };
     match (call.method, path) {
         ("GET", []) => {
             call.needs(&["AppRoleAssignment.ReadWrite.All", "Directory.Read.All"])?;
@@ -133,7 +139,8 @@ pub(crate) fn app_roles(call: &Call<'_>, key: &str, path: &[&str]) -> Reply {
                     .app_roles
                     .iter()
                     .filter(|(_, (principal, _, _))| *principal == id);
-                mine.map(|(assignment, given)| show(assignment, given)).collect()
+                mine.map(|(assignment, given)| app_role(assignment, given))
+                    .collect()
             });
             odata::collection(call, all, &[])
         }
@@ -154,7 +161,7 @@ pub(crate) fn app_roles(call: &Call<'_>, key: &str, path: &[&str]) -> Reply {
                 }
                 let assignment = tenant.id();
                 tenant.app_roles.insert(assignment.clone(), given.clone());
-                Ok(show(&assignment, &given))
+                Ok(app_role(&assignment, &given))
             })
         }
         ("DELETE", [assignment]) => {
@@ -173,6 +180,17 @@ pub(crate) fn app_roles(call: &Call<'_>, key: &str, path: &[&str]) -> Reply {
         }
         _ => Err(unknown_path()),
     }
+}
+
+fn app_role(id: &str, (principal, resource, role): &(String, String, String)) -> Value {
+    json!({
+        "id": id,
+        "principalId": principal,
+        "principalType": "User",
+        "resourceId": resource,
+        "resourceDisplayName": "application",
+        "appRoleId": role,
+    })
 }
 
 fn grant(id: &str, [client, principal, resource, scope]: &[String; 4]) -> Value {

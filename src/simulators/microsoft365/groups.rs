@@ -74,6 +74,15 @@ pub(crate) fn of_user(call: &Call<'_>, key: &str, what: &str, cast: &[&str]) -> 
 }
 
 pub(crate) fn serve(call: &Call<'_>, id: &str, path: &[&str]) -> Reply {
+    if call.method == "GET" {
+        shown(call, id, path)
+    } else {
+        changed(call, id, path)
+    }
+}
+
+/// A group, its members and owners.
+fn shown(call: &Call<'_>, id: &str, path: &[&str]) -> Reply {
     match (call.method, path) {
         ("GET", []) => {
             call.needs(&READ)?;
@@ -112,6 +121,13 @@ pub(crate) fn serve(call: &Call<'_>, id: &str, path: &[&str]) -> Reply {
                 &["displayName", "mail", "userPrincipalName"],
             )
         }
+        _ => Err(unknown_path()),
+    }
+}
+
+/// Members and owners come and go.
+fn changed(call: &Call<'_>, id: &str, path: &[&str]) -> Reply {
+    match (call.method, path) {
         ("POST", [what @ ("members" | "owners"), "$ref"]) => {
             may_change(call, what)?;
             let person = referenced(&call.body)?;

@@ -2,7 +2,7 @@
 //! the doors an employee uses, so that a test can prove from outside who still gets in.
 //!
 //! Rules come from Microsoft's reference pages, the Graph metadata and the permissions file. What those leave open
-//! is decided the strict way. Exchange PowerShell, SharePoint and Conditional Access are not there, and access
+//! is decided the strict way. Exchange `PowerShell`, `SharePoint` and Conditional Access are not there, and access
 //! tokens live until they expire, as they do without continuous access evaluation.
 
 mod calls;
@@ -71,7 +71,7 @@ impl Default for Knobs {
         Self {
             page: None,
             only_groups_lag: false,
-            access_token: Duration::from_secs(3600),
+            access_token: Duration::from_hours(1),
             retire_polls: 2,
         }
     }

@@ -177,7 +177,7 @@ impl Tenant {
     pub fn add_user(&mut self, name: &str, password: &str) -> String {
         let id = self.id();
         let upn = format!("{name}@{}", self.domain);
-        let long_ago = Timestamp::from_second(1_700_000_000).expect("a constant in range");
+        let long_ago = Timestamp::UNIX_EPOCH;
         let user = User {
             id: id.clone(),
             mail: Some(upn.clone()),

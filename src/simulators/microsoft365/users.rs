@@ -159,7 +159,7 @@ fn update(call: &Call<'_>, tenant: &mut Tenant, id: &str) -> Result<(), Refusal>
                 user.password_changed = now();
             }
             "showInAddressList" | "department" | "employeeLeaveDateTime" => {
-                call.needs(&["User.ReadWrite.All"])?
+                call.needs(&["User.ReadWrite.All"])?;
             }
             other => return Err(bad_request(&format!("Invalid property '{other}'."))),
         }

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use offboard::simulators::server::Entry;
 use serde_json::Value;
 
-use super::{MAIL_SCOPES, SCOPES};
+use super::scene::{MAIL_SCOPES, SCOPES};
 
 const DOCUMENTS: [&str; 5] = ["directory", "datatransfer", "drive", "gmail", "reports"];
 
