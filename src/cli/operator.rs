@@ -1,6 +1,6 @@
 //! `offboard operator`: works in a cluster until it is told to stop.
 
-use std::{io::IsTerminal as _, net::SocketAddr, process::ExitCode};
+use std::{io::IsTerminal as _, net::SocketAddr, pin::pin, process::ExitCode};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,7 +11,7 @@ use tracing_subscriber::{
 
 use crate::{
     cli::exit,
-    controller::{Operator, call},
+    controller::{Operator, call, lease::Candidate},
     serve,
 };
 
@@ -24,6 +24,10 @@ pub struct Arguments {
     /// Where to serve /livez, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
+    /// The Lease, in the pod's own namespace, by which several operators agree on who acts. Without it there must be only
+    /// one.
+    #[arg(long, value_name = "NAME")]
+    pub lease: Option<String>,
 }
 
 /// Runs the operator until SIGTERM or SIGINT.
@@ -47,26 +51,75 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
     let (client, default) = call::client().await.map_err(|e| format!("no cluster: {e}"))?;
     let namespaces = if arguments.namespaces.is_empty() {
-        vec![default]
+        vec![default.clone()]
     } else {
         arguments.namespaces
     };
-    let operator = Operator::new(client, &namespaces);
+    let operator = Operator::new(client.clone(), &namespaces);
     let server = tokio::spawn(serve::serve(arguments.listen, operator.context()));
-    tracing::info!(?namespaces, "working");
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
+    let work = async {
+        tracing::info!(?namespaces, "working");
+        match arguments.lease {
+            None => {
+                operator.run(stop).await;
+                Ok(())
+            }
+            Some(name) => {
+                let namespace = std::env::var("POD_NAMESPACE").unwrap_or(default);
+                let lease = Candidate::new(&client, &namespace, &name, &identity());
+                alone(operator, lease, stop).await
+            }
+        }
+    };
     tokio::select! {
-        () = operator.run(stop) => Ok(()),
+        done = work => done,
         served = server => Err(match served {
             Ok(Err(error)) => format!("{}: {error}", arguments.listen),
             _ => "the server for health and metrics ended".to_owned(),
         }),
     }
+}
+
+/// Another one for every process.
+fn identity() -> String {
+    let pod = std::env::var("POD_NAME").unwrap_or_else(|_| "offboard".to_owned());
+    format!("{pod}-{:016x}", rand::random::<u64>())
+}
+
+/// Works only while the lease is ours.
+async fn alone(
+    operator: Operator,
+    mut lease: Candidate,
+    stop: impl Future<Output = ()>,
+) -> Result<(), String> {
+    let context = operator.context();
+    let mut stop = pin!(stop);
+    context.stand_by(true);
+    tokio::select! {
+        () = lease.acquire() => {}
+        () = &mut stop => return Ok(()),
+    }
+    context.stand_by(false);
+    tracing::info!("acting: the lease is ours");
+    let mut lost = false;
+    let until = async {
+        tokio::select! {
+            () = lease.keep() => lost = true,
+            () = stop => {}
+        }
+    };
+    operator.run(until).await;
+    if lost {
+        return Err("the lease is lost: ending, to begin again as one that waits".to_owned());
+    }
+    lease.release().await;
+    Ok(())
 }
 
 /// JSON unless a person reads along. Spans of the runtime below us carry names of objects, which may be names of people:

@@ -275,7 +275,6 @@ fn text(connector: &Connector, error: &Error) -> String {
         (Error::Setup(SetupError::Secret(what)), None) => {
             format!("spec.secretRef: name the Secret with the credentials: {what}")
         }
-        (Error::Inputs(_), _) => format!("spec.{error}"),
         _ => error.to_string(),
     }
 }

@@ -11,6 +11,7 @@
 //! | [`kinds`] | conditions of Connectors, definitions and policies |
 //! | [`events`], [`metrics`] | what is told and counted |
 //! | [`call`] | deadlines for calls to the API server |
+//! | [`lease`] | who of several operators acts |
 //! | [`memory`] | what is kept between passes |
 //!
 //! It decides nothing about systems: that is [`crate::core::plan`], driven by [`crate::drive`].
@@ -19,6 +20,7 @@ pub mod call;
 pub mod events;
 pub mod gather;
 pub mod kinds;
+pub mod lease;
 pub mod links;
 pub mod memory;
 pub mod metrics;
@@ -93,9 +95,14 @@ impl Context {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Whether every first list is complete.
+    /// Whether every first list is complete, or somebody else acts.
     pub fn ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Somebody else acts; nothing is wrong with waiting.
+    pub fn stand_by(&self, waiting: bool) {
+        self.ready.store(waiting, Ordering::Relaxed);
     }
 
     /// Whether the link of this connector is another one than when this was last asked.

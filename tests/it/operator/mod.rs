@@ -1,7 +1,10 @@
 //! The operator as it is installed: the real binary with the chart's rights on a real API server.
 //!
-//! Applications are simulators in this process. Whether somebody still gets in is asked by logging in, not by asking the
-//! operator or its connector.
+//! Applications are simulators in this process; the directory is a real slapd. Whether somebody still gets in is asked by
+//! logging in, not by asking the operator or its connector.
 
+mod broken;
+mod interrupted;
 mod main_job;
 mod site;
+mod steady;

@@ -167,7 +167,7 @@ impl Site {
     /// Starts the operator and waits until it is ready.
     #[track_caller]
     pub fn start(&self) -> Operator {
-        let operator = self.start_without_waiting(&self.kubeconfig);
+        let operator = self.start_with(&[]);
         assert!(
             poll(PATIENCE, || operator.http("/readyz").contains("200 OK")),
             "not ready: {}",
@@ -176,8 +176,8 @@ impl Site {
         operator
     }
 
-    /// Starts the operator with this kubeconfig.
-    pub fn start_without_waiting(&self, kubeconfig: &Path) -> Operator {
+    /// Starts the operator with more arguments and waits for nothing.
+    pub fn start_with(&self, more: &[&str]) -> Operator {
         let folder = support::folder("operator");
         let address = SocketAddr::from(([127, 0, 0, 1], support::free_port()));
         let log = folder.join("log");
@@ -189,7 +189,9 @@ impl Site {
                 "--listen",
                 &address.to_string(),
             ])
-            .env("KUBECONFIG", kubeconfig)
+            .args(more)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("POD_NAMESPACE", &self.namespace)
             .env("RUST_LOG", "info,offboard=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -223,6 +225,14 @@ impl Operator {
     pub fn http(&self, path: &str) -> String {
         let url = format!("http://{}{path}", self.address);
         support::run(Command::new("curl").args(["-s", "-i", "-m", "5", &url]), "").stdout
+    }
+
+    /// How many passes ended like this.
+    pub fn passes(&self, result: &str) -> u64 {
+        let name = format!("offboarding_reconcile_seconds_count{{result=\"{result}\"}} ");
+        let text = self.http("/metrics");
+        let count = text.lines().find_map(|line| line.strip_prefix(&name));
+        count.map_or(0, |count| count.parse().unwrap())
     }
 
     /// Sends a signal by its name.
