@@ -19,14 +19,10 @@ pub enum Bug {
     SnapshotShrinks,
     /// Forgets what a fact requires.
     ForgetsRequirements,
-    /// Forgets what a fact comes after, when it judges it.
-    ForgetsOrderInProof,
     /// Goes on after the Offboarding was deleted.
     IgnoresDeletion,
     /// Sends before the time that the system named.
     IgnoresThrottling,
-    /// Never looks again after the state was reached.
-    StopsWatching,
     /// Addresses changes by what `find` shows now, not by the bound id.
     ActsByName,
     /// Gives up after a fault that passes by itself.

@@ -269,8 +269,7 @@ impl Trial {
                 }
                 _ => {}
             }
-            let recheck = planted::planted(Bug::StopsWatching).then_some(Timestamp::MAX);
-            let recheck = recheck.unwrap_or(now + self.case.recheck_every);
+            let recheck = now + self.case.recheck_every;
             let next = outcome
                 .wake
                 .unwrap_or(recheck)
