@@ -554,6 +554,7 @@ impl<'a> Pass<'a> {
     /// dropped, and nobody is blamed.
     fn note_drift(&mut self, facts: &[FactSpec]) {
         let now = self.looked_at.unwrap_or_else(|| self.drive.clock.now());
+        let mut undone = vec![];
         for fact in facts {
             let gone = self
                 .sights
@@ -581,6 +582,14 @@ impl<'a> Pass<'a> {
                 self.entry(&fact.name).reversals += 1;
                 self.drifted.push(fact.name.clone());
                 self.happened(&fact.name, Event::Drifted);
+            }
+            undone.push(fact.name.as_str());
+        }
+        // What cannot be read was asked for when its requirements held; they did not hold all the time.
+        let asserted = facts.iter().filter(|fact| fact.proof == Proof::None);
+        for fact in asserted.filter(|fact| fact.requires.iter().any(|name| undone.contains(&name.as_str()))) {
+            if let Some(entry) = self.ledger.facts.get_mut(&fact.name) {
+                (entry.verified, entry.accepted, entry.intent) = (None, None, None);
             }
         }
     }
