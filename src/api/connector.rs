@@ -63,7 +63,8 @@ pub struct ConnectorSpec {
     /// Facts of the definition that are not wanted here, or optional ones that are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<FactChoice>,
-    /// Durable ids or login names of accounts that must never be changed here, such as break-glass accounts.
+    /// Durable ids or names of accounts that must never be changed here, such as break-glass accounts. The account that
+    /// the connector logs in with needs no mention.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("maxItems" = 256))]
     pub protected: Vec<String>,

@@ -460,7 +460,8 @@ pub struct Request {
     /// ldap: template of the DN below which `filter` searches. Default: the driver's base.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
-    /// ldap: attributes to read; a name ending in `[]` is always a list, any other is its first value.
+    /// ldap: attributes to read, templates; a name ending in `[]` is always a list, any other is its first value. In all
+    /// requests the name of an attribute may be a template too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<String>,
     /// ldap: template of the DN of the entry to change, by `replace`, `add`, `remove` and `swap`.
@@ -613,7 +614,8 @@ pub struct Fact {
     /// Expression: what is there before and would be taken away, kept for a reinstatement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
-    /// The requests that make it true, in order. Nothing further is sent after one that fails.
+    /// The requests that make it true, in order. Nothing further is sent after one that fails; but where `each` makes
+    /// several of one, all of them are sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub act: Vec<Request>,
     /// Alternatives to `act`, tried one after the other as each is refused or without effect.

@@ -39,17 +39,16 @@ pub struct Leaver {
 
 impl Leaver {
     /// `connector`, `offboarding` and `policy` are the specs; `secret` the keys of the connector's Secret.
-    pub fn new(connector: Value, secret: Value, offboarding: Value, policy: Value) -> Self {
+    pub fn new(mut connector: Value, secret: &Value, offboarding: &Value, policy: &Value) -> Self {
         let folder = support::folder("leaver");
-        let object = |kind: &str, name: &str, spec: Value| {
+        let object = |kind: &str, name: &str, spec: &Value| {
             json!({
                 "apiVersion": "offboard.dev/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec
             })
         };
-        let mut connector = connector;
         connector["secretRef"] = json!({ "name": "login" });
         let objects = [
-            object("Connector", SYSTEM, connector),
+            object("Connector", SYSTEM, &connector),
             object("Offboarding", &support::unique("leaver"), offboarding),
             object("OffboardingPolicy", "default", policy),
             json!({

@@ -33,13 +33,13 @@ fn leaving(uid: &str) -> Value {
 }
 
 fn leaver(uid: &str) -> Leaver {
-    Leaver::new(connector(json!({})), secret(), leaving(uid), json!({}))
+    Leaver::new(connector(json!({})), &secret(), &leaving(uid), &json!({}))
 }
 
 fn leaver_with_successor(uid: &str, successor: &str) -> Leaver {
     let mut offboarding = leaving(uid);
     offboarding["transfers"] = json!([{ "what": "Everything", "to": format!("{successor}@corp.test") }]);
-    Leaver::new(connector(json!({})), secret(), offboarding, json!({}))
+    Leaver::new(connector(json!({})), &secret(), &offboarding, &json!({}))
 }
 
 fn attribute(dn_of: &str, name: &str) -> Option<String> {
@@ -145,7 +145,7 @@ async fn the_number_and_the_address_of_two_people_wait_for_a_person() {
     slapd.add_person(&two, "pw");
     let mut offboarding = leaving(&one);
     offboarding["employee"]["employeeID"] = json!(two);
-    let mut leaver = Leaver::new(connector(json!({})), secret(), offboarding, json!({}));
+    let mut leaver = Leaver::new(connector(json!({})), &secret(), &offboarding, &json!({}));
     leaver.settle(2).await;
     assert!(
         leaver.fault("AccountLocked").contains("2 accounts"),
@@ -291,7 +291,7 @@ async fn an_account_named_in_the_offboarding_is_found_by_its_name_alone() {
     let admin_dn = slapd.add_person(&admin, "pw");
     let mut offboarding = leaving(&alice);
     offboarding["employee"]["accounts"] = json!([{ "connector": "directory", "name": admin }]);
-    let mut leaver = Leaver::new(connector(json!({})), secret(), offboarding, json!({}));
+    let mut leaver = Leaver::new(connector(json!({})), &secret(), &offboarding, &json!({}));
     leaver.settle(5).await;
     assert_eq!(leaver.verdict("AccountLocked"), Verdict::Verified);
     assert_eq!(
@@ -308,14 +308,14 @@ async fn a_protected_account_and_the_connectors_own_are_refused() {
     slapd.add_person(&alice, "pw");
     let before = attribute(&alice, "entryCSN");
     let guarded = connector(json!({ "protected": [alice.to_uppercase()] }));
-    let mut leaver = Leaver::new(guarded, secret(), leaving(&alice), json!({}));
+    let mut leaver = Leaver::new(guarded, &secret(), &leaving(&alice), &json!({}));
     leaver.settle(2).await;
     assert_eq!(leaver.fault("AccountLocked"), "Protected");
     assert_eq!(attribute(&alice, "entryCSN"), before);
 
     let mut offboarding = leaving(&unique("nobody"));
     offboarding["employee"]["accounts"] = json!([{ "connector": "directory", "name": "svc-offboard" }]);
-    let mut leaver = Leaver::new(connector(json!({})), secret(), offboarding, json!({}));
+    let mut leaver = Leaver::new(connector(json!({})), &secret(), &offboarding, &json!({}));
     leaver.settle(2).await;
     let Verdict::Unknown(fault) = leaver.verdict_in("directory/svc-offboard", "AccountLocked") else {
         panic!("{:?}", leaver.left())
@@ -333,7 +333,7 @@ async fn another_attribute_can_be_the_lock() {
     let mut admin = secret();
     admin["username"] = json!(Slapd::ADMIN);
     admin["password"] = json!(Slapd::ADMIN_PASSWORD);
-    let mut leaver = Leaver::new(connector(inputs), admin, leaving(&alice), json!({}));
+    let mut leaver = Leaver::new(connector(inputs), &admin, &leaving(&alice), &json!({}));
     leaver.settle(5).await;
     assert_eq!(leaver.left(), []);
     assert_eq!(attribute(&alice, "employeeType").as_deref(), Some("left"));
@@ -353,7 +353,7 @@ async fn the_entry_is_moved_and_deleted_only_where_that_is_asked_for() {
     let more = json!({
         "inputs": { "leaversOU": leavers }, "facts": { "include": ["MovedToLeaversOU", "EntryDeleted"] }
     });
-    let mut leaver = Leaver::new(connector(more.clone()), admin.clone(), leaving(&alice), json!({}));
+    let mut leaver = Leaver::new(connector(more.clone()), &admin, &leaving(&alice), &json!({}));
     leaver.settle(5).await;
     assert_eq!(leaver.left(), []);
     assert!(
@@ -373,7 +373,7 @@ async fn the_entry_is_moved_and_deleted_only_where_that_is_asked_for() {
         "retention": { "accounts": "0s" }, "timeline": [{ "want": ["EntryDeleted"], "at": "cutoff" }]
     });
     let more = json!({ "facts": { "include": ["EntryDeleted"] } });
-    let mut leaver = Leaver::new(connector(more), admin, leaving(&bob), policy);
+    let mut leaver = Leaver::new(connector(more), &admin, &leaving(&bob), &policy);
     leaver.settle(5).await;
     assert_eq!(leaver.left(), []);
     assert_eq!(leaver.verdict("EntryDeleted"), Verdict::Verified);
@@ -406,7 +406,7 @@ async fn neither_a_password_nor_a_name_is_ever_sent_in_clear_text() {
     let relay = Relay::to(target).await;
     let url = format!("ldap://127.0.0.1:{}", relay.port);
     let inputs = json!({ "inputs": { "url": url } });
-    let mut leaver = Leaver::new(connector(inputs), secret(), leaving(&alice), json!({}));
+    let mut leaver = Leaver::new(connector(inputs), &secret(), &leaving(&alice), &json!({}));
     leaver.settle(5).await;
     assert_eq!(leaver.left(), []);
     assert!(!slapd.login(&dn, "pw"));

@@ -328,14 +328,18 @@ pub(super) fn uses(request: &Compiled) -> Uses {
         Verb::Delete(dn) => dn.uses(&mut uses),
         Verb::Entry(dn, attributes) => {
             dn.uses(&mut uses);
-            attributes.iter().for_each(|name| name.uses(&mut uses));
+            for name in attributes {
+                name.uses(&mut uses);
+            }
         }
         Verb::Search {
             within,
             filter,
             attributes,
         } => {
-            attributes.iter().for_each(|name| name.uses(&mut uses));
+            for name in attributes {
+                name.uses(&mut uses);
+            }
             if let Some(within) = within {
                 within.uses(&mut uses);
             }
@@ -349,8 +353,9 @@ pub(super) fn uses(request: &Compiled) -> Uses {
         } => {
             dn.uses(&mut uses);
             for (name, values) in replace.iter().chain(add).chain(remove) {
-                name.uses(&mut uses);
-                values.iter().for_each(|value| value.uses(&mut uses));
+                for template in values.iter().chain([name]) {
+                    template.uses(&mut uses);
+                }
             }
         }
         Verb::Move(dn, into) => {
