@@ -72,6 +72,11 @@ pub struct Trouble {
     pub not_before: Timestamp,
 }
 
+/// An act was accepted, its settle time is over, and nothing has changed: it is repeated with backoff, like a fault.
+pub fn without_effect() -> Fault {
+    Fault::transient(Reason::Conflict).with_code("no effect")
+}
+
 impl Trouble {
     /// The same trouble once more, at `now`.
     pub fn again(earlier: Option<&Self>, fault: Fault, now: Timestamp, seed: u64) -> Self {
@@ -237,7 +242,9 @@ impl View<'_> {
         if let Some(Sent::Failed(fault)) = self.sent.get(&fact.name) {
             return Verdict::Unmet(Why::Failed(fault.clone()));
         }
-        if let Some(trouble) = self.pace.facts.get(&fact.name) {
+        if let Some(trouble) = self.pace.facts.get(&fact.name)
+            && trouble.fault != without_effect()
+        {
             return Verdict::Unmet(Why::Failed(trouble.fault.clone()));
         }
         Verdict::Unmet(if entry.accepted.is_some() {

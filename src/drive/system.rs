@@ -21,7 +21,7 @@ use crate::{
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, Binding, Correlation, Person},
         ledger::{FactLedger, SystemLedger},
-        plan::{LONGEST_CALL, Pace, Sent, Trouble, View},
+        plan::{LONGEST_CALL, Pace, Sent, Trouble, View, without_effect},
         planted::{Bug, planted},
         schedule,
     },
@@ -457,7 +457,15 @@ impl<'a> Pass<'a> {
                 if receipt.operation.is_some() {
                     entry.operation = receipt.operation;
                 }
-                self.pace.facts.remove(fact);
+                // That an act was without effect is forgotten when it is proven, not when it is accepted again.
+                if self
+                    .pace
+                    .facts
+                    .get(fact)
+                    .is_some_and(|trouble| trouble.fault != without_effect())
+                {
+                    self.pace.facts.remove(fact);
+                }
                 self.sent.insert(fact.to_owned(), Sent::Accepted);
             }
             Err(fault) => {
@@ -614,6 +622,7 @@ impl<'a> Pass<'a> {
                 }
                 Verdict::Unmet(Why::NotEffective) if self.sent.is_empty() => {
                     self.next_rung(&fact.name);
+                    self.note_fact_fault(&fact.name, &without_effect());
                     continue;
                 }
                 _ => continue,
@@ -628,13 +637,12 @@ impl<'a> Pass<'a> {
             self.pace.facts.remove(&fact.name);
             // An act whose answer was lost is known to have been accepted once its effect is seen (R12).
             let unsure = self.pace.asked.remove(&fact.name);
-            self.pace
-                .seen
-                .insert(fact.name.clone(), self.looked_at.unwrap_or(now));
+            let looked_at = self.looked_at.unwrap_or(now);
+            self.pace.seen.insert(fact.name.clone(), looked_at);
             let entry = self.entry(&fact.name);
             entry.accepted = entry.accepted.max(entry.intent.take()).max(unsure);
             if entry.verified.is_none() {
-                entry.verified = Some(now);
+                entry.verified = Some(looked_at);
                 self.happened(&fact.name, event);
             }
         }
