@@ -84,7 +84,10 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
 /// Sets of values that an installation could have; each must render and be accepted by the API server.
 const VALUES: [&[&str]; 5] = [
     &[],
-    &["--set", "replicas=0,networkPolicy.enabled=true"],
+    &[
+        "--set",
+        "replicas=2,podDisruptionBudget.enabled=true,networkPolicy.enabled=true",
+    ],
     &[
         "--set",
         "watchNamespaces={people,subsidiary},connectorSecrets={a,b},crds.keep=false",
@@ -131,7 +134,7 @@ fn a_value_that_nobody_reads_is_an_error() {
         "crds.install=true",
         "metrics.enabled=true",
         "replicas=two",
-        "replicas=2",
+        "replicas=11",
         "watchNamespaces={Not A Name}",
     ] {
         let ran = helm(None, &["template", "x", &chart, "--set", wrong]);
@@ -187,10 +190,6 @@ fn the_pod_passes_the_restricted_pod_security_standard_and_more() {
         let objects = rendered(values);
         let deployments = of_kind(&objects, "Deployment");
         assert_eq!(deployments.len(), 1);
-        assert_eq!(
-            deployments[0]["spec"]["strategy"]["type"], "Recreate",
-            "never two that act"
-        );
         let pod = &deployments[0]["spec"]["template"]["spec"];
         let container = &pod["containers"][0];
         assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
@@ -209,6 +208,26 @@ fn the_pod_passes_the_restricted_pod_security_standard_and_more() {
         assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/readyz");
         assert_eq!(container["ports"][0]["containerPort"], 8080);
         assert!(container["resources"]["limits"]["memory"].is_string());
+    }
+}
+
+#[test]
+fn the_program_understands_the_arguments_that_the_pod_gives_it() {
+    for values in VALUES {
+        let objects = rendered(values);
+        let container = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
+        let given = container["args"].as_array().unwrap();
+        let given = given.iter().map(|argument| argument.as_str().unwrap());
+        // An unknown argument is refused before help is given.
+        let mut program = Command::new(env!("CARGO_BIN_EXE_offboard"));
+        let ran = support::run(program.args(given).arg("--help"), "");
+        assert!(ran.ok(), "{values:?}: {}", ran.stderr);
+
+        let ran = support::run(
+            Command::new(env!("CARGO_BIN_EXE_offboard")).args(["operator", "--unknown", "--help"]),
+            "",
+        );
+        assert!(!ran.ok(), "anything is understood");
     }
 }
 
@@ -361,6 +380,7 @@ fn may(kubeconfig: &Path, namespace: &str, verb: &str, resource: &str, name: &st
 const OFFBOARDINGS: &str = "offboardings.offboard.dev";
 const CONNECTORS: &str = "connectors.offboard.dev";
 const POLICIES: &str = "offboardingpolicies.offboard.dev";
+const LEASES: &str = "leases.coordination.k8s.io";
 const RECORDS: &str = "offboardingrecords.offboard.dev";
 const DEFINITIONS: &str = "connectordefinitions.offboard.dev";
 
@@ -384,9 +404,16 @@ fn the_operators_token_may_do_what_it_needs_and_nothing_else() {
             assert!(!allowed(verb, kind, ""), "{verb} {kind}: it never writes a spec");
         }
     }
-    for verb in ["get", "create", "update", "patch"] {
+    for verb in ["get", "create", "update"] {
         assert!(allowed(verb, RECORDS, ""), "{verb} {RECORDS}");
-        assert!(allowed(verb, "leases.coordination.k8s.io", ""), "{verb} leases");
+    }
+    for (verb, name, expected) in [
+        ("create", "", true),
+        ("get", "rights-offboard", true),
+        ("update", "rights-offboard", true),
+        ("update", "another", false),
+    ] {
+        assert_eq!(allowed(verb, LEASES, name), expected, "{verb} {LEASES} {name}");
     }
     assert!(allowed("create", "events.events.k8s.io", ""));
     assert!(!allowed("delete", RECORDS, ""), "evidence is never deleted");
@@ -408,7 +435,7 @@ fn the_operators_token_may_do_what_it_needs_and_nothing_else() {
         ("get", "secrets"),
         ("list", OFFBOARDINGS),
         ("create", RECORDS),
-        ("get", "leases.coordination.k8s.io"),
+        ("create", LEASES),
     ] {
         assert!(
             !may(&token, "default", verb, resource, ""),
@@ -435,8 +462,8 @@ fn the_operator_works_in_the_watched_namespaces_and_only_there() {
     let token = plane().kubeconfig_of(&home, "apart-offboard");
     assert!(may(&token, &watched, "list", OFFBOARDINGS, ""));
     assert!(!may(&token, &home, "list", OFFBOARDINGS, ""));
-    assert!(may(&token, &home, "update", "leases.coordination.k8s.io", ""));
-    assert!(!may(&token, &watched, "update", "leases.coordination.k8s.io", ""));
+    assert!(may(&token, &home, "update", LEASES, "apart-offboard"));
+    assert!(!may(&token, &watched, "update", LEASES, "apart-offboard"));
 }
 
 #[test]
