@@ -56,7 +56,7 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
         arguments.namespaces
     };
     let operator = Operator::new(client.clone(), &namespaces);
-    let server = tokio::spawn(serve::serve(arguments.listen, operator.context()));
+    let health = tokio::spawn(serve::serve(arguments.listen, operator.context()));
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -79,7 +79,7 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
     };
     tokio::select! {
         done = work => done,
-        served = server => Err(match served {
+        served = health => Err(match served {
             Ok(Err(error)) => format!("{}: {error}", arguments.listen),
             _ => "the server for health and metrics ended".to_owned(),
         }),

@@ -1,6 +1,6 @@
 //! Everything that one Offboarding refers to, from the caches. What is broken becomes a broken link and delays nobody else.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -43,10 +43,12 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
     let policy = policy(caches, offboarding, &mut inputs);
     let connectors = connectors(context, caches).await;
     for (name, (connector, made)) in &connectors {
-        inputs += &format!(
+        write!(
+            inputs,
             " {name}={:?}/{:?}/{}",
             connector.metadata.generation, connector.metadata.labels, made.revision
-        );
+        )
+        .expect("a String takes every text");
     }
     Gathered {
         policy,
@@ -87,7 +89,12 @@ fn policy(
         .get(&ObjectRef::new(name).within(&namespace))
     {
         Some(policy) => {
-            *inputs += &format!(" {:?}/{:?}", policy.metadata.uid, policy.metadata.generation);
+            write!(
+                inputs,
+                " {:?}/{:?}",
+                policy.metadata.uid, policy.metadata.generation
+            )
+            .expect("a String takes every text");
             Ok(policy.spec.clone())
         }
         None if named.is_none() => Ok(OffboardingPolicySpec::default()),

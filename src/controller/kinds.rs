@@ -1,4 +1,4 @@
-//! The conditions of Connectors, ConnectorDefinitions and policies: sound, or the path of the field that is not.
+//! The conditions of Connectors, connector definitions and policies: sound, or the path of the field that is not.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -16,7 +16,7 @@ use super::{
     call::{Failed, within},
     gather,
     links::{Login, Made},
-    reconcile::{AGAIN, jittered},
+    pause::{AGAIN, jittered},
     watch,
 };
 use crate::{
@@ -35,7 +35,7 @@ use crate::{
 /// The longest message that the schema takes, with room to spare.
 const LONGEST_MESSAGE: usize = 1000;
 /// The time between two looks at the Secret of a connector that works.
-const CONNECTOR_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+const CONNECTOR_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 /// The same for one that does not.
 const BROKEN_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(6);
 

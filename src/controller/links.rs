@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// For how long a Secret that works is not read again.
-const SECRET_LASTS: Duration = Duration::from_secs(60);
+const SECRET_LASTS: Duration = Duration::from_mins(1);
 /// The same for one that does not, or that a system refused.
 const SUSPECT_LASTS: Duration = Duration::from_secs(5);
 

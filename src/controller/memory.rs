@@ -33,6 +33,8 @@ pub struct State {
     pub written: Option<Arc<Offboarding>>,
     /// What the last pass was made of.
     pub inputs: String,
+    /// A pass over it was begun in this process.
+    pub looked: bool,
     /// When the next pass is due though nothing changes.
     pub next: Option<Timestamp>,
     /// The version of the link by row.

@@ -8,11 +8,11 @@ use std::{
     convert::Infallible,
     panic::AssertUnwindSafe,
     sync::{Arc, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use futures::FutureExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
@@ -22,12 +22,13 @@ use super::{
     gather::{Gathered, connector_of, gather},
     links::Login,
     memory::{Leaver, State},
+    pause::{AGAIN, INVALID_EVERY, after_a_start, next, seed, wait},
     show::{self, Shown},
     store::{self, ClusterStore, NoRecord, Version},
     watch::version,
 };
 use crate::{
-    api::{Offboarding, OffboardingStatus},
+    api::{Offboarding, OffboardingStatus, offboarding::Evidence},
     core::{
         case::Case,
         fact::{Verdict, Why},
@@ -37,12 +38,8 @@ use crate::{
     drive::{Clock, Drive, Outcome, Record, Row, Scope, SystemClock, drive, report},
 };
 
-/// When to look again after something passed us by, such as a newer version of the object.
-pub const AGAIN: Duration = Duration::from_secs(1);
-/// The shortest time between two passes over one leaver.
-const SOON: SignedDuration = SignedDuration::from_millis(100);
-/// When to look again at a spec that cannot be used: a date may have come that makes it sound.
-const INVALID_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// The longest message that the schema takes, with room to spare.
+const LONGEST_MESSAGE: usize = 1000;
 
 /// How a pass ended.
 enum Ended {
@@ -180,6 +177,14 @@ impl<'a> Pass<'a> {
                     .await;
             }
         };
+        if self.state.inputs.is_empty()
+            && let Some(at) = after_a_start(&case, &self.earlier(), now).filter(|_| !self.state.looked)
+        {
+            self.state.inputs = gathered.inputs;
+            self.state.next = Some(at);
+            return (Ended::Idle, self.until_next(now));
+        }
+        self.state.looked = true;
         let (mut record, version) = match self.record().await {
             Ok(record) => record,
             Err(NoRecord::Unreadable(what)) => {
@@ -203,14 +208,18 @@ impl<'a> Pass<'a> {
         let (version, shown) = store.finish();
         let before = self.earlier();
         self.offboarding = shown.unwrap_or(self.offboarding);
-        let head = (version != Version::None).then(|| record.evidence.last().map(|e| e.digest.clone()));
+        let evidence = (version != Version::None).then(|| Evidence {
+            record: store::record_name(&self.offboarding.name_any(), &case.uid),
+            head: record.evidence.last().map(|e| e.digest.clone()),
+        });
         self.keep(record, version);
         self.count(&case, &outcome, &before, &gathered).await;
         if !current {
             self.state.inputs.clear();
             return (Ended::Abandoned, Action::requeue(AGAIN));
         }
-        self.report(&case, &outcome, &before, head, gathered.inputs).await
+        self.report(&case, &outcome, &before, evidence, gathered.inputs)
+            .await
     }
 
     async fn record(&mut self) -> Result<(Record, Option<String>), NoRecord> {
@@ -250,14 +259,13 @@ impl<'a> Pass<'a> {
         case: &Case,
         outcome: &Outcome,
         before: &OffboardingStatus,
-        head: Option<Option<String>>,
+        evidence: Option<Evidence>,
         inputs: String,
     ) -> (Ended, Action) {
         let now = SystemClock.now();
         let mut status = report::status(case, outcome, &self.earlier(), now);
-        if let Some(head) = head {
-            let name = store::record_name(&self.offboarding.name_any(), &case.uid);
-            status = report::with_evidence(status, &name, head.as_deref());
+        if let Some(Evidence { record, head }) = evidence {
+            status = report::with_evidence(status, &record, head.as_deref());
         }
         let written = match show::write(self.context, &self.offboarding, &status).await {
             Ok(written) => written,
@@ -307,8 +315,9 @@ impl<'a> Pass<'a> {
     /// Shows that this cannot be worked on, and why.
     async fn refuse(&mut self, reason: &str, text: &str) -> Result<(), Failed> {
         let before = self.earlier();
+        let text: String = text.chars().take(LONGEST_MESSAGE).collect();
         let generation = self.offboarding.metadata.generation.unwrap_or_default();
-        let mut status = report::invalid(generation, text, &before, SystemClock.now());
+        let mut status = report::invalid(generation, &text, &before, SystemClock.now());
         for condition in &mut status.conditions {
             if matches!(condition.type_.as_str(), "Ready" | "Stalled") {
                 reason.clone_into(&mut condition.reason);
@@ -388,36 +397,4 @@ fn login(row: &Row) -> Option<Login> {
         (false, true) => Some(Login::Good),
         (false, false) => None,
     }
-}
-
-/// When to look again though nothing changes.
-fn next(case: &Case, outcome: &Outcome, status: &OffboardingStatus, now: Timestamp) -> Option<Timestamp> {
-    let recheck = (case.cutoff <= now && now < case.recheck_until).then(|| {
-        let every = SignedDuration::try_from(jittered(case.recheck_every)).unwrap_or(case.recheck_every);
-        schedule::later(now, every)
-    });
-    // Being late is news of its own.
-    let deadline = (now <= case.access_deadline && case.cutoff <= now && !show::held(status))
-        .then(|| schedule::later(case.access_deadline, SignedDuration::from_secs(1)));
-    let soonest = outcome.wake.into_iter().chain(recheck).chain(deadline).min()?;
-    Some(soonest.max(schedule::later(now, SOON)))
-}
-
-/// `every`, a tenth more or less, so that what began together does not come back together.
-pub fn jittered(every: SignedDuration) -> Duration {
-    let every = wait(every);
-    let seed = schedule::mix(
-        u64::try_from(Timestamp::now().as_nanosecond() & i128::from(u32::MAX)).unwrap_or_default(),
-    );
-    let thousandths = u32::try_from(900 + seed % 201).unwrap_or(1000);
-    every * thousandths / 1000
-}
-
-fn wait(length: SignedDuration) -> Duration {
-    Duration::try_from(length).unwrap_or_default()
-}
-
-fn seed(uid: &str) -> u64 {
-    uid.bytes()
-        .fold(0, |seed, byte| schedule::mix(seed ^ u64::from(byte)))
 }

@@ -207,14 +207,14 @@ where
 
 /// Why a watch ended: a status and its reason, never a body.
 fn said(error: &watcher::Error) -> String {
-    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
     match error {
         WatchError(status) => format!("{} {}", status.code, status.reason),
         InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => match error {
             kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
             _ => "no answer".to_owned(),
         },
-        _ => "not possible".to_owned(),
+        NoResourceVersion => "no version".to_owned(),
     }
 }
 

@@ -138,6 +138,7 @@ async fn a_record_that_is_not_understood_stops_the_work_and_is_never_written_ove
     let (crm, id) = application("jane@example.com").await;
     let site = Site::new("record");
     site.connect("crm", &crm);
+    site.policy("{recheck: {every: 1s}}");
     let operator = site.start();
     site.leaver("leaver-1", "jane@example.com");
     site.until("offboarding/leaver-1", "Ready", "True/Offboarded");

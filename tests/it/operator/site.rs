@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::{self, Ran, Write, control_plane, poll};
 
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A namespace of its own, and the operator's service account with the chart's rights.
 pub struct Site {

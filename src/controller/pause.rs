@@ -1,0 +1,69 @@
+//! When to look at a leaver again though nothing changes.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::show;
+use crate::{
+    api::OffboardingStatus,
+    core::{case::Case, schedule},
+    drive::Outcome,
+};
+
+/// When to look again after something passed us by, such as a newer version of the object.
+pub const AGAIN: Duration = Duration::from_secs(1);
+/// The shortest time between two passes over one leaver.
+const SOON: SignedDuration = SignedDuration::from_millis(100);
+/// When to look again at a spec that cannot be used: a date may have come that makes it sound.
+pub const INVALID_EVERY: SignedDuration = SignedDuration::from_hours(1);
+
+/// After a start, finished leavers are looked at again within this time, not all at once.
+const SPREAD: SignedDuration = SignedDuration::from_mins(10);
+
+/// When a finished leaver is looked at for the first time after a start; none when that should be now.
+pub fn after_a_start(case: &Case, status: &OffboardingStatus, now: Timestamp) -> Option<Timestamp> {
+    let ready = status
+        .conditions
+        .iter()
+        .any(|c| c.type_ == "Ready" && c.status == crate::api::ConditionStatus::True);
+    let finished = ready && show::held(status) && status.observed_generation == case.generation;
+    finished.then(|| {
+        let thousandths = i32::try_from(seed(&case.uid) % 1000).unwrap_or_default();
+        schedule::later(now, case.recheck_every.min(SPREAD) * thousandths / 1000)
+    })
+}
+
+/// When to look again though nothing changes.
+pub fn next(case: &Case, outcome: &Outcome, status: &OffboardingStatus, now: Timestamp) -> Option<Timestamp> {
+    let recheck = (case.cutoff <= now && now < case.recheck_until).then(|| {
+        let every = SignedDuration::try_from(jittered(case.recheck_every)).unwrap_or(case.recheck_every);
+        schedule::later(now, every)
+    });
+    // Being late is news of its own.
+    let deadline = (now <= case.access_deadline && case.cutoff <= now && !show::held(status))
+        .then(|| schedule::later(case.access_deadline, SignedDuration::from_secs(1)));
+    let soonest = outcome.wake.into_iter().chain(recheck).chain(deadline).min()?;
+    Some(soonest.max(schedule::later(now, SOON)))
+}
+
+/// `every`, a tenth more or less, so that what began together does not come back together.
+pub fn jittered(every: SignedDuration) -> Duration {
+    let every = wait(every);
+    let seed = schedule::mix(
+        u64::try_from(Timestamp::now().as_nanosecond() & i128::from(u32::MAX)).unwrap_or_default(),
+    );
+    let thousandths = u32::try_from(900 + seed % 201).unwrap_or(1000);
+    every * thousandths / 1000
+}
+
+/// As the standard library has it; nothing for a negative one.
+pub fn wait(length: SignedDuration) -> Duration {
+    Duration::try_from(length).unwrap_or_default()
+}
+
+/// A number of its own for every leaver.
+pub fn seed(uid: &str) -> u64 {
+    uid.bytes()
+        .fold(0, |seed, byte| schedule::mix(seed ^ u64::from(byte)))
+}
