@@ -13,6 +13,8 @@
 //! | [`serve`] | health and metrics over HTTP | all but `cli` |
 //! | [`cli`] | one file per command | all of these |
 
+#![cfg_attr(test, allow(clippy::pedantic, reason = "tests are written to be read"))]
+
 pub mod api;
 pub mod cli;
 pub mod company;

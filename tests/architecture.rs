@@ -1,5 +1,11 @@
 //! The map in `src/lib.rs` holds: dependencies point inward, no module is a drawer for anything.
 
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    reason = "tests are written to be read"
+)]
+
 use std::{
     collections::BTreeSet,
     fs,

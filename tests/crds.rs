@@ -1,7 +1,11 @@
 //! What users and tools read from the CRDs, checked without a cluster.
 
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    reason = "tests are written to be read"
+)]
 // In a test, a panic is the report.
-#![allow(clippy::unwrap_used)]
 
 use std::{fs, path::Path};
 

@@ -1,5 +1,10 @@
 //! The examples, checked without a cluster: what people copy must be sound.
 
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    reason = "tests are written to be read"
+)]
 // In a test, a panic is the report.
 #![allow(clippy::unwrap_used)]
 

@@ -100,6 +100,10 @@ impl Trouble {
 
 /// Everything the rules know about one system of one leaver at one instant of one look.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a separate condition that the rules ask for by name"
+)]
 pub struct View<'a> {
     /// What is wanted.
     pub system: &'a System,
@@ -303,7 +307,7 @@ impl View<'_> {
             && self.sights.get(&fact.name).is_some_and(|s| s.act.is_some())
             && self.pace.facts.get(&fact.name).is_none_or(|t| self.now >= t.not_before)
             // What cannot be repeated or taken back rests on reads of the present state only.
-            && (self.fresh || planted(Bug::StaleReadIsProof) || !(fact.irreversible || !fact.repeatable))
+            && (self.fresh || planted(Bug::StaleReadIsProof) || (fact.repeatable && !fact.irreversible))
             && fact.after.iter().all(|name| self.asked(name))
             && !fact.prefers_after.iter().any(|name| self.still_coming(name))
     }

@@ -35,6 +35,7 @@ pub struct Invalid {
     pub problem: String,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "called with texts and with errors")]
 fn invalid(field: impl Into<String>, problem: impl ToString) -> Invalid {
     Invalid {
         field: field.into(),

@@ -1,5 +1,10 @@
 //! Tests against real servers and stateful simulators, in one binary so that it is linked once.
 
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    reason = "tests are written to be read"
+)]
 // In a test, a panic is the report.
 #![allow(clippy::unwrap_used)]
 
