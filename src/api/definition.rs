@@ -11,6 +11,7 @@
 //! | `successor` | the successor: `id`, `name`, `email`; using it without a successor makes the fact wait for one |
 //! | `reads` | results of the reads, by name |
 //! | `operations` | ids of long-running operations, by fact |
+//! | `accepted` | when the system last accepted the act of a fact, by its own clock if it told: texts, by fact, absent where nothing was asked |
 //! | `snapshot` | what was there before our removals, by fact |
 //! | `item` | the element of `each`, or the found account in `id`, `name`, `same` and `protected` |
 //! | `response` | the answer: http `status`, `headers`, `body`; ldap `code`, `entries`; sql `code`, `rows` |

@@ -11,6 +11,7 @@ const BUILTINS: &[(&str, &str)] = &[
         include_str!("../definitions/google-workspace.yaml"),
     ),
     ("microsoft-365", include_str!("../definitions/microsoft-365.yaml")),
+    ("keycloak", include_str!("../definitions/keycloak.yaml")),
     ("mysql", include_str!("../definitions/mysql.yaml")),
     ("postgresql", include_str!("../definitions/postgresql.yaml")),
     ("salesforce", include_str!("../definitions/salesforce.yaml")),

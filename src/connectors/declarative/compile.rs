@@ -53,6 +53,7 @@ pub const BOUND: &[&str] = &[
     "successor",
     "reads",
     "operations",
+    "accepted",
     "snapshot",
     "cutoff",
     "now",

@@ -90,10 +90,7 @@ fn check_uses(path: &str, uses: &Uses, spec: &ConnectorDefinitionSpec, problems:
         .iter()
         .filter(|fact| !spec.facts.contains_key(*fact))
     {
-        problems.add(
-            path,
-            format!("there is no fact '{fact}' whose operation could be meant"),
-        );
+        problems.add(path, format!("there is no fact '{fact}'"));
     }
     for fact in &uses.snapshots {
         if spec.facts.get(fact).is_none_or(|f| f.snapshot.is_none()) {

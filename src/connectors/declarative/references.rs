@@ -117,7 +117,7 @@ pub struct Uses {
     pub who: BTreeSet<String>,
     /// `who.x`, wherever.
     pub who_at_all: BTreeSet<String>,
-    /// `operations.x`.
+    /// `operations.x` and `accepted.x`: both are known by fact.
     pub operations: BTreeSet<String>,
     /// `snapshot.x`.
     pub snapshots: BTreeSet<String>,
@@ -269,7 +269,7 @@ impl Uses {
         self.names.insert(root.to_owned());
         let members = match root {
             "reads" => &mut self.reads,
-            "operations" => &mut self.operations,
+            "operations" | "accepted" => &mut self.operations,
             "snapshot" => &mut self.snapshots,
             "inputs" => &mut self.inputs,
             "who" => {

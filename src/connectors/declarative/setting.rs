@@ -19,6 +19,7 @@ pub(super) struct Setting<'s> {
     account: Value,
     successor: Option<Value>,
     operations: Value,
+    accepted: Value,
 }
 
 /// A person as expressions see them; what is not known is absent.
@@ -34,6 +35,12 @@ impl<'s> Setting<'s> {
             .iter()
             .filter_map(|(name, fact)| Some((name.clone(), Value::String(fact.operation.clone()?))))
             .collect();
+        let acceptances: Map<String, Value> = subject
+            .ledger
+            .facts
+            .keys()
+            .filter_map(|name| Some((name.clone(), Value::String(accepted(subject, name)?.to_string()))))
+            .collect();
         let successor = subject.successor.as_ref().map(|(person, account)| {
             let mut value = json!({ "id": account.id, "name": account.name });
             if let (Some(email), Value::Object(map)) = (&person.email, &mut value) {
@@ -48,6 +55,7 @@ impl<'s> Setting<'s> {
             account: json!({ "id": subject.account.id, "name": subject.account.name }),
             successor,
             operations: Value::Object(operations),
+            accepted: Value::Object(acceptances),
         }
     }
 
@@ -69,6 +77,7 @@ impl<'s> Setting<'s> {
                     None => scope,
                 },
                 "operations" => scope.with("operations", &self.operations),
+                "accepted" => scope.with("accepted", &self.accepted),
                 "snapshot" => scope.with_map("snapshot", entries(&self.subject.ledger.snapshot)),
                 "reads" => scope.with_map(
                     "reads",
