@@ -6,7 +6,6 @@
     reason = "tests are written to be read"
 )]
 // In a test, a panic is the report.
-#![allow(clippy::unwrap_used)]
 
 mod active_directory;
 mod chart;

@@ -220,12 +220,12 @@ async fn assignment_rules_apply_unless_told_not_to() {
     let lead = org.add("Lead", json!({"Name": "L", "OwnerId": jane}));
     let token = connector(&org).await;
     let path = format!("sobjects/Lead/{lead}");
-    let to_sam = Some(json!({"OwnerId": sam}));
-    call(&org, &token, Method::PATCH, &path, to_sam.clone()).await;
+    let to_sam = json!({"OwnerId": sam});
+    call(&org, &token, Method::PATCH, &path, Some(to_sam.clone())).await;
     assert_eq!(org.field("Lead", &lead, "OwnerId"), rule);
     let request = Client::new().patch(format!("{}/services/data/v64.0/{path}", org.url()));
     let request = request.bearer_auth(&token).header("sforce-auto-assign", "FALSE");
-    request.json(&to_sam.unwrap()).send().await.unwrap();
+    request.json(&to_sam).send().await.unwrap();
     assert_eq!(org.field("Lead", &lead, "OwnerId"), sam);
 }
 
