@@ -251,7 +251,7 @@ impl View<'_> {
         {
             return Verdict::Unmet(Why::Failed(trouble.fault.clone()));
         }
-        Verdict::Unmet(if entry.accepted.is_some() {
+        Verdict::Unmet(if accepted.is_some() {
             Why::NotEffective
         } else {
             Why::NotTried

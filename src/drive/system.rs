@@ -17,7 +17,7 @@ use crate::{
     connectors::{Connector, Key, Readings, Shared, Subject},
     core::{
         case::System,
-        fact::{Act, FactSpec, Proof, Receipt, Sight, Truth, Verdict, Why},
+        fact::{Act, FactSpec, Proof, Receipt, Sight, Truth, Verdict},
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, Binding, Correlation, Person},
         ledger::{FactLedger, SystemLedger},
@@ -290,7 +290,7 @@ impl<'a> Pass<'a> {
         self.reading = true;
         loop {
             for fact in self.sendable(facts) {
-                if let Some(call) = self.send(connector, subject, &fact) {
+                if let Some(call) = self.send(connector, subject, &fact, &readings) {
                     calls.push(call);
                 }
             }
@@ -364,7 +364,13 @@ impl<'a> Pass<'a> {
         connector: &Shared,
         subject: &Subject,
         fact: &FactSpec,
+        readings: &Readings,
     ) -> Option<BoxFuture<'a, Answered>> {
+        if self.ledger.fact(&fact.name).accepted.is_some() {
+            // The last act was without effect: the next alternative, if there is one.
+            self.next_rung(&fact.name);
+            self.show(connector, &[&fact.name], subject, readings);
+        }
         let sight = self.sights.get(&fact.name)?;
         let act = sight.act.clone()?;
         let mut must_commit = false;
@@ -446,9 +452,14 @@ impl<'a> Pass<'a> {
         let now = self.drive.clock.now();
         match result {
             Ok(receipt) => {
-                // Asking again for the same thing is not news.
+                // Asking again for the same thing is not news; it means that the last time was without effect.
                 if self.ledger.fact(fact).accepted.is_none() {
+                    self.pace.facts.remove(fact);
                     self.happened(fact, Event::Asked);
+                } else {
+                    let earlier = self.pace.facts.get(fact).filter(|t| t.fault == without_effect());
+                    let trouble = Trouble::again(earlier, without_effect(), now, self.seed);
+                    self.pace.facts.insert(fact.to_owned(), trouble);
                 }
                 let entry = self.entry(fact);
                 entry.accepted = Some(now);
@@ -456,15 +467,6 @@ impl<'a> Pass<'a> {
                 entry.intent = None;
                 if receipt.operation.is_some() {
                     entry.operation = receipt.operation;
-                }
-                // That an act was without effect is forgotten when it is proven, not when it is accepted again.
-                if self
-                    .pace
-                    .facts
-                    .get(fact)
-                    .is_some_and(|trouble| trouble.fault != without_effect())
-                {
-                    self.pace.facts.remove(fact);
                 }
                 self.sent.insert(fact.to_owned(), Sent::Accepted);
             }
@@ -618,11 +620,6 @@ impl<'a> Pass<'a> {
                         self.stop_writes(&fact.name);
                     }
                     self.note_fact_fault(&fact.name, &fault.clone());
-                    continue;
-                }
-                Verdict::Unmet(Why::NotEffective) if self.sent.is_empty() => {
-                    self.next_rung(&fact.name);
-                    self.note_fact_fault(&fact.name, &without_effect());
                     continue;
                 }
                 _ => continue,
