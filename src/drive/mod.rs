@@ -101,6 +101,8 @@ pub enum Scope {
 pub struct Memory {
     /// By row.
     pub systems: BTreeMap<String, Pace>,
+    /// The record that is handed on is not durable: the last write of it failed.
+    pub unsaved: bool,
 }
 
 /// What one pass found out about one system.

@@ -22,7 +22,12 @@ const SHOWING: Duration = Duration::from_millis(500);
 /// A system that becomes due again while another one still hangs is driven again at once, so that no system waits
 /// for another (R11).
 pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) -> Outcome {
-    let saved = record.clone();
+    // What could not be written by the pass before must not be taken for durable by this one.
+    let saved = if memory.unsaved {
+        Record::default()
+    } else {
+        record.clone()
+    };
     let mut run = Run {
         drive,
         record,
@@ -184,6 +189,7 @@ impl<'a> Run<'a> {
             // A failure is in `store_fault`, and the next pass writes what this one could not.
             self.save().await.ok();
         }
+        self.memory.unsaved = self.store_fault.is_some();
         let mut wake = self.next_wake();
         if self.store_fault.is_some() {
             wake = wake

@@ -290,7 +290,7 @@ impl<'a> Pass<'a> {
         self.reading = true;
         loop {
             for fact in self.sendable(facts) {
-                if let Some(call) = self.send(connector, subject, &fact, &readings) {
+                if let Some(call) = self.send(connector, subject, &fact, facts, &readings) {
                     calls.push(call);
                 }
             }
@@ -364,6 +364,7 @@ impl<'a> Pass<'a> {
         connector: &Shared,
         subject: &Subject,
         fact: &FactSpec,
+        facts: &[FactSpec],
         readings: &Readings,
     ) -> Option<BoxFuture<'a, Answered>> {
         if self.ledger.fact(&fact.name).accepted.is_some() {
@@ -383,6 +384,12 @@ impl<'a> Pass<'a> {
             self.entry(&fact.name).intent = Some(self.drive.clock.now());
             must_commit |= !planted(Bug::NoIntent);
         }
+        // What could only be asserted rests on this fact; that it was undone must not be forgotten in a crash right after
+        // it is mended.
+        must_commit |= facts.iter().any(|other| {
+            let rests = other.proof == Proof::None && other.requires.contains(&fact.name);
+            rests && self.ledger.facts.contains_key(&other.name)
+        });
         self.sent.insert(fact.name.clone(), Sent::InFlight);
         self.pace.last_sent = Some(self.drive.clock.now());
         let committed = must_commit.then(|| self.commit());
