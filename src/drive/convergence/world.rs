@@ -546,10 +546,9 @@ impl Connector for Sim {
         } else {
             subject.account.id.clone()
         };
-        // These may have waited for the record since they were allowed; a real transport stops them then.
         if !matches!(
             act.fact.as_str(),
-            "GroupsRemoved" | "FilesTransferred" | "AccountDeleted" | "AccountDisabled"
+            "GroupsRemoved" | "FilesTransferred" | "AccountDeleted"
         ) {
             self.enter();
         }
