@@ -64,8 +64,10 @@ pub async fn follow(
 ) -> Result<u8, exit::Error> {
     let give_up = clock.now().checked_add(patience).unwrap_or(Timestamp::MAX);
     let mut told: BTreeMap<(String, String), String> = BTreeMap::new();
+    let mut scope = Scope::Due;
     loop {
-        let outcome = local.pass(Scope::Due, clock).await?;
+        let outcome = local.pass(scope, clock).await?;
+        scope = Scope::Woken;
         tell_changes(&outcome, &mut told, clock.now(), tell);
         let now = clock.now();
         match outcome.wake {

@@ -201,7 +201,11 @@ impl<'a> Pass<'a> {
             links: &links,
             clock: &SystemClock,
             store: &store,
-            scope: Scope::Due,
+            scope: if gathered.inputs == self.state.inputs {
+                Scope::Woken
+            } else {
+                Scope::Due
+            },
         };
         let outcome = drive(&work, &mut record, &mut self.state.memory).await;
         let current = crate::drive::Store::current(&store);
@@ -283,6 +287,7 @@ impl<'a> Pass<'a> {
         if done {
             // Thousands of finished leavers are not to be kept in memory.
             self.state.record = None;
+            self.state.memory.rested.clear();
         }
         self.state.failures = 0;
         self.state.written = Some(written.clone());

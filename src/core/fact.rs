@@ -158,6 +158,9 @@ pub struct Act {
     pub requests: Vec<Value>,
     /// Which rung of the definition's ladder of alternatives this is.
     pub rung: usize,
+    /// There is another alternative after this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 /// What a system answered to an act. It proves only that we asked (R1).

@@ -345,6 +345,7 @@ impl View<'_> {
                     return None;
                 }
                 Verdict::Unmet(_) if !self.may_act || self.ledger.identity_mismatch => return None,
+                Verdict::Unmet(_) if !fact.after.iter().all(|name| self.asked(name)) => return None,
                 Verdict::Unmet(_) | Verdict::Unknown(_) => self.retry_at(&fact.name),
                 // Seen true within the settle time: looked at once more when late reads are over.
                 Verdict::Verified => self.unconfirmed_until(fact)?,

@@ -92,6 +92,8 @@ pub enum Link {
 pub enum Scope {
     /// What is wanted now.
     Due,
+    /// Of that, only the systems whose time has come: nothing but the time has changed since the pass before.
+    Woken,
     /// Everything that will ever be wanted, for a plan. Nothing is changed.
     Everything,
 }
@@ -101,6 +103,8 @@ pub enum Scope {
 pub struct Memory {
     /// By row.
     pub systems: BTreeMap<String, Pace>,
+    /// What the last look at each system found out, and when that look began.
+    pub rested: BTreeMap<String, (Row, Timestamp)>,
     /// The record that is handed on is not durable: the last write of it failed.
     pub unsaved: bool,
 }

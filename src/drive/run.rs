@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Drive, Memory, Outcome, Record, Row, evidence,
+    Drive, Memory, Outcome, Record, Row, Scope, evidence,
     system::{Commit, Finished, Pass},
 };
 use crate::core::{fault::Fault, schedule};
@@ -28,7 +28,9 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
     } else {
         record.clone()
     };
+    let began = drive.clock.now();
     let mut run = Run {
+        began,
         drive,
         record,
         memory,
@@ -44,6 +46,7 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
 }
 
 struct Run<'a> {
+    began: Timestamp,
     drive: &'a Drive<'a>,
     record: &'a mut Record,
     memory: &'a mut Memory,
@@ -60,7 +63,10 @@ impl<'a> Run<'a> {
         let (commits, mut requests) = mpsc::unbounded_channel();
         let mut running: FuturesUnordered<BoxFuture<'a, Finished>> = FuturesUnordered::new();
         for system in &self.drive.case.systems {
-            running.push(self.pass(&system.row, &commits));
+            match self.resting(&system.row) {
+                Some(row) => drop(self.rows.insert(row.name.clone(), row)),
+                None => running.push(self.pass(&system.row, &commits)),
+            }
         }
         let mut shown = 0;
         while !running.is_empty() {
@@ -113,6 +119,20 @@ impl<'a> Run<'a> {
         Pass::new(drive, system, ledger, pace, commits).run().boxed()
     }
 
+    /// What is known of a system that need not be looked at yet.
+    fn resting(&self, row: &str) -> Option<Row> {
+        if self.drive.scope != Scope::Woken {
+            return None;
+        }
+        let (rested, since) = self.memory.rested.get(row)?;
+        let again = schedule::later(*since, self.drive.case.recheck_every);
+        let due = rested.wake.into_iter().chain([again]).min()?;
+        (self.began < due).then(|| Row {
+            drifted: vec![],
+            ..rested.clone()
+        })
+    }
+
     fn next_wake(&self) -> Option<Timestamp> {
         self.rows.values().filter_map(|row| row.wake).min()
     }
@@ -147,6 +167,9 @@ impl<'a> Run<'a> {
             evidence::append(&mut self.record.evidence, happening);
         }
         self.memory.systems.insert(name.clone(), finished.pace);
+        self.memory
+            .rested
+            .insert(name.clone(), (row.clone(), finished.began));
         self.rows.insert(name, row);
     }
 
@@ -185,7 +208,7 @@ impl<'a> Run<'a> {
 
     async fn finish(mut self) -> Outcome {
         let now = self.drive.clock.now();
-        if self.drive.scope == super::Scope::Due && self.worth_saving() {
+        if self.drive.scope != Scope::Everything && self.worth_saving() {
             // A failure is in `store_fault`, and the next pass writes what this one could not.
             self.save().await.ok();
         }

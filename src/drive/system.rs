@@ -2,7 +2,11 @@
 //!
 //! Four round trips for a readable system: find · disable while the rest is read · everything else · read all.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
@@ -41,6 +45,7 @@ pub(super) struct Commit {
 /// What a pass over one system leaves behind.
 pub(super) struct Finished {
     pub row: Row,
+    pub began: Timestamp,
     pub ledger: SystemLedger,
     pub pace: Pace,
     pub happenings: Vec<Happening>,
@@ -69,6 +74,8 @@ pub(super) struct Pass<'a> {
     looked_at: Option<Timestamp>,
     drifted: Vec<String>,
     trouble: Option<String>,
+    silence: Silence,
+    began: Timestamp,
     seed: u64,
 }
 
@@ -81,6 +88,8 @@ impl<'a> Pass<'a> {
         commits: mpsc::UnboundedSender<Commit>,
     ) -> Self {
         let seed = seed(&drive.case.uid, &system.row);
+        let silence = Silence::default();
+        silence.keep(pace.parked_until);
         Self {
             drive,
             system,
@@ -94,6 +103,8 @@ impl<'a> Pass<'a> {
             looked_at: None,
             drifted: vec![],
             trouble: None,
+            silence,
+            began: drive.clock.now(),
             seed,
         }
     }
@@ -345,7 +356,7 @@ impl<'a> Pass<'a> {
     }
 
     fn may_act(&self) -> bool {
-        self.drive.scope == Scope::Due
+        self.drive.scope != Scope::Everything
             && self.drive.case.enforce
             && !self.drive.case.suspended
             && !self.system.observe_only
@@ -399,6 +410,7 @@ impl<'a> Pass<'a> {
         let key = key(&drive.case.uid, &self.system.row, &subject.account.id, &fact.name);
         let (connector, subject) = (connector.clone(), subject.clone());
         let row = self.system.row.clone();
+        let silence = self.silence.clone();
         Some(
             async move {
                 let result = async {
@@ -412,6 +424,7 @@ impl<'a> Pass<'a> {
                     {
                         return Err(Fault::transient(Reason::Conflict));
                     }
+                    silence.check(drive.clock.now())?;
                     audit(&drive.case.uid, &row, &subject.account.id, &act);
                     bounded_act(connector.as_ref(), &subject, &act, &key).await
                 }
@@ -494,10 +507,15 @@ impl<'a> Pass<'a> {
                 if fault.reason == Reason::IdentityMismatch {
                     self.stop_writes(fact);
                 }
-                if fault.kind == FaultKind::Permanent && fault.reason == Reason::Refused {
-                    self.next_rung(fact);
+                if fault.kind == FaultKind::Permanent
+                    && fault.reason == Reason::Refused
+                    && self.next_rung(fact)
+                {
+                    // The next look tries the next alternative at once.
+                    self.pace.facts.remove(fact);
+                } else {
+                    self.note_fact_fault(fact, &fault);
                 }
-                self.note_fact_fault(fact, &fault);
                 self.sent.insert(fact.to_owned(), Sent::Failed(fault));
             }
         }
@@ -510,16 +528,20 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The next alternative of the ladder, counted from the one that was just tried.
-    fn next_rung(&mut self, fact: &str) {
-        let Some(tried) = self.sights.get(fact).and_then(|s| s.act.as_ref()).map(|a| a.rung) else {
-            return;
+    /// The next alternative of the ladder, counted from the one that was just tried; says whether there is one that was
+    /// not tried since the first.
+    fn next_rung(&mut self, fact: &str) -> bool {
+        let Some(tried) = self.sights.get(fact).and_then(|s| s.act.as_ref()) else {
+            return false;
         };
-        self.entry(fact).rung = tried + 1;
+        let (next, more) = (tried.rung + 1, tried.more);
+        self.entry(fact).rung = next;
+        more
     }
 
     fn park(&mut self, until: Timestamp) {
         self.pace.parked_until = self.pace.parked_until.max(Some(until));
+        self.silence.keep(self.pace.parked_until);
     }
 
     fn note_fact_fault(&mut self, fact: &str, fault: &Fault) {
@@ -689,9 +711,27 @@ impl<'a> Pass<'a> {
         };
         Finished {
             row,
+            began: self.began,
             ledger: self.ledger,
             pace: self.pace,
             happenings: self.happenings,
+        }
+    }
+}
+
+/// Until when the system wants to be left alone, for acts that waited for something durable while it said so.
+#[derive(Debug, Clone, Default)]
+struct Silence(Arc<Mutex<Option<Timestamp>>>);
+
+impl Silence {
+    fn keep(&self, until: Option<Timestamp>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    fn check(&self, now: Timestamp) -> Result<(), Fault> {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(until) if now < until && !planted(Bug::IgnoresThrottling) => Err(Fault::throttled(until)),
+            _ => Ok(()),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{self, ControlPlane, Ran};
+use crate::support::{self, ControlPlane, Ran, Scratch};
 
 const RELEASE: &str = "offboard";
 const SYSTEM: &str = "offboard-system";
@@ -308,7 +308,7 @@ fn upgrading_brings_new_fields_and_uninstalling_leaves_every_leaver_and_the_crds
     let next_text = next.display().to_string();
     let upgrade = [&["upgrade", RELEASE, &next_text, "-n", SYSTEM][..], &with_names].concat();
     helm(Some(&plane.kubeconfig), &upgrade).expect_ok();
-    fs::remove_dir_all(&next).unwrap();
+    drop(next);
     let field = "jsonpath={.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.fieldOfTheNextVersion.type}";
     let new = kubectl(&["get", "crd", "offboardings.offboard.dev", "-o", field], "").expect_ok();
     assert_eq!(new, "string");
@@ -334,10 +334,10 @@ fn upgrading_brings_new_fields_and_uninstalling_leaves_every_leaver_and_the_crds
 }
 
 /// A copy of the chart whose Offboarding has one field more.
-fn next_version() -> PathBuf {
-    let copy = support::folder("chart");
+fn next_version() -> Scratch {
+    let copy = Scratch::new("chart");
     let source = format!("{}/.", chart().display());
-    support::run(Command::new("cp").args(["-R", &source]).arg(&copy), "").expect_ok();
+    support::run(Command::new("cp").args(["-R", &source]).arg(&*copy), "").expect_ok();
     let template = copy.join("templates/crd-offboardings.yaml");
     let text = fs::read_to_string(&template).unwrap();
     let at = "                employee:\n";

@@ -8,19 +8,20 @@ use std::{
 
 use serde_json::Value;
 
-struct Scratch(PathBuf);
+use crate::support::Scratch;
 
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("offboard-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+/// A folder in which the demo is started.
+struct Place(Scratch);
+
+impl Place {
+    fn new() -> Self {
+        Self(Scratch::new("demo"))
     }
 
     fn demo(&self) -> Output {
         Command::new(env!("CARGO_BIN_EXE_offboard"))
             .arg("demo")
-            .current_dir(&self.0)
+            .current_dir(&*self.0)
             .output()
             .unwrap()
     }
@@ -29,13 +30,6 @@ impl Scratch {
         self.0.join("offboard-demo")
     }
 }
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
-
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
         .unwrap()
@@ -61,7 +55,7 @@ fn texts(folder: &Path) -> Vec<(PathBuf, String)> {
 
 #[test]
 fn the_demo_proves_what_it_says_and_shows_no_secret() {
-    let scratch = Scratch::new("demo");
+    let scratch = Place::new();
     let output = scratch.demo();
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(
@@ -106,7 +100,7 @@ fn the_demo_proves_what_it_says_and_shows_no_secret() {
 
 #[test]
 fn a_folder_that_holds_something_else_is_left_alone() {
-    let scratch = Scratch::new("demo-taken");
+    let scratch = Place::new();
     fs::create_dir(scratch.inside()).unwrap();
     fs::write(scratch.inside().join("thesis.txt"), "mine").unwrap();
     let output = scratch.demo();

@@ -1,6 +1,6 @@
 //! Drives one leaver in one system through the whole loop, from manifests and with its state in a folder.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use offboard::{
@@ -16,7 +16,7 @@ use offboard::{
 };
 use serde_json::{Value, json};
 
-use crate::support;
+use crate::support::{self, Scratch};
 
 /// The one connector of these manifests.
 const NAME: &str = "system";
@@ -35,7 +35,7 @@ pub struct Driven {
     manifests: Manifests,
     links: Links,
     local: Local,
-    state: PathBuf,
+    state: Scratch,
     row: Option<Row>,
 }
 
@@ -78,7 +78,7 @@ impl Driven {
             ..Manifests::default()
         };
         let links = Links::new(&manifests, &Assembly::default());
-        let state = support::folder("state");
+        let state = Scratch::new("state");
         let local = Local::open(
             &manifests.offboardings[0],
             &manifests,
@@ -100,7 +100,7 @@ impl Driven {
         let leaver = &self.manifests.offboardings[0];
         self.links = Links::new(&self.manifests, &Assembly::default());
         // The state is locked while it is open.
-        let elsewhere = support::folder("state");
+        let elsewhere = Scratch::new("state");
         let other = Local::open(
             leaver,
             &self.manifests,
@@ -117,7 +117,6 @@ impl Driven {
             SystemClock.now(),
         );
         drop(std::mem::replace(&mut self.local, local.unwrap()));
-        drop(std::fs::remove_dir_all(elsewhere));
     }
 
     /// One pass.
@@ -191,12 +190,6 @@ impl Driven {
     /// When access ends.
     pub fn cutoff(&self) -> Timestamp {
         self.local.case.cutoff
-    }
-}
-
-impl Drop for Driven {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.state));
     }
 }
 

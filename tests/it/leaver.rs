@@ -1,6 +1,6 @@
 //! Drives one leaver over one connector as `offboard run` does, from manifests and with its state in a folder.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs};
 
 use jiff::Timestamp;
 use offboard::{
@@ -18,14 +18,14 @@ use offboard::{
 };
 use serde_json::{Value, json};
 
-use crate::support;
+use crate::support::{self, Scratch};
 
 /// The connector's name.
 pub const SYSTEM: &str = "directory";
 
 /// One leaver and one connector, written as manifests.
 pub struct Leaver {
-    folder: PathBuf,
+    folder: Scratch,
     case: Case,
     state: Folder,
     record: Record,
@@ -40,7 +40,7 @@ pub struct Leaver {
 impl Leaver {
     /// `connector`, `offboarding` and `policy` are the specs; `secret` the keys of the connector's Secret.
     pub fn new(mut connector: Value, secret: &Value, offboarding: &Value, policy: &Value) -> Self {
-        let folder = support::folder("leaver");
+        let folder = Scratch::new("leaver");
         let object = |kind: &str, name: &str, spec: &Value| {
             json!({
                 "apiVersion": "offboard.dev/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec
@@ -63,7 +63,7 @@ impl Leaver {
         Self::open(folder)
     }
 
-    fn open(folder: PathBuf) -> Self {
+    fn open(folder: Scratch) -> Self {
         let manifests = Manifests::read(&folder.join("manifests")).unwrap();
         let links = Links::new(&manifests, &Assembly::default());
         let leaver = &manifests.offboardings[0];

@@ -45,6 +45,7 @@ impl View<'_> {
             fact: fact.spec.name.clone(),
             requests,
             rung: 0,
+            more: false,
         }))
     }
 
@@ -124,6 +125,7 @@ impl View<'_> {
             fact: fact.spec.name.clone(),
             requests,
             rung,
+            more: rung + 1 < fact.ladder.len(),
         });
         Ok(sight)
     }

@@ -1,1 +1,360 @@
+use serde_json::json;
 
+use super::*;
+use crate::core::{
+    fact::{Act, Class, Stage},
+    identity::Person,
+    ledger::FactLedger,
+};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_000_000 + seconds).unwrap()
+}
+
+fn fact(name: &str, class: Class) -> FactSpec {
+    FactSpec {
+        name: name.into(),
+        class,
+        stage: Stage::Cutoff,
+        proof: Proof::Direct,
+        requires: vec![],
+        after: vec![],
+        prefers_after: vec![],
+        irreversible: false,
+        repeatable: true,
+        removes: false,
+        settle: SignedDuration::from_secs(10),
+    }
+}
+
+/// One system at one instant of one look: by default everything is wanted, nothing was read, nothing was sent.
+struct Scene {
+    system: System,
+    facts: Vec<FactSpec>,
+    sights: BTreeMap<String, Sight>,
+    ledger: SystemLedger,
+    pace: Pace,
+    sent: BTreeMap<String, Sent>,
+    fresh: bool,
+    may_act: bool,
+    legal_hold: bool,
+}
+
+impl Scene {
+    fn of(facts: Vec<FactSpec>) -> Self {
+        let wanted = facts.iter().map(|f| (f.name.clone(), Wanted::At(at(0))));
+        Self {
+            system: System {
+                row: "crm".into(),
+                who: Person::default(),
+                successor: None,
+                observe_only: false,
+                kept_until: None,
+                wanted: wanted.collect(),
+            },
+            facts,
+            sights: BTreeMap::new(),
+            ledger: SystemLedger::default(),
+            pace: Pace::default(),
+            sent: BTreeMap::new(),
+            fresh: true,
+            may_act: true,
+            legal_hold: false,
+        }
+    }
+
+    fn disabling_first() -> Self {
+        let mut groups = fact("GroupsRemoved", Class::Entitlements);
+        groups.after = vec!["AccountDisabled".into()];
+        Self::of(vec![fact("AccountDisabled", Class::Access), groups])
+    }
+
+    fn seen(mut self, fact: &str, truth: Truth) -> Self {
+        let act = (truth == Truth::DoesNotHold).then(|| Act {
+            fact: fact.into(),
+            requests: vec![json!({})],
+            rung: 0,
+            more: false,
+        });
+        let sight = Sight {
+            act,
+            ..Sight::of(truth)
+        };
+        self.sights.insert(fact.into(), sight);
+        self
+    }
+
+    fn ledger_of(&mut self, fact: &str) -> &mut FactLedger {
+        self.ledger.facts.entry(fact.into()).or_default()
+    }
+
+    fn accepted(mut self, fact: &str, seconds: i64) -> Self {
+        self.ledger_of(fact).accepted = Some(at(seconds));
+        self
+    }
+
+    fn view(&self, now: i64) -> View<'_> {
+        View {
+            system: &self.system,
+            facts: &self.facts,
+            sights: &self.sights,
+            ledger: &self.ledger,
+            pace: &self.pace,
+            sent: &self.sent,
+            fresh: self.fresh,
+            reading: false,
+            blocked: None,
+            may_act: self.may_act,
+            legal_hold: self.legal_hold,
+            proof_lasts: SignedDuration::from_secs(600),
+            looked_at: at(now),
+            now: at(now),
+        }
+    }
+
+    fn verdict(&self, fact: &str, now: i64) -> Verdict {
+        self.view(now).verdict_of(fact).expect("a fact of the scene")
+    }
+
+    fn sendable(&self, now: i64) -> Vec<String> {
+        let view = self.view(now);
+        view.sendable().into_iter().map(|f| f.name.clone()).collect()
+    }
+}
+
+fn throttled() -> Fault {
+    Fault::throttled(at(500))
+}
+
+#[test]
+fn nothing_happens_before_its_time() {
+    let mut scene = Scene::disabling_first().seen("AccountDisabled", Truth::DoesNotHold);
+    scene
+        .system
+        .wanted
+        .insert("AccountDisabled".into(), Wanted::At(at(100)));
+    assert_eq!(scene.verdict("AccountDisabled", 99), Verdict::NotDue(at(100)));
+    assert_eq!(scene.sendable(99), Vec::<String>::new());
+    assert_eq!(scene.sendable(100), ["AccountDisabled"]);
+}
+
+#[test]
+fn what_was_accepted_is_pending_and_then_without_effect_but_never_proven() {
+    let scene = Scene::disabling_first()
+        .seen("AccountDisabled", Truth::DoesNotHold)
+        .accepted("AccountDisabled", 100);
+    assert!(matches!(
+        scene.verdict("AccountDisabled", 105),
+        Verdict::Pending(_)
+    ));
+    assert_eq!(scene.sendable(105), Vec::<String>::new());
+    assert_eq!(
+        scene.verdict("AccountDisabled", 110),
+        Verdict::Unmet(Why::NotEffective)
+    );
+    assert_eq!(scene.sendable(110), ["AccountDisabled"]);
+}
+
+#[test]
+fn a_read_that_began_before_an_act_proves_nothing() {
+    let mut scene = Scene::disabling_first().seen("AccountDisabled", Truth::Holds);
+    assert_eq!(scene.verdict("AccountDisabled", 5), Verdict::Verified);
+    scene.fresh = false;
+    assert!(matches!(scene.verdict("AccountDisabled", 5), Verdict::Pending(_)));
+}
+
+#[test]
+fn what_could_not_be_read_is_unknown() {
+    let denied = Fault::permanent(Reason::PermissionDenied);
+    let scene = Scene::disabling_first().seen("AccountDisabled", Truth::Unreadable(denied.clone()));
+    assert_eq!(scene.verdict("AccountDisabled", 5), Verdict::Unknown(denied));
+    assert!(!scene.verdict("AccountDisabled", 5).settled());
+}
+
+#[test]
+fn a_recent_proof_outlives_a_read_that_fails_for_a_passing_reason_only() {
+    let proven = |fault: Fault| {
+        let mut scene = Scene::disabling_first().seen("AccountDisabled", Truth::Unreadable(fault));
+        scene.ledger_of("AccountDisabled").verified = Some(at(0));
+        scene.pace.seen.insert("AccountDisabled".into(), at(0));
+        scene
+    };
+    assert_eq!(
+        proven(throttled()).verdict("AccountDisabled", 599),
+        Verdict::Verified
+    );
+    assert_eq!(
+        proven(throttled()).verdict("AccountDisabled", 600),
+        Verdict::Unknown(throttled())
+    );
+    let denied = Fault::permanent(Reason::PermissionDenied);
+    assert_eq!(
+        proven(denied.clone()).verdict("AccountDisabled", 5),
+        Verdict::Unknown(denied)
+    );
+    let mut sent_since = proven(throttled());
+    sent_since.pace.last_sent = Some(at(1));
+    assert_eq!(
+        sent_since.verdict("AccountDisabled", 5),
+        Verdict::Unknown(throttled())
+    );
+}
+
+#[test]
+fn what_comes_after_another_fact_goes_out_once_that_was_accepted() {
+    let mut scene = Scene::disabling_first()
+        .seen("AccountDisabled", Truth::DoesNotHold)
+        .seen("GroupsRemoved", Truth::DoesNotHold);
+    assert_eq!(scene.sendable(5), ["AccountDisabled"]);
+    scene.sent.insert("AccountDisabled".into(), Sent::InFlight);
+    assert_eq!(scene.sendable(5), Vec::<String>::new());
+    scene.sent.insert("AccountDisabled".into(), Sent::Accepted);
+    assert_eq!(scene.sendable(5), ["GroupsRemoved"]);
+}
+
+#[test]
+fn what_was_seen_true_before_the_fact_that_it_comes_after_waits_for_that() {
+    let scene = Scene::disabling_first()
+        .seen("AccountDisabled", Truth::DoesNotHold)
+        .seen("GroupsRemoved", Truth::Holds);
+    let waits = Verdict::Unmet(Why::WaitsFor(vec!["AccountDisabled".into()]));
+    assert_eq!(scene.verdict("GroupsRemoved", 5), waits);
+}
+
+#[test]
+fn what_requires_another_fact_waits_for_its_proof_not_for_its_acceptance() {
+    let mut deletion = fact("AccountDeleted", Class::Deletion);
+    deletion.requires = vec!["AccountDisabled".into()];
+    deletion.irreversible = true;
+    let scene = Scene::of(vec![fact("AccountDisabled", Class::Access), deletion])
+        .seen("AccountDisabled", Truth::DoesNotHold)
+        .seen("AccountDeleted", Truth::DoesNotHold)
+        .accepted("AccountDisabled", 4);
+    assert_eq!(scene.sendable(5), Vec::<String>::new());
+    let scene = scene.seen("AccountDisabled", Truth::Holds);
+    assert_eq!(scene.sendable(5), ["AccountDeleted"]);
+}
+
+#[test]
+fn a_legal_hold_stops_what_cannot_be_taken_back_and_nothing_else() {
+    let mut deletion = fact("AccountDeleted", Class::Deletion);
+    deletion.irreversible = true;
+    let mut scene = Scene::of(vec![fact("AccountDisabled", Class::Access), deletion])
+        .seen("AccountDisabled", Truth::DoesNotHold)
+        .seen("AccountDeleted", Truth::DoesNotHold);
+    scene.legal_hold = true;
+    assert_eq!(scene.sendable(5), ["AccountDisabled"]);
+    assert_eq!(
+        scene.verdict("AccountDeleted", 5),
+        Verdict::Unmet(Why::Gated("LegalHold"))
+    );
+}
+
+#[test]
+fn a_preference_holds_a_fact_up_only_while_the_other_is_on_its_way() {
+    let mut disabled = fact("AccountDisabled", Class::Access);
+    disabled.prefers_after = vec!["TokensRevoked".into()];
+    let mut scene = Scene::of(vec![disabled, fact("TokensRevoked", Class::Credentials)])
+        .seen("AccountDisabled", Truth::DoesNotHold)
+        .seen("TokensRevoked", Truth::DoesNotHold);
+    assert_eq!(scene.sendable(5), ["TokensRevoked"]);
+    let failed = Sent::Failed(Fault::permanent(Reason::Refused));
+    scene.sent.insert("TokensRevoked".into(), failed);
+    assert_eq!(scene.sendable(5), ["AccountDisabled"]);
+}
+
+#[test]
+fn an_intent_without_an_answer_is_looked_at_before_it_is_repeated() {
+    let mut transfer = fact("FilesTransferred", Class::Data);
+    transfer.repeatable = false;
+    let mut scene = Scene::of(vec![transfer]).seen("FilesTransferred", Truth::DoesNotHold);
+    scene.ledger_of("FilesTransferred").intent = Some(at(0));
+    assert_eq!(scene.sendable(30), Vec::<String>::new());
+    let late = 10 + i64::try_from(LONGEST_CALL.as_secs()).unwrap();
+    assert_eq!(scene.sendable(late), ["FilesTransferred"]);
+}
+
+#[test]
+fn after_three_reversals_that_fact_is_left_alone_and_the_others_are_not() {
+    let mut scene = Scene::disabling_first()
+        .seen("AccountDisabled", Truth::Holds)
+        .seen("GroupsRemoved", Truth::DoesNotHold);
+    scene.ledger_of("GroupsRemoved").reversals = REVERSALS_BEFORE_CONFLICT;
+    assert_eq!(
+        scene.verdict("GroupsRemoved", 5),
+        Verdict::Unmet(Why::ControllerConflict)
+    );
+    assert_eq!(scene.sendable(5), Vec::<String>::new());
+    let scene = scene.seen("AccountDisabled", Truth::DoesNotHold);
+    assert_eq!(scene.sendable(5), ["AccountDisabled"]);
+}
+
+#[test]
+fn an_answer_about_somebody_else_stops_all_writes() {
+    let mut scene = Scene::disabling_first()
+        .seen("AccountDisabled", Truth::DoesNotHold)
+        .seen("GroupsRemoved", Truth::DoesNotHold);
+    scene.ledger.identity_mismatch = true;
+    assert_eq!(scene.sendable(5), Vec::<String>::new());
+    assert_eq!(scene.view(5).wake(), None);
+}
+
+#[test]
+fn a_system_that_wants_silence_gets_it_until_the_instant_that_it_named() {
+    let mut scene = Scene::disabling_first().seen("AccountDisabled", Truth::DoesNotHold);
+    scene.pace.parked_until = Some(at(60));
+    assert_eq!(scene.sendable(59), Vec::<String>::new());
+    assert_eq!(scene.view(59).wake(), Some(at(60)));
+    assert_eq!(scene.sendable(60), ["AccountDisabled"]);
+}
+
+#[test]
+fn what_only_looks_sends_nothing() {
+    let mut scene = Scene::disabling_first().seen("AccountDisabled", Truth::DoesNotHold);
+    scene.may_act = false;
+    assert_eq!(scene.sendable(5), Vec::<String>::new());
+}
+
+#[test]
+fn who_has_no_account_needs_nothing_and_who_is_kept_is_not_touched() {
+    let mut nobody = Scene::disabling_first();
+    nobody.ledger.no_account = true;
+    assert_eq!(
+        nobody.verdict("AccountDisabled", 5),
+        Verdict::NotNeeded(Exempt::NoAccount)
+    );
+    let mut kept = Scene::disabling_first().seen("AccountDisabled", Truth::DoesNotHold);
+    kept.system.kept_until = Some(at(100));
+    assert_eq!(kept.sendable(99), Vec::<String>::new());
+    assert_eq!(kept.view(99).wake(), Some(at(100)));
+    assert_eq!(kept.sendable(100), ["AccountDisabled"]);
+}
+
+#[test]
+fn what_cannot_be_read_is_asserted_only_if_asked_after_what_it_requires_was_proven() {
+    let mut cookie = fact("CookieDropped", Class::Sessions);
+    cookie.proof = Proof::None;
+    cookie.requires = vec!["AccountDisabled".into()];
+    let mut scene = Scene::of(vec![fact("AccountDisabled", Class::Access), cookie])
+        .seen("AccountDisabled", Truth::Holds)
+        .seen("CookieDropped", Truth::DoesNotHold)
+        .accepted("CookieDropped", 50);
+    scene.ledger_of("AccountDisabled").verified = Some(at(60));
+    assert_eq!(scene.sendable(70), ["CookieDropped"]);
+    scene.ledger_of("AccountDisabled").verified = Some(at(40));
+    assert_eq!(scene.verdict("CookieDropped", 70), Verdict::Asserted);
+}
+
+#[test]
+fn what_waits_for_another_fact_is_woken_with_that_one() {
+    let mut scene = Scene::disabling_first()
+        .seen("AccountDisabled", Truth::DoesNotHold)
+        .seen("GroupsRemoved", Truth::DoesNotHold);
+    let trouble = Trouble {
+        fault: Fault::transient(Reason::SystemUnavailable),
+        attempts: 3,
+        not_before: at(40),
+    };
+    scene.pace.facts.insert("AccountDisabled".into(), trouble);
+    assert_eq!(scene.view(5).wake(), Some(at(40)));
+}

@@ -192,7 +192,7 @@ impl Trial {
             links: &self.links,
             clock: &*self.clock,
             store: &self.store,
-            scope: Scope::Due,
+            scope: Scope::Woken,
         };
         let deletion = async {
             match self.delete_at {

@@ -534,6 +534,7 @@ impl Connector for Sim {
                 fact: fact.into(),
                 requests,
                 rung: 0,
+                more: false,
             }),
             snapshot: (fact == "GroupsRemoved").then_some(reading),
             ..Sight::of(truth)
@@ -546,12 +547,7 @@ impl Connector for Sim {
         } else {
             subject.account.id.clone()
         };
-        if !matches!(
-            act.fact.as_str(),
-            "GroupsRemoved" | "FilesTransferred" | "AccountDeleted"
-        ) {
-            self.enter();
-        }
+        self.enter();
         let mut operation = None;
         for request in &act.requests {
             let lost = self

@@ -11,7 +11,7 @@ use std::{
 use offboard::simulators::scim::Scim;
 use serde_json::Value;
 
-use crate::support::{self, Ran, Write, control_plane, poll};
+use crate::support::{self, Ran, Scratch, Write, control_plane, poll};
 
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -178,7 +178,7 @@ impl Site {
 
     /// Starts the operator with more arguments and waits for nothing.
     pub fn start_with(&self, more: &[&str]) -> Operator {
-        let folder = support::folder("operator");
+        let folder = Scratch::new("operator");
         let address = SocketAddr::from(([127, 0, 0, 1], support::free_port()));
         let log = folder.join("log");
         let child = Command::new(env!("CARGO_BIN_EXE_offboard"))
@@ -202,7 +202,7 @@ impl Site {
             child,
             address,
             log,
-            folder,
+            _folder: folder,
         }
     }
 }
@@ -212,7 +212,7 @@ pub struct Operator {
     child: Child,
     address: SocketAddr,
     log: PathBuf,
-    folder: PathBuf,
+    _folder: Scratch,
 }
 
 impl Operator {
@@ -262,7 +262,6 @@ impl Drop for Operator {
         if std::thread::panicking() {
             eprintln!("{}", self.log());
         }
-        drop(fs::remove_dir_all(&self.folder));
     }
 }
 

@@ -21,7 +21,7 @@ pub use certificate::Certificate;
 pub use control_plane::{ControlPlane, Write, asset};
 pub use keycloak::{Keycloak, Realm};
 pub use mariadb::Mariadb;
-pub use peer::{Peer, Ran, folder, free_port, poll, run, unique};
+pub use peer::{Peer, Ran, Scratch, free_port, poll, run, unique};
 pub use postgres::Postgres;
 pub use samba::{Samba, unicode_password};
 pub use slapd::Slapd;

@@ -116,6 +116,30 @@ pub fn folder(name: &str) -> PathBuf {
     fresh(&peers(), name)
 }
 
+/// A new folder that goes when it is dropped, or at the latest with the next run of `tests/run`.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// An empty one.
+    pub fn new(name: &str) -> Self {
+        Self(folder(name))
+    }
+}
+
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
 /// As [`folder`], but reachable for every user of the machine (servers that refuse to run as root change to another).
 pub fn public_folder(name: &str) -> PathBuf {
     let home = peers();
