@@ -101,8 +101,17 @@ impl Ledger {
 
 impl SystemLedger {
     /// What is durable about `fact`, empty when nothing is yet.
-    pub fn fact(&self, fact: &str) -> FactLedger {
-        self.facts.get(fact).cloned().unwrap_or_default()
+    pub fn fact(&self, fact: &str) -> &FactLedger {
+        const NOTHING: &FactLedger = &FactLedger {
+            intent: None,
+            accepted: None,
+            accepted_there: None,
+            operation: None,
+            rung: 0,
+            verified: None,
+            reversals: 0,
+        };
+        self.facts.get(fact).unwrap_or(NOTHING)
     }
 
     /// Adds `seen` to the snapshot of `fact` and says whether that changed anything.

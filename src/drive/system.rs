@@ -184,13 +184,11 @@ impl<'a> Pass<'a> {
     /// The bound account, found now if it was not bound before; none when a complete `find` shows nobody.
     async fn bind(&mut self, connector: &Shared) -> Result<Option<Subject>, Fault> {
         let (account, successor) = futures::join!(self.account(connector), self.successor(connector));
-        if let Err(Fault {
-            kind: FaultKind::Throttled { until },
-            ..
-        }) = &successor
-        {
-            self.park(*until);
-            return Err(Fault::throttled(*until));
+        // Whichever of the two was told to wait: both keep the silence, until the later instant.
+        let told = [account.as_ref().err(), successor.as_ref().err()];
+        if let Some(until) = latest_silence(told.into_iter().flatten()) {
+            self.park(until);
+            return Err(Fault::throttled(until));
         }
         let Some(account) = account? else {
             self.ledger.no_account = true;
@@ -578,12 +576,7 @@ impl<'a> Pass<'a> {
     }
 
     fn note_throttling(&mut self, readings: &Readings) {
-        let faults = readings.values().filter_map(|r| r.as_ref().err());
-        let until = faults.filter_map(|f| match f.kind {
-            FaultKind::Throttled { until } => Some(until),
-            _ => None,
-        });
-        if let Some(until) = until.max() {
+        if let Some(until) = latest_silence(readings.values().filter_map(|r| r.as_ref().err())) {
             self.park(until);
         }
     }
@@ -600,6 +593,7 @@ impl<'a> Pass<'a> {
                 .get(&fact.name)
                 .is_some_and(|s| s.truth == Truth::DoesNotHold);
             let entry = self.ledger.fact(&fact.name);
+            let entry_accepted = entry.accepted;
             let settling = entry
                 .accepted
                 .is_some_and(|at| now < schedule::later(at, fact.settle));
@@ -609,7 +603,6 @@ impl<'a> Pass<'a> {
             if !gone || settling || self.sent.contains_key(&fact.name) {
                 continue;
             }
-            let entry_accepted = entry.accepted;
             let entry = self.entry(&fact.name);
             entry.verified = None;
             entry.accepted = None;
@@ -734,6 +727,15 @@ impl Silence {
             _ => Ok(()),
         }
     }
+}
+
+/// The last of the instants until which the system wants to be left alone.
+fn latest_silence<'f>(faults: impl Iterator<Item = &'f Fault>) -> Option<Timestamp> {
+    let until = faults.filter_map(|fault| match fault.kind {
+        FaultKind::Throttled { until } => Some(until),
+        _ => None,
+    });
+    until.max()
 }
 
 fn bound_account(bound: &Binding) -> Account {

@@ -30,7 +30,7 @@ use crate::core::{
 };
 
 /// Seeds in an optimized run and in one that is not; `OFFBOARD_SEEDS` overrides, `OFFBOARD_SEED` runs a single one.
-const SEEDS: u64 = if cfg!(debug_assertions) { 400 } else { 1_900 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 300 } else { 20_000 };
 /// Once faults stop, everything must be done within this time: two full backoffs, a transfer and the settle times.
 const BOUND: SignedDuration = SignedDuration::from_mins(45);
 
@@ -257,7 +257,7 @@ impl Trial {
                     ));
                     break;
                 }
-                Some((since, saves, changes)) if now > since + SignedDuration::from_hours(3) => {
+                Some((since, saves, changes)) if now > since + SignedDuration::from_hours(1) => {
                     if saves != self.store.saves.load(Ordering::Relaxed) || changes != self.changes() {
                         let saved = self.store.saves.load(Ordering::Relaxed) - saves;
                         let changed = self.changes() - changes;

@@ -29,8 +29,9 @@ pub const SETTLE: SignedDuration = SignedDuration::from_secs(20);
 /// Virtual time: tokio's paused clock, counted from a fixed instant.
 pub struct VirtualClock(pub tokio::time::Instant);
 
+/// 2026-11-23T12:00:00Z.
 pub fn epoch() -> Timestamp {
-    "2026-11-23T12:00:00Z".parse().unwrap()
+    const { Timestamp::constant(1_795_435_200, 0) }
 }
 
 impl Clock for VirtualClock {
@@ -190,7 +191,7 @@ impl Sim {
             enabled: !dice.one_in(10),
             sessions: u32::try_from(dice.roll(3)).unwrap(),
             token: true,
-            password_set: "2020-01-01T00:00:00Z".parse().unwrap(),
+            password_set: Timestamp::UNIX_EPOCH,
             groups,
             files: u32::try_from(dice.roll(4)).unwrap(),
             transfers: vec![],
@@ -292,13 +293,9 @@ impl Sim {
             SignedDuration::ZERO
         };
         let at = now - lag;
-        let state = inner
-            .history
-            .iter()
-            .rev()
-            .find(|(since, _)| *since <= at)
-            .map(|(_, s)| s.clone());
-        Ok(what(&state.expect("the history begins at the beginning of time")))
+        let state = inner.history.iter().rev().find(|(since, _)| *since <= at);
+        let (_, state) = state.expect("the history begins at the beginning of time");
+        Ok(what(state))
     }
 
     fn note_read(&self, fact: &str, holds: bool) {
@@ -480,7 +477,7 @@ impl Connector for Sim {
                     return Ok(json!({ "enabled": enabled }));
                 }
                 self.read(|s| {
-                    json!({"enabled": s.enabled, "set": s.password_set.to_string(), "deleted": s.deleted,
+                    json!({"enabled": s.enabled, "set": s.password_set.as_millisecond(), "deleted": s.deleted,
                     "licence": s.licence, "token": s.token})
                 })
                 .await
@@ -587,8 +584,8 @@ fn judge(fact: &str, reading: &Value, subject: &Subject) -> Option<Truth> {
                 .fact("AccountDisabled")
                 .accepted
                 .unwrap_or(subject.cutoff);
-            let set: Timestamp = reading.get("set")?.as_str()?.parse().ok()?;
-            set >= since.min(subject.ledger.fact(fact).accepted.unwrap_or(Timestamp::MAX))
+            let set = reading.get("set")?.as_i64()?;
+            set >= since.min(subject.ledger.fact(fact).accepted.unwrap_or(Timestamp::MAX)).as_millisecond()
         }
         "CookieDropped" => return Some(Truth::DoesNotHold),
         "GroupsRemoved" => reading.as_array()?.is_empty(),
