@@ -62,6 +62,30 @@ pub struct Subject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key(pub String);
 
+/// What goes with an act.
+pub struct Order<'o> {
+    /// The same whenever the same act is sent again.
+    pub key: Key,
+    wanted: &'o (dyn Fn() -> bool + Send + Sync),
+}
+
+impl<'o> Order<'o> {
+    /// To be carried out for as long as `wanted` says so.
+    pub fn new(key: Key, wanted: &'o (dyn Fn() -> bool + Send + Sync)) -> Self {
+        Self { key, wanted }
+    }
+
+    /// To be carried out whatever happens.
+    pub fn unconditional(key: Key) -> Self {
+        Self::new(key, &|| true)
+    }
+
+    /// Whether the next request may still be sent: an Offboarding may be deleted while an act of many requests goes on (S5).
+    pub fn wanted(&self) -> bool {
+        (self.wanted)()
+    }
+}
+
 /// One connected system.
 #[async_trait]
 pub trait Connector: Send + Sync {
@@ -90,7 +114,8 @@ pub trait Connector: Send + Sync {
 
     /// Sends the requests of `act`. Never reads to find out whether they worked, never waits for an operation.
     /// Sending the same act with the same `key` again is safe for every fact that is `repeatable`.
-    async fn act(&self, subject: &Subject, act: &Act, key: &Key) -> Result<Receipt, Fault>;
+    /// One that is not wanted any more ends between two requests.
+    async fn act(&self, subject: &Subject, act: &Act, order: &Order<'_>) -> Result<Receipt, Fault>;
 }
 
 /// A shared connector.

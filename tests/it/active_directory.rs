@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp, ToSpan as _, tz::TimeZone};
 use offboard::{
-    connectors::{Capabilities, Connector, Key, Readings, Shared, Subject},
+    connectors::{Capabilities, Connector, Order, Readings, Shared, Subject},
     core::{
         fact::{Act, Exempt, Receipt, Sight, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
@@ -551,12 +551,12 @@ impl Connector for Meddled {
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {
         self.inner.sight(subject, fact, readings)
     }
-    async fn act(&self, subject: &Subject, act: &Act, key: &Key) -> Result<Receipt, Fault> {
+    async fn act(&self, subject: &Subject, act: &Act, order: &Order<'_>) -> Result<Receipt, Fault> {
         if act.fact == "AccountDisabled" && self.acts.fetch_add(1, Ordering::Relaxed) == 0 {
             // The password never expires from now on.
             change(&self.dn, "replace: userAccountControl\nuserAccountControl: 66048");
         }
-        self.inner.act(subject, act, key).await
+        self.inner.act(subject, act, order).await
     }
 }
 

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use offboard::{
     api::definition::ConnectorDefinitionSpec,
     connectors::{
-        Connector, Key, Subject,
+        Connector, Key, Order, Subject,
         declarative::{Declarative, Definition, Options, ResolvedDriver, builtin, parse},
         http::HttpDriver,
     },
@@ -193,7 +193,8 @@ impl Trial {
             let readings = connector.observe(&subject, &[&fact.name]).await;
             let undo = connector.undo(&subject, &fact.name, &readings);
             if let Some(act) = undo.unwrap_or_else(|truth| panic!("{}: {truth:?}", fact.name)) {
-                connector.act(&subject, &act, &Key("undo".into())).await.unwrap();
+                let order = Order::unconditional(Key("undo".into()));
+                connector.act(&subject, &act, &order).await.unwrap();
             }
         }
     }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     connectors::{
-        Capabilities, Connector, Key, Readings, Subject,
+        Capabilities, Connector, Key, Order, Readings, Subject,
         driver::{Driver, Resolved},
     },
     core::{
@@ -351,7 +351,8 @@ impl Connector for Declarative {
         }
     }
 
-    async fn act(&self, subject: &Subject, act: &Act, key: &Key) -> Result<Receipt, Fault> {
+    async fn act(&self, subject: &Subject, act: &Act, order: &Order<'_>) -> Result<Receipt, Fault> {
+        let mut begun = false;
         let mut receipt = Receipt::default();
         let mut rest = act.requests.as_slice();
         while let Some(first) = rest.first() {
@@ -366,9 +367,17 @@ impl Connector for Declarative {
             let (now, later) = rest.split_at(same);
             let mut refused = None;
             for abreast in now.chunks(ABREAST) {
+                if !order.wanted() {
+                    return Err(if begun {
+                        Fault::unknown_outcome(Reason::Conflict)
+                    } else {
+                        Fault::transient(Reason::Conflict)
+                    });
+                }
+                begun = true;
                 let calls = abreast
                     .iter()
-                    .map(|request| self.send(subject, request, step, key));
+                    .map(|request| self.send(subject, request, step, &order.key));
                 for one in join_all(calls).await {
                     let one = match one {
                         Ok(one) => one,

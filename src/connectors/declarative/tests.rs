@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{Declarative, Definition, Options, Problems, parse};
 use crate::{
     connectors::{
-        Connector, Key, Subject,
+        Connector, Key, Order, Subject,
         driver::{Answer, Body, Driver, HttpRequest, LdapRequest, RANDOM, Resolved},
     },
     core::{
@@ -185,8 +185,8 @@ fn subject() -> Subject {
     }
 }
 
-fn no_key() -> Key {
-    Key("k1".into())
+fn no_key() -> Order<'static> {
+    Order::unconditional(Key("k1".into()))
 }
 
 fn fault_of(truth: &Truth) -> &Fault {

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    connectors::{Capabilities, Connector, Key, Readings, Subject},
+    connectors::{Capabilities, Connector, Order, Readings, Subject},
     core::{
         fact::{Act, Class, FactSpec, Proof, Receipt, Sight, Stage, Truth},
         fault::{Fault, FaultKind, Reason},
@@ -538,7 +538,7 @@ impl Connector for Sim {
         }
     }
 
-    async fn act(&self, subject: &Subject, act: &Act, _: &Key) -> Result<Receipt, Fault> {
+    async fn act(&self, subject: &Subject, act: &Act, order: &Order<'_>) -> Result<Receipt, Fault> {
         let account = if planted(Bug::ActsByName) {
             self.find(&subject.who).await?.remove(0).id
         } else {
@@ -547,6 +547,9 @@ impl Connector for Sim {
         self.enter();
         let mut operation = None;
         for request in &act.requests {
+            if !order.wanted() {
+                return Err(Fault::unknown_outcome(Reason::Conflict));
+            }
             let lost = self
                 .call(true)
                 .await
@@ -585,7 +588,9 @@ fn judge(fact: &str, reading: &Value, subject: &Subject) -> Option<Truth> {
                 .accepted
                 .unwrap_or(subject.cutoff);
             let set = reading.get("set")?.as_i64()?;
-            set >= since.min(subject.ledger.fact(fact).accepted.unwrap_or(Timestamp::MAX)).as_millisecond()
+            set >= since
+                .min(subject.ledger.fact(fact).accepted.unwrap_or(Timestamp::MAX))
+                .as_millisecond()
         }
         "CookieDropped" => return Some(Truth::DoesNotHold),
         "GroupsRemoved" => reading.as_array()?.is_empty(),

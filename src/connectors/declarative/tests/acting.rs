@@ -30,6 +30,28 @@ async fn each_element_becomes_a_request_of_one_segment_a_hole() {
 }
 
 #[tokio::test]
+async fn an_act_of_many_requests_ends_between_two_of_them_when_it_is_not_wanted_any_more() {
+    let script = Script::new(usual);
+    let connector = small(&script);
+    let mut act = sight_of(&connector, &subject(), "GroupsLeft").await.act.unwrap();
+    act.requests = act.requests.iter().cycle().take(100).cloned().collect();
+    let before = script.asked().len();
+    let wanted = || script.asked().len() == before;
+    let fault = connector
+        .act(&subject(), &act, &Order::new(Key("k1".into()), &wanted))
+        .await
+        .unwrap_err();
+    // Some of it was sent, so a look comes first.
+    assert_eq!(fault.kind, FaultKind::UnknownOutcome);
+    assert!((1..100).contains(&(script.asked().len() - before)));
+    let none = connector
+        .act(&subject(), &act, &Order::new(Key("k1".into()), &|| false))
+        .await
+        .unwrap_err();
+    assert_eq!(none.kind, FaultKind::Transient);
+}
+
+#[tokio::test]
 async fn the_act_shows_no_password_and_the_key_is_put_in_when_it_is_sent() {
     let script = Script::new(usual);
     let connector = small(&script);
