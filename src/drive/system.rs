@@ -571,6 +571,7 @@ impl<'a> Pass<'a> {
     /// dropped, and nobody is blamed.
     fn note_drift(&mut self, facts: &[FactSpec]) {
         let now = self.looked_at.unwrap_or_else(|| self.drive.clock.now());
+        let was_at_rest = self.was_at_rest(facts, now);
         let mut undone = vec![];
         for fact in facts {
             let gone = self
@@ -594,8 +595,12 @@ impl<'a> Pass<'a> {
             entry.accepted_there = None;
             entry.operation = None;
             let certain = schedule::later(verified.max(entry_accepted.unwrap_or(verified)), fact.settle);
-            let seen = self.pace.seen.remove(&fact.name).unwrap_or(now);
-            if seen >= certain {
+            // Our own acts for other facts may undo this one: a new password ends the lock in some directories.
+            let by_somebody_else = match self.pace.seen.remove(&fact.name) {
+                Some(seen) => seen >= certain && self.pace.last_sent.is_none_or(|sent| sent <= seen),
+                None => now >= certain && was_at_rest,
+            };
+            if by_somebody_else {
                 self.entry(&fact.name).reversals += 1;
                 self.drifted.push(fact.name.clone());
                 self.happened(&fact.name, Event::Drifted);
@@ -609,6 +614,18 @@ impl<'a> Pass<'a> {
                 (entry.verified, entry.accepted, entry.intent) = (None, None, None);
             }
         }
+    }
+
+    /// Whether nothing of ours can have been under way when the process ended before this one: then all there was to do was
+    /// proven. What was sent last is not durable.
+    fn was_at_rest(&self, facts: &[FactSpec], now: Timestamp) -> bool {
+        facts.iter().all(|fact| {
+            let sight = self.sights.get(&fact.name);
+            !self.wants(fact, now)
+                || self.ledger.fact(&fact.name).verified.is_some()
+                || sight.is_some_and(|s| s.truth == Truth::NotApplicable)
+                || sight.is_some_and(|s| s.truth == Truth::DoesNotHold && s.act.is_none())
+        })
     }
 
     /// What a finished look proves, and what it failed to read.

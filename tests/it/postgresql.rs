@@ -160,6 +160,50 @@ async fn what_a_leaver_owns_goes_to_the_successor_in_every_database() {
 }
 
 #[tokio::test]
+async fn leavers_with_one_successor_hand_over_at_the_same_time_and_a_failure_leaves_nobody_in_anothers_role() {
+    let (successor, stranger) = (person("sid"), unique("private"));
+    let borrowed = format!(
+        "SELECT roleid::regrole FROM pg_auth_members WHERE member = '{}'::regrole AND roleid = '{successor}'::regrole",
+        Postgres::OPERATOR
+    );
+    // Here the connector may not create schemas, so handing one over fails.
+    sql(&format!("CREATE DATABASE {stranger}"));
+    let names: Vec<String> = (0..4).map(|_| person("lou")).collect();
+    let spec = |name: &str| {
+        let mut spec = leaves(name);
+        spec["transfers"] = json!([{"what": "Everything", "to": format!("{successor}@example.com")}]);
+        spec
+    };
+    let [failing, others @ ..] = &names[..] else { panic!() };
+    let schema = format!("CREATE SCHEMA s_{failing} AUTHORIZATION {failing}");
+    server().sql_as_admin(&stranger, &schema);
+    let mut driven = Driven::leaver(&system(&[]), spec(failing));
+    driven.pass().await;
+    match driven.verdict("ObjectsReassigned") {
+        Verdict::Unmet(Why::Failed(fault)) => assert_eq!(fault.reason, Reason::PermissionDenied),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(sql(&borrowed), "");
+
+    for name in others {
+        sql(&format!("CREATE TABLE t_{name} (n int); ALTER TABLE t_{name} OWNER TO {name}"));
+    }
+    let all = others.iter().map(|name| {
+        let mut driven = Driven::leaver(&system(&[]), spec(name));
+        async move {
+            driven.follow(&[]).await;
+            driven.assert_done();
+        }
+    });
+    futures::future::join_all(all).await;
+    for name in others {
+        let owner = format!("SELECT tableowner FROM pg_tables WHERE tablename = 't_{name}'");
+        assert_eq!(sql(&owner), successor);
+    }
+    assert_eq!(sql(&borrowed), "");
+}
+
+#[tokio::test]
 async fn without_a_successor_only_the_hand_over_waits() {
     let name = person("cleo");
     sql(&format!("CREATE SCHEMA s_{name} AUTHORIZATION {name}"));

@@ -51,6 +51,7 @@ impl Samba {
         let domain = home.join("domain");
         copy(&provisioned(), &domain);
         let address = free_address();
+        fs::write(domain.join(KERBEROS_CLIENTS), kerberos_clients(address)).expect("the folder is ours");
         let names = format!("DNS:dc1.{},DNS:localhost,IP:{address}", Self::DOMAIN);
         let tls = Certificate::issue(&home, &names);
         let (ldaps, ldap) = (format!("ldaps://{address}"), format!("ldap://{address}"));
@@ -169,16 +170,10 @@ impl Samba {
     /// When none is given.
     pub fn ticket(&self, name: &str, password: &str) -> Result<Ticket, String> {
         let (config, cache) = (
-            self.domain.join("krb5.conf"),
+            self.domain.join(KERBEROS_CLIENTS),
             self.domain.join(super::unique("ticket")),
         );
         let realm = Self::DOMAIN.to_uppercase();
-        let text = format!(
-            "[libdefaults]\ndefault_realm = {realm}\ndns_lookup_kdc = false\n\
-             [realms]\n{realm} = {{\n kdc = {}:{KERBEROS}\n}}\n",
-            self.address
-        );
-        fs::write(&config, text).expect("the folder is ours");
         let mut command = Command::new("kinit");
         command
             .env("KRB5_CONFIG", &config)
@@ -228,6 +223,16 @@ pub fn unicode_password(password: &str) -> String {
 }
 
 const KERBEROS: &str = "10088";
+/// The configuration of Kerberos' client programs.
+const KERBEROS_CLIENTS: &str = "krb5.conf";
+
+fn kerberos_clients(address: IpAddr) -> String {
+    let realm = Samba::DOMAIN.to_uppercase();
+    format!(
+        "[libdefaults]\ndefault_realm = {realm}\ndns_lookup_kdc = false\n\
+         [realms]\n{realm} = {{\n kdc = {address}:{KERBEROS}\n}}\n"
+    )
+}
 
 fn root_entry(url: &str, tls: &Certificate, name: &str, password: &str) -> Command {
     let mut command = client("ldapsearch", url, tls, name, password);

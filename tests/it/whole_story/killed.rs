@@ -6,7 +6,7 @@
 //! its leaver was complete does not count as a round. In the end each leaver is compared with one who was worked on in peace.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     thread,
     time::{Duration, Instant},
@@ -118,33 +118,64 @@ fn in_peace(company: &'static Company, site: &Site, operator: &Operator) -> Peac
     drop(ways);
     let object = site.get(&format!("offboarding/{}", employee.login));
     let record = record_of(&site.records(), &employee.login);
+    let objects = picture::of_objects(company, &employee, &object, &record);
+    picture::assert_good(&objects);
     Peaceful {
         took,
         acts: operator.acts(object["metadata"]["uid"].as_str().unwrap()),
         servers: picture::of_servers(company, &employee),
-        objects: picture::of_objects(company, &employee, &object, &record),
+        objects,
     }
 }
 
-/// Compares a leaver who was not worked on in peace with one who was.
-#[track_caller]
-fn same_in_the_end(company: &Company, site: &Site, round: &mut Round, peaceful: &Peaceful) {
-    let context = round.to_string();
+/// What is different from a leaver who was worked on in peace.
+fn differences(company: &Company, site: &Site, round: &mut Round, peaceful: &Peaceful) -> Vec<String> {
     let employee = &round.employee;
-    assert_eq!(round.ways.open(), [""; 0], "{context}");
+    let mut found: Vec<String> = vec![];
+    for way in round.ways.open() {
+        found.push(format!("{way} is still open"));
+    }
     for (system, picture) in picture::of_servers(company, employee) {
-        assert_eq!(picture, peaceful.servers[&system], "{context}: {system}");
+        found.extend(difference(&system, &peaceful.servers[&system], &picture));
     }
     let object = site.get(&format!("offboarding/{}", employee.login));
     let record = record_of(&site.records(), &employee.login);
     let objects = picture::of_objects(company, employee, &object, &record);
-    assert_eq!(objects, peaceful.objects, "{context}");
+    for (part, picture) in objects.as_object().unwrap() {
+        found.extend(difference(part, &peaceful.objects[part], picture));
+    }
     let colleague = &employee.colleague;
     let mail = format!("{colleague}@{}", Samba::DOMAIN);
-    assert_eq!(support::samba().login(&mail, PASSWORD), Ok(()), "{context}");
-    assert!(support::slapd().login(&Slapd::dn(colleague), PASSWORD), "{context}");
-    assert!(support::postgres().login(colleague, PASSWORD, "postgres"), "{context}");
-    assert!(company.realm.login(colleague, PASSWORD, "openid").is_ok(), "{context}");
+    let works = support::samba().login(&mail, PASSWORD).is_ok()
+        && support::slapd().login(&Slapd::dn(colleague), PASSWORD)
+        && support::postgres().login(colleague, PASSWORD, "postgres")
+        && support::mariadb().login(colleague, "localhost", PASSWORD)
+        && company.realm.login(colleague, PASSWORD, "openid").is_ok();
+    if !works {
+        found.push("a colleague cannot work on".to_owned());
+    }
+    found
+}
+
+/// The smallest parts that differ, each with its place.
+fn difference(place: &str, in_peace: &Value, now: &Value) -> Vec<String> {
+    let parts: Vec<String> = match (in_peace, now) {
+        _ if in_peace == now => return vec![],
+        (Value::Object(before), Value::Object(after)) => before.keys().chain(after.keys()).cloned().collect(),
+        (Value::Array(before), Value::Array(after)) if before.len() == after.len() => {
+            (0..before.len()).map(|index| index.to_string()).collect()
+        }
+        _ => return vec![format!("{place}: {now}; in peace {in_peace}")],
+    };
+    let parts: BTreeSet<String> = parts.into_iter().collect();
+    let at = |value: &Value, part: &str| match value {
+        Value::Array(list) => list[part.parse::<usize>().unwrap()].clone(),
+        object => object[part].clone(),
+    };
+    let deeper = parts
+        .iter()
+        .map(|part| difference(&format!("{place}/{part}"), &at(in_peace, part), &at(now, part)));
+    deeper.flatten().collect()
 }
 
 fn complete(site: &Site, leaver: &str) -> bool {
@@ -182,10 +213,13 @@ fn killed_at_any_moment_it_ends_as_if_nothing_had_been() {
             counted += usize::from(!complete(&site, &round.employee.login));
             operator = site.start_in(POD, AS_INSTALLED);
         }
+        let mut differ = vec![];
         for round in &mut rounds {
             wait_for(&site, &round.employee.login, "Complete", &operator);
-            same_in_the_end(company, &site, round, &peaceful);
+            let found = differences(company, &site, round, &peaceful);
+            differ.extend(found.iter().map(|found| format!("{round}: {found}")));
         }
+        assert!(differ.is_empty(), "{}", differ.join("\n"));
         let tries = usize::try_from(seeds.start - first_seed).unwrap();
         assert!(tries <= 2 * ROUNDS, "only {counted} of {tries} kills met work");
     }
@@ -223,7 +257,7 @@ fn killed_for_good_another_pod_goes_on_where_it_was() {
         assert!(!acts(&waiting), "two at once: {}", waiting.log());
         assert!(poll(Duration::from_mins(1), || acts(&waiting)), "{}", waiting.log());
         wait_for(&site, &round.employee.login, "Complete", &waiting);
-        same_in_the_end(company, &site, &mut round, &peaceful);
+        assert_eq!(differences(company, &site, &mut round, &peaceful), [""; 0], "{round}");
         acting = std::mem::replace(&mut waiting, start(&format!("offboard-{}", seed + 1)));
     }
 }

@@ -94,7 +94,8 @@ fn a_leaver_of_the_example_gets_in_nowhere_and_the_successor_has_what_was_theirs
     assert_eq!(company.marks(BYSTANDER), untouched);
     the_successor_has(company, &jane);
     let record = record_of(&site.records(), "jane-doe");
-    picture::of_objects(company, &jane, &site.get("offboarding/jane-doe"), &record);
+    let objects = picture::of_objects(company, &jane, &site.get("offboarding/jane-doe"), &record);
+    picture::assert_good(&objects);
     let said = format!("{record}{}", operator.log());
     for secret in [PASSWORD, Samba::SERVICE_PASSWORD, Slapd::SERVICE_PASSWORD, &company.realm.secret] {
         assert!(!said.contains(secret));
