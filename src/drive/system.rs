@@ -17,7 +17,7 @@ use crate::{
     connectors::{Connector, Key, Readings, Shared, Subject},
     core::{
         case::System,
-        fact::{Act, FactSpec, Proof, Receipt, Sight, Truth, Verdict},
+        fact::{Act, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict},
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, Binding, Correlation, Person},
         ledger::{FactLedger, SystemLedger},
@@ -588,7 +588,7 @@ impl<'a> Pass<'a> {
             if !gone || settling || self.sent.contains_key(&fact.name) {
                 continue;
             }
-            let entry_accepted = entry.accepted;
+            let (entry_accepted, entry_cutoff) = (entry.accepted, entry.cutoff);
             let entry = self.entry(&fact.name);
             entry.verified = None;
             entry.accepted = None;
@@ -600,7 +600,8 @@ impl<'a> Pass<'a> {
                 Some(seen) => seen >= certain && self.pace.last_sent.is_none_or(|sent| sent <= seen),
                 None => now >= certain && was_at_rest,
             };
-            if by_somebody_else {
+            let wished_otherwise = entry_cutoff.is_some_and(|cutoff| cutoff != self.drive.case.cutoff);
+            if by_somebody_else && !wished_otherwise {
                 self.entry(&fact.name).reversals += 1;
                 self.drifted.push(fact.name.clone());
                 self.happened(&fact.name, Event::Drifted);
@@ -660,7 +661,11 @@ impl<'a> Pass<'a> {
             let unsure = self.pace.asked.remove(&fact.name);
             let looked_at = self.looked_at.unwrap_or(now);
             self.pace.seen.insert(fact.name.clone(), looked_at);
+            let cutoff = self.drive.case.cutoff;
             let entry = self.entry(&fact.name);
+            if fact.stage == Stage::Ahead {
+                entry.cutoff = Some(cutoff);
+            }
             entry.accepted = entry.accepted.max(entry.intent.take()).max(unsure);
             if entry.verified.is_none() {
                 entry.verified = Some(looked_at);
