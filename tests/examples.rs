@@ -20,9 +20,14 @@ fn read(file: &str) -> String {
         .unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// Every object below `examples/full`.
-fn objects() -> Vec<Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/full");
+/// The examples that are complete in themselves.
+const COMPLETE: [&str; 2] = ["full", "company"];
+
+/// Every object of an example.
+fn objects(example: &str) -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples")
+        .join(example);
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -38,8 +43,8 @@ fn objects() -> Vec<Value> {
         .collect()
 }
 
-fn of_kind(kind: &str) -> Vec<Value> {
-    let all = objects();
+fn of_kind(example: &str, kind: &str) -> Vec<Value> {
+    let all = objects(example);
     all.into_iter().filter(|object| object["kind"] == kind).collect()
 }
 
@@ -63,12 +68,6 @@ fn a_definition_of_ones_own_is_sound() {
 
 #[test]
 fn every_object_has_the_fields_of_its_kind() {
-    for object in of_kind("Offboarding") {
-        serde_json::from_value::<Offboarding>(object).unwrap();
-    }
-    for object in of_kind("OffboardingPolicy") {
-        serde_json::from_value::<OffboardingPolicy>(object).unwrap();
-    }
     let kinds = [
         "Offboarding",
         "OffboardingPolicy",
@@ -76,8 +75,16 @@ fn every_object_has_the_fields_of_its_kind() {
         "ConnectorDefinition",
         "Secret",
     ];
-    for object in objects() {
-        assert!(kinds.contains(&object["kind"].as_str().unwrap()), "{object}");
+    for example in COMPLETE {
+        for object in of_kind(example, "Offboarding") {
+            serde_json::from_value::<Offboarding>(object).unwrap();
+        }
+        for object in of_kind(example, "OffboardingPolicy") {
+            serde_json::from_value::<OffboardingPolicy>(object).unwrap();
+        }
+        for object in objects(example) {
+            assert!(kinds.contains(&object["kind"].as_str().unwrap()), "{object}");
+        }
     }
 }
 
@@ -97,7 +104,8 @@ fn the_smallest_offboarding_has_eight_lines_and_is_the_one_that_the_chart_shows(
 #[test]
 fn every_definition_has_a_connector_whose_inputs_it_accepts() {
     let mut missing: Vec<String> = builtins().map(str::to_owned).collect();
-    for object in of_kind("Connector") {
+    let all = COMPLETE.iter().flat_map(|example| of_kind(example, "Connector"));
+    for object in all {
         let connector: Connector = serde_json::from_value(object).unwrap();
         let name = &connector.spec.definition;
         let problems = definition(name).resolve_driver(&connector.spec.inputs).err();
@@ -109,7 +117,8 @@ fn every_definition_has_a_connector_whose_inputs_it_accepts() {
 
 #[test]
 fn what_a_connector_skips_or_includes_are_facts_of_its_definition() {
-    for object in of_kind("Connector") {
+    let all = COMPLETE.iter().flat_map(|example| of_kind(example, "Connector"));
+    for object in all {
         let connector: Connector = serde_json::from_value(object).unwrap();
         let definition = definition(&connector.spec.definition);
         let choice = connector.spec.facts.unwrap_or_default();
@@ -122,7 +131,11 @@ fn what_a_connector_skips_or_includes_are_facts_of_its_definition() {
 
 #[test]
 fn every_connectors_secret_has_the_keys_that_its_definition_asks_for() {
-    let secrets: BTreeMap<String, Value> = of_kind("Secret")
+    COMPLETE.into_iter().for_each(secrets_fit);
+}
+
+fn secrets_fit(example: &str) {
+    let secrets: BTreeMap<String, Value> = of_kind(example, "Secret")
         .into_iter()
         .map(|secret| {
             (
@@ -132,7 +145,7 @@ fn every_connectors_secret_has_the_keys_that_its_definition_asks_for() {
         })
         .collect();
     let mut used = Vec::new();
-    for object in of_kind("Connector") {
+    for object in of_kind(example, "Connector") {
         let connector: Connector = serde_json::from_value(object).unwrap();
         let definition = definition(&connector.spec.definition);
         let Some(reference) = &connector.spec.secret_ref else {
@@ -167,7 +180,7 @@ fn every_connectors_secret_has_the_keys_that_its_definition_asks_for() {
 
 #[test]
 fn no_secret_in_the_examples_could_be_a_real_one() {
-    for secret in of_kind("Secret") {
+    for secret in COMPLETE.iter().flat_map(|example| of_kind(example, "Secret")) {
         for (key, value) in secret["stringData"].as_object().unwrap() {
             let value = value.as_str().unwrap();
             let placeholder = value.contains("REPLACE-ME") || value.contains("example");
@@ -178,11 +191,11 @@ fn no_secret_in_the_examples_could_be_a_real_one() {
 
 #[test]
 fn what_names_a_connector_names_one_of_the_examples() {
-    let connectors: Vec<String> = of_kind("Connector")
+    let connectors: Vec<String> = of_kind("full", "Connector")
         .iter()
         .map(|object| object["metadata"]["name"].as_str().unwrap().to_owned())
         .collect();
-    for object in of_kind("Offboarding") {
+    for object in of_kind("full", "Offboarding") {
         let offboarding: Offboarding = serde_json::from_value(object).unwrap();
         let spec = &offboarding.spec;
         let named = spec.employee.accounts.iter().map(|account| &account.connector);

@@ -86,10 +86,15 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
     }
 }
 
-/// Another one for every process.
+/// The pod's name, or another one for every process.
+///
+/// # Why
+/// A container is started again in its pod only after the last one there has ended, so the new one may go on with the
+/// Lease of the old one at once. A name that ended with its process would leave every leaver alone until the Lease runs
+/// out.
 fn identity() -> String {
-    let pod = std::env::var("POD_NAME").unwrap_or_else(|_| "offboard".to_owned());
-    format!("{pod}-{:016x}", rand::random::<u64>())
+    let pod = std::env::var("POD_NAME").ok().filter(|pod| !pod.is_empty());
+    pod.unwrap_or_else(|| format!("offboard-{:016x}", rand::random::<u64>()))
 }
 
 /// Works only while the lease is ours.

@@ -36,7 +36,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Nothing is asked for yet. `identity` must be another one for every process.
+    /// Nothing is asked for yet. `identity` must be another one for every process that may run at the same time.
     pub fn new(client: &Client, namespace: &str, name: &str, identity: &str) -> Self {
         Self {
             api: watch::api(client, namespace),

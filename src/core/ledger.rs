@@ -71,6 +71,9 @@ pub struct FactLedger {
     /// When it was first read back as true after our act (or found true).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Timestamp>,
+    /// The cutoff that it was last seen true for, of a fact that is wanted ahead of the cutoff.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutoff: Option<Timestamp>,
     /// How often somebody else undid it after it was verified.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reversals: usize,
@@ -109,6 +112,7 @@ impl SystemLedger {
             operation: None,
             rung: 0,
             verified: None,
+            cutoff: None,
             reversals: 0,
         };
         self.facts.get(fact).unwrap_or(NOTHING)

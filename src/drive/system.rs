@@ -21,7 +21,7 @@ use crate::{
     connectors::{Connector, Key, Order, Readings, Shared, Subject},
     core::{
         case::System,
-        fact::{Act, FactSpec, Proof, Receipt, Sight, Truth, Verdict},
+        fact::{Act, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict},
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, Binding, Correlation, Person},
         ledger::{FactLedger, SystemLedger},
@@ -590,6 +590,7 @@ impl<'a> Pass<'a> {
     /// dropped, and nobody is blamed.
     fn note_drift(&mut self, facts: &[FactSpec]) {
         let now = self.looked_at.unwrap_or_else(|| self.drive.clock.now());
+        let was_at_rest = self.was_at_rest(facts, now);
         let mut undone = vec![];
         for fact in facts {
             let gone = self
@@ -597,7 +598,6 @@ impl<'a> Pass<'a> {
                 .get(&fact.name)
                 .is_some_and(|s| s.truth == Truth::DoesNotHold);
             let entry = self.ledger.fact(&fact.name);
-            let entry_accepted = entry.accepted;
             let settling = entry
                 .accepted
                 .is_some_and(|at| now < schedule::later(at, fact.settle));
@@ -607,20 +607,21 @@ impl<'a> Pass<'a> {
             if !gone || settling || self.sent.contains_key(&fact.name) {
                 continue;
             }
+            let (entry_accepted, entry_cutoff) = (entry.accepted, entry.cutoff);
             let entry = self.entry(&fact.name);
             entry.verified = None;
             entry.accepted = None;
             entry.accepted_there = None;
             entry.operation = None;
             let certain = schedule::later(verified.max(entry_accepted.unwrap_or(verified)), fact.settle);
-            // Who does not remember, after a restart, takes it for confirmed only long after that should have been done.
-            let forgotten = if now < schedule::later(certain, CONFIRMED_WITHIN) {
-                verified
-            } else {
-                now
+            // Our own acts for other facts may undo this one: a new password ends the lock in some directories.
+            let by_somebody_else = match self.pace.seen.remove(&fact.name) {
+                Some(seen) => seen >= certain && self.pace.last_sent.is_none_or(|sent| sent <= seen),
+                // After a restart: only long after the second look should have been made.
+                None => now >= schedule::later(certain, CONFIRMED_WITHIN) && was_at_rest,
             };
-            let seen = self.pace.seen.remove(&fact.name).unwrap_or(forgotten);
-            if seen >= certain {
+            let wished_otherwise = entry_cutoff.is_some_and(|cutoff| cutoff != self.drive.case.cutoff);
+            if by_somebody_else && !wished_otherwise {
                 self.entry(&fact.name).reversals += 1;
                 self.drifted.push(fact.name.clone());
                 self.happened(&fact.name, Event::Drifted);
@@ -634,6 +635,18 @@ impl<'a> Pass<'a> {
                 (entry.verified, entry.accepted, entry.intent) = (None, None, None);
             }
         }
+    }
+
+    /// Whether nothing of ours can have been under way when the process ended before this one: then all there was to do was
+    /// proven. What was sent last is not durable.
+    fn was_at_rest(&self, facts: &[FactSpec], now: Timestamp) -> bool {
+        facts.iter().all(|fact| {
+            let sight = self.sights.get(&fact.name);
+            !self.wants(fact, now)
+                || self.ledger.fact(&fact.name).verified.is_some()
+                || sight.is_some_and(|s| s.truth == Truth::NotApplicable)
+                || sight.is_some_and(|s| s.truth == Truth::DoesNotHold && s.act.is_none())
+        })
     }
 
     /// What a finished look proves, and what it failed to read.
@@ -668,7 +681,11 @@ impl<'a> Pass<'a> {
             let unsure = self.pace.asked.remove(&fact.name);
             let looked_at = self.looked_at.unwrap_or(now);
             self.pace.seen.insert(fact.name.clone(), looked_at);
+            let cutoff = self.drive.case.cutoff;
             let entry = self.entry(&fact.name);
+            if fact.stage == Stage::Ahead {
+                entry.cutoff = Some(cutoff);
+            }
             entry.accepted = entry.accepted.max(entry.intent.take()).max(unsure);
             if entry.verified.is_none() {
                 entry.verified = Some(looked_at);

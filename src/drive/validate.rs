@@ -76,6 +76,7 @@ pub fn validate(
     let zone = spec.cutoff.as_ref().and_then(|c| c.time_zone.as_deref());
     let zone = zone.or_else(|| policy.cutoff.as_ref().and_then(|c| c.time_zone.as_deref()));
     let earlier = offboarding.status.as_ref().and_then(|status| status.cutoff);
+    let earlier = earlier.or_else(|| made_as_it_is(offboarding));
     let cutoff = cutoff(spec, policy, zone, earlier, now)?;
     let from_cutoff = |field: &str, text: &str| {
         let length = schedule::duration(text).map_err(|e| invalid(field, e))?;
@@ -129,7 +130,16 @@ pub fn validate(
     })
 }
 
-/// When access ends. `Immediate` means the first moment we heard of it, which the status remembers.
+/// When an Offboarding was made that nobody has changed since.
+fn made_as_it_is(offboarding: &Offboarding) -> Option<Timestamp> {
+    let about = &offboarding.metadata;
+    let made = about.creation_timestamp.as_ref()?;
+    (about.generation == Some(1)).then_some(made.0)
+}
+
+/// When access ends. `Immediate` means the moment when that was asked for: when the object was made, else the first moment
+/// we heard of it, which the status remembers. It must not move in a crash before the first status: accounts are made to
+/// expire at it.
 fn cutoff(
     spec: &OffboardingSpec,
     policy: &OffboardingPolicySpec,
@@ -303,4 +313,35 @@ fn successor(
         email: Some(taker.to_owned()),
         ..Person::default()
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+
+    #[test]
+    fn an_immediate_cutoff_is_when_it_was_asked_for_however_often_we_begin_anew() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let leaver = r#"{"apiVersion": "offboard.dev/v1alpha1", "kind": "Offboarding", "metadata": {"name": "jane"},
+            "spec": {"employee": {"email": "jane@example.com"}, "urgency": "Immediate"}}"#;
+        let mut leaver: Offboarding = serde_json::from_str(leaver).unwrap();
+        let cutoff = |leaver: &Offboarding, now| {
+            validate(leaver, &OffboardingPolicySpec::default(), &[], now)
+                .unwrap()
+                .cutoff
+        };
+        // A file: nobody knows since when.
+        assert_eq!(cutoff(&leaver, at(70)), at(70));
+        leaver.metadata.creation_timestamp = Some(Time(at(50)));
+        leaver.metadata.generation = Some(1);
+        assert_eq!(cutoff(&leaver, at(70)), at(50));
+        assert_eq!(cutoff(&leaver, at(90)), at(50));
+        // Made urgent later: when that was, only the status tells.
+        leaver.metadata.generation = Some(2);
+        assert_eq!(cutoff(&leaver, at(90)), at(90));
+        leaver.status.get_or_insert_default().cutoff = Some(at(80));
+        assert_eq!(cutoff(&leaver, at(90)), at(80));
+    }
 }

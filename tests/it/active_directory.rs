@@ -204,6 +204,7 @@ async fn before_the_cutoff_the_expiry_is_armed_and_nothing_else_is_touched() {
     let cutoff = cutoff + SignedDuration::from_hours(72);
     assert_eq!(attribute(&dn, "accountExpires"), Some(filetime(cutoff)));
     assert_eq!(leaver.verdict("ExpiryArmed"), Verdict::Verified);
+    assert!(!leaver.written().contains("Drifted"), "nobody is blamed for that");
 }
 
 #[tokio::test]

@@ -48,15 +48,6 @@ fn text(token: &Value, part: &str) -> String {
     token[part].as_str().unwrap().to_owned()
 }
 
-/// Whether Keycloak still takes this access token for somebody's.
-fn accepted(realm: &Realm<'_>, token: &Value) -> bool {
-    let path = format!("/realms/{}/protocol/openid-connect/userinfo", realm.name);
-    server()
-        .request("GET", &path, &text(token, "access_token"), &Value::Null)
-        .0
-        == 200
-}
-
 /// Enabled again with a password, as for somebody who is hired again.
 fn rehire(realm: &Realm<'_>, id: &str) {
     let path = format!("/users/{id}");
@@ -108,15 +99,15 @@ async fn tokens_from_before_are_refused_and_stay_so_after_a_rehire() {
     assert_eq!(realm.admin("POST", &path, &link).0, 204);
     let online = realm.login("alice", PASSWORD, "openid").unwrap();
     let offline = realm.login("alice", PASSWORD, "openid offline_access").unwrap();
-    assert!(accepted(&realm, &online));
+    assert!(realm.accepts(&text(&online, "access_token")));
     assert!(realm.refresh(&text(&offline, "refresh_token")).is_ok());
 
     let mut driven = Driven::leaver(&system(&realm, &["AccessTokensExpired"]), leaves("alice"));
     driven.follow(&[]).await;
     driven.assert_done();
     let all_refused = || {
-        assert!(!accepted(&realm, &online));
-        assert!(!accepted(&realm, &offline));
+        assert!(!realm.accepts(&text(&online, "access_token")));
+        assert!(!realm.accepts(&text(&offline, "access_token")));
         assert!(realm.refresh(&text(&online, "refresh_token")).is_err());
         assert!(realm.refresh(&text(&offline, "refresh_token")).is_err());
         assert!(realm.login("alice", PASSWORD, "openid").is_err());
@@ -173,7 +164,7 @@ async fn an_account_that_somebody_enables_again_is_disabled_again_with_all_new_t
     driven.follow(&[]).await;
     driven.assert_done();
     rehire(&realm, &id);
-    assert!(!accepted(&realm, &token));
+    assert!(!realm.accepts(&text(&token, "access_token")));
     assert!(realm.refresh(&text(&token, "refresh_token")).is_err());
 }
 

@@ -28,3 +28,4 @@ mod scim;
 mod support;
 mod support_servers;
 mod trial;
+mod whole_story;

@@ -1,11 +1,6 @@
 //! A leaver of a real MariaDB, driven by the built-in definition; what holds is asked of the server, with its own client.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    net::SocketAddr,
-    process::{Child, ChildStdin, ChildStdout, Stdio},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use offboard::core::{
     fact::{Verdict, Why},
@@ -87,48 +82,6 @@ fn logs_in(name: &str) -> [bool; 2] {
     ["localhost", "127.0.0.1"].map(|host| server().login(name, host, PASSWORD))
 }
 
-/// A client that is open.
-struct Session {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Session {
-    fn of(name: &str) -> Self {
-        let mut client = server().client(name, "localhost", PASSWORD);
-        let mut child = client
-            .args(["--unbuffered", "--skip-reconnect"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut session = Self {
-            child,
-            stdin,
-            stdout: BufReader::new(stdout),
-        };
-        assert!(session.answers(), "the session opens");
-        session
-    }
-
-    fn answers(&mut self) -> bool {
-        let mut line = String::new();
-        self.stdin.write_all(b"SELECT 'here';\n").is_ok()
-            && self.stdout.read_line(&mut line).is_ok()
-            && line.trim() == "here"
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 #[tokio::test]
 async fn a_leaver_can_log_in_from_no_host_and_has_no_session_right_or_role() {
     let (name, role) = (person("alice"), unique("readers"));
@@ -138,7 +91,7 @@ async fn a_leaver_can_log_in_from_no_host_and_has_no_session_right_or_role() {
          GRANT PROCESS ON *.* TO {name}@'127.0.0.1'"
     ));
     assert_eq!(logs_in(&name), [true, true]);
-    let mut session = Session::of(&name);
+    let mut session = server().session(&name, PASSWORD);
     let operator = operator("CREATE USER, CONNECTION ADMIN, PROCESS, SHOW VIEW, TRIGGER");
     let system = system_at(server().port, (&operator, "operator"), &[]);
     let mut driven = Driven::leaver(&system, leaves(&name));
@@ -183,7 +136,7 @@ async fn a_host_that_somebody_unlocks_or_adds_is_locked_again_and_reported() {
         "CREATE USER {name}@'localhost' IDENTIFIED BY '{PASSWORD}'"
     ));
     assert!(server().login(&name, "localhost", PASSWORD));
-    let mut session = Session::of(&name);
+    let mut session = server().session(&name, PASSWORD);
     driven.pass().await;
     assert!(
         driven.row().drifted.contains(&"LoginsLocked".to_owned()),
@@ -257,7 +210,7 @@ async fn a_right_that_is_missing_hurts_only_its_own_fact() {
         operator("CREATE USER, PROCESS"),
         operator("CREATE USER, CONNECTION ADMIN"),
     );
-    let mut session = Session::of(&name);
+    let mut session = server().session(&name, PASSWORD);
     let mut driven = Driven::leaver(
         &system_at(server().port, (&no_kill, "operator"), &[]),
         leaves(&name),
@@ -316,7 +269,7 @@ async fn an_account_that_vanished_for_no_reason_of_ours_is_never_taken_for_done(
 #[tokio::test]
 async fn whatever_moment_the_wire_is_cut_the_end_is_the_same() {
     let name = person("frank");
-    let mut session = Session::of(&name);
+    let mut session = server().session(&name, PASSWORD);
     let mut relay = Relay::to(SocketAddr::from(([127, 0, 0, 1], server().port))).await;
     let operator = (Mariadb::OPERATOR, Mariadb::OPERATOR_PASSWORD);
     let mut driven = Driven::leaver(&system_at(relay.port, operator, &[]), leaves(&name));

@@ -224,6 +224,26 @@ async fn an_account_that_an_administrator_unlocks_is_locked_again_and_reported()
 }
 
 #[tokio::test]
+async fn a_lock_that_ends_with_our_own_new_password_is_set_again_and_nobody_is_blamed() {
+    let slapd = support::slapd();
+    let alice = unique("alice");
+    let dn = slapd.add_person(&alice, "pw");
+    // Locked before the leaver was known, as also by us before a crash. slapd unlocks who gets a new password.
+    change(
+        &dn,
+        "add: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z",
+    );
+    let mut leaver = leaver(&alice);
+    leaver.settle(5).await;
+    assert_eq!(leaver.left(), []);
+    assert_eq!(
+        attribute(&alice, "pwdAccountLockedTime").as_deref(),
+        Some("000001010000Z")
+    );
+    assert!(!leaver.written().contains("Drifted"), "{}", leaver.written());
+}
+
+#[tokio::test]
 async fn the_only_member_of_a_group_is_reported_and_everything_else_is_done() {
     let slapd = support::slapd();
     let alice = unique("alice");

@@ -1,11 +1,6 @@
 //! A leaver of a real PostgreSQL, driven by the built-in definition; what holds is asked of the server, with psql.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    net::SocketAddr,
-    process::{Child, ChildStdin, ChildStdout, Stdio},
-    time::Duration,
-};
+use std::{net::SocketAddr, process::Stdio, time::Duration};
 
 use offboard::core::{
     fact::{Verdict, Why},
@@ -72,47 +67,6 @@ fn leaves(name: &str) -> serde_json::Value {
     json!({"employee": {"email": format!("{name}@example.com")}})
 }
 
-/// A psql that is open.
-struct Session {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Session {
-    fn of(name: &str) -> Self {
-        let mut child = server()
-            .client(name, PASSWORD, "postgres")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut session = Self {
-            child,
-            stdin,
-            stdout: BufReader::new(stdout),
-        };
-        assert!(session.answers(), "the session opens");
-        session
-    }
-
-    fn answers(&mut self) -> bool {
-        let mut line = String::new();
-        self.stdin.write_all(b"SELECT 'here';\n").is_ok()
-            && self.stdout.read_line(&mut line).is_ok()
-            && line.trim() == "here"
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 #[tokio::test]
 async fn a_leaver_can_no_longer_log_in_and_has_no_session_password_power_or_role() {
     let (name, group) = (person("alice"), unique("readers"));
@@ -120,7 +74,7 @@ async fn a_leaver_can_no_longer_log_in_and_has_no_session_password_power_or_role
         "CREATE ROLE {group}; GRANT {group} TO {name} WITH ADMIN OPTION; ALTER ROLE {name} CREATEDB"
     ));
     assert!(server().login(&name, PASSWORD, "postgres"));
-    let mut session = Session::of(&name);
+    let mut session = server().session(&name, PASSWORD, "postgres");
     let mut driven = Driven::leaver(&system(&[]), leaves(&name));
     driven.follow(&[]).await;
     driven.assert_done();
@@ -206,6 +160,55 @@ async fn what_a_leaver_owns_goes_to_the_successor_in_every_database() {
 }
 
 #[tokio::test]
+async fn leavers_with_one_successor_hand_over_at_the_same_time_and_a_failure_leaves_nobody_in_anothers_role()
+{
+    let (successor, stranger) = (person("sid"), unique("private"));
+    let borrowed = format!(
+        "SELECT roleid::regrole FROM pg_auth_members WHERE member = '{}'::regrole AND roleid = '{successor}'::regrole",
+        Postgres::OPERATOR
+    );
+    // Here the connector may not create schemas, so handing one over fails.
+    sql(&format!("CREATE DATABASE {stranger}"));
+    let names: Vec<String> = (0..4).map(|_| person("lou")).collect();
+    let spec = |name: &str| {
+        let mut spec = leaves(name);
+        spec["transfers"] = json!([{"what": "Everything", "to": format!("{successor}@example.com")}]);
+        spec
+    };
+    let [failing, others @ ..] = &names[..] else {
+        panic!()
+    };
+    let schema = format!("CREATE SCHEMA s_{failing} AUTHORIZATION {failing}");
+    server().sql_as_admin(&stranger, &schema);
+    let mut driven = Driven::leaver(&system(&[]), spec(failing));
+    driven.pass().await;
+    match driven.verdict("ObjectsReassigned") {
+        Verdict::Unmet(Why::Failed(fault)) => assert_eq!(fault.reason, Reason::PermissionDenied),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(sql(&borrowed), "");
+
+    for name in others {
+        sql(&format!(
+            "CREATE TABLE t_{name} (n int); ALTER TABLE t_{name} OWNER TO {name}"
+        ));
+    }
+    let all = others.iter().map(|name| {
+        let mut driven = Driven::leaver(&system(&[]), spec(name));
+        async move {
+            driven.follow(&[]).await;
+            driven.assert_done();
+        }
+    });
+    futures::future::join_all(all).await;
+    for name in others {
+        let owner = format!("SELECT tableowner FROM pg_tables WHERE tablename = 't_{name}'");
+        assert_eq!(sql(&owner), successor);
+    }
+    assert_eq!(sql(&borrowed), "");
+}
+
+#[tokio::test]
 async fn without_a_successor_only_the_hand_over_waits() {
     let name = person("cleo");
     sql(&format!("CREATE SCHEMA s_{name} AUTHORIZATION {name}"));
@@ -230,7 +233,7 @@ async fn a_login_that_somebody_gives_back_is_taken_again_and_reported() {
         "ALTER ROLE {name} LOGIN PASSWORD '{PASSWORD}' VALID UNTIL 'infinity'"
     ));
     assert!(server().login(&name, PASSWORD, "postgres"));
-    let mut session = Session::of(&name);
+    let mut session = server().session(&name, PASSWORD, "postgres");
     driven.pass().await;
     assert!(
         driven.row().drifted.contains(&"LoginRevoked".to_owned()),
@@ -295,7 +298,7 @@ async fn a_right_that_is_missing_hurts_only_its_own_fact() {
     sql(&format!(
         "CREATE ROLE {operator} LOGIN CREATEROLE PASSWORD 'operator'"
     ));
-    let mut session = Session::of(&name);
+    let mut session = server().session(&name, PASSWORD, "postgres");
     let system = system_at(server().port, (&operator, "operator"), &[]);
     let mut driven = Driven::leaver(&system, leaves(&name));
     driven.pass().await;
@@ -396,7 +399,7 @@ async fn a_role_is_also_known_by_the_employee_number_in_its_comment() {
 #[tokio::test]
 async fn whatever_moment_the_wire_is_cut_the_end_is_the_same() {
     let name = person("lars");
-    let mut session = Session::of(&name);
+    let mut session = server().session(&name, PASSWORD, "postgres");
     let mut relay = Relay::to(SocketAddr::from(([127, 0, 0, 1], server().port))).await;
     let operator = (Postgres::OPERATOR, Postgres::OPERATOR_PASSWORD);
     let mut driven = Driven::leaver(&system_at(relay.port, operator, &[]), leaves(&name));

@@ -131,8 +131,7 @@ async fn killed_in_the_middle_it_goes_on_where_it_was() {
     let mut operator = site.start();
     site.leaver("leaver-1", "jane@example.com");
     begun(&crm, &operator);
-    operator.signal("KILL");
-    operator.wait();
+    operator.kill();
     let _operator = site.start();
     site.until("offboarding/leaver-1", "Ready", "True/Offboarded");
     assert_eq!(crm.is_active(&id), Some(false));

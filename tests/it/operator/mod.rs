@@ -6,5 +6,5 @@
 mod broken;
 mod interrupted;
 mod main_job;
-mod site;
+pub mod site;
 mod steady;

@@ -176,8 +176,13 @@ impl Site {
         operator
     }
 
-    /// Starts the operator with more arguments and waits for nothing.
+    /// Starts the operator with more arguments, in a pod of its own, and waits for nothing.
     pub fn start_with(&self, more: &[&str]) -> Operator {
+        self.start_in(&support::unique("offboard-"), more)
+    }
+
+    /// As [`Site::start_with`], in the pod of this name: again in the same one, as a container is restarted.
+    pub fn start_in(&self, pod: &str, more: &[&str]) -> Operator {
         let folder = Scratch::new("operator");
         let address = SocketAddr::from(([127, 0, 0, 1], support::free_port()));
         let log = folder.join("log");
@@ -192,6 +197,7 @@ impl Site {
             .args(more)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("POD_NAMESPACE", &self.namespace)
+            .env("POD_NAME", pod)
             .env("RUST_LOG", "info,offboard=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -233,6 +239,21 @@ impl Operator {
         let text = self.http("/metrics");
         let count = text.lines().find_map(|line| line.strip_prefix(&name));
         count.map_or(0, |count| count.parse().unwrap())
+    }
+
+    /// How many acts it announced in its audit stream; of one Offboarding, by uid.
+    pub fn acts(&self, uid: &str) -> usize {
+        let log = self.log();
+        let acts = log
+            .lines()
+            .filter(|line| line.contains("\"target\":\"offboard::audit\""));
+        acts.filter(|line| line.contains(uid)).count()
+    }
+
+    /// Ends it at once, without a chance to do anything.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Sends a signal by its name.

@@ -8,7 +8,8 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -18,12 +19,15 @@ use super::peer::{Peer, folder, free_port, peers, run, unique};
 const VERSION: &str = "26.7.3";
 const ADMIN: &str = "admin";
 const ADMIN_PASSWORD: &str = "admin-Passw0rd";
+/// Less than the minute that Keycloak gives it.
+const TOKEN_LASTS: Duration = Duration::from_secs(30);
 
 /// A running Keycloak.
 #[derive(Debug)]
 pub struct Keycloak {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
+    token: Mutex<Option<(Instant, String)>>,
     _peer: Peer,
 }
 
@@ -51,19 +55,34 @@ impl Keycloak {
         )
         .expect_ok();
         let (url, peer) = start(&prepared, &home, &home.join("database"));
-        Self { url, _peer: peer }
+        Self {
+            url,
+            token: Mutex::default(),
+            _peer: peer,
+        }
     }
 
     /// One admin request as the server's administrator: the HTTP status and the body (`null` when it is not JSON).
     pub fn admin(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.request(method, path, &self.administrators_token(), body)
+    }
+
+    /// A token that is valid for some time yet: checking the password costs more than most requests.
+    fn administrators_token(&self) -> String {
+        let mut kept = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, token)) = kept.as_ref().filter(|(since, _)| since.elapsed() < TOKEN_LASTS) {
+            return token.clone();
+        }
         let form =
             format!("grant_type=password&client_id=admin-cli&username={ADMIN}&password={ADMIN_PASSWORD}");
-        let (_, token) = self.post_form("/realms/master/protocol/openid-connect/token", &form);
-        let token = token["access_token"]
+        let now = Instant::now();
+        let (_, answer) = self.post_form("/realms/master/protocol/openid-connect/token", &form);
+        let token = answer["access_token"]
             .as_str()
             .expect("the administrator gets a token")
             .to_owned();
-        self.request(method, path, &token, body)
+        *kept = Some((now, token.clone()));
+        token
     }
 
     /// One request with a bearer token.
@@ -196,6 +215,13 @@ impl Realm<'_> {
         self.token(&format!(
             "grant_type=refresh_token&client_id=app&refresh_token={refresh_token}"
         ))
+    }
+
+    /// Whether Keycloak still takes this access token for somebody's.
+    pub fn accepts(&self, access_token: &str) -> bool {
+        let path = format!("/realms/{}/protocol/openid-connect/userinfo", self.name);
+        let (status, _) = self.keycloak.request("GET", &path, access_token, &Value::Null);
+        status == 200
     }
 
     fn token(&self, form: &str) -> Result<Value, String> {

@@ -5,6 +5,7 @@ use std::{path::Path, process::Command, time::Duration};
 use super::{
     certificate::Certificate,
     peer::{Peer, Ran, folder, free_port, run},
+    session::Session,
 };
 
 /// A running server. Isolation between tests: unique account and database names.
@@ -110,8 +111,15 @@ impl Mariadb {
         run(&mut self.client(user, "localhost", password), sql)
     }
 
-    /// The command line of a session over TCP and TLS, for a test that needs one that stays open.
-    pub fn client(&self, user: &str, host: &str, password: &str) -> Command {
+    /// A session through `localhost` that stays open.
+    #[track_caller]
+    pub fn session(&self, user: &str, password: &str) -> Session {
+        let mut client = self.client(user, "localhost", password);
+        client.args(["--unbuffered", "--skip-reconnect"]);
+        Session::open(client)
+    }
+
+    fn client(&self, user: &str, host: &str, password: &str) -> Command {
         let mut command = Command::new("mariadb");
         command.args([
             "--no-defaults",

@@ -13,6 +13,7 @@ mod mariadb;
 mod peer;
 mod postgres;
 mod samba;
+mod session;
 mod slapd;
 
 use std::{path::PathBuf, sync::LazyLock};
@@ -21,9 +22,10 @@ pub use certificate::Certificate;
 pub use control_plane::{ControlPlane, Write, asset};
 pub use keycloak::{Keycloak, Realm};
 pub use mariadb::Mariadb;
-pub use peer::{Peer, Ran, Scratch, free_port, poll, run, unique};
+pub use peer::{Peer, Ran, Scratch, free_port, poll, poll_each, run, unique};
 pub use postgres::Postgres;
-pub use samba::{Samba, unicode_password};
+pub use samba::{Samba, Ticket, unicode_password};
+pub use session::Session;
 pub use slapd::Slapd;
 
 /// OpenLDAP.

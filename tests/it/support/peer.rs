@@ -86,6 +86,11 @@ impl Drop for Peer {
 
 /// Asks `ready` every 50 ms until it is true or `patience` is over; says which.
 pub fn poll(patience: Duration, ready: impl Fn() -> bool) -> bool {
+    poll_each(Duration::from_millis(50), patience, ready)
+}
+
+/// As [`poll`], with another pause between two questions.
+pub fn poll_each(pause: Duration, patience: Duration, mut ready: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + patience;
     loop {
         if ready() {
@@ -94,7 +99,7 @@ pub fn poll(patience: Duration, ready: impl Fn() -> bool) -> bool {
         if Instant::now() >= end {
             return false;
         }
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(pause);
     }
 }
 

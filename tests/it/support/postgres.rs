@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::chown, path::Path, process::Command, time::Duration}
 use super::{
     certificate::Certificate,
     peer::{Peer, Ran, free_port, is_root, public_folder, run},
+    session::Session,
 };
 
 /// A running cluster. Isolation between tests: unique role and database names.
@@ -109,7 +110,13 @@ impl Postgres {
         psql(self.port, &self.tls, role, password, database, sql)
     }
 
-    /// The command line of a psql session, for a test that needs one that stays open.
+    /// A session that stays open.
+    #[track_caller]
+    pub fn session(&self, role: &str, password: &str, database: &str) -> Session {
+        Session::open(self.client(role, password, database))
+    }
+
+    /// The command line of a psql session.
     pub fn client(&self, role: &str, password: &str, database: &str) -> Command {
         client(self.port, &self.tls, role, password, database)
     }

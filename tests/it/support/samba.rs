@@ -51,6 +51,7 @@ impl Samba {
         let domain = home.join("domain");
         copy(&provisioned(), &domain);
         let address = free_address();
+        fs::write(domain.join(KERBEROS_CLIENTS), kerberos_clients(address)).expect("the folder is ours");
         let names = format!("DNS:dc1.{},DNS:localhost,IP:{address}", Self::DOMAIN);
         let tls = Certificate::issue(&home, &names);
         let (ldaps, ldap) = (format!("ldaps://{address}"), format!("ldap://{address}"));
@@ -126,24 +127,29 @@ impl Samba {
     /// `name` becomes sAMAccountName (at most 20 characters), mail local part and employeeID.
     #[track_caller]
     pub fn add_person(&self, name: &str, password: &str) -> String {
-        let (dn, domain) = (format!("CN={name},OU=Staff,{}", Self::BASE), Self::DOMAIN);
-        let password = unicode_password(password);
-        self.ldif_as_admin(&format!(
+        self.ldif_as_admin(&Self::person(name, password, Self::DOMAIN));
+        Self::dn(name)
+    }
+
+    /// Where [`Self::add_person`] and [`Self::add_group`] put somebody.
+    pub fn dn(name: &str) -> String {
+        format!("CN={name},OU=Staff,{}", Self::BASE)
+    }
+
+    /// The LDIF record of somebody as [`Self::add_person`] adds them, with an address in `mail_domain`.
+    pub fn person(name: &str, password: &str, mail_domain: &str) -> String {
+        let (dn, domain, password) = (Self::dn(name), Self::DOMAIN, unicode_password(password));
+        format!(
             "dn: {dn}\nobjectClass: user\nsAMAccountName: {name}\nuserPrincipalName: {name}@{domain}\n\
-             mail: {name}@{domain}\nemployeeID: {name}\nunicodePwd:: {password}\nuserAccountControl: 512\n"
-        ));
-        dn
+             mail: {name}@{mail_domain}\nemployeeID: {name}\nunicodePwd:: {password}\nuserAccountControl: 512\n"
+        )
     }
 
     /// Adds a global security group of these members below `OU=Staff` and returns the DN.
     #[track_caller]
     pub fn add_group(&self, name: &str, members: &[&str]) -> String {
-        let dn = format!("CN={name},OU=Staff,{}", Self::BASE);
-        let members: Vec<String> = members
-            .iter()
-            .map(|member| format!("member: {member}\n"))
-            .collect();
-        let members = members.concat();
+        let dn = Self::dn(name);
+        let members = super::slapd::members(members);
         self.ldif_as_admin(&format!(
             "dn: {dn}\nobjectClass: group\nsAMAccountName: {name}\n{members}"
         ));
@@ -155,24 +161,55 @@ impl Samba {
     /// # Errors
     /// When no ticket is given.
     pub fn kinit(&self, name: &str, password: &str) -> Result<(), String> {
+        self.ticket(name, password).map(drop)
+    }
+
+    /// As [`Self::kinit`], and keeps the ticket.
+    ///
+    /// # Errors
+    /// When none is given.
+    pub fn ticket(&self, name: &str, password: &str) -> Result<Ticket, String> {
         let (config, cache) = (
-            self.domain.join("krb5.conf"),
+            self.domain.join(KERBEROS_CLIENTS),
             self.domain.join(super::unique("ticket")),
         );
         let realm = Self::DOMAIN.to_uppercase();
-        let text = format!(
-            "[libdefaults]\ndefault_realm = {realm}\ndns_lookup_kdc = false\n\
-             [realms]\n{realm} = {{\n kdc = {}:{KERBEROS}\n}}\n",
-            self.address
-        );
-        fs::write(&config, text).expect("the folder is ours");
         let mut command = Command::new("kinit");
         command
-            .env("KRB5_CONFIG", config)
-            .env("KRB5CCNAME", cache)
+            .env("KRB5_CONFIG", &config)
+            .env("KRB5CCNAME", &cache)
             .arg(format!("{name}@{realm}"));
         let ran = run(&mut command, &format!("{password}\n"));
-        if ran.ok() { Ok(()) } else { Err(ran.stderr) }
+        if ran.ok() {
+            Ok(Ticket { config, cache })
+        } else {
+            Err(ran.stderr)
+        }
+    }
+}
+
+/// A Kerberos ticket that somebody holds.
+#[derive(Debug)]
+pub struct Ticket {
+    config: PathBuf,
+    cache: PathBuf,
+}
+
+impl Ticket {
+    /// Whether the domain still gives the holder access to a service for it.
+    pub fn opens(&self) -> bool {
+        let (realm, new) = (Samba::DOMAIN.to_uppercase(), self.cache.with_extension("service"));
+        let mut command = Command::new("kvno");
+        command
+            .env("KRB5_CONFIG", &self.config)
+            .arg("-c")
+            .arg(&self.cache);
+        // What was given before would be found there, and nobody asked again.
+        command.arg("--out-cache").arg(&new);
+        command.arg(format!("DC1$@{realm}"));
+        let ran = run(&mut command, "");
+        drop(fs::remove_file(new));
+        ran.ok()
     }
 }
 
@@ -186,6 +223,16 @@ pub fn unicode_password(password: &str) -> String {
 }
 
 const KERBEROS: &str = "10088";
+/// The configuration of Kerberos' client programs.
+const KERBEROS_CLIENTS: &str = "krb5.conf";
+
+fn kerberos_clients(address: IpAddr) -> String {
+    let realm = Samba::DOMAIN.to_uppercase();
+    format!(
+        "[libdefaults]\ndefault_realm = {realm}\ndns_lookup_kdc = false\n\
+         [realms]\n{realm} = {{\n kdc = {address}:{KERBEROS}\n}}\n"
+    )
+}
 
 fn root_entry(url: &str, tls: &Certificate, name: &str, password: &str) -> Command {
     let mut command = client("ldapsearch", url, tls, name, password);

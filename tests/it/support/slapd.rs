@@ -93,23 +93,29 @@ impl Slapd {
     /// Adds an employee below `ou=people` and returns the DN.
     #[track_caller]
     pub fn add_person(&self, uid: &str, password: &str) -> String {
-        let dn = format!("uid={uid},ou=people,{}", Self::BASE);
-        self.ldif_as_admin(&format!(
-            "dn: {dn}\nobjectClass: inetOrgPerson\nuid: {uid}\ncn: {uid}\nsn: {uid}\nmail: {uid}@corp.test\n\
+        self.ldif_as_admin(&Self::person(uid, password, "corp.test"));
+        Self::dn(uid)
+    }
+
+    /// Where [`Self::add_person`] puts somebody.
+    pub fn dn(uid: &str) -> String {
+        format!("uid={uid},ou=people,{}", Self::BASE)
+    }
+
+    /// The LDIF record of somebody as [`Self::add_person`] adds them, with an address in `mail_domain`.
+    pub fn person(uid: &str, password: &str, mail_domain: &str) -> String {
+        let dn = Self::dn(uid);
+        format!(
+            "dn: {dn}\nobjectClass: inetOrgPerson\nuid: {uid}\ncn: {uid}\nsn: {uid}\nmail: {uid}@{mail_domain}\n\
              employeeNumber: {uid}\nuserPassword: {password}\n"
-        ));
-        dn
+        )
     }
 
     /// Adds a group of these members below `ou=groups` and returns the DN. It has one member more, that stays.
     #[track_caller]
     pub fn add_group(&self, cn: &str, members: &[&str]) -> String {
         let dn = format!("cn={cn},ou=groups,{}", Self::BASE);
-        let members: Vec<String> = members
-            .iter()
-            .map(|member| format!("member: {member}\n"))
-            .collect();
-        let members = members.concat();
+        let members = self::members(members);
         let stays = Self::SERVICE;
         self.ldif_as_admin(&format!(
             "dn: {dn}\nobjectClass: groupOfNames\ncn: {cn}\nmember: {stays}\n{members}"
@@ -120,6 +126,14 @@ impl Slapd {
     fn client(&self, program: &str, dn: &str, password: &str) -> Command {
         client(program, &self.ldaps, &self.tls, dn, password)
     }
+}
+
+/// Lines of a group's members.
+pub(super) fn members(members: &[&str]) -> String {
+    members
+        .iter()
+        .map(|member| format!("member: {member}\n"))
+        .collect()
 }
 
 /// An OpenLDAP client program that insists on the server's certificate.
