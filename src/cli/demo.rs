@@ -65,7 +65,7 @@ pub async fn run(folder: &Path) -> Result<ExitCode, exit::Error> {
         drifted: Vec::new(),
     };
     let looked = work.local.pass(Scope::Everything, &SystemClock).await?;
-    let plan = plan(&work.local.case, &looked);
+    let plan = plan(&work.local.case, &looked, Timestamp::now());
     show::plan(&plan, &before);
 
     let started = Timestamp::now();

@@ -4,7 +4,13 @@ use std::{fs, path::Path, process::ExitCode};
 
 use serde_json::json;
 
-use super::{exit, plan::Output, run};
+use super::{
+    exit,
+    manifests::UID,
+    plan::Output,
+    run,
+    terminal::{BOLD, FAINT, GREEN, PLAIN, RED, out},
+};
 use crate::{
     api::{ConditionStatus, OffboardingStatus},
     drive::folder,
@@ -29,11 +35,12 @@ pub fn run(
             .and_then(|n| n.to_str())
             .unwrap_or_default()
             .to_owned();
-        if leaver.is_some_and(|wanted| name != wanted && !name.starts_with(&format!("{wanted}-"))) {
+        let short = name_of(&name);
+        if leaver.is_some_and(|wanted| wanted != name && wanted != short) {
             continue;
         }
         if let Some(status) = folder::status_in(&path)? {
-            known.push((name, status));
+            known.push((short.to_owned(), status));
         }
     }
     if known.is_empty() {
@@ -54,12 +61,20 @@ pub fn run(
                 .collect();
             let text =
                 serde_json::to_string_pretty(&json!({ "leavers": rows })).map_err(std::io::Error::from)?;
-            anstream::println!("{text}");
+            out!("{text}");
         }
         Output::Text if leaver.is_some() => known.iter().for_each(|(name, status)| tree(name, status)),
         Output::Text => table(&known),
     }
     Ok(if by_code { worst.into() } else { ExitCode::SUCCESS })
+}
+
+/// The leaver's name: that of the folder without the digest that `identify` appends to it.
+fn name_of(folder: &str) -> &str {
+    match folder.rsplit_once('-') {
+        Some((name, digest)) if digest.len() == UID && digest.bytes().all(|b| b.is_ascii_hexdigit()) => name,
+        _ => folder,
+    }
 }
 
 fn ready(status: &OffboardingStatus) -> (&str, &str) {
@@ -69,8 +84,8 @@ fn ready(status: &OffboardingStatus) -> (&str, &str) {
 
 fn table(known: &[(String, OffboardingStatus)]) {
     let width = known.iter().map(|(name, _)| name.len()).max().unwrap_or(6).max(6);
-    anstream::println!(
-        "{:<width$}  {:<20}  {:<7}  {:<4}  NOTE",
+    out!(
+        "{FAINT}{:<width$}  {:<20}  {:<7}  {:<4}  NOTE{PLAIN}",
         "LEAVER",
         "STATE",
         "SYSTEMS",
@@ -80,15 +95,23 @@ fn table(known: &[(String, OffboardingStatus)]) {
         let (reason, message) = ready(status);
         let progress = status.progress.as_deref().unwrap_or("-");
         let left = status.access_left.unwrap_or_default();
-        anstream::println!("{name:<width$}  {reason:<20}  {progress:<7}  {left:<4}  {message}");
+        out!("{name:<width$}  {reason:<20}  {progress:<7}  {left:<4}  {message}");
+    }
+}
+
+fn seal(good: bool) -> String {
+    if good {
+        format!("{GREEN}✔{PLAIN}")
+    } else {
+        format!("{RED}✖{PLAIN}")
     }
 }
 
 fn tree(name: &str, status: &OffboardingStatus) {
     let (reason, message) = ready(status);
-    anstream::println!("{name} · {reason}");
+    out!("{BOLD}{name}{PLAIN} · {reason}");
     if !message.is_empty() {
-        anstream::println!("  {message}");
+        out!("  {message}");
     }
     let bad = |row: &crate::api::offboarding::SystemRow| {
         row.conditions
@@ -99,21 +122,17 @@ fn tree(name: &str, status: &OffboardingStatus) {
     let mut rows: Vec<_> = status.systems.iter().collect();
     rows.sort_by_key(|row| std::cmp::Reverse(bad(row)));
     for row in rows {
-        let sign = if bad(row) == 0 { '✔' } else { '✖' };
-        anstream::println!(
+        let sign = seal(bad(row) == 0);
+        out!(
             "├─ {sign} {}  {}",
             row.name,
             row.account.as_deref().unwrap_or("no account")
         );
         for condition in &row.conditions {
-            let sign = if condition.status == ConditionStatus::True {
-                '✔'
-            } else {
-                '✖'
-            };
+            let sign = seal(condition.status == ConditionStatus::True);
             let text = format!("{} {}", condition.reason, condition.message);
             let at = condition.last_transition_time.strftime("%Y-%m-%d %H:%M:%S");
-            anstream::println!("│    {sign} {:<24} {:<40} {at}", condition.type_, text.trim());
+            out!("│    {sign} {:<24} {:<40} {at}", condition.type_, text.trim());
         }
     }
 }
