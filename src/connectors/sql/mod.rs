@@ -3,6 +3,14 @@
 //! Only one statement is ever sent, always prepared, with its values bound. Nothing of the server's texts is handed on:
 //! an error is its code. Values of types that have no text of their own here make the read fail and name the column.
 //!
+//! # What `ca.crt` cannot do here
+//! `http` and `ldap` trust the authority in `ca.crt` alone. sqlx 0.9 adds it to the public authorities that are built into
+//! it (`tls_rustls.rs`), and without it trusts these and not the machine's: it takes no `rustls` configuration and no
+//! socket of ours, and it shows nobody the certificate that it accepted. So whoever gets a public authority to certify the
+//! server's own host name, and stands in between, passes for the server. A host name for which no public authority
+//! certifies anything (`db.corp.internal`) closes this. Only a change in sqlx ends it; a check by a connection of our own
+//! before would prove nothing about the next one.
+//!
 //! # Why not the pool of the library
 //! It waits and tries again when a server refuses connections; here a call that cannot connect says so at once (R13).
 
