@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
+pub use self::text::counted;
 use super::{
     exit,
     local::{self, Links, Local},
