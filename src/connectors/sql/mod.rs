@@ -24,8 +24,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::{StreamExt, stream::BoxStream};
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use sqlx::Connection;
+use serde_json::{Map, Value, json};
+use sqlx::{Column, ColumnIndex, Connection, Row, TypeInfo, ValueRef};
 use tokio::time::{Instant, timeout_at};
 
 use self::{mysql::Mysql, pool::Pools, postgres::Postgres};
@@ -265,9 +265,30 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// The fault of a value that cannot be shown: says which column, so that a definition's author can cast it.
-fn no_text(column: &str, type_name: &str) -> Failure {
-    Failure::Fault(Fault::permanent(Reason::Malformed).with_code(format_args!("column {column} {type_name}")))
+/// A row as an object, by the names of its columns. `decode` gives the value in the column at a place, of a type, where it
+/// is not null; none: it has no text. The fault says which column, so that a definition's author can cast it.
+fn shaped<R: Row>(
+    row: &R,
+    decode: impl Fn(usize, &str) -> Result<Option<Value>, sqlx::Error>,
+) -> Result<Value, Failure>
+where
+    usize: ColumnIndex<R>,
+{
+    let mut shaped = Map::new();
+    for column in row.columns() {
+        let raw = row.try_get_raw(column.ordinal())?;
+        let type_info = raw.type_info();
+        let value = if raw.is_null() {
+            Value::Null
+        } else {
+            decode(column.ordinal(), type_info.name())?.ok_or_else(|| {
+                let code = format!("column {} {}", column.name(), type_info.name());
+                Fault::permanent(Reason::Malformed).with_code(code)
+            })?
+        };
+        shaped.insert(column.name().to_owned(), value);
+    }
+    Ok(Value::Object(shaped))
 }
 
 /// A JSON value as it can be bound.
