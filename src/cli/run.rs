@@ -70,6 +70,7 @@ async fn one(local: &mut Local, patience: SignedDuration, show: &Show) -> Result
 }
 
 /// What `follow` tells.
+#[derive(Clone, Copy)]
 pub enum Told<'t> {
     /// The verdict on a fact of a system is another one.
     Changed(Timestamp, &'t str, &'t str, &'t Verdict),

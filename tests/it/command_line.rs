@@ -136,7 +136,7 @@ async fn a_plan_changes_nothing_and_says_the_same_until_something_changes() {
     let status = desk.status(&["--exit-status"]);
     assert_eq!(code(&status), 0);
     assert!(
-        text(&status.stdout).contains("\njane-doe  Offboarded"),
+        text(&status.stdout).contains("✔ Offboarded"),
         "{}",
         text(&status.stdout)
     );

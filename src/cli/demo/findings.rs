@@ -194,7 +194,7 @@ pub(super) fn facts(outcome: &Outcome, chain: &[Entry]) -> Vec<FactShown> {
                 entry.system == row.name && entry.fact == fact.name && entry.event == "Verified"
             });
             let first = proofs.next().map(|entry| entry.at);
-            let last = proofs.last().map(|entry| entry.at);
+            let last = proofs.next_back().map(|entry| entry.at);
             shown.push(FactShown {
                 system: row.name.clone(),
                 account: row.account.as_ref().map_or("-", |(_, name)| name).to_owned(),

@@ -322,7 +322,8 @@ fn table(title: &str, heads: &[&str]) -> String {
 }
 
 fn head(heads: &[&str]) -> String {
-    let cells: String = heads.iter().map(|head| format!("<th>{head}</th>")).collect();
+    let cells: Vec<String> = heads.iter().map(|head| format!("<th>{head}</th>")).collect();
+    let cells = cells.concat();
     format!("<div class=\"wide\"><table><thead><tr>{cells}</tr></thead><tbody>\n")
 }
 

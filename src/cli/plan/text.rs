@@ -40,10 +40,13 @@ impl Plan {
             let (sign, said, when) = (line.mark.sign(), &line.text, &line.when);
             let said = format!("{said:<texts$}  {when}");
             let colour = line.mark.colour();
-            text.push_str(&format!(
-                "  {system:<one$}  {login:<two$}  {colour}{sign}{PLAIN} {}\n",
-                said.trim_end()
-            ));
+            put(
+                &mut text,
+                &format!(
+                    "  {system:<one$}  {login:<two$}  {colour}{sign}{PLAIN} {}\n",
+                    said.trim_end()
+                ),
+            );
         }
         for system in &self.no_account {
             let (one, two) = widths;
@@ -112,7 +115,7 @@ pub fn counted(count: usize, what: &str) -> String {
 }
 
 /// How far `to` is from `now`: `in 2 d 4 h`, `3 h 20 min ago`.
-fn distance(now: Timestamp, to: Timestamp) -> String {
+pub fn distance(now: Timestamp, to: Timestamp) -> String {
     let length: SignedDuration = to.duration_since(now).abs();
     let (minutes, hours) = (length.as_mins(), length.as_hours());
     let length = match () {
