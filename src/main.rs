@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use jiff::SignedDuration;
 use offboard::{
     cli::{self, exit, plan::Output},
     core::schedule,
@@ -46,8 +47,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
         /// How long to stay for what will happen by itself, such as `10m`.
-        #[arg(long, value_name = "DURATION", default_value = "10m")]
-        wait: String,
+        #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+        wait: SignedDuration,
     },
     /// Shows what is known about the leavers of a state folder.
     Status {
@@ -76,7 +77,7 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         write: Option<PathBuf>,
         /// The folder of a chart's templates to write one template for each kind into.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", conflicts_with = "write")]
         chart: Option<PathBuf>,
     },
     /// Starts a small company inside the process, offboards a leaver from it and proves that nothing is left.
@@ -115,7 +116,7 @@ fn main() -> ExitCode {
     match command(arguments.command) {
         Ok(code) => code,
         Err(error) => {
-            anstream::eprintln!("offboard: {error}");
+            cli::terminal::line(true, format_args!("offboard: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -141,9 +142,8 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             wait_for(cli::plan::run(&file, &state, output, detailed_exitcode))
         }
         Command::Run { file, state, wait } => {
-            let patience = schedule::duration(&wait).map_err(|e| exit::Error(format!("--wait: {e}")))?;
             let state = beside(&file, state);
-            wait_for(cli::run::run(&file, &state, patience))
+            wait_for(cli::run::run(&file, &state, wait))
         }
         Command::Status {
             leaver,
@@ -158,17 +158,16 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
         Command::Definition {
             command: DefinitionCommand::Show { name },
         } => cli::definition::show(name.as_deref()),
-        Command::Crds { write, chart: None } => Ok(cli::crds::run(write).map(|()| ExitCode::SUCCESS)?),
         Command::Crds {
-            write: None,
-            chart: Some(folder),
+            chart: Some(folder), ..
         } => Ok(cli::crds::chart(&folder).map(|()| ExitCode::SUCCESS)?),
-        Command::Crds {
-            write: Some(_),
-            chart: Some(_),
-        } => Err(exit::Error("use either --write or --chart".into())),
+        Command::Crds { write, chart: None } => Ok(cli::crds::run(write).map(|()| ExitCode::SUCCESS)?),
         Command::Demo { folder } => wait_for(cli::demo::run(&folder)),
     }
+}
+
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    schedule::duration(text).map_err(|error| error.to_string())
 }
 
 fn wait_for(work: impl Future<Output = Result<ExitCode, exit::Error>>) -> Result<ExitCode, exit::Error> {

@@ -104,7 +104,7 @@ pub struct ConnectorDefinitionSpec {
 }
 
 /// One input of a definition.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Input {
     /// What it is, for people.
@@ -123,6 +123,11 @@ pub struct Input {
     /// May be left out without a default; expressions test it with `has(inputs.name)`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
+    /// A look at the system that tells the value where the Connector does not set it, such as whether filters are
+    /// supported. Asked once for as long as the Connector is not changed, with `inputs` as they are set. Where the system
+    /// does not say (`absent`), the default is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discover: Option<Box<Request>>,
 }
 
 /// The type of an input.

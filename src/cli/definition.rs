@@ -2,7 +2,10 @@
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
-use super::exit;
+use super::{
+    exit,
+    terminal::{out, tell},
+};
 use crate::connectors::declarative::{Definition, builtin, builtins, parse};
 
 /// Checks each file; all problems of all files are said.
@@ -16,7 +19,7 @@ pub fn check(files: &[PathBuf]) -> Result<ExitCode, exit::Error> {
         match parse(&text).and_then(|(name, spec)| Definition::compile(&name, spec)) {
             Ok(definition) => {
                 let facts = definition.facts().len();
-                anstream::println!(
+                out!(
                     "{}: {} is sound, {facts} facts",
                     file.display(),
                     definition.name()
@@ -25,7 +28,7 @@ pub fn check(files: &[PathBuf]) -> Result<ExitCode, exit::Error> {
             Err(problems) => {
                 sound = false;
                 for problem in &problems.0 {
-                    anstream::eprintln!("{}: {}: {}", file.display(), problem.path, problem.message);
+                    tell!("{}: {}: {}", file.display(), problem.path, problem.message);
                 }
             }
         }
@@ -43,11 +46,11 @@ pub fn check(files: &[PathBuf]) -> Result<ExitCode, exit::Error> {
 /// When there is no such definition.
 pub fn show(name: Option<&str>) -> Result<ExitCode, exit::Error> {
     match name {
-        None => builtins().for_each(|name| anstream::println!("{name}")),
+        None => builtins().for_each(|name| out!("{name}")),
         Some(name) => {
             let text = builtin(name)
                 .ok_or_else(|| exit::Error(format!("there is no built-in definition {name:?}")))?;
-            anstream::print!("{text}");
+            out!("{}", text.trim_end());
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -15,7 +15,7 @@ use std::{
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use self::findings::{Drift, Findings, Owned, Tries, done, facts, left, seconds};
+use self::findings::{Drift, Findings, Owned, Tries, done, facts, left, not_wanted, seconds};
 use super::{
     exit,
     local::{Links, Local},
@@ -65,7 +65,7 @@ pub async fn run(folder: &Path) -> Result<ExitCode, exit::Error> {
         drifted: Vec::new(),
     };
     let looked = work.local.pass(Scope::Everything, &SystemClock).await?;
-    let plan = plan(&work.local.case, &looked);
+    let plan = plan(&work.local.case, &looked, Timestamp::now());
     show::plan(&plan, &before);
 
     let started = Timestamp::now();
@@ -88,6 +88,7 @@ pub async fn run(folder: &Path) -> Result<ExitCode, exit::Error> {
         drift: None,
         facts: facts(&outcome, &work.local.record().evidence),
         left: unfinished(&outcome),
+        not_wanted: not_wanted(&outcome),
         evidence: work.local.record().evidence.clone(),
         chain_sound: evidence::first_broken(&work.local.record().evidence).is_none(),
     };

@@ -163,8 +163,32 @@ impl Local {
         state: &Path,
         now: Timestamp,
     ) -> Result<Self, Error> {
+        let folder = Folder::open(state, &uid(leaver))?;
+        Self::within(folder, leaver, manifests, links, now)
+    }
+
+    /// As [`Self::open`], only to look: makes no folder, and another process may be at work on it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn look(
+        leaver: &Offboarding,
+        manifests: &Manifests,
+        links: &Links,
+        state: &Path,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        Self::within(Folder::look(state, &uid(leaver)), leaver, manifests, links, now)
+    }
+
+    fn within(
+        folder: Folder,
+        leaver: &Offboarding,
+        manifests: &Manifests,
+        links: &Links,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let name = leaver.metadata.name.clone().unwrap_or_default();
-        let folder = Folder::open(state, leaver.metadata.uid.as_deref().unwrap_or(&name))?;
         let status = folder.status()?;
         let case =
             case(leaver, manifests, links, status.as_ref(), now).map_err(|e| Error::Invalid(name, e))?;
@@ -212,4 +236,15 @@ impl Local {
     pub fn record(&self) -> &Record {
         &self.record
     }
+}
+
+/// What the leaver's folder is called.
+fn uid(leaver: &Offboarding) -> String {
+    let metadata = &leaver.metadata;
+    metadata
+        .uid
+        .as_ref()
+        .or(metadata.name.as_ref())
+        .cloned()
+        .unwrap_or_default()
 }

@@ -175,6 +175,9 @@ impl Manifests {
     }
 }
 
+/// How long the digest is that makes a name a uid.
+pub const UID: usize = 24;
+
 /// Without a cluster nobody hands out uids: the same name and person are the same leaver.
 fn identify(leaver: &mut Offboarding) {
     let employee = &leaver.spec.employee;
@@ -185,7 +188,7 @@ fn identify(leaver: &mut Offboarding) {
         employee.employee_id.as_deref(),
     ];
     let mut uid = digest_of(parts.map(Option::unwrap_or_default));
-    uid.truncate(24);
+    uid.truncate(UID);
     leaver.metadata.uid = Some(format!(
         "{}-{uid}",
         leaver.metadata.name.as_deref().unwrap_or_default()

@@ -10,3 +10,4 @@ pub mod operator;
 pub mod plan;
 pub mod run;
 pub mod status;
+pub mod terminal;

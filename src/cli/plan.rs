@@ -1,17 +1,23 @@
 //! `offboard plan`: what would be done, without doing it.
 
-use std::{fmt::Write as _, path::Path, process::ExitCode};
+#[cfg(test)]
+mod tests;
+mod text;
 
+use std::{path::Path, process::ExitCode};
+
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
+pub use self::text::{counted, distance};
 use super::{
     exit,
     local::{self, Links, Local},
     manifests::Manifests,
+    terminal::{out, tell},
 };
 use crate::{
-    api::Offboarding,
     connectors::assemble::Assembly,
     core::{
         case::{Case, Wanted},
@@ -34,6 +40,10 @@ pub enum Mark {
     Keep,
     /// It could not be told.
     Unknown,
+    /// Nothing is sent for it: it comes true by what is done for others, or when its time has come.
+    Follow,
+    /// Nothing can be sent for it: somebody must see to it elsewhere.
+    Person,
 }
 
 impl Mark {
@@ -45,7 +55,14 @@ impl Mark {
             Self::Delete => 'x',
             Self::Keep => '=',
             Self::Unknown => '!',
+            Self::Follow => '·',
+            Self::Person => '☐',
         }
+    }
+
+    /// Whether something would be changed.
+    fn changes(self) -> bool {
+        matches!(self, Self::Revoke | Self::HandOver | Self::Delete)
     }
 }
 
@@ -78,7 +95,8 @@ pub struct Plan {
     /// Name of the Offboarding.
     pub offboarding: String,
     /// When access ends.
-    pub cutoff: String,
+    #[serde(rename = "cutoff")]
+    pub ends: Timestamp,
     /// Digest over accounts, facts and requests: another plan has another digest.
     pub digest: String,
     /// What would be done.
@@ -89,8 +107,8 @@ pub struct Plan {
     pub changes: bool,
 }
 
-/// Makes a plan of what a pass over everything showed.
-pub fn plan(case: &Case, outcome: &Outcome) -> Plan {
+/// Makes a plan of what a pass over everything showed at `now`.
+pub fn plan(case: &Case, outcome: &Outcome, now: Timestamp) -> Plan {
     let mut lines = vec![];
     let mut no_account = vec![];
     let mut requests = vec![case.uid.clone()];
@@ -114,18 +132,14 @@ pub fn plan(case: &Case, outcome: &Outcome) -> Plan {
             no_account.push(row.name.clone());
             continue;
         }
-        if row.account.is_none() {
-            let fault = row.facts.iter().find_map(|(_, v, _)| match v {
-                Verdict::Unknown(fault) => Some(fault.to_string()),
-                _ => None,
-            });
-            let text = format!("not looked at: {}", fault.unwrap_or_default());
+        if let Some(fault) = unseen(row) {
+            let text = format!("not looked at: {fault}");
             lines.push(line(row, "", Mark::Unknown, text, String::new(), 0));
             continue;
         }
         for (fact, verdict, sight) in &row.facts {
             let wanted = system.wanted.get(&fact.name);
-            if let Some(line) = fact_line(case, row, fact, verdict, sight.as_ref(), wanted) {
+            if let Some(line) = fact_line(case, now, row, fact, verdict, sight.as_ref(), wanted) {
                 if let Some(act) = sight.as_ref().and_then(|s| s.act.as_ref()) {
                     let parts = [&row.name, line.account.as_ref().unwrap_or(&row.name), &fact.name];
                     requests.extend(parts.map(Clone::clone));
@@ -135,19 +149,33 @@ pub fn plan(case: &Case, outcome: &Outcome) -> Plan {
             }
         }
     }
-    let changes = lines
-        .iter()
-        .any(|l| !matches!(l.mark, Mark::Keep | Mark::Unknown));
+    let changes = lines.iter().any(|l| l.mark.changes());
     let mut digest = digest_of(requests.iter().map(String::as_str));
     digest.truncate(12);
     Plan {
         offboarding: case.name.clone(),
-        cutoff: case.cutoff.to_string(),
+        ends: case.cutoff,
         digest,
         lines,
         no_account,
         changes,
     }
+}
+
+/// Why nothing at all is known about a row: there is no account, or no fact of it could be read.
+fn unseen(row: &Row) -> Option<String> {
+    let faults = row.facts.iter().map(|(_, verdict, _)| match verdict {
+        Verdict::Unknown(fault) => Some(fault.to_string()),
+        _ => None,
+    });
+    if row.account.is_none() {
+        return Some(faults.flatten().next().unwrap_or_default());
+    }
+    let faults: Option<Vec<String>> = faults.collect();
+    let mut faults = faults?;
+    faults.dedup();
+    let [fault] = faults.as_slice() else { return None };
+    Some(fault.clone())
 }
 
 fn line(row: &Row, fact: &str, mark: Mark, text: String, when: String, requests: usize) -> Line {
@@ -166,6 +194,7 @@ fn line(row: &Row, fact: &str, mark: Mark, text: String, when: String, requests:
 
 fn fact_line(
     case: &Case,
+    now: Timestamp,
     row: &Row,
     fact: &FactSpec,
     verdict: &Verdict,
@@ -184,135 +213,80 @@ fn fact_line(
         ));
     }
     let sight = sight?;
-    let when = match () {
-        () if *at <= case.cutoff && *at > jiff::Timestamp::MIN => "at the cutoff".to_owned(),
-        () if *at == jiff::Timestamp::MIN => "now, armed ahead".to_owned(),
-        () => at.strftime("%Y-%m-%d").to_string(),
+    let words = words_of(&fact.name);
+    let entry = |mark: Mark, text: String, when: String| {
+        let requests = if mark.changes() { sight.count } else { 0 };
+        Some(line(row, &fact.name, mark, text, when, requests))
     };
-    let said = if sight.says.is_empty() {
-        words_of(&fact.name)
-    } else {
-        sight.says.clone()
+    let when = when(case, now, *at);
+    let changing = match fact.class {
+        Class::Deletion => Mark::Delete,
+        class if class.hands_over() => Mark::HandOver,
+        _ => Mark::Revoke,
     };
-    Some(match &sight.truth {
-        Truth::NotApplicable => return None,
-        Truth::Holds => line(
-            row,
-            &fact.name,
-            Mark::Keep,
-            format!("{} already", words_of(&fact.name)),
-            String::new(),
-            0,
-        ),
-        Truth::Unreadable(fault) => line(
-            row,
-            &fact.name,
-            Mark::Unknown,
-            format!("{}: {fault}", words_of(&fact.name)),
-            when,
-            0,
-        ),
-        Truth::NotRead => line(
-            row,
-            &fact.name,
-            Mark::Unknown,
-            format!("{}: not read", words_of(&fact.name)),
-            when,
-            0,
-        ),
-        Truth::DoesNotHold | Truth::Running | Truth::HoldsFrom(_) => {
-            let mark = match fact.class {
-                Class::Deletion => Mark::Delete,
-                class if class.hands_over() => Mark::HandOver,
-                _ => Mark::Revoke,
-            };
-            line(row, &fact.name, mark, said, when, sight.count)
+    match &sight.truth {
+        Truth::NotApplicable => None,
+        Truth::Holds => entry(Mark::Keep, format!("{words} already"), String::new()),
+        Truth::Unreadable(fault) => entry(Mark::Unknown, format!("{words}: {fault}"), when),
+        Truth::NotRead => entry(Mark::Unknown, format!("{words}: not read"), when),
+        Truth::HoldsFrom(from) => {
+            let from = from.strftime("%Y-%m-%d %H:%M UTC").to_string();
+            entry(Mark::Follow, format!("{words} by itself"), from)
         }
-    })
+        Truth::Running => entry(changing, format!("{words}: asked for, still at work"), when),
+        Truth::DoesNotHold if sight.act.is_some() => {
+            let said = if sight.says.is_empty() {
+                words
+            } else {
+                sight.says.clone()
+            };
+            entry(changing, said, when)
+        }
+        Truth::DoesNotHold => match before(row, fact) {
+            others if others.is_empty() => entry(Mark::Person, sight.says.clone(), when),
+            others => entry(
+                Mark::Follow,
+                format!("{words}, once {}", others.join(" and ")),
+                when,
+            ),
+        },
+    }
 }
 
-/// `GroupsRemoved` as `groups removed`.
+/// What this fact comes after and is about to be changed, in words.
+fn before(row: &Row, fact: &FactSpec) -> Vec<String> {
+    let acts = |name: &&String| {
+        let other = row.facts.iter().find(|(other, ..)| other.name == **name);
+        other.is_some_and(|(.., sight)| sight.as_ref().is_some_and(|sight| sight.act.is_some()))
+    };
+    let others = fact.requires.iter().chain(&fact.after).chain(&fact.prefers_after);
+    others.filter(acts).map(|name| words_of(name)).collect()
+}
+
+fn when(case: &Case, now: Timestamp, at: Timestamp) -> String {
+    match () {
+        () if at == Timestamp::MIN => "now, armed ahead".to_owned(),
+        () if at <= now => "now".to_owned(),
+        () if at <= case.cutoff => "at the cutoff".to_owned(),
+        () => at.strftime("%Y-%m-%d").to_string(),
+    }
+}
+
+/// `GroupsRemoved` as `groups removed`, `OAuthTokensRevoked` as `oauth tokens revoked`.
 pub fn words_of(fact: &str) -> String {
+    let letters: Vec<char> = fact.chars().collect();
     let mut words = String::with_capacity(fact.len() + 4);
-    for letter in fact.chars() {
-        if letter.is_uppercase() && !words.is_empty() {
+    let mut begun = 0;
+    for (at, letter) in letters.iter().enumerate() {
+        let upper = |at: usize| letters.get(at).is_some_and(|letter| letter.is_uppercase());
+        let last_of_many = at > begun + 1 && letters.get(at + 1).is_some_and(|next| next.is_lowercase());
+        if at > 0 && letter.is_uppercase() && (!upper(at - 1) || last_of_many) {
             words.push(' ');
+            begun = at;
         }
         words.extend(letter.to_lowercase());
     }
     words
-}
-
-impl Plan {
-    /// The plan as people read it.
-    pub fn text(&self, leaver: &Offboarding) -> String {
-        let mut text = String::new();
-        let employee = &leaver.spec.employee;
-        let who = [
-            employee.display_name.as_deref(),
-            employee.email.as_deref(),
-            employee.employee_id.as_deref(),
-        ];
-        let who: Vec<&str> = who.into_iter().flatten().collect();
-        writeln!(
-            text,
-            "{} · {} · access ends {}\n",
-            self.offboarding,
-            who.join(" · "),
-            self.cutoff
-        )
-        .expect("a String takes every text");
-        let widths = (
-            width(self.lines.iter().map(|l| &l.system)),
-            width(self.lines.iter().filter_map(|l| l.login.as_ref())),
-        );
-        let texts = width(self.lines.iter().map(|l| &l.text)).min(60);
-        let mut last = "";
-        for line in &self.lines {
-            let (system, login) = if line.system == last {
-                ("", "")
-            } else {
-                (line.system.as_str(), line.login.as_deref().unwrap_or("?"))
-            };
-            last = &line.system;
-            let (one, two) = widths;
-            let (sign, said, when) = (line.mark.sign(), &line.text, &line.when);
-            let row = format!("  {system:<one$}  {login:<two$}  {sign} {said:<texts$}  {when}");
-            writeln!(text, "{}", row.trim_end()).expect("a String takes every text");
-        }
-        for system in &self.no_account {
-            let (one, two) = widths;
-            writeln!(text, "  {system:<one$}  {:<two$}  · no account", "–")
-                .expect("a String takes every text");
-        }
-        writeln!(text, "\n{}", self.sum()).expect("a String takes every text");
-        text
-    }
-
-    /// The last line: digest and counts.
-    pub fn sum(&self) -> String {
-        let count = |mark: Mark| self.lines.iter().filter(|l| l.mark == mark).count();
-        let mut accounts: Vec<_> = self
-            .lines
-            .iter()
-            .filter_map(|l| Some((&l.system, l.account.as_ref()?)))
-            .collect();
-        accounts.dedup();
-        format!(
-            "Plan {}: {} accounts · {} to revoke · {} to hand over · {} to delete · {} kept · {} unknown",
-            self.digest,
-            accounts.len(),
-            count(Mark::Revoke),
-            count(Mark::HandOver),
-            count(Mark::Delete),
-            count(Mark::Keep),
-            count(Mark::Unknown)
-        )
-    }
-}
-
-fn width<'t>(texts: impl Iterator<Item = &'t String>) -> usize {
-    texts.map(|t| t.chars().count()).max().unwrap_or(0)
 }
 
 /// How a plan is written.
@@ -324,7 +298,7 @@ pub enum Output {
     Json,
 }
 
-/// Plans every leaver of `folder`.
+/// Plans every leaver of `folder`. One that is wrong keeps no other from being planned.
 ///
 /// # Errors
 /// When the folder, a leaver or the state cannot be used.
@@ -338,22 +312,34 @@ pub async fn run(
     let assembly = Assembly::default();
     let links = Links::new(&manifests, &assembly);
     let mut plans = vec![];
+    let mut wrong = vec![];
     for leaver in &manifests.offboardings {
-        let mut local = Local::open(leaver, &manifests, &links, state, SystemClock.now())?;
+        let now = SystemClock.now();
+        let mut local = match Local::look(leaver, &manifests, &links, state, now) {
+            Ok(local) => local,
+            Err(error) => {
+                wrong.push(error.to_string());
+                continue;
+            }
+        };
         let outcome = local.pass(Scope::Everything, &SystemClock).await?;
-        let plan = plan(&local.case, &outcome);
+        let plan = plan(&local.case, &outcome, now);
         if output == Output::Text {
-            anstream::print!("{}", plan.text(leaver));
+            out!("{}", plan.text(leaver, now));
         }
         plans.push(plan);
     }
     if output == Output::Json {
         let text = serde_json::to_string_pretty(&json!({ "plans": plans })).map_err(std::io::Error::from)?;
-        anstream::println!("{text}");
-    } else if plans.is_empty() {
-        anstream::eprintln!("no Offboarding in {}", folder.display());
-    } else {
-        anstream::eprintln!("Nothing was changed. Next: offboard run -f {}", folder.display());
+        out!("{text}");
+    } else if !plans.is_empty() {
+        tell!("Nothing was changed. Next: offboard run -f {}", folder.display());
+    }
+    if !wrong.is_empty() {
+        return Err(exit::Error(wrong.join("\n")));
+    }
+    if plans.is_empty() {
+        tell!("no Offboarding in {}", folder.display());
     }
     let changes = plans.iter().any(|p| p.changes);
     Ok(if detailed && changes {

@@ -1,7 +1,14 @@
 //! `offboard run`: drives the leavers of a folder to the end, without a cluster.
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -9,6 +16,7 @@ use super::{
     local::{Links, Local},
     manifests::Manifests,
     plan::verdict_words,
+    terminal::{BOLD, FAINT, GREEN, PLAIN, Progress},
 };
 use crate::{
     api::{ConditionStatus, OffboardingStatus},
@@ -17,10 +25,7 @@ use crate::{
     drive::{Clock, Outcome, Scope, SystemClock},
 };
 
-/// How long `run` stays for something that will happen by itself, before it says when to come back.
-pub const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
-
-/// Drives every leaver of `folder`.
+/// Drives every leaver of `folder`, all at the same time: none waits for another's systems.
 ///
 /// # Errors
 /// When the folder, a leaver or the state cannot be used.
@@ -31,19 +36,25 @@ pub async fn run(folder: &Path, state: &Path, patience: SignedDuration) -> Resul
     if manifests.offboardings.is_empty() {
         return Err(exit::Error(format!("no Offboarding in {}", folder.display())));
     }
-    let mut worst = 0;
+    let mut locals = vec![];
     let mut wrong = vec![];
     for leaver in &manifests.offboardings {
         match Local::open(leaver, &manifests, &links, state, SystemClock.now()) {
-            Ok(mut local) => {
-                let code = follow(&mut local, &SystemClock, patience, &mut print_change).await?;
-                worst = worst.max(code);
-                print_end(&local);
-            }
+            Ok(local) => locals.push(local),
             // A broken leaver does not stop the others.
             Err(error) => wrong.push(error.to_string()),
         }
     }
+    let show = Show::new(&locals);
+    let all = locals.iter_mut().map(|local| one(local, patience, &show));
+    let mut worst = 0;
+    for ended in join_all(all).await {
+        match ended {
+            Ok(code) => worst = worst.max(code),
+            Err(error) => wrong.push(error.to_string()),
+        }
+    }
+    show.progress.show("");
     if wrong.is_empty() {
         Ok(worst.into())
     } else {
@@ -51,8 +62,23 @@ pub async fn run(folder: &Path, state: &Path, patience: SignedDuration) -> Resul
     }
 }
 
-/// Drives one leaver until nothing changes by itself within `patience`, telling of every change of a verdict, and
-/// gives the exit code.
+async fn one(local: &mut Local, patience: SignedDuration, show: &Show) -> Result<u8, exit::Error> {
+    let name = local.case.name.clone();
+    let code = follow(local, &SystemClock, patience, &mut |told| show.tell(&name, told)).await?;
+    show.progress.print(&end(local));
+    Ok(code)
+}
+
+/// What `follow` tells.
+#[derive(Clone, Copy)]
+pub enum Told<'t> {
+    /// The verdict on a fact of a system is another one.
+    Changed(Timestamp, &'t str, &'t str, &'t Verdict),
+    /// A pass is over.
+    Passed(&'t OffboardingStatus),
+}
+
+/// Drives one leaver until nothing changes by itself within `patience`, and gives the exit code.
 ///
 /// # Errors
 /// When the status cannot be written.
@@ -60,7 +86,7 @@ pub async fn follow(
     local: &mut Local,
     clock: &dyn Clock,
     patience: SignedDuration,
-    tell: &mut dyn FnMut(Timestamp, &str, &str, &Verdict),
+    tell: &mut dyn FnMut(Told<'_>),
 ) -> Result<u8, exit::Error> {
     let give_up = clock.now().checked_add(patience).unwrap_or(Timestamp::MAX);
     let mut told: BTreeMap<(String, String), String> = BTreeMap::new();
@@ -69,6 +95,7 @@ pub async fn follow(
         let outcome = local.pass(scope, clock).await?;
         scope = Scope::Woken;
         tell_changes(&outcome, &mut told, clock.now(), tell);
+        tell(Told::Passed(&local.status));
         let now = clock.now();
         match outcome.wake {
             Some(wake) if wake <= give_up && wants_more(&local.status) => {
@@ -84,7 +111,7 @@ fn tell_changes(
     outcome: &Outcome,
     told: &mut BTreeMap<(String, String), String>,
     now: Timestamp,
-    tell: &mut dyn FnMut(Timestamp, &str, &str, &Verdict),
+    tell: &mut dyn FnMut(Told<'_>),
 ) {
     for row in &outcome.rows {
         for (fact, verdict, _) in &row.facts {
@@ -94,32 +121,88 @@ fn tell_changes(
             let key = (row.name.clone(), fact.name.clone());
             let words = verdict_words(verdict);
             if told.get(&key) != Some(&words) {
-                tell(now, &row.name, &fact.name, verdict);
+                tell(Told::Changed(now, &row.name, &fact.name, verdict));
                 told.insert(key, words);
             }
         }
     }
 }
 
-fn print_change(now: Timestamp, system: &str, fact: &str, verdict: &Verdict) {
-    let sign = if verdict.settled() { '✔' } else { '…' };
-    let time = now.strftime("%H:%M:%S");
-    anstream::println!(
-        "{time}  {system:<16} {sign} {fact:<24} {}",
-        verdict_words(verdict)
-    );
+/// Prints what happens, and on a terminal how far it is.
+struct Show {
+    progress: Progress,
+    /// How wide the names of leavers are; none: there is one leaver, and their name need not be said.
+    names: Option<usize>,
+    /// By leaver: systems and security facts that are left, and whether all is done.
+    left: Mutex<BTreeMap<String, (String, i64, bool)>>,
 }
 
-fn print_end(local: &Local) {
+impl Show {
+    fn new(leavers: &[Local]) -> Self {
+        let widest = leavers.iter().map(|leaver| leaver.case.name.len()).max();
+        Self {
+            progress: Progress::default(),
+            names: widest.filter(|_| leavers.len() > 1),
+            left: Mutex::default(),
+        }
+    }
+
+    fn tell(&self, leaver: &str, told: Told<'_>) {
+        match told {
+            Told::Changed(at, system, fact, verdict) => {
+                let (sign, colour) = if verdict.settled() {
+                    ('✔', GREEN)
+                } else {
+                    ('…', FAINT)
+                };
+                let time = at.strftime("%H:%M:%S");
+                let name = self
+                    .names
+                    .map(|wide| format!("{leaver:<wide$}  "))
+                    .unwrap_or_default();
+                let words = verdict_words(verdict);
+                self.progress.print(&format!(
+                    "{time}  {name}{system:<16} {colour}{sign}{PLAIN} {fact:<24} {words}"
+                ));
+            }
+            Told::Passed(status) => {
+                let progress = status.progress.clone().unwrap_or_default();
+                let left = status.access_left.unwrap_or_default();
+                let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+                all.insert(leaver.to_owned(), (progress, left, !wants_more(status)));
+                self.progress.show(&far(&all));
+            }
+        }
+    }
+}
+
+/// How far everything is, in one line.
+fn far(all: &BTreeMap<String, (String, i64, bool)>) -> String {
+    let left: i64 = all.values().map(|(_, left, _)| left).sum();
+    match all.values().next() {
+        Some((progress, ..)) if all.len() == 1 => {
+            format!("{progress} systems · {left} left   (Ctrl-C stops; run again to go on)")
+        }
+        _ => {
+            let done = all.values().filter(|(.., done)| *done).count();
+            format!(
+                "{done}/{} leavers · {left} left   (Ctrl-C stops; run again to go on)",
+                all.len()
+            )
+        }
+    }
+}
+
+fn end(local: &Local) -> String {
     let ready = local.status.conditions.iter().find(|c| c.type_ == "Ready");
     let (reason, message) = ready.map_or(("Unknown", ""), |c| (c.reason.as_str(), c.message.as_str()));
     let progress = local.status.progress.as_deref().unwrap_or("-");
     let left = local.status.access_left.unwrap_or_default();
     let colon = if message.is_empty() { "" } else { ": " };
-    anstream::println!(
-        "{}: {reason} · {progress} systems · {left} left{colon}{message}",
+    format!(
+        "{BOLD}{}{PLAIN}: {reason} · {progress} systems · {left} left{colon}{message}",
         local.case.name
-    );
+    )
 }
 
 /// Whether anything that is wanted now is still on its way.

@@ -1,13 +1,20 @@
 //! `offboard status`: what is known about the leavers of a state folder, worst first.
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, fs, path::Path, process::ExitCode};
 
+use jiff::Timestamp;
 use serde_json::json;
 
-use super::{exit, plan::Output, run};
+use super::{
+    exit,
+    manifests::UID,
+    plan::{Output, distance},
+    run,
+    terminal::{BOLD, FAINT, GREEN, PLAIN, RED, YELLOW, out, tell},
+};
 use crate::{
     api::{ConditionStatus, OffboardingStatus},
-    drive::folder,
+    drive::{Clock, SystemClock, folder},
 };
 
 /// Prints the state of every leaver in `state`, or of the one whose name or uid is `leaver`.
@@ -29,23 +36,21 @@ pub fn run(
             .and_then(|n| n.to_str())
             .unwrap_or_default()
             .to_owned();
-        if leaver.is_some_and(|wanted| name != wanted && !name.starts_with(&format!("{wanted}-"))) {
+        let short = name_of(&name);
+        if leaver.is_some_and(|wanted| wanted != name && wanted != short) {
             continue;
         }
         if let Some(status) = folder::status_in(&path)? {
-            known.push((name, status));
+            known.push((short.to_owned(), status));
         }
     }
     if known.is_empty() {
         let whom = leaver.map_or_else(|| "no leaver".to_owned(), |l| format!("no leaver {l:?}"));
         return Err(exit::Error(format!("{whom} in {}", state.display())));
     }
-    known.sort_by_key(|(name, status)| (std::cmp::Reverse(run::code(status)), name.clone()));
-    let worst = known
-        .iter()
-        .map(|(_, status)| run::code(status))
-        .max()
-        .unwrap_or_default();
+    let now = SystemClock.now();
+    known.sort_by_key(|(name, status)| (State::of(status, now), name.clone()));
+    let worst = known.first().map(|(_, status)| State::of(status, now).code());
     match output {
         Output::Json => {
             let rows: Vec<_> = known
@@ -54,12 +59,23 @@ pub fn run(
                 .collect();
             let text =
                 serde_json::to_string_pretty(&json!({ "leavers": rows })).map_err(std::io::Error::from)?;
-            anstream::println!("{text}");
+            out!("{text}");
         }
         Output::Text if leaver.is_some() => known.iter().for_each(|(name, status)| tree(name, status)),
-        Output::Text => table(&known),
+        Output::Text => table(&known, now),
     }
-    Ok(if by_code { worst.into() } else { ExitCode::SUCCESS })
+    Ok(match worst {
+        Some(code) if by_code => code.into(),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// The leaver's name: that of the folder without the digest that `identify` appends to it.
+fn name_of(folder: &str) -> &str {
+    match folder.rsplit_once('-') {
+        Some((name, digest)) if digest.len() == UID && digest.bytes().all(|b| b.is_ascii_hexdigit()) => name,
+        _ => folder,
+    }
 }
 
 fn ready(status: &OffboardingStatus) -> (&str, &str) {
@@ -67,28 +83,115 @@ fn ready(status: &OffboardingStatus) -> (&str, &str) {
     ready.map_or(("Unknown", ""), |c| (c.reason.as_str(), c.message.as_str()))
 }
 
-fn table(known: &[(String, OffboardingStatus)]) {
+/// How a leaver stands, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    /// Access is left past the deadline, or came back.
+    Overdue,
+    /// A person must change something.
+    NeedsAPerson,
+    Working,
+    Scheduled,
+    Done,
+}
+
+impl State {
+    /// The status tells of the last look; a deadline may have passed since.
+    fn of(status: &OffboardingStatus, now: Timestamp) -> Self {
+        let late = status.deadline.is_some_and(|deadline| deadline < now);
+        match run::code(status) {
+            exit::ACCESS_LEFT => Self::Overdue,
+            _ if late && status.access_left.unwrap_or_default() > 0 => Self::Overdue,
+            exit::WAITS_FOR_A_PERSON => Self::NeedsAPerson,
+            0 if ready(status).0 == "Scheduled" => Self::Scheduled,
+            0 => Self::Done,
+            _ => Self::Working,
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Overdue => exit::ACCESS_LEFT,
+            Self::NeedsAPerson => exit::WAITS_FOR_A_PERSON,
+            Self::Working | Self::Scheduled | Self::Done => 0,
+        }
+    }
+
+    fn sign(self) -> String {
+        let (colour, sign) = match self {
+            Self::Overdue => (RED, '✖'),
+            Self::NeedsAPerson => (YELLOW, '☐'),
+            Self::Working => (FAINT, '▶'),
+            Self::Scheduled => (FAINT, '◷'),
+            Self::Done => (GREEN, '✔'),
+        };
+        format!("{colour}{sign}{PLAIN}")
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Overdue => "overdue",
+            Self::NeedsAPerson => "needs a person",
+            Self::Working => "working",
+            Self::Scheduled => "scheduled",
+            Self::Done => "done",
+        }
+    }
+}
+
+fn table(known: &[(String, OffboardingStatus)], now: Timestamp) {
     let width = known.iter().map(|(name, _)| name.len()).max().unwrap_or(6).max(6);
-    anstream::println!(
-        "{:<width$}  {:<20}  {:<7}  {:<4}  NOTE",
+    out!(
+        "{FAINT}{:<width$}  {:<16}  {:<22}  {:<7}  {:<4}  {:<15}  NOTE{PLAIN}",
         "LEAVER",
+        "LAST DAY (UTC)",
         "STATE",
         "SYSTEMS",
-        "LEFT"
+        "LEFT",
+        "DEADLINE"
     );
+    let mut counts: BTreeMap<State, usize> = BTreeMap::new();
     for (name, status) in known {
         let (reason, message) = ready(status);
+        let state = State::of(status, now);
+        *counts.entry(state).or_default() += 1;
+        let last = status.cutoff.map(|at| at.strftime("%Y-%m-%d %H:%M").to_string());
+        let last = last.unwrap_or_else(|| "-".to_owned());
         let progress = status.progress.as_deref().unwrap_or("-");
         let left = status.access_left.unwrap_or_default();
-        anstream::println!("{name:<width$}  {reason:<20}  {progress:<7}  {left:<4}  {message}");
+        let open = status.deadline.filter(|_| state != State::Done);
+        let deadline = open.map_or_else(|| "-".to_owned(), |at| distance(now, at));
+        let sign = state.sign();
+        let line = format!("{progress:<7}  {left:<4}  {deadline:<15}  {message}");
+        out!(
+            "{name:<width$}  {last:<16}  {sign} {reason:<20}  {}",
+            line.trim_end()
+        );
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(state, n)| format!("{n} {}", state.word()))
+        .collect();
+    let next = match known.first() {
+        Some((name, _)) => format!(" Next: offboard status {name}"),
+        None => String::new(),
+    };
+    tell!("{}.{next}", counts.join(" · "));
+}
+
+fn seal(good: bool) -> String {
+    if good {
+        format!("{GREEN}✔{PLAIN}")
+    } else {
+        format!("{RED}✖{PLAIN}")
     }
 }
 
 fn tree(name: &str, status: &OffboardingStatus) {
     let (reason, message) = ready(status);
-    anstream::println!("{name} · {reason}");
+    out!("{BOLD}{name}{PLAIN} · {reason}");
     if !message.is_empty() {
-        anstream::println!("  {message}");
+        out!("  {message}");
     }
     let bad = |row: &crate::api::offboarding::SystemRow| {
         row.conditions
@@ -99,21 +202,85 @@ fn tree(name: &str, status: &OffboardingStatus) {
     let mut rows: Vec<_> = status.systems.iter().collect();
     rows.sort_by_key(|row| std::cmp::Reverse(bad(row)));
     for row in rows {
-        let sign = if bad(row) == 0 { '✔' } else { '✖' };
-        anstream::println!(
+        let sign = seal(bad(row) == 0);
+        out!(
             "├─ {sign} {}  {}",
             row.name,
             row.account.as_deref().unwrap_or("no account")
         );
         for condition in &row.conditions {
-            let sign = if condition.status == ConditionStatus::True {
-                '✔'
-            } else {
-                '✖'
-            };
+            let sign = seal(condition.status == ConditionStatus::True);
             let text = format!("{} {}", condition.reason, condition.message);
             let at = condition.last_transition_time.strftime("%Y-%m-%d %H:%M:%S");
-            anstream::println!("│    {sign} {:<24} {:<40} {at}", condition.type_, text.trim());
+            out!("│    {sign} {:<24} {:<40} {at}", condition.type_, text.trim());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Condition;
+
+    fn status(conditions: &[(&str, &str, &str)], left: i64) -> OffboardingStatus {
+        let conditions = conditions.iter().map(|(type_, status, reason)| Condition {
+            type_: (*type_).to_owned(),
+            status: serde_json::from_value(json!(status)).unwrap(),
+            reason: (*reason).to_owned(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Timestamp::UNIX_EPOCH,
+        });
+        OffboardingStatus {
+            conditions: conditions.collect(),
+            access_left: Some(left),
+            deadline: Some("2026-09-30T18:00:00Z".parse().unwrap()),
+            ..OffboardingStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_passed_since_the_last_look_is_seen() {
+        let working = status(&[("Ready", "False", "Revoking")], 1);
+        let state = |at: &str| State::of(&working, at.parse().unwrap());
+        assert_eq!(state("2026-09-30T17:59:00Z"), State::Working);
+        assert_eq!(state("2026-09-30T18:01:00Z"), State::Overdue);
+        assert_eq!(state("2026-09-30T18:01:00Z").code(), 4);
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let now = "2026-09-30T17:00:00Z".parse().unwrap();
+        let states = [
+            status(&[("Ready", "True", "Offboarded")], 0),
+            status(&[("Ready", "True", "Scheduled")], 0),
+            status(&[("Ready", "False", "Revoking")], 2),
+            status(
+                &[
+                    ("Ready", "False", "PermissionDenied"),
+                    ("Stalled", "True", "PermissionDenied"),
+                ],
+                2,
+            ),
+            status(
+                &[
+                    ("Ready", "False", "AccessReappeared"),
+                    ("Drifted", "True", "AccessReappeared"),
+                ],
+                2,
+            ),
+        ];
+        let mut states = states.map(|status| State::of(&status, now));
+        states.sort_unstable();
+        assert_eq!(
+            states,
+            [
+                State::Overdue,
+                State::NeedsAPerson,
+                State::Working,
+                State::Scheduled,
+                State::Done
+            ]
+        );
     }
 }

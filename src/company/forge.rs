@@ -22,10 +22,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    http::{Attempt, Refused, Reply, UNKNOWN, attempt, bearer, client},
+    http::{Administered, Attempt, Refused, Reply, Service, UNKNOWN, attempt},
     people::{ALL, Worker, secret},
 };
-use crate::simulators::server::{Control, Server, World};
+use crate::simulators::server::{World, bearer};
 
 /// The forge as a connected system.
 pub const DEFINITION: &str = include_str!("forge/definition.yaml");
@@ -81,6 +81,12 @@ struct Repository {
     owner: u64,
 }
 
+impl Administered for Books {
+    fn admin(&self) -> &str {
+        &self.admin
+    }
+}
+
 impl Books {
     fn next(&mut self) -> u64 {
         self.last += 1;
@@ -123,12 +129,9 @@ impl Books {
 /// A running forge.
 #[derive(Debug)]
 pub struct Forge {
-    server: Server,
-    world: Arc<World<Books>>,
+    service: Service<Books>,
     /// What everybody could get in with when the company started, by login.
     keyrings: BTreeMap<&'static str, Keyring>,
-    admin: String,
-    client: reqwest::Client,
 }
 
 /// One person's ways in.
@@ -159,37 +162,29 @@ impl Forge {
             let name = name.to_owned();
             books.teams.insert(id, Team { name, members });
         }
-        let admin = books.admin.clone();
-        let world = World::new(books);
-        let router = Router::new()
+        let doors = Router::new()
             .route("/login", post(login))
             .route("/user", get(whoami))
-            .route("/ssh", post(ssh))
-            .merge(admin::router(&world))
-            .with_state(Arc::clone(&world));
-        let server = Server::start(router, Control::over(&world)).await?;
+            .route("/ssh", post(ssh));
         Ok(Self {
-            server,
-            world,
+            service: Service::start(books, doors, admin::router()).await?,
             keyrings,
-            admin,
-            client: client(),
         })
     }
 
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> &str {
-        self.server.url()
+        self.service.url()
     }
 
     /// The administrator's bearer token.
     pub fn admin_token(&self) -> &str {
-        &self.admin
+        self.service.admin_token()
     }
 
     /// How many repositories belong to `worker`.
     pub fn owned_by(&self, worker: &Worker) -> usize {
-        self.world.truth(|books| books.owned_by(worker.handle))
+        self.service.world.truth(|books| books.owned_by(worker.handle))
     }
 
     /// Tries everything that `worker` could get in with when the company started.
@@ -200,7 +195,7 @@ impl Forge {
         let Some(keyring) = self.keyrings.get(worker.handle) else {
             return Ok(Vec::new());
         };
-        let client = &self.client;
+        let client = &self.service.client;
         let login = json!({"login": worker.handle, "password": keyring.password});
         let request = client.post(format!("{}/login", self.url())).json(&login);
         let mut made = vec![attempt(NAME, format!("password of {}", worker.handle), request).await?];

@@ -1,11 +1,85 @@
-//! What the company's HTTP services share: refusals, whom a request comes from, and the client that tries logins.
+//! What the company's own HTTP services share: how they are started and who administers them, refusals, and the client
+//! that tries logins.
+
+use std::{io, sync::Arc};
 
 use axum::{
-    Json,
-    http::{HeaderMap, StatusCode, header},
+    Json, Router,
+    extract::{Request, State},
+    http::StatusCode,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+
+use crate::simulators::server::{Control, Server, World, bearer};
+
+/// The state of a service that an administrator runs.
+pub(super) trait Administered: Clone + Send + 'static {
+    /// The administrator's bearer token.
+    fn admin(&self) -> &str;
+
+    /// What goes on by itself; done before each request of the administrator.
+    fn work(&mut self) {}
+}
+
+/// A service that people use and an administrator runs.
+#[derive(Debug)]
+pub(super) struct Service<S> {
+    server: Server,
+    admin: String,
+    /// Its state.
+    pub world: Arc<World<S>>,
+    /// Tries logins.
+    pub client: reqwest::Client,
+}
+
+impl<S: Administered> Service<S> {
+    /// Starts it. `doors` are open to everybody, `desk` to the administrator.
+    pub async fn start(
+        state: S,
+        doors: Router<Arc<World<S>>>,
+        desk: Router<Arc<World<S>>>,
+    ) -> io::Result<Self> {
+        let admin = state.admin().to_owned();
+        let world = World::new(state);
+        let desk = desk.layer(middleware::from_fn_with_state(
+            Arc::clone(&world),
+            admins_only::<S>,
+        ));
+        let router = doors.merge(desk).with_state(Arc::clone(&world));
+        Ok(Self {
+            server: Server::start(router, Control::over(&world)).await?,
+            admin,
+            world,
+            client: client(),
+        })
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> &str {
+        self.server.url()
+    }
+
+    /// The administrator's bearer token.
+    pub fn admin_token(&self) -> &str {
+        &self.admin
+    }
+}
+
+async fn admins_only<S: Administered>(
+    State(world): State<Arc<World<S>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let known = bearer(request.headers()).is_some_and(|token| world.truth(|state| state.admin() == token));
+    if known {
+        world.seed(S::work);
+        next.run(request).await
+    } else {
+        UNKNOWN.into_response()
+    }
+}
 
 /// A refused request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +98,6 @@ pub(super) type Reply<T = Json<Value>> = Result<T, Refused>;
 pub(super) const GONE: Refused = Refused(StatusCode::NOT_FOUND, "not found");
 /// The credential opens nothing.
 pub(super) const UNKNOWN: Refused = Refused(StatusCode::UNAUTHORIZED, "unknown credential");
-
-/// The bearer token of a request.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .strip_prefix("Bearer ")
-}
 
 /// One try to get in, made without any connector.
 #[derive(Debug, Clone, PartialEq, Eq)]

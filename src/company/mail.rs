@@ -23,10 +23,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    http::{Attempt, Refused, Reply, UNKNOWN, attempt, bearer, client},
+    http::{Administered, Attempt, Refused, Reply, Service, UNKNOWN, attempt},
     people::{ALL, JANE, Worker, secret},
 };
-use crate::simulators::server::{Control, Server, World};
+use crate::simulators::server::{World, bearer};
 
 /// The mail service as a connected system.
 pub const DEFINITION: &str = include_str!("mail/definition.yaml");
@@ -68,7 +68,11 @@ struct Move {
     left: u32,
 }
 
-impl Office {
+impl Administered for Office {
+    fn admin(&self) -> &str {
+        &self.admin
+    }
+
     /// Goes on with the moves.
     fn work(&mut self) {
         for step in self.moves.iter_mut().filter(|step| step.left > 0) {
@@ -85,7 +89,9 @@ impl Office {
             }
         }
     }
+}
 
+impl Office {
     fn by_address(&self, address: &str) -> Option<&Mailbox> {
         self.boxes
             .values()
@@ -96,12 +102,9 @@ impl Office {
 /// A running mail service.
 #[derive(Debug)]
 pub struct Mail {
-    server: Server,
-    world: Arc<World<Office>>,
+    service: Service<Office>,
     /// What everybody could get in with when the company started, by address.
     keyrings: BTreeMap<&'static str, Mailbox>,
-    admin: String,
-    client: reqwest::Client,
 }
 
 impl Mail {
@@ -120,37 +123,29 @@ impl Mail {
             keyrings.insert(worker.email, mailbox.clone());
             office.boxes.insert(secret("mbx-")[..16].to_owned(), mailbox);
         }
-        let admin = office.admin.clone();
-        let world = World::new(office);
-        let router = Router::new()
+        let doors = Router::new()
             .route("/login", post(login))
             .route("/mailbox", get(webmail))
-            .route("/imap", post(imap))
-            .merge(admin::router(&world))
-            .with_state(Arc::clone(&world));
-        let server = Server::start(router, Control::over(&world)).await?;
+            .route("/imap", post(imap));
         Ok(Self {
-            server,
-            world,
+            service: Service::start(office, doors, admin::router()).await?,
             keyrings,
-            admin,
-            client: client(),
         })
     }
 
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> &str {
-        self.server.url()
+        self.service.url()
     }
 
     /// The administrator's bearer token.
     pub fn admin_token(&self) -> &str {
-        &self.admin
+        self.service.admin_token()
     }
 
     /// How many messages are in the mailbox of `worker`.
     pub fn owned_by(&self, worker: &Worker) -> usize {
-        self.world.truth(|office| {
+        self.service.world.truth(|office| {
             office
                 .by_address(worker.email)
                 .map_or(0, |mailbox| mailbox.messages)
@@ -165,7 +160,7 @@ impl Mail {
         let Some(keyring) = self.keyrings.get(worker.email) else {
             return Ok(Vec::new());
         };
-        let client = &self.client;
+        let client = &self.service.client;
         let try_password = |path: &str, password: &str| {
             let form = json!({"address": worker.email, "password": password});
             client.post(format!("{}{path}", self.url())).json(&form)

@@ -97,6 +97,12 @@ impl Company {
         ]
     }
 
+    /// How many requests the CRM and the wiki were sent: how far whoever works on them has come.
+    pub fn requests(&self) -> usize {
+        let crm = self.crm.salesforce().control().journal().len();
+        crm + self.wiki.scim().control().journal().len()
+    }
+
     /// Gives the leaver one access back, as an administrator would by hand, and says in which system.
     pub fn tamper(&self) -> &'static str {
         self.crm.reactivate(&JANE);

@@ -57,8 +57,8 @@ struct RecordFile {
 pub struct Folder {
     path: PathBuf,
     stopped: AtomicBool,
-    /// Held while this is alive.
-    _lock: File,
+    /// Held while this is alive; none: only to look.
+    lock: Option<File>,
 }
 
 impl Folder {
@@ -79,13 +79,22 @@ impl Folder {
             Ok(()) => Ok(Self {
                 path,
                 stopped: AtomicBool::new(false),
-                _lock: lock,
+                lock: Some(lock),
             }),
             Err(TryLockError::WouldBlock) => Err(Error::InUse(path)),
             Err(TryLockError::Error(source)) => Err(Error::Io {
                 path: lock_path,
                 source,
             }),
+        }
+    }
+
+    /// The state of the leaver `uid` below `state`, as whoever is at work on it last left it. Nothing is made or written.
+    pub fn look(state: &Path, uid: &str) -> Self {
+        Self {
+            path: state.join(uid),
+            stopped: AtomicBool::new(true),
+            lock: None,
         }
     }
 
@@ -131,6 +140,9 @@ impl Folder {
 #[async_trait]
 impl Store for Folder {
     async fn save(&self, record: &Record) -> Result<(), Fault> {
+        if self.lock.is_none() {
+            return Err(Fault::permanent(Reason::StoreUnavailable).with_code("only to look"));
+        }
         let file = RecordFile {
             ledger: record.ledger.clone(),
             evidence: record.evidence.clone(),

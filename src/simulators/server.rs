@@ -3,6 +3,7 @@
 
 mod budget;
 mod journal;
+mod request;
 mod world;
 
 use std::{
@@ -27,7 +28,8 @@ use tokio::{net::TcpListener, sync::RwLock, task::JoinHandle};
 use self::journal::{readable, secret};
 pub use self::{
     budget::Budget,
-    journal::{Caller, Entry, pairs},
+    journal::{Caller, Entry},
+    request::{bearer, pairs, segments},
     world::{Staleness, Undo, World},
 };
 

@@ -78,6 +78,13 @@ fn the_demo_proves_what_it_says_and_shows_no_secret() {
     assert_ne!(report["drift"]["facts"], Value::Array(Vec::new()));
     let html = fs::read_to_string(scratch.inside().join("report.html")).unwrap();
     assert!(html.contains("All access ended.") && !html.contains("<script"));
+    for honest in [
+        "Not covered",
+        "simulations inside the program",
+        "This file is not signed.",
+    ] {
+        assert!(html.contains(honest), "{honest}");
+    }
 
     let mut secrets = Vec::new();
     let folder = scratch.inside().join("secrets");

@@ -1,7 +1,7 @@
 //! The definition of Google Workspace against a domain that keeps the vendor's rules. What proves the end is outside of
 //! the connector: the old password, session, grant and app password are refused, even once the account is let in again.
 
-mod scene;
+pub mod scene;
 mod vendor;
 
 use offboard::{

@@ -9,6 +9,7 @@
 
 mod active_directory;
 mod chart;
+mod command_line;
 mod crds_live;
 mod demo;
 mod driven;

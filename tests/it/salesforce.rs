@@ -148,6 +148,17 @@ impl Scene {
         }
     }
 
+    fn nothing_is_counted_once_records_move(&self) {
+        let journal = self.org.control().journal();
+        let counts = |entry: &Entry| entry.parameter("q").is_some_and(|q| q.contains("COUNT()"));
+        let moved = journal
+            .iter()
+            .position(|e| e.path.ends_with("/composite/sobjects"))
+            .unwrap();
+        assert!(journal[..moved].iter().any(counts));
+        assert!(!journal[moved..].iter().any(counts));
+    }
+
     fn changes(&self, path: &str) -> Vec<Entry> {
         let all = self.org.control().journal();
         all.into_iter()
@@ -217,6 +228,11 @@ async fn many_records_move_in_batches_of_two_hundred() {
     let mut trial = Trial::new(&scene.setup());
     assert!(trial.settles(30).await, "{:?}", trial.all());
     assert_eq!(scene.org.count("Case", "OwnerId", &scene.sam), 2450);
+    let counted = &trial.ledger().snapshot["RecordsHandedOver"];
+    assert_eq!(counted["to"], scene.sam);
+    let cases = json!({"object": "Case", "records": 2450});
+    assert!(counted["moved"].as_array().unwrap().contains(&cases), "{counted}");
+    scene.nothing_is_counted_once_records_move();
     let sizes: Vec<_> = scene
         .changes("/composite/sobjects")
         .iter()

@@ -10,7 +10,7 @@ use offboard::{
         identity::Person,
     },
     simulators::{
-        scim::{Group, PatchSupport, Right, Scim},
+        scim::{Group, PatchSupport, Refused, Right, Scim},
         server::{Entry, Mishap, Staleness},
     },
 };
@@ -162,7 +162,7 @@ async fn a_throttled_request_waits_as_long_as_it_is_told() {
     let mut trial = Trial::new(&scene.setup());
     trial.pass().await;
     assert_eq!(
-        scene.scim.control().journal().len(),
+        scene.scim.control().journal().len() - discoveries(&scene),
         1,
         "silence after the first refusal"
     );
@@ -212,13 +212,22 @@ async fn every_way_of_taking_a_patch_ends_with_an_inactive_user() {
         scene.scim.set_quirks(|quirks| quirks.patch = support);
         let before = scene.scim.user(&scene.jane).unwrap();
         let mut setup = scene.setup();
-        // What a server cannot do in part is replaced as a whole where the administrator says so.
-        setup.inputs["patch"] = json!(false);
+        let told = support == PatchSupport::NotImplemented;
         let mut trial = Trial::new(&setup);
-        assert!(trial.settles(300).await, "{support:?}: {:?}", trial.all());
+        let all = trial.settles(300).await;
+        assert_eq!(trial.verdict("AccountDisabled"), Verdict::Verified, "{support:?}");
+        assert_eq!(all, told, "{support:?}: {:?}", trial.all());
         let last = scene.changes("/Users/").pop().unwrap();
         let pathless = last.body["Operations"][0].get("path").is_none();
         assert_eq!((last.method.as_str(), pathless), (method, true), "{support:?}");
+        if told {
+            assert_eq!(scene.changes("/Users/").len(), 1, "no PATCH is tried");
+        } else {
+            // What it says that it can do, and cannot, is replaced as a whole where the administrator says so.
+            setup.inputs["patch"] = json!(false);
+            let mut trial = Trial::new(&setup);
+            assert!(trial.settles(300).await, "{support:?}: {:?}", trial.all());
+        }
         scene.is_over().await;
         let mut after = scene.scim.user(&scene.jane).unwrap();
         after["active"] = json!(true);
@@ -239,14 +248,12 @@ async fn a_put_over_a_newer_version_is_refused_and_repeated_over_a_fresh_read() 
         quirks.patch = PatchSupport::NotImplemented;
         quirks.if_match_needed = true;
     });
-    let mut setup = scene.setup();
-    setup.inputs["patch"] = json!(false);
-    let mut trial = Trial::new(&setup);
+    let mut trial = Trial::new(&scene.setup());
     scene.scim.control().arrange(
         "PUT",
         "/Users/",
         1,
-        Mishap::Refuse(offboard::simulators::scim::Refused::plain(412, "changed").into()),
+        Mishap::Refuse(Refused::plain(412, "changed").into()),
     );
     assert!(trial.settles(300).await, "{:?}", trial.all());
     assert_eq!(scene.scim.control().arranged(), 0);
@@ -273,11 +280,62 @@ async fn without_filters_everything_is_read_page_by_page() {
         quirks.filter = false;
         quirks.page_size = 3;
     });
-    let mut setup = scene.setup();
-    setup.inputs["userFilter"] = json!(false);
-    setup.inputs["groupFilter"] = json!(false);
-    let mut trial = Trial::new(&setup);
+    let mut trial = Trial::new(&scene.setup());
     assert!(trial.settles(10).await, "{:?}", trial.all());
+    scene.is_over().await;
+    let filtered = |entry: &Entry| entry.parameter("filter").is_some();
+    assert!(!scene.scim.control().journal().iter().any(filtered));
+}
+
+fn discoveries(scene: &Scene) -> usize {
+    let journal = scene.scim.control().journal();
+    journal
+        .iter()
+        .filter(|entry| entry.path.ends_with("/ServiceProviderConfig"))
+        .count()
+}
+
+#[tokio::test]
+async fn a_system_is_asked_once_what_it_supports_and_not_at_all_for_what_is_set() {
+    let scene = scene().await;
+    let mut setup = scene.setup();
+    let mut trial = Trial::new(&setup);
+    assert!(trial.settles(5).await, "{:?}", trial.all());
+    trial.wait(3600);
+    trial.pass().await;
+    assert_eq!(discoveries(&scene), 1);
+    for name in ["patch", "userFilter", "groupFilter"] {
+        setup.inputs[name] = json!(true);
+    }
+    scene.scim.control().clear_journal();
+    let mut trial = Trial::new(&setup);
+    assert!(trial.settles(5).await, "{:?}", trial.all());
+    assert_eq!(discoveries(&scene), 0);
+}
+
+#[tokio::test]
+async fn a_system_that_does_not_say_what_it_supports_is_taken_to_keep_the_rfc() {
+    let scene = scene().await;
+    let silent = Refused::plain(404, "not here");
+    let control = scene.scim.control();
+    control.arrange("GET", "/ServiceProviderConfig", 1, Mishap::Refuse(silent.into()));
+    let mut trial = Trial::new(&scene.setup());
+    assert!(trial.settles(5).await, "{:?}", trial.all());
+    scene.is_over().await;
+    assert_eq!(discoveries(&scene), 1);
+}
+
+#[tokio::test]
+async fn until_it_is_known_what_a_system_supports_nothing_is_taken_for_done() {
+    let scene = scene().await;
+    let control = scene.scim.control();
+    let down = Refused::plain(503, "starting");
+    control.arrange("GET", "/ServiceProviderConfig", 1, Mishap::Refuse(down.into()));
+    let mut trial = Trial::new(&scene.setup());
+    trial.pass().await;
+    assert!(matches!(trial.verdict("AccountDisabled"), Verdict::Unknown(_)));
+    assert!(scene.changes("").is_empty());
+    assert!(trial.settles(5).await, "{:?}", trial.all());
     scene.is_over().await;
 }
 
@@ -285,7 +343,9 @@ async fn without_filters_everything_is_read_page_by_page() {
 async fn a_refused_filter_is_never_taken_for_nobody() {
     let scene = scene().await;
     scene.scim.set_quirks(|quirks| quirks.filter = false);
-    let mut trial = Trial::new(&scene.setup());
+    let mut setup = scene.setup();
+    setup.inputs["userFilter"] = json!(true);
+    let mut trial = Trial::new(&setup);
     trial.pass().await;
     let Verdict::Unknown(fault) = trial.verdict("AccountDisabled") else {
         panic!("{:?}", trial.all())
@@ -490,9 +550,7 @@ async fn what_is_sent_fits_the_published_schemas() {
                 .scim
                 .set_quirks(|quirks| quirks.patch = PatchSupport::NotImplemented);
         }
-        let mut setup = scene.setup();
-        setup.inputs["patch"] = json!(patch);
-        let mut trial = Trial::new(&setup);
+        let mut trial = Trial::new(&scene.setup());
         assert!(trial.settles(300).await, "{:?}", trial.all());
         let mut checked = 0;
         for entry in scene.changes("/scim/v2/") {

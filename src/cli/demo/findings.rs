@@ -1,14 +1,15 @@
 //! Everything the demo found out, as numbers and texts: what is printed, and what the report says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::{
     api::record::Entry,
-    cli::plan::{Mark, Plan, verdict_words},
+    cli::plan::{Mark, Plan, verdict_words, words_of},
     company::Attempt,
+    core::fact::Verdict,
     drive::{Outcome, Row},
 };
 
@@ -45,10 +46,18 @@ pub(super) struct Tries {
     pub worked: usize,
     /// Which ones worked.
     pub open: Vec<String>,
+    /// How many were made in each system, and how many of them worked.
+    pub systems: BTreeMap<&'static str, (usize, usize)>,
 }
 
 impl Tries {
     pub fn of(attempts: &[Attempt]) -> Self {
+        let mut systems: BTreeMap<_, (usize, usize)> = BTreeMap::new();
+        for attempt in attempts {
+            let (made, worked) = systems.entry(attempt.system).or_default();
+            *made += 1;
+            *worked += usize::from(attempt.worked);
+        }
         let open: Vec<_> = attempts
             .iter()
             .filter(|attempt| attempt.worked)
@@ -58,6 +67,7 @@ impl Tries {
             made: attempts.len(),
             worked: open.len(),
             open,
+            systems,
         }
     }
 
@@ -114,6 +124,8 @@ pub(super) struct Findings {
     pub facts: Vec<FactShown>,
     /// What is not done.
     pub left: Vec<String>,
+    /// Facts that nobody wanted now, by system.
+    pub not_wanted: Vec<String>,
     pub evidence: Vec<Entry>,
     pub chain_sound: bool,
 }
@@ -131,6 +143,10 @@ pub(super) struct FactShown {
     pub proof: String,
     /// When it was last read back as true.
     pub verified: Option<Timestamp>,
+    /// When it was first read back as true.
+    pub first: Option<Timestamp>,
+    /// Whether it is about access, sessions, credentials, entitlements or devices.
+    pub security: bool,
 }
 
 impl Findings {
@@ -174,9 +190,11 @@ pub(super) fn facts(outcome: &Outcome, chain: &[Entry]) -> Vec<FactShown> {
     let mut shown = Vec::new();
     for row in &outcome.rows {
         for (fact, verdict, _) in row.facts.iter().filter(|(_, verdict, _)| verdict.due()) {
-            let entry = chain.iter().rev().find(|entry| {
+            let mut proofs = chain.iter().filter(|entry| {
                 entry.system == row.name && entry.fact == fact.name && entry.event == "Verified"
             });
+            let first = proofs.next().map(|entry| entry.at);
+            let last = proofs.next_back().map(|entry| entry.at);
             shown.push(FactShown {
                 system: row.name.clone(),
                 account: row.account.as_ref().map_or("-", |(_, name)| name).to_owned(),
@@ -184,7 +202,9 @@ pub(super) fn facts(outcome: &Outcome, chain: &[Entry]) -> Vec<FactShown> {
                 fact: fact.name.clone(),
                 verdict: verdict_words(verdict),
                 proof: format!("{:?}", fact.proof),
-                verified: entry.map(|entry| entry.at),
+                verified: last.or(first),
+                first,
+                security: fact.class.security(),
             });
         }
     }
@@ -195,4 +215,15 @@ pub(super) fn facts(outcome: &Outcome, chain: &[Entry]) -> Vec<FactShown> {
 pub(super) fn seconds(from: Timestamp, to: Timestamp) -> f64 {
     let length: SignedDuration = to.duration_since(from);
     (length.as_secs_f64() * 100.0).round() / 100.0
+}
+
+/// Facts of an outcome that are not wanted now, or do not concern the account.
+pub(super) fn not_wanted(outcome: &Outcome) -> Vec<String> {
+    let mut names = Vec::new();
+    for row in &outcome.rows {
+        let spared = |verdict: &Verdict| matches!(verdict, Verdict::NotDue(_) | Verdict::NotNeeded(_));
+        let facts = row.facts.iter().filter(|(_, verdict, _)| spared(verdict));
+        names.extend(facts.map(|(fact, ..)| format!("{}: {}", row.name, words_of(&fact.name))));
+    }
+    names
 }

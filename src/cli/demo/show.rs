@@ -4,23 +4,20 @@ use std::{path::Path, time::Duration};
 
 use super::findings::{Drift, Findings, Tries, things};
 use crate::{
-    cli::plan::{Line, Plan},
+    cli::{
+        plan::{Line, Plan},
+        terminal::{BOLD, FAINT, GREEN, PLAIN, RED, out},
+    },
     company::{Company, JANE, SAM},
     core::{case::Case, fact::Verdict},
     drive::Row,
 };
 
-const GREEN: &str = "\x1b[32m";
-const RED: &str = "\x1b[31m";
-const FAINT: &str = "\x1b[2m";
-const BOLD: &str = "\x1b[1m";
-const PLAIN: &str = "\x1b[0m";
-
 /// The widest text of one cell of the plan, in characters.
 const WIDEST: usize = 64;
 
 pub(super) fn begin(folder: &Path) {
-    anstream::println!(
+    out!(
         "{BOLD}offboard {} demo{PLAIN}. Nothing outside {} is touched.\n",
         env!("CARGO_PKG_VERSION"),
         folder.display()
@@ -45,7 +42,7 @@ pub(super) fn started(company: &Company, took: Duration) {
 
 pub(super) fn leaver(case: &Case, folder: &Path) {
     let cutoff = case.cutoff.strftime("%H:%M UTC");
-    anstream::println!(
+    out!(
         "{} {} leaves today at {cutoff}, hands over to {}; manifests in {}\n",
         mark(true),
         JANE.name,
@@ -55,7 +52,7 @@ pub(super) fn leaver(case: &Case, folder: &Path) {
 }
 
 pub(super) fn plan(plan: &Plan, before: &Tries) {
-    anstream::println!("{FAINT}{:<20} {:<20} WILL DO{PLAIN}", "SYSTEM", "ACCOUNT");
+    out!("{FAINT}{:<20} {:<20} WILL DO{PLAIN}", "SYSTEM", "ACCOUNT");
     for lines in plan.lines.chunk_by(|one, other| one.system == other.system) {
         let mut system = lines.first().map_or("", |line| &line.system);
         let mut login = lines
@@ -63,12 +60,12 @@ pub(super) fn plan(plan: &Plan, before: &Tries) {
             .and_then(|line| line.login.as_deref())
             .unwrap_or("?");
         for (sign, text) in joined(lines) {
-            anstream::println!("{system:<20} {login:<20} {sign} {text}");
+            out!("{system:<20} {login:<20} {sign} {text}");
             (system, login) = ("", "");
         }
     }
-    anstream::println!("\n{}: {} things to take away", plan.sum(), things(plan));
-    anstream::println!(
+    out!("\n{}: {} things to take away", plan.sum(), things(plan));
+    out!(
         "Before: {} of {} of {}'s passwords, sessions, keys and tokens work.\n",
         before.worked,
         before.made,
@@ -90,16 +87,16 @@ pub(super) fn done(row: &Row, seconds: f64) {
 
 pub(super) fn proof(findings: &Findings) {
     let (after, control) = (&findings.after, &findings.control);
-    anstream::println!(
+    out!(
         "\nProof: a second, separate login try with everything {} had",
         findings.leaver
     );
     let refused = after.worked == 0 && after.made > 0;
-    anstream::println!("{} {} of {} refused", mark(refused), after.refused(), after.made);
+    out!("{} {} of {} refused", mark(refused), after.refused(), after.made);
     for open in &after.open {
-        anstream::println!("  {RED}still open: {open}{PLAIN}");
+        out!("  {RED}still open: {open}{PLAIN}");
     }
-    anstream::println!(
+    out!(
         "{} {} of {} of {}'s own still work",
         mark(control.worked == control.made),
         control.worked,
@@ -108,15 +105,15 @@ pub(super) fn proof(findings: &Findings) {
     );
     let before: usize = findings.owned.iter().map(|owned| owned.before).sum();
     let arrived: usize = findings.owned.iter().map(|owned| owned.arrived).sum();
-    anstream::println!(
+    out!(
         "{} {arrived} of {before} items now belong to {}",
         mark(arrived == before),
         findings.successor
     );
     for left in &findings.left {
-        anstream::println!("  {RED}not done: {left}{PLAIN}");
+        out!("  {RED}not done: {left}{PLAIN}");
     }
-    anstream::println!(
+    out!(
         "{} done {:.1} s after the start\n",
         mark(findings.left.is_empty()),
         findings.seconds
@@ -124,7 +121,7 @@ pub(super) fn proof(findings: &Findings) {
 }
 
 pub(super) fn tampered(system: &str, meanwhile: &Tries) {
-    anstream::println!(
+    out!(
         "Drift: {} is made active again in {system} by hand, {} old way{} in",
         JANE.name,
         meanwhile.worked,
@@ -135,7 +132,7 @@ pub(super) fn tampered(system: &str, meanwhile: &Tries) {
 pub(super) fn drift(drift: &Drift) {
     let facts = drift.facts.join(", ");
     let mended = drift.open_after == 0 && !drift.facts.is_empty();
-    anstream::println!(
+    out!(
         "{} seen ({facts}), taken away and refused again {:.1} s later\n",
         mark(mended),
         drift.seconds
@@ -143,18 +140,18 @@ pub(super) fn drift(drift: &Drift) {
 }
 
 pub(super) fn end(findings: &Findings, folder: &Path) {
-    anstream::println!("Report     {0}/report.html  {0}/report.json", folder.display());
-    anstream::println!(
+    out!("Report     {0}/report.html  {0}/report.json", folder.display());
+    out!(
         "Manifests  {}  (the systems have ended with this command; yours are described the same way)",
         folder.display()
     );
     if !findings.proven() {
-        anstream::println!("\n{RED}Not everything is proven.{PLAIN}");
+        out!("\n{RED}Not everything is proven.{PLAIN}");
     }
 }
 
 fn good(text: &str, seconds: f64) {
-    anstream::println!("{} {text} {FAINT}{seconds:.1} s{PLAIN}", mark(true));
+    out!("{} {text} {FAINT}{seconds:.1} s{PLAIN}", mark(true));
 }
 
 fn mark(good: bool) -> String {

@@ -8,6 +8,7 @@ use super::{
     connector::Declarative,
     driver_section::{self, ResolvedDriver},
     inputs,
+    learned::Inputs,
     load::Definition,
     problems::Problems,
     request::Target,
@@ -70,7 +71,10 @@ impl Definition {
         let capabilities = self.capabilities(&options);
         problems.or(|| Declarative {
             loaded: self.0.clone(),
-            inputs,
+            inputs: Inputs::new(
+                inputs,
+                self.0.discover.keys().filter(|name| !given.contains_key(*name)),
+            ),
             target: Target { base },
             driver,
             capabilities,

@@ -37,6 +37,8 @@ impl Protocol {
 /// What a request is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
+    /// Asks the system what an input is.
+    Discover,
     /// Finds accounts.
     Find,
     /// Reads.
@@ -101,6 +103,7 @@ impl Compiler<'_> {
     /// A request at `path`.
     pub fn request(&mut self, request: &Request, path: &str, role: Role) -> Option<Compiled> {
         let mut names: Vec<&str> = match role {
+            Role::Discover => vec!["inputs"],
             Role::Find => vec!["who", "inputs", "now"],
             Role::Read => BOUND.to_vec(),
             Role::Act => [BOUND, &["key", "random"]].concat(),

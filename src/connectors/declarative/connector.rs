@@ -14,6 +14,7 @@ use super::{
     exchange::Exchange,
     expression::Scope,
     fact::CompiledFact,
+    learned::Inputs,
     load::Loaded,
     references::Uses,
     request::{Compiled, Target},
@@ -39,7 +40,7 @@ const ABREAST: usize = 8;
 /// A connector made of data.
 pub struct Declarative {
     pub(super) loaded: Arc<Loaded>,
-    pub(super) inputs: Value,
+    pub(super) inputs: Inputs,
     pub(super) target: Target,
     pub(super) driver: Arc<dyn Driver>,
     pub(super) capabilities: Capabilities,
@@ -84,11 +85,11 @@ impl Declarative {
     }
 
     /// The account that `item` shows, if it is theirs.
-    fn account(&self, item: Value, who: &Value) -> Result<Option<Account>, Fault> {
+    fn account(&self, item: Value, who: &Value, inputs: &Value) -> Result<Option<Account>, Fault> {
         let scope = Scope::new()
             .with("item", &item)
             .with("who", who)
-            .with("inputs", &self.inputs);
+            .with("inputs", inputs);
         if !self.loaded.same.holds(&scope)? {
             return Ok(None);
         }
@@ -198,7 +199,7 @@ impl Declarative {
     }
 
     fn with_view<T>(&self, subject: &Subject, readings: &Readings, judge: impl FnOnce(&View<'_>) -> T) -> T {
-        let setting = Setting::new(subject, &self.inputs);
+        let setting = Setting::new(subject, self.inputs.known());
         judge(&View {
             target: &self.target,
             subject,
@@ -231,7 +232,7 @@ impl Declarative {
         let resolved: Resolved = serde_json::from_value(request)
             .map_err(|_| Fault::permanent(Reason::Malformed).with_code("act"))?;
         let answer = self.driver.perform(&resolved).await?;
-        let setting = Setting::new(subject, &self.inputs);
+        let setting = Setting::new(subject, self.inputs.known());
         let mut uses = Uses::default();
         uses.names = ["inputs", "who", "account", "now"].map(String::from).into();
         let readings = Readings::new();
@@ -280,9 +281,10 @@ impl Connector for Declarative {
 
     async fn find(&self, who: &Person) -> Result<Vec<Account>, Fault> {
         let who = person(who);
+        let inputs = self.inputs.learn(&self.exchange()).await?;
         let scope = Scope::new()
             .with("who", &who)
-            .with("inputs", &self.inputs)
+            .with("inputs", inputs)
             .with_instant("now", Timestamp::now());
         let ways = self.ways(&who, &scope)?;
         let exchange = self.exchange();
@@ -295,7 +297,7 @@ impl Connector for Declarative {
                 Some(item) => vec![item],
             };
             for item in items {
-                if let Some(account) = self.account(item, &who)?
+                if let Some(account) = self.account(item, &who, inputs)?
                     && !accounts.iter().any(|known| known.id == account.id)
                 {
                     accounts.push(account);
@@ -306,9 +308,16 @@ impl Connector for Declarative {
     }
 
     async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings {
-        let setting = Setting::new(subject, &self.inputs);
         let mut wanted = self.wanted_reads(facts);
         let mut readings = Readings::new();
+        let inputs = match self.inputs.learn(&self.exchange()).await {
+            Ok(inputs) => inputs,
+            Err(fault) => {
+                let unread = |name: &str| (name.to_owned(), Err(fault.clone()));
+                return wanted.into_iter().map(unread).collect();
+            }
+        };
+        let setting = Setting::new(subject, inputs);
         if let Some(shows) = &self.loaded.spec.account.shows
             && !subject.account.item.is_null()
             && wanted.contains(&shows.as_str())

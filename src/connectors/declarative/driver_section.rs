@@ -43,6 +43,12 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
             format!("the driver section uses the input '{input}', which is not declared"),
         );
     }
+    for input in used.inputs.iter().filter(|input| discovered(spec, input)) {
+        problems.add(
+            format!("inputs.{input}.discover"),
+            "the driver section uses it before anything can be asked; set a default only",
+        );
+    }
     let deadlines = [
         ("http", spec.http.as_ref().and_then(|d| d.deadline.as_ref())),
         ("ldap", spec.ldap.as_ref().and_then(|d| d.deadline.as_ref())),
@@ -65,6 +71,12 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
             problems.add("http.auth", "at most one of basic, bearer, header and oauth2");
         }
     }
+}
+
+fn discovered(spec: &ConnectorDefinitionSpec, input: &str) -> bool {
+    spec.inputs
+        .get(input)
+        .is_some_and(|input| input.discover.is_some())
 }
 
 /// The section of `spec`, filled with `inputs`.

@@ -49,9 +49,19 @@ impl Compiler<'_> {
                 );
             }
         }
-        if role == Role::Find && request.each.is_some() {
-            self.problems
-                .add(format!("{path}.each"), "find asks once; write one find per way");
+        let once = match role {
+            Role::Find => Some("find asks once; write one find per way"),
+            Role::Discover => Some("an input is asked for once; remove it"),
+            Role::Read | Role::Act => None,
+        };
+        if let (Some(message), Some(_)) = (once, &request.each) {
+            self.problems.add(format!("{path}.each"), message);
+        }
+        if role == Role::Discover && request.when.is_some() {
+            self.problems.add(
+                format!("{path}.when"),
+                "an input is asked for whenever it is not set; remove it",
+            );
         }
         let changes = ["put", "patch", "delete", "modify", "move"];
         if role != Role::Act

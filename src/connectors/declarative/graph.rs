@@ -9,15 +9,15 @@ use crate::{api::definition::ConnectorDefinitionSpec, core::fact::FactSpec};
 const PERSON: [&str; 4] = ["email", "employeeID", "displayName", "accountName"];
 
 /// Checks that everything that is referred to exists, and that reads do not refer to each other in a circle.
-pub(super) fn check_references(
+pub(super) fn check_references<'c>(
     spec: &ConnectorDefinitionSpec,
-    find: &[Compiled],
-    reads: &BTreeMap<String, Compiled>,
+    find: impl Iterator<Item = &'c Compiled> + Clone,
+    reads: &'c BTreeMap<String, Compiled>,
     facts: &BTreeMap<String, CompiledFact>,
     problems: &mut Problems,
 ) {
     for request in find
-        .iter()
+        .clone()
         .filter(|request| request.uses.who_at_all.contains("displayName"))
     {
         problems.add(
@@ -25,7 +25,7 @@ pub(super) fn check_references(
             "a name for people finds nobody; use another key of 'who'",
         );
     }
-    for request in find.iter().chain(reads.values()) {
+    for request in find.chain(reads.values()) {
         check_uses(&request.path, &request.uses, spec, problems);
     }
     for (name, fact) in facts {

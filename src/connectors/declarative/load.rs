@@ -29,6 +29,7 @@ pub struct Definition(pub(super) Arc<Loaded>);
 pub(super) struct Loaded {
     pub name: String,
     pub spec: ConnectorDefinitionSpec,
+    pub discover: BTreeMap<String, Compiled>,
     pub find: Vec<Compiled>,
     pub id: Expression,
     pub account_name: Expression,
@@ -147,6 +148,15 @@ fn load(
             .problems
             .add("account.find", "at least one way to find an account is needed");
     }
+    let discover: BTreeMap<String, Compiled> = spec
+        .inputs
+        .iter()
+        .filter_map(|(input, i)| {
+            let path = format!("inputs.{input}.discover");
+            let request = compiler.request(i.discover.as_ref()?, &path, Role::Discover)?;
+            Some((input.clone(), request))
+        })
+        .collect();
     let find: Vec<Compiled> = account
         .find
         .iter()
@@ -177,9 +187,10 @@ fn load(
     check_account(&spec, compiler.problems);
     super::driver_section::check(&spec, compiler.problems);
     let order = graph::order(&spec, &facts, problems);
-    graph::check_references(&spec, &find, &reads, &facts, problems);
+    graph::check_references(&spec, discover.values().chain(&find), &reads, &facts, problems);
     Some(Loaded {
         name: name.to_owned(),
+        discover,
         find,
         id: id?,
         account_name: account_name?,
@@ -227,6 +238,12 @@ fn check_inputs(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
             && let Err(message) = fits(input, default)
         {
             problems.add(format!("inputs.{name}.default"), message);
+        }
+        if input.discover.is_some() && input.default.is_none() {
+            problems.add(
+                format!("inputs.{name}.default"),
+                "missing; say what holds where the system does not tell",
+            );
         }
     }
 }

@@ -18,6 +18,7 @@ mod fields;
 mod functions;
 mod graph;
 mod inputs;
+mod learned;
 mod load;
 mod problems;
 mod references;

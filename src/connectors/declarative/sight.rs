@@ -113,9 +113,11 @@ impl View<'_> {
                 .facts
                 .get(&fact.spec.name)
                 .map_or(0, |ledger| ledger.rung);
-            let rung = tried % fact.ladder.len();
+            let rungs = self.rungs(fact, since)?;
+            let rung = tried % rungs.len().max(1);
+            let step = rungs.get(rung).copied();
             (
-                self.requests(fact, std::slice::from_ref(&fact.ladder[rung]))?,
+                self.requests(fact, step.map(std::slice::from_ref).unwrap_or_default())?,
                 rung,
             )
         };
@@ -128,6 +130,21 @@ impl View<'_> {
             more: rung + 1 < fact.ladder.len(),
         });
         Ok(sight)
+    }
+
+    /// The alternatives that may be tried: those whose `when` holds.
+    fn rungs<'f>(&self, fact: &'f CompiledFact, since: Timestamp) -> Result<Vec<&'f Compiled>, Truth> {
+        let mut rungs = vec![];
+        for rung in &fact.ladder {
+            let open = match &rung.when {
+                Some(when) => self.holds(when, since)?,
+                None => true,
+            };
+            if open {
+                rungs.push(rung);
+            }
+        }
+        Ok(rungs)
     }
 
     /// A sentence for people. One that has no value must not keep anything from being done.

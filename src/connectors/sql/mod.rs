@@ -3,6 +3,14 @@
 //! Only one statement is ever sent, always prepared, with its values bound. Nothing of the server's texts is handed on:
 //! an error is its code. Values of types that have no text of their own here make the read fail and name the column.
 //!
+//! # What `ca.crt` cannot do here
+//! `http` and `ldap` trust the authority in `ca.crt` alone. sqlx 0.9 adds it to the public authorities that are built into
+//! it (`tls_rustls.rs`), and without it trusts these and not the machine's: it takes no `rustls` configuration and no
+//! socket of ours, and it shows nobody the certificate that it accepted. So whoever gets a public authority to certify the
+//! server's own host name, and stands in between, passes for the server. A host name for which no public authority
+//! certifies anything (`db.corp.internal`) closes this. Only a change in sqlx ends it; a check by a connection of our own
+//! before would prove nothing about the next one.
+//!
 //! # Why not the pool of the library
 //! It waits and tries again when a server refuses connections; here a call that cannot connect says so at once (R13).
 
@@ -16,8 +24,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::{StreamExt, stream::BoxStream};
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use sqlx::Connection;
+use serde_json::{Map, Value, json};
+use sqlx::{Column, ColumnIndex, Connection, Row, TypeInfo, ValueRef};
 use tokio::time::{Instant, timeout_at};
 
 use self::{mysql::Mysql, pool::Pools, postgres::Postgres};
@@ -257,9 +265,30 @@ fn weight(value: &Value) -> usize {
     }
 }
 
-/// The fault of a value that cannot be shown: says which column, so that a definition's author can cast it.
-fn no_text(column: &str, type_name: &str) -> Failure {
-    Failure::Fault(Fault::permanent(Reason::Malformed).with_code(format_args!("column {column} {type_name}")))
+/// A row as an object, by the names of its columns. `decode` gives the value in the column at a place, of a type, where it
+/// is not null; none: it has no text. The fault says which column, so that a definition's author can cast it.
+fn shaped<R: Row>(
+    row: &R,
+    decode: impl Fn(usize, &str) -> Result<Option<Value>, sqlx::Error>,
+) -> Result<Value, Failure>
+where
+    usize: ColumnIndex<R>,
+{
+    let mut shaped = Map::new();
+    for column in row.columns() {
+        let raw = row.try_get_raw(column.ordinal())?;
+        let type_info = raw.type_info();
+        let value = if raw.is_null() {
+            Value::Null
+        } else {
+            decode(column.ordinal(), type_info.name())?.ok_or_else(|| {
+                let code = format!("column {} {}", column.name(), type_info.name());
+                Fault::permanent(Reason::Malformed).with_code(code)
+            })?
+        };
+        shaped.insert(column.name().to_owned(), value);
+    }
+    Ok(Value::Object(shaped))
 }
 
 /// A JSON value as it can be bound.

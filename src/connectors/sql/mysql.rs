@@ -5,14 +5,14 @@ mod value;
 use std::{fmt, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::{
-    AssertSqlSafe, Column, ConnectOptions, Executor, MySqlConnection, Row, TypeInfo, ValueRef,
+    AssertSqlSafe, ConnectOptions, Executor, MySqlConnection, Row,
     error::DatabaseError,
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlRow, MySqlSslMode},
 };
 
-use super::{Engine, Failure, Server, bind, no_text};
+use super::{Engine, Failure, Server, bind, shaped};
 use crate::core::fault::{Fault, Reason};
 
 /// The session obeys the quoting that [`super::statement`] relies on, whatever the server's default mode is.
@@ -121,17 +121,8 @@ fn number(error: &dyn DatabaseError) -> u16 {
 }
 
 fn shape(row: &MySqlRow) -> Result<Value, Failure> {
-    let mut shaped = Map::new();
-    for column in row.columns() {
-        let raw = row.try_get_raw(column.ordinal())?;
-        let type_info = raw.type_info().into_owned();
-        let value = if raw.is_null() {
-            Value::Null
-        } else {
-            let bytes: &[u8] = row.try_get_unchecked(column.ordinal())?;
-            value::decode(type_info.name(), bytes).ok_or_else(|| no_text(column.name(), type_info.name()))?
-        };
-        shaped.insert(column.name().to_owned(), value);
-    }
-    Ok(Value::Object(shaped))
+    shaped(row, |at, type_name| {
+        let bytes: &[u8] = row.try_get_unchecked(at)?;
+        Ok(value::decode(type_name, bytes))
+    })
 }

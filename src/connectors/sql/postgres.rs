@@ -5,14 +5,14 @@ mod value;
 use std::{fmt, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::{
-    AssertSqlSafe, Column, ConnectOptions, PgConnection, Row, TypeInfo, ValueRef,
+    AssertSqlSafe, ConnectOptions, PgConnection, Row, TypeInfo, ValueRef,
     error::DatabaseError,
     postgres::{PgConnectOptions, PgRow, PgSslMode, PgTypeInfo, PgTypeKind},
 };
 
-use super::{Engine, Failure, Server, bind, no_text};
+use super::{Engine, Failure, Server, bind, shaped};
 use crate::core::fault::{Fault, Reason};
 
 /// The session obeys the quoting that [`super::statement`] relies on, stops before we stop waiting, and sends no
@@ -107,19 +107,11 @@ impl Engine for Postgres {
 }
 
 fn shape(row: &PgRow) -> Result<Value, Failure> {
-    let mut shaped = Map::new();
-    for column in row.columns() {
-        let raw = row.try_get_raw(column.ordinal())?;
-        let value = if raw.is_null() {
-            Value::Null
-        } else {
-            let bytes = raw.as_bytes().map_err(sqlx::Error::Decode)?;
-            let type_info = raw.type_info();
-            decode(&type_info, bytes).ok_or_else(|| no_text(column.name(), type_info.name()))?
-        };
-        shaped.insert(column.name().to_owned(), value);
-    }
-    Ok(Value::Object(shaped))
+    shaped(row, |at, _| {
+        let raw = row.try_get_raw(at)?;
+        let bytes = raw.as_bytes().map_err(sqlx::Error::Decode)?;
+        Ok(decode(&raw.type_info(), bytes))
+    })
 }
 
 fn decode(type_info: &PgTypeInfo, bytes: &[u8]) -> Option<Value> {

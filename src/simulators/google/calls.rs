@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, Method, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Knobs, Shared, audit, directory, drive, gmail, groups, licences, roles, security, state::Domain, transfer,
 };
-use crate::simulators::server::{Caller, Refusal, lock, pairs};
+use crate::simulators::server::{Caller, Refusal, bearer, lock, pairs, segments};
 
 /// One call, with its caller known.
 pub(crate) struct Call<'a> {
@@ -43,11 +43,7 @@ async fn serve(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let grant = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-        .and_then(|token| shared.tokens.grant(token));
-    let Some(grant) = grant else {
+    let Some(grant) = bearer(&headers).and_then(|token| shared.tokens.grant(token)) else {
         return refuse(401, "authError", "Invalid Credentials").into_response();
     };
     let caller = grant.subject.clone().unwrap_or_else(|| "service account".into());
@@ -71,16 +67,7 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, body: &[u8], grant: super
             Err(_) => return refuse(400, "parseError", "Parse Error").into_response(),
         },
     };
-    let path: Vec<String> = uri
-        .path()
-        .split('/')
-        .skip(1)
-        .map(|segment| {
-            percent_encoding::percent_decode_str(segment)
-                .decode_utf8_lossy()
-                .into_owned()
-        })
-        .collect();
+    let path = segments(uri);
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let call = Call {
         shared,

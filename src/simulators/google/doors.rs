@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     routing::{get, post},
 };
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use super::{
     Shared,
     state::{Domain, User},
 };
+use crate::simulators::server::bearer;
 
 type Reply = Result<Json<Value>, StatusCode>;
 
@@ -119,10 +120,7 @@ async fn mail(State(shared): State<Arc<Shared>>, Path(address): Path<String>) ->
 }
 
 fn known<'a>(domain: &'a Domain, headers: &HeaderMap) -> Result<&'a User, StatusCode> {
-    let secret = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-        .ok_or(StatusCode::UNAUTHORIZED)?;
+    let secret = bearer(headers).ok_or(StatusCode::UNAUTHORIZED)?;
     let opens = |user: &&User| {
         user.deleted.is_none()
             && user.suspended.is_none()

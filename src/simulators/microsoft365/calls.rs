@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, Method, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     Knobs, Shared, devices, grants, groups, licences, mailbox, methods, state::Tenant, token::Grant, users,
 };
-use crate::simulators::server::{Caller, Refusal, lock, pairs};
+use crate::simulators::server::{Caller, Refusal, bearer, lock, pairs, segments};
 
 /// One call, with its caller known.
 pub(crate) struct Call<'a> {
@@ -43,11 +43,7 @@ async fn serve(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let grant = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-        .and_then(|token| shared.tokens.grant(token));
-    let Some(grant) = grant else {
+    let Some(grant) = bearer(&headers).and_then(|token| shared.tokens.grant(token)) else {
         return refuse(401, "InvalidAuthenticationToken", "Access token is empty.").into_response();
     };
     let client = grant.client.clone();
@@ -70,17 +66,8 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, body: &[u8], grant: Grant
             Err(_) => return bad_request("Unable to read JSON request payload.").into_response(),
         },
     };
-    let path: Vec<String> = uri
-        .path()
-        .split('/')
-        .skip(1)
-        .map(|segment| {
-            percent_encoding::percent_decode_str(segment)
-                .decode_utf8_lossy()
-                .into_owned()
-        })
-        .collect();
-    let segments: Vec<&str> = path.iter().map(String::as_str).collect();
+    let path = segments(uri);
+    let parts: Vec<&str> = path.iter().map(String::as_str).collect();
     let call = Call {
         shared,
         method: method.as_str(),
@@ -92,10 +79,10 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, body: &[u8], grant: Grant
     };
     let created = call.method == "POST"
         && matches!(
-            segments.last(),
+            parts.last(),
             Some(&("roleAssignments" | "appRoleAssignments" | "roleEligibilityScheduleRequests"))
         );
-    match dispatch(&call, &segments) {
+    match dispatch(&call, &parts) {
         Ok(Value::Null) => StatusCode::NO_CONTENT.into_response(),
         Ok(value) if created => (StatusCode::CREATED, axum::Json(value)).into_response(),
         Ok(value) => axum::Json(value).into_response(),

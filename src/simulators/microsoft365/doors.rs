@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     routing::{get, post},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -17,7 +17,7 @@ use super::{
     Shared,
     state::{Tenant, User},
 };
-use crate::simulators::server::lock;
+use crate::simulators::server::{bearer, lock};
 
 type Reply = Result<Json<Value>, StatusCode>;
 
@@ -147,10 +147,7 @@ async fn mail(State(shared): State<Arc<Shared>>, Path(address): Path<String>) ->
 }
 
 fn known<'a>(tenant: &'a Tenant, headers: &HeaderMap) -> Result<&'a User, StatusCode> {
-    let token = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-        .ok_or(StatusCode::UNAUTHORIZED)?;
+    let token = bearer(headers).ok_or(StatusCode::UNAUTHORIZED)?;
     let (user, until) = tenant.access_tokens.get(token).ok_or(StatusCode::UNAUTHORIZED)?;
     if *until <= Timestamp::now() {
         return Err(StatusCode::UNAUTHORIZED);

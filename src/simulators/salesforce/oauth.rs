@@ -20,7 +20,7 @@ use super::{
     query::Caller,
     schema::object,
 };
-use crate::simulators::server::{lock, pairs};
+use crate::simulators::server::{bearer, lock, pairs};
 
 /// The longest life of a JWT that is taken, in seconds.
 const LONGEST: i64 = 300;
@@ -265,11 +265,7 @@ pub async fn user_info(
 
 /// Who a request comes from, if its session is still open.
 pub fn caller(shared: &Shared, headers: &HeaderMap) -> Option<Caller> {
-    let token = headers
-        .get("authorization")?
-        .to_str()
-        .ok()?
-        .strip_prefix("Bearer ")?;
+    let token = bearer(headers)?;
     let door = lock(&shared.doors).get(token).cloned()?;
     let open = shared
         .world

@@ -12,6 +12,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{Shared, model};
+use crate::simulators::server::bearer;
 
 type Answer = Result<Json<Value>, StatusCode>;
 
@@ -64,10 +65,6 @@ pub async fn content(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> A
 
 /// Whose session or API token it is.
 fn caller(state: &model::State, headers: &HeaderMap) -> Option<String> {
-    let given = headers
-        .get("authorization")?
-        .to_str()
-        .ok()?
-        .strip_prefix("Bearer ")?;
+    let given = bearer(headers)?;
     state.opened_by(given).map(str::to_owned)
 }

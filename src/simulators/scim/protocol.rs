@@ -16,7 +16,7 @@ use super::{
     model,
     refusal::Refused,
 };
-use crate::simulators::server::{Caller, lock, pairs};
+use crate::simulators::server::{Caller, bearer, lock, pairs};
 
 /// What is answered to a request that was served.
 pub struct Reply {
@@ -145,7 +145,7 @@ fn answer(
 }
 
 fn authorized(shared: &Shared, headers: &HeaderMap) -> bool {
-    text(headers, "authorization").and_then(|value| value.strip_prefix("Bearer ")) == Some(&shared.token)
+    bearer(headers) == Some(&shared.token)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

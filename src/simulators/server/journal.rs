@@ -4,6 +4,8 @@ use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::pairs;
+
 /// One request as it arrived, without secrets.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -59,24 +61,6 @@ pub(super) fn readable(headers: &HeaderMap, body: &[u8]) -> Value {
     };
     redact(&mut value);
     value
-}
-
-/// Decodes `application/x-www-form-urlencoded`.
-pub fn pairs(encoded: &[u8]) -> Vec<(String, String)> {
-    let text = String::from_utf8_lossy(encoded);
-    let plain = |text: &str| {
-        let blanks = text.replace('+', " ");
-        percent_encoding::percent_decode_str(&blanks)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    text.split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (plain(key), plain(value))
-        })
-        .collect()
 }
 
 fn redact(value: &mut Value) {

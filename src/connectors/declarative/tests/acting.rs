@@ -259,3 +259,19 @@ spec:
         ]
     );
 }
+
+#[tokio::test]
+async fn a_rung_whose_condition_does_not_hold_is_left_out() {
+    let text = DEFINITION.replace(
+        "{ post: '/users/${account.id}/lock' }",
+        "{ when: reads.user.login != 'ada', post: '/users/${account.id}/lock' }",
+    );
+    let script = Script::new(usual);
+    let sight = sight_of(&over(&text, &script), &subject(), "Locked").await;
+    let act = sight.act.unwrap();
+    assert_eq!(act.rung, 0);
+    assert_eq!(
+        act.requests[0]["http"]["url"],
+        "http://small/v1/users/a%2Fb%3Fc/ban"
+    );
+}

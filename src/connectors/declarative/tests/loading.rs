@@ -212,3 +212,41 @@ fn optional_facts_are_there_only_when_asked_for_and_skipped_ones_never() {
             .any(|fact| fact.name == "Spare")
     );
 }
+
+#[test]
+fn an_input_that_the_system_tells_needs_a_default_and_a_look_that_changes_nothing() {
+    let with = |input: &str| changed("    url: {", &format!("    paged: {{ {input} }}\n    url: {{"));
+    for (input, complaint) in [
+        (
+            "type: Boolean, discover: { get: /about }",
+            "inputs.paged.default: missing",
+        ),
+        (
+            "default: x, discover: { post: /about, when: 'true' }",
+            "inputs.paged.discover.when: an input is asked for whenever it is not set",
+        ),
+        (
+            "default: x, discover: { put: /about }",
+            "inputs.paged.discover.put: a look changes nothing",
+        ),
+        (
+            "default: x, discover: { get: '/about/${account.id}' }",
+            "inputs.paged.discover.get: unknown name 'account'",
+        ),
+        (
+            "default: x, discover: { get: '/about/${inputs.nosuch}' }",
+            "inputs.paged.discover: there is no input 'nosuch'",
+        ),
+    ] {
+        let problems = with(input);
+        assert!(problems.contains(complaint), "{complaint} in {problems}");
+    }
+    let problems = changed(
+        "pattern: 'https?://.+'",
+        "default: http://small, discover: { get: /about }",
+    );
+    assert!(
+        problems.contains("inputs.url.discover: the driver section uses it"),
+        "{problems}"
+    );
+}

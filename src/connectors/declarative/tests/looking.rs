@@ -146,3 +146,61 @@ async fn a_throttled_read_says_until_when() {
         FaultKind::Throttled { until }
     );
 }
+
+const TOLD: &str = "    deep: { type: Integer, default: 1, discover: { get: /about, absent: response.status == 404, items: response.body.depth } }
+    wide: { type: Integer, default: 1, discover: { get: /about, absent: response.status == 404, items: response.body.width } }
+    url: {";
+
+fn telling() -> String {
+    let text = DEFINITION.replacen("    url: {", TOLD, 1);
+    text.replacen(
+        "holds: size(reads.rights) >= 0",
+        "holds: size(reads.rights) == inputs.deep + inputs.wide",
+        1,
+    )
+}
+
+/// What the small system says about itself.
+fn about(status: u16, body: Value) -> Arc<Script> {
+    Script::new(move |request| match request.url.ends_with("/about") {
+        true => (status, body.clone()),
+        false => usual(request),
+    })
+}
+
+async fn rights(script: &Arc<Script>) -> Truth {
+    let connector = over(&telling(), script);
+    for _ in 0..2 {
+        connector.observe(&subject(), &["RightsKnown"]).await;
+    }
+    let readings = connector.observe(&subject(), &["RightsKnown"]).await;
+    connector.sight(&subject(), "RightsKnown", &readings).truth
+}
+
+#[tokio::test]
+async fn inputs_that_one_answer_tells_are_asked_for_once() {
+    let script = about(200, json!({ "depth": 0, "width": 2 }));
+    assert_eq!(rights(&script).await, Truth::Holds);
+    let asked = script.asked();
+    assert_eq!(
+        asked.iter().filter(|r| *r == "GET /about").count(),
+        1,
+        "{asked:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_input_that_the_system_does_not_tell_has_its_default() {
+    assert_eq!(rights(&about(404, Value::Null)).await, Truth::Holds);
+}
+
+#[tokio::test]
+async fn an_input_that_is_told_wrongly_or_not_yet_leaves_everything_unread() {
+    for (status, body, reason) in [
+        (200, json!({ "depth": "x", "width": 1 }), Reason::Malformed),
+        (503, Value::Null, Reason::SystemUnavailable),
+    ] {
+        let truth = rights(&about(status, body)).await;
+        assert_eq!(fault_of(&truth).reason, reason);
+    }
+}
