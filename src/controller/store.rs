@@ -180,6 +180,10 @@ impl<'a> ClusterStore<'a> {
 impl Store for ClusterStore<'_> {
     async fn save(&self, record: &Record) -> Result<(), Fault> {
         let mut version = self.version.lock().await;
+        if self.context.tenure.over() {
+            *version = Version::Lost;
+            return Err(Fault::transient(Reason::StoreUnavailable).with_code("lease lost"));
+        }
         let written = self.write(&version, record).await;
         *version = match &written {
             Ok(object) => object.resource_version().map_or(Version::Lost, Version::Of),

@@ -141,12 +141,25 @@ impl Caches {
 
     /// Waits until every first list is complete.
     pub async fn ready(&self) {
-        for caches in self.namespaces.values() {
+        for namespace in self.namespaces.keys() {
+            self.ready_in(namespace).await;
+        }
+    }
+
+    /// Waits until the first lists of what a namespace is made of are complete. One that we may not read keeps only itself
+    /// waiting.
+    pub async fn ready_in(&self, namespace: &str) {
+        if let Some(caches) = self.namespaces.get(namespace) {
             caches.urgent.ready().await;
             caches.others.ready().await;
             caches.connectors.ready().await;
             caches.policies.ready().await;
         }
+        self.definitions_ready().await;
+    }
+
+    /// Waits until the first list of definitions is complete.
+    pub async fn definitions_ready(&self) {
         self.definitions.ready().await;
     }
 }
