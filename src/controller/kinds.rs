@@ -253,7 +253,7 @@ async fn publish<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    if context.stopping() {
+    if !context.acts() {
         return Ok(());
     }
     let generation = object.meta().generation.unwrap_or_default();

@@ -235,6 +235,30 @@ impl Links {
         }
     }
 
+    /// Hands in a link that no definition makes.
+    #[cfg(test)]
+    pub(super) async fn hand_in(&self, connector: &Connector, link: Link, facts: Vec<FactSpec>) {
+        let namespace = connector.namespace().unwrap_or_default();
+        let version = (
+            connector.uid().unwrap_or_default(),
+            connector.metadata.generation.unwrap_or_default(),
+        );
+        *self.slot(&namespace, &connector.name_any()).lock().await = Some(Entry {
+            connector: version,
+            definition: String::new(),
+            secret: String::new(),
+            read_at: Instant::now(),
+            made: Made {
+                link,
+                facts,
+                reason: "Valid",
+                text: String::new(),
+                revision: 1,
+                login: Login::Untried,
+            },
+        });
+    }
+
     /// Drops what is known of a connector that is gone.
     pub fn forget(&self, namespace: &str, connector: &str) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);

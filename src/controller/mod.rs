@@ -69,9 +69,14 @@ pub struct Context {
 }
 
 impl Context {
-    /// Whether no new work is to be begun, and nothing more to be sent.
+    /// Whether the process was told to end.
     pub fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || self.tenure.over()
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Whether work may be begun and sent: not while stopping, nor without the lease.
+    pub fn acts(&self) -> bool {
+        !self.stopping() && !self.tenure.over()
     }
 
     /// Whether every first list is complete, or somebody else acts.

@@ -140,7 +140,7 @@ impl<'a> Pass<'a> {
     ) -> Option<Self> {
         let namespace = offboarding.namespace().unwrap_or_default();
         let cached = context.caches.offboarding(&namespace, &offboarding.name_any())?;
-        if cached.metadata.uid != offboarding.metadata.uid || context.stopping() {
+        if cached.metadata.uid != offboarding.metadata.uid || !context.acts() {
             return None;
         }
         // Never from a cache that is older than our own last write.

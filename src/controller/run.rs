@@ -345,3 +345,6 @@ where
     })
     .boxed()
 }
+
+#[cfg(test)]
+mod tests;

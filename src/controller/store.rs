@@ -194,7 +194,7 @@ impl Store for ClusterStore<'_> {
     }
 
     fn current(&self) -> bool {
-        if self.context.stopping() {
+        if !self.context.acts() {
             return false;
         }
         let seen = self.context.caches.offboarding(&self.namespace, &self.of.name);
@@ -204,7 +204,7 @@ impl Store for ClusterStore<'_> {
     async fn confirm(&self) -> Result<bool, Fault> {
         let api: Api<Offboarding> = watch::api(&self.context.client, &self.namespace);
         match within(api.get(&self.of.name)).await {
-            Ok(offboarding) => Ok(self.same(&offboarding) && !self.context.stopping()),
+            Ok(offboarding) => Ok(self.same(&offboarding) && self.context.acts()),
             Err(Failed::NotFound) => Ok(false),
             Err(failed) => Err(failed.into()),
         }

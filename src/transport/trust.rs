@@ -26,11 +26,12 @@ pub fn untrusted(error: &(dyn Error + 'static)) -> Option<Fault> {
 /// One word, never a name out of the certificate.
 fn word(why: &CertificateError) -> &'static str {
     use CertificateError::{
-        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
-        Revoked, UnknownIssuer,
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, Revoked, UnknownIssuer,
     };
     match why {
-        UnknownIssuer => "UnknownIssuer",
+        // Signed by somebody of the same name as one whom we trust.
+        UnknownIssuer | BadSignature => "UnknownIssuer",
         Expired | ExpiredContext { .. } => "Expired",
         NotValidYet | NotValidYetContext { .. } => "NotValidYet",
         NotValidForName | NotValidForNameContext { .. } => "NotValidForName",

@@ -83,12 +83,15 @@ async fn an_api_server_that_hangs_is_waited_for_within_bounds_and_nothing_is_don
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_one_that_acts_is_killed_the_other_goes_on_with_what_was_begun() {
-    let (crm, id) = slow().await;
+    let (crm, id) = application("jane@example.com").await;
+    // What is asked for takes effect, and nobody is left to hear of it.
+    crm.control().arrange("PATCH", "/Users/", 1, Mishap::Hang);
     let site = Site::new("crash");
     site.connect("crm", &crm);
     let (mut first, second) = pair(&site);
     site.leaver("leaver-1", "jane@example.com");
     begun(&crm, &first);
+    assert!(poll(PATIENCE, || crm.is_active(&id) == Some(false)));
     first.signal("KILL");
     eprintln!("takeover after a crash: {:?}", takes_over(&second));
     first.wait();

@@ -59,7 +59,7 @@ fn postgresql() -> System {
         username: Postgres::OPERATOR,
         password: Postgres::OPERATOR_PASSWORD,
         ca: postgres().tls.ca_pem(),
-        fact: "ExpiryArmed",
+        fact: "LoginRevoked",
         code: "28P01",
         picture: |name| {
             let sql = format!("SELECT * FROM pg_authid WHERE rolname = '{name}'");
