@@ -1,7 +1,8 @@
 //! Caches of what the operator works with, kept fresh by watches, and who is told when something changes.
 //!
 //! # Why
-//! A watch is ended by the server every 30 s, so that a half-open connection is noticed. Lists are streamed. Managed fields
+//! A watch is ended by the server every 30 s, so that a half-open connection is noticed. Lists are streamed where the API
+//! server can do that. Managed fields
 //! are dropped: they are the larger half of a small object, and nothing here reads them.
 
 use std::{collections::BTreeMap, fmt::Debug, future::Future, sync::Arc};
@@ -194,11 +195,14 @@ pub fn watch<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let mut config = watcher::Config::default().timeout(30).streaming_lists();
+    let mut config = watcher::Config::default().timeout(30);
     if let Some(fields) = fields {
         config = config.fields(fields);
     }
-    let stream = watcher::watcher(api, config)
+    let streamed = watcher::watcher(api.clone(), config.clone().streaming_lists());
+    let stream = streamed
+        .take_while(|event| std::future::ready(!cannot_stream(event)))
+        .chain(watcher::watcher(api, config))
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer);
@@ -216,6 +220,11 @@ where
         }
         std::future::ready(())
     })
+}
+
+/// Whether the API server does not know lists that are streamed: 1.33 has them switched off.
+fn cannot_stream<K>(event: &watcher::Result<Event<K>>) -> bool {
+    matches!(event, Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) if status.code == 422)
 }
 
 /// Why a watch ended: a status and its reason, never a body.

@@ -6,6 +6,7 @@
 mod bad_input;
 mod broken;
 mod failover;
+mod gitops;
 mod interrupted;
 mod main_job;
 mod site;

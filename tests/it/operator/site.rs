@@ -11,7 +11,7 @@ use std::{
 use offboard::simulators::{scim::Scim, server::Mishap};
 use serde_json::Value;
 
-use crate::support::{self, Ran, Write, control_plane, poll};
+use crate::support::{self, ControlPlane, Ran, Write, control_plane, poll};
 
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -19,13 +19,18 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 /// A namespace of its own, and the operator's service account with the chart's rights.
 pub struct Site {
     pub namespace: String,
+    plane: &'static ControlPlane,
     kubeconfig: PathBuf,
     account: String,
 }
 
 impl Site {
     pub fn new(stem: &str) -> Self {
-        let plane = control_plane();
+        Self::on(control_plane(), stem)
+    }
+
+    /// A site in another control plane than most.
+    pub fn on(plane: &'static ControlPlane, stem: &str) -> Self {
         let namespace = plane.namespace(stem);
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/offboard");
         let mut helm = Command::new(support::helm());
@@ -47,6 +52,7 @@ impl Site {
         plane.kubectl(&["apply", "-f", "-"], &rights).expect_ok();
         let kubeconfig = plane.kubeconfig_of(&namespace, "offboard");
         Self {
+            plane,
             account: format!("system:serviceaccount:{namespace}:offboard"),
             namespace,
             kubeconfig,
@@ -56,7 +62,7 @@ impl Site {
     /// From now on operators reach the API server through this port of the loopback interface.
     pub fn reach_api_server_by(&self, port: u16) {
         let text = fs::read_to_string(&self.kubeconfig).unwrap();
-        let through = text.replace(&control_plane().url, &format!("https://127.0.0.1:{port}"));
+        let through = text.replace(&self.plane.url, &format!("https://127.0.0.1:{port}"));
         assert_ne!(through, text);
         fs::write(&self.kubeconfig, through).unwrap();
     }
@@ -74,7 +80,8 @@ impl Site {
     }
 
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> Ran {
-        control_plane().kubectl(&[&["-n", &self.namespace], arguments].concat(), input)
+        self.plane
+            .kubectl(&[&["-n", &self.namespace], arguments].concat(), input)
     }
 
     #[track_caller]
@@ -188,9 +195,14 @@ impl Site {
 
     /// Everything that the operator wrote here so far.
     pub fn writes(&self) -> Vec<Write> {
-        let mut writes = control_plane().writes(&self.namespace);
+        let mut writes = self.plane.writes(&self.namespace);
         writes.retain(|write| write.user == self.account);
         writes
+    }
+
+    /// Everything that the operator asked the API server for, reads too.
+    pub fn requests(&self) -> Vec<Write> {
+        self.plane.requests_of(&self.account)
     }
 
     /// The records of this namespace.
