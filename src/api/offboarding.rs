@@ -36,7 +36,10 @@ use super::{Condition, LocalRef};
     printcolumn(name = "Policy", type_ = "string", json_path = ".spec.policyRef.name", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
     validation = Rule::new("has(self.spec.lastDay) || self.spec.urgency == 'Immediate'")
-        .message("set either lastDay, or urgency: Immediate")
+        .message("set either lastDay, or urgency: Immediate"),
+    validation = Rule::new("!has(self.spec.transfers) || !has(self.spec.employee.email) || \
+        self.spec.transfers.all(t, t.to.lowerAscii() != self.spec.employee.email.lowerAscii())")
+        .message("spec.transfers: the successor must be somebody else than the leaver")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OffboardingSpec {
@@ -224,6 +227,10 @@ pub struct Exception {
 /// What the controller has seen; written by it only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!has(oldSelf.fence) || has(self.fence) && self.fence >= oldSelf.fence",
+    "message": "fence: an operator that lost the Lease may write no more"
+}]))]
 pub struct OffboardingStatus {
     /// The generation of the spec that everything below was observed for; -1 before the first look.
     #[serde(default)]
@@ -231,6 +238,10 @@ pub struct OffboardingStatus {
     /// Systems done and all systems, such as `7/9`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<String>,
+    /// The term of the operator that wrote this: how often the Lease had changed hands. Never goes back, so that an operator
+    /// that lost the Lease without noticing cannot write any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<i64>,
     /// How many security facts are wanted now and not proven yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_left: Option<i64>,

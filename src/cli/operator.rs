@@ -72,7 +72,8 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
             }
             Some(name) => {
                 let namespace = std::env::var("POD_NAMESPACE").unwrap_or(default);
-                let lease = Candidate::new(&client, &namespace, &name, &identity());
+                let tenure = operator.context().tenure.clone();
+                let lease = Candidate::new(&client, &namespace, &name, &identity(), tenure);
                 alone(operator, lease, stop).await
             }
         }

@@ -126,6 +126,9 @@ pub fn was_revoked(before: &OffboardingStatus, row: &Row) -> bool {
 
 /// Tells `news` about `offboarding`. An event that is lost is only logged: it is a convenience, the status is the truth.
 pub async fn tell(context: &Context, offboarding: &Offboarding, news: News) {
+    if context.tenure.over() {
+        return;
+    }
     let event = Event {
         type_: if news.warning {
             EventType::Warning

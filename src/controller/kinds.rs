@@ -48,8 +48,8 @@ struct Verdict {
 
 /// Looks at a Connector: its definition, inputs and Secret.
 pub async fn connector(connector: Arc<Connector>, context: Arc<Context>) -> Result<Action, Failed> {
-    context.caches.ready().await;
     let namespace = connector.namespace().unwrap_or_default();
+    context.caches.ready_in(&namespace).await;
     let name = connector.name_any();
     let made = gather::make(&context, &context.links, &connector).await;
     // Leavers look again only when the link is another one than they know.
@@ -57,7 +57,7 @@ pub async fn connector(connector: Arc<Connector>, context: Arc<Context>) -> Resu
         context.caches.tell_leavers(&namespace);
         context.caches.tell_policies(&namespace);
     }
-    let good = made.reason == "Valid" && made.login != Login::Refused;
+    let good = made.works();
     let status = connector.status.clone().unwrap_or_default();
     let api = watch::api::<Connector>(&context.client, &namespace);
     publish(
@@ -78,12 +78,17 @@ fn verdict(made: &Made) -> Verdict {
         ("Valid", Login::Untried) => (true, "Valid"),
         ("Valid", Login::Good) => (true, "LoginOK"),
         ("Valid", Login::Refused) => (false, "LoginFailed"),
+        ("Valid", Login::Untrusted) => (false, "Untrusted"),
         (reason, _) => (false, reason),
     };
-    let message = if reason == "LoginFailed" {
-        "the system refused the login: renew the Secret that spec.secretRef names".to_owned()
-    } else {
-        made.text.clone()
+    let message = match reason {
+        "LoginFailed" => "spec.secretRef: the system refused the login: renew the Secret".to_owned(),
+        "Untrusted" => {
+            "spec.secretRef: the system's certificate is not trusted: put the authority that signed it into \
+                        key \"ca.crt\" of the Secret, or correct the address in spec.inputs"
+                .to_owned()
+        }
+        _ => made.text.clone(),
     };
     Verdict {
         good,
@@ -97,7 +102,7 @@ pub async fn definition(
     definition: Arc<ConnectorDefinition>,
     context: Arc<Context>,
 ) -> Result<Action, Failed> {
-    context.caches.ready().await;
+    context.caches.definitions_ready().await;
     let name = definition.name_any();
     let (_, compiled) = context.links.definition(&name, Some(&definition));
     let verdict = match compiled {
@@ -124,8 +129,8 @@ pub async fn definition(
 
 /// Looks at a policy with the Connectors of its namespace.
 pub async fn policy(policy: Arc<OffboardingPolicy>, context: Arc<Context>) -> Result<Action, Failed> {
-    context.caches.ready().await;
     let namespace = policy.namespace().unwrap_or_default();
+    context.caches.ready_in(&namespace).await;
     let verdict = match problem(&context, &namespace, &policy.spec).await {
         None => valid(),
         Some(message) => Verdict {
@@ -161,7 +166,11 @@ async fn problem(context: &Context, namespace: &str, spec: &OffboardingPolicySpe
         let time = cutoff.time.as_deref().unwrap_or("17:00");
         let zone = cutoff.time_zone.as_deref().unwrap_or("UTC");
         if let Err(error) = schedule::cutoff("2026-01-01", time, zone) {
-            return Some(format!("spec.cutoff: {error}"));
+            let field = match error {
+                schedule::Error::Zone(_) => "spec.cutoff.timeZone",
+                _ => "spec.cutoff.time",
+            };
+            return Some(format!("{field}: {error}"));
         }
     }
     let caches = context.caches.namespaces.get(namespace)?;
@@ -244,7 +253,7 @@ async fn publish<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    if context.stopping() {
+    if !context.acts() {
         return Ok(());
     }
     let generation = object.meta().generation.unwrap_or_default();

@@ -46,6 +46,8 @@ pub enum Login {
     Good,
     /// The system refused it.
     Refused,
+    /// The system's certificate is not trusted, so it was not tried.
+    Untrusted,
 }
 
 /// A connector as far as it could be put together.
@@ -63,6 +65,13 @@ pub struct Made {
     pub revision: u64,
     /// What came of the last login.
     pub login: Login,
+}
+
+impl Made {
+    /// Whether nothing is known that a person would have to mend.
+    pub fn works(&self) -> bool {
+        self.reason == "Valid" && matches!(self.login, Login::Untried | Login::Good)
+    }
 }
 
 struct Entry {
@@ -226,6 +235,30 @@ impl Links {
         }
     }
 
+    /// Hands in a link that no definition makes.
+    #[cfg(test)]
+    pub(super) async fn hand_in(&self, connector: &Connector, link: Link, facts: Vec<FactSpec>) {
+        let namespace = connector.namespace().unwrap_or_default();
+        let version = (
+            connector.uid().unwrap_or_default(),
+            connector.metadata.generation.unwrap_or_default(),
+        );
+        *self.slot(&namespace, &connector.name_any()).lock().await = Some(Entry {
+            connector: version,
+            definition: String::new(),
+            secret: String::new(),
+            read_at: Instant::now(),
+            made: Made {
+                link,
+                facts,
+                reason: "Valid",
+                text: String::new(),
+                revision: 1,
+                login: Login::Untried,
+            },
+        });
+    }
+
     /// Drops what is known of a connector that is gone.
     pub fn forget(&self, namespace: &str, connector: &str) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -240,11 +273,7 @@ impl Links {
 }
 
 fn lasts(made: &Made) -> Duration {
-    if made.reason == "Valid" && made.login != Login::Refused {
-        SECRET_LASTS
-    } else {
-        SUSPECT_LASTS
-    }
+    if made.works() { SECRET_LASTS } else { SUSPECT_LASTS }
 }
 
 fn broken(reason: &'static str, text: String) -> Made {
@@ -270,10 +299,19 @@ fn reason_of(error: &Error) -> &'static str {
 fn text(connector: &Connector, error: &Error) -> String {
     match (error, &connector.spec.secret_ref) {
         (Error::Setup(SetupError::Secret(what)), Some(secret)) => {
-            format!("spec.secretRef: Secret {:?}: {what}", secret.name)
+            format!(
+                "spec.secretRef.name: Secret {:?}: {what}: put it there",
+                secret.name
+            )
         }
         (Error::Setup(SetupError::Secret(what)), None) => {
             format!("spec.secretRef: name the Secret with the credentials: {what}")
+        }
+        (Error::Setup(SetupError::Trust | SetupError::PrivateKey(_)), _) => {
+            format!("spec.secretRef.name: {error}: replace it")
+        }
+        (Error::Setup(SetupError::Field(_)), _) => {
+            format!("spec.inputs: {error}: the definition makes it of the inputs")
         }
         _ => error.to_string(),
     }

@@ -36,14 +36,14 @@ pub mod watch;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use kube::{Client, runtime::events::Recorder};
 
-use self::{links::Links, memory::Leavers, metrics::Metrics, watch::Caches};
+use self::{lease::Tenure, links::Links, memory::Leavers, metrics::Metrics, watch::Caches};
 
 pub use run::Operator;
 
@@ -61,15 +61,22 @@ pub struct Context {
     pub metrics: Metrics,
     /// For Events.
     pub recorder: Recorder,
+    /// Whether this process may act.
+    pub tenure: Arc<Tenure>,
     ready: AtomicBool,
     stop: AtomicBool,
     revisions: Mutex<HashMap<(String, String), u64>>,
 }
 
 impl Context {
-    /// Whether no new work is to be begun.
+    /// Whether the process was told to end.
     pub fn stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Whether work may be begun and sent: not while stopping, nor without the lease.
+    pub fn acts(&self) -> bool {
+        !self.stopping() && !self.tenure.over()
     }
 
     /// Whether every first list is complete, or somebody else acts.

@@ -59,7 +59,10 @@ enum Ended {
 
 /// Looks at one Offboarding, whatever happens.
 pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> Result<Action, Infallible> {
-    context.caches.ready().await;
+    context
+        .caches
+        .ready_in(&offboarding.namespace().unwrap_or_default())
+        .await;
     let began = Instant::now();
     let uid = offboarding.uid().unwrap_or_default();
     let leaver = context.leavers.of(&uid);
@@ -137,7 +140,7 @@ impl<'a> Pass<'a> {
     ) -> Option<Self> {
         let namespace = offboarding.namespace().unwrap_or_default();
         let cached = context.caches.offboarding(&namespace, &offboarding.name_any())?;
-        if cached.metadata.uid != offboarding.metadata.uid || context.stopping() {
+        if cached.metadata.uid != offboarding.metadata.uid || !context.acts() {
             return None;
         }
         // Never from a cache that is older than our own last write.
@@ -386,20 +389,18 @@ impl<'a> Pass<'a> {
 
 /// What a row says about the login.
 fn login(row: &Row) -> Option<Login> {
-    let refused = row.facts.iter().any(|(_, verdict, _)| match verdict {
-        Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault)) => {
-            fault.reason == Reason::CredentialRejected
-        }
-        _ => false,
+    let bad = row.facts.iter().find_map(|(_, verdict, _)| match verdict {
+        Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault)) => match fault.reason {
+            Reason::CredentialRejected => Some(Login::Refused),
+            Reason::Untrusted => Some(Login::Untrusted),
+            _ => None,
+        },
+        _ => None,
     });
     let seen = row
         .facts
         .iter()
         .any(|(_, verdict, _)| *verdict == Verdict::Verified)
         || row.account.is_some();
-    match (refused, seen) {
-        (true, _) => Some(Login::Refused),
-        (false, true) => Some(Login::Good),
-        (false, false) => None,
-    }
+    bad.or(seen.then_some(Login::Good))
 }

@@ -98,6 +98,7 @@ impl Operator {
             links: Links::default(),
             leavers: Leavers::default(),
             metrics: Metrics::default(),
+            tenure: Arc::default(),
             ready: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             revisions: Mutex::default(),
@@ -344,3 +345,6 @@ where
     })
     .boxed()
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,17 @@ pub async fn write(
 ) -> Result<Arc<Offboarding>, Failed> {
     let shown = |status: &OffboardingStatus| serde_json::to_value(status).map_err(|_| Failed::Unreadable);
     let before = offboarding.status.clone().unwrap_or_default();
+    if context.tenure.over() {
+        return Err(Failed::Conflict);
+    }
+    // Another term alone is no news; what is written carries ours.
+    if before == *status {
+        return Ok(offboarding.clone());
+    }
+    let status = &OffboardingStatus {
+        fence: context.tenure.term().or(before.fence),
+        ..status.clone()
+    };
     let Some(patch) = difference(&shown(&before)?, &shown(status)?) else {
         return Ok(offboarding.clone());
     };

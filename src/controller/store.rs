@@ -180,6 +180,10 @@ impl<'a> ClusterStore<'a> {
 impl Store for ClusterStore<'_> {
     async fn save(&self, record: &Record) -> Result<(), Fault> {
         let mut version = self.version.lock().await;
+        if self.context.tenure.over() {
+            *version = Version::Lost;
+            return Err(Fault::transient(Reason::StoreUnavailable).with_code("lease lost"));
+        }
         let written = self.write(&version, record).await;
         *version = match &written {
             Ok(object) => object.resource_version().map_or(Version::Lost, Version::Of),
@@ -190,7 +194,7 @@ impl Store for ClusterStore<'_> {
     }
 
     fn current(&self) -> bool {
-        if self.context.stopping() {
+        if !self.context.acts() {
             return false;
         }
         let seen = self.context.caches.offboarding(&self.namespace, &self.of.name);
@@ -200,7 +204,7 @@ impl Store for ClusterStore<'_> {
     async fn confirm(&self) -> Result<bool, Fault> {
         let api: Api<Offboarding> = watch::api(&self.context.client, &self.namespace);
         match within(api.get(&self.of.name)).await {
-            Ok(offboarding) => Ok(self.same(&offboarding) && !self.context.stopping()),
+            Ok(offboarding) => Ok(self.same(&offboarding) && self.context.acts()),
             Err(Failed::NotFound) => Ok(false),
             Err(failed) => Err(failed.into()),
         }

@@ -1,7 +1,8 @@
 //! Caches of what the operator works with, kept fresh by watches, and who is told when something changes.
 //!
 //! # Why
-//! A watch is ended by the server every 30 s, so that a half-open connection is noticed. Lists are streamed. Managed fields
+//! A watch is ended by the server every 30 s, so that a half-open connection is noticed. Lists are streamed where the API
+//! server can do that. Managed fields
 //! are dropped: they are the larger half of a small object, and nothing here reads them.
 
 use std::{collections::BTreeMap, fmt::Debug, future::Future, sync::Arc};
@@ -141,12 +142,25 @@ impl Caches {
 
     /// Waits until every first list is complete.
     pub async fn ready(&self) {
-        for caches in self.namespaces.values() {
+        for namespace in self.namespaces.keys() {
+            self.ready_in(namespace).await;
+        }
+    }
+
+    /// Waits until the first lists of what a namespace is made of are complete. One that we may not read keeps only itself
+    /// waiting.
+    pub async fn ready_in(&self, namespace: &str) {
+        if let Some(caches) = self.namespaces.get(namespace) {
             caches.urgent.ready().await;
             caches.others.ready().await;
             caches.connectors.ready().await;
             caches.policies.ready().await;
         }
+        self.definitions_ready().await;
+    }
+
+    /// Waits until the first list of definitions is complete.
+    pub async fn definitions_ready(&self) {
         self.definitions.ready().await;
     }
 }
@@ -181,11 +195,14 @@ pub fn watch<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let mut config = watcher::Config::default().timeout(30).streaming_lists();
+    let mut config = watcher::Config::default().timeout(30);
     if let Some(fields) = fields {
         config = config.fields(fields);
     }
-    let stream = watcher::watcher(api, config)
+    let streamed = watcher::watcher(api.clone(), config.clone().streaming_lists());
+    let stream = streamed
+        .take_while(|event| std::future::ready(!cannot_stream(event)))
+        .chain(watcher::watcher(api, config))
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer);
@@ -203,6 +220,11 @@ where
         }
         std::future::ready(())
     })
+}
+
+/// Whether the API server does not know lists that are streamed: 1.33 has them switched off.
+fn cannot_stream<K>(event: &watcher::Result<Event<K>>) -> bool {
+    matches!(event, Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) if status.code == 422)
 }
 
 /// Why a watch ended: a status and its reason, never a body.

@@ -34,8 +34,10 @@ pub enum FaultKind {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
 )]
 pub enum Reason {
-    /// No connection: name, network or TLS.
+    /// No connection: name or network.
     Unreachable,
+    /// The system's certificate is not one that we trust: nothing was said to it.
+    Untrusted,
     /// No complete answer within the deadline.
     Timeout,
     /// The system answered that it cannot serve now (5xx, LDAP busy or unavailable).
@@ -77,6 +79,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "Unreachable",
+            Self::Untrusted => "Untrusted",
             Self::Timeout => "Timeout",
             Self::SystemUnavailable => "SystemUnavailable",
             Self::RateLimited => "RateLimited",

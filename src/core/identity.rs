@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use super::fault::{Fault, Reason};
 
+/// The code of the fault of a person about whom nothing is known by which a system could look for them.
+pub const NO_WAY: &str = "no way to find";
+
 /// What is known about a person outside any system.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

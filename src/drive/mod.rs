@@ -7,6 +7,7 @@
 //! A module of its own, not a part of the controller, because `run`, `plan` and `demo` drive the same way without a
 //! cluster, and because the tests drive it over a simulated system with virtual time.
 
+pub mod advice;
 pub mod evidence;
 pub mod folder;
 pub mod report;

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::{Outcome, Row};
+use super::{Outcome, Row, advice::advice};
 use crate::{
     api::{
         Condition, ConditionStatus, OffboardingStatus,
@@ -57,6 +57,7 @@ pub fn status(
     OffboardingStatus {
         observed_generation: case.generation,
         progress: Some(format!("{}/{}", tally.systems_done, outcome.rows.len())),
+        fence: earlier.fence,
         access_left: Some(i64::try_from(tally.access_left).unwrap_or(i64::MAX)),
         cutoff: Some(case.cutoff),
         deadline: Some(case.access_deadline),
@@ -195,9 +196,13 @@ fn summary(
     earlier: &OffboardingStatus,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let message = message(outcome);
     let late = now > case.access_deadline;
-    let mut conditions = match ready(case, outcome, tally, late) {
+    let verdict = ready(case, outcome, tally, late);
+    let message = match verdict.1 {
+        NOBODY => nobody(outcome),
+        _ => message(outcome),
+    };
+    let mut conditions = match verdict {
         (status, reason, Extra::None) => vec![plain("Ready", status, reason, &message)],
         (status, reason, Extra::Reconciling(why)) => {
             vec![
@@ -234,6 +239,17 @@ fn summary(
     conditions
 }
 
+/// The reason when no system knows the employee.
+const NOBODY: &str = "EmployeeNotFound";
+
+/// The message when no system knows the employee.
+fn nobody(outcome: &Outcome) -> String {
+    let systems = outcome.rows.len();
+    format!(
+        "spec.employee: no account in any of {systems} systems: correct email or employeeID in a new Offboarding"
+    )
+}
+
 /// What stands beside `Ready`.
 enum Extra {
     None,
@@ -261,7 +277,7 @@ fn ready(
         );
     }
     if !outcome.rows.is_empty() && tally.left == 0 && !tally.found {
-        return (False, "EmployeeNotFound", Extra::Stalled);
+        return (False, NOBODY, Extra::Stalled);
     }
     if tally.left > 0 {
         if let (Some(reason), false) = (tally.stuck, tally.moving) {
@@ -296,7 +312,7 @@ fn ready(
 
 fn stalled_reason(reason: Reason) -> &'static str {
     match reason {
-        Reason::CredentialRejected => "ConnectorNotReady",
+        Reason::CredentialRejected | Reason::Untrusted => "ConnectorNotReady",
         Reason::NoSuccessor => "NoSuccessor",
         other => other.as_str(),
     }
@@ -314,7 +330,7 @@ fn access_revoked(case: &Case, tally: &Tally, late: bool) -> Condition {
         return if tally.found {
             plain("AccessRevoked", True, "Verified", "")
         } else {
-            plain("AccessRevoked", Unknown, "EmployeeNotFound", "")
+            plain("AccessRevoked", Unknown, NOBODY, "")
         };
     }
     let left = format!("{} left", tally.access_left);
@@ -384,7 +400,13 @@ fn row_message(row: &Row) -> Option<(u8, String)> {
     } else {
         format!(" ({detail})")
     };
-    Some((rank(verdict), format!("{name}: {} {reason}{detail}", fact.name)))
+    let advice = advice(verdict)
+        .map(|text| format!(": {text}"))
+        .unwrap_or_default();
+    Some((
+        rank(verdict),
+        format!("{name}: {} {reason}{detail}{advice}", fact.name),
+    ))
 }
 
 fn fact_condition(fact: &FactSpec, verdict: &Verdict) -> Condition {

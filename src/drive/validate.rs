@@ -158,9 +158,12 @@ fn cutoff(
         .unwrap_or(DEFAULT_TIME);
     let at = schedule::cutoff(day, time, zone.unwrap_or(LAST_ZONE)).map_err(|e| {
         use schedule::Error::{Time, Zone};
+        let own = spec.cutoff.as_ref();
         let field = match e {
-            Time(_) => "spec.cutoff.time",
-            Zone(_) => "spec.cutoff.timeZone",
+            Time(_) if own.is_some_and(|c| c.time.is_some()) => "spec.cutoff.time",
+            Time(_) => "policy.spec.cutoff.time",
+            Zone(_) if own.is_some_and(|c| c.time_zone.is_some()) => "spec.cutoff.timeZone",
+            Zone(_) => "policy.spec.cutoff.timeZone",
             _ => "spec.lastDay",
         };
         invalid(field, e)
@@ -285,7 +288,9 @@ fn successor(
     if takers.is_empty() {
         takers = named(false).collect();
     }
+    let mut field = "spec.transfers";
     if takers.is_empty() {
+        field = "policy.spec.transfer.to";
         takers.extend(policy.transfer.as_ref().map(|t| t.to.as_str()));
     }
     takers.dedup_by(|a, b| a.eq_ignore_ascii_case(b));
@@ -304,10 +309,8 @@ fn successor(
         .as_deref()
         .is_some_and(|email| email.eq_ignore_ascii_case(taker))
     {
-        return Err(invalid(
-            "spec.transfers",
-            "the successor must be somebody else than the leaver",
-        ));
+        let problem = "the successor must be somebody else than the leaver: name another in spec.transfers";
+        return Err(invalid(field, problem));
     }
     Ok(Some(Person {
         email: Some(taker.to_owned()),

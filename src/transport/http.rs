@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::{SetupError, install_crypto, secret::Secret};
+use super::{SetupError, install_crypto, secret::Secret, trust::untrusted};
 use crate::core::fault::{Fault, Reason};
 
 /// The largest answer that is read, in bytes.
@@ -124,7 +124,9 @@ impl Client {
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > self.largest => return Err(incomplete()),
+                Ok(Some(chunk)) if body.len() + chunk.len() > self.largest => {
+                    return Err(incomplete().with_code("too large"));
+                }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,
                 Err(_) => return Err(incomplete().with_code(status)),
@@ -174,7 +176,7 @@ fn sort(error: &reqwest::Error) -> Fault {
     if error.is_builder() {
         Fault::permanent(Reason::Malformed)
     } else if error.is_connect() {
-        Fault::transient(Reason::Unreachable)
+        untrusted(error).unwrap_or_else(|| Fault::transient(Reason::Unreachable))
     } else if error.is_timeout() {
         Fault::unknown_outcome(Reason::Timeout)
     } else {

@@ -7,6 +7,7 @@ pub mod http;
 pub mod limit;
 pub mod oauth;
 pub mod secret;
+pub mod trust;
 
 use std::sync::{Arc, Once};
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     google_workspace::scene::{LEA, SUE, Scene},
-    support,
+    support::Scratch,
 };
 
 /// More than any of this takes.
@@ -29,12 +29,12 @@ fn offboard(arguments: &[&str]) -> Command {
 }
 
 /// A folder of manifests.
-struct Desk(PathBuf);
+struct Desk(Scratch);
 
 impl Desk {
     /// The company's own.
     fn of(company: &Company) -> Self {
-        let desk = Self(support::folder("desk"));
+        let desk = Self(Scratch::new("desk"));
         let now = Timestamp::now().to_zoned(TimeZone::UTC);
         company.manifests(&now).unwrap().write(&desk.0).unwrap();
         desk
@@ -296,7 +296,7 @@ async fn a_run_that_is_killed_at_any_request_goes_on_to_the_same_end() {
 
 /// A desk with Lea and Google, whose transfers must not be asked for twice.
 fn desk_of(scene: &Scene) -> Desk {
-    let desk = Desk(support::folder("desk"));
+    let desk = Desk(Scratch::new("desk"));
     let definition = offboard::connectors::declarative::builtin("google-workspace").unwrap();
     // An answer that was lost is waited for no longer than a test can wait.
     let definition = definition

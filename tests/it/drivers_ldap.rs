@@ -176,7 +176,8 @@ async fn another_authority_or_host_name_is_refused() {
     ] {
         let driver = driver(&url, Slapd::ADMIN, Slapd::ADMIN_PASSWORD, &ca);
         let refused = driver.perform(&entry("", &[])).await.unwrap_err();
-        assert_eq!(refused, Fault::transient(Reason::Unreachable), "{url}");
+        assert_eq!(refused.reason, Reason::Untrusted, "{url}");
+        assert!(!refused.passes_by_itself(), "{refused:?}");
     }
 }
 

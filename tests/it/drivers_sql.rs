@@ -391,6 +391,10 @@ async fn another_database_is_opened_by_its_name() {
     assert_eq!(rows(&driver, request).await[0]["name"], database.as_str());
 }
 
+fn untrusted(why: &str) -> Fault {
+    Fault::needs_decision(Reason::Untrusted).with_code(format_args!("certificate {why}"))
+}
+
 #[tokio::test]
 async fn another_authority_or_host_name_is_refused() {
     let (mut postgres, mut mariadb) = (postgres(), mariadb());
@@ -399,7 +403,7 @@ async fn another_authority_or_host_name_is_refused() {
         let refused = perform(&driver(place, "someone", "pw"), statement("SELECT 1"))
             .await
             .unwrap_err();
-        assert_eq!(refused, Fault::transient(Reason::Unreachable));
+        assert_eq!(refused, untrusted("UnknownIssuer"));
     }
     std::mem::swap(&mut postgres.ca, &mut mariadb.ca);
     let listens = [("postgres", &mut postgres), ("mariadb", &mut mariadb)];
@@ -410,7 +414,7 @@ async fn another_authority_or_host_name_is_refused() {
         let refused = perform(&driver(place, "someone", "pw"), statement("SELECT 1"))
             .await
             .unwrap_err();
-        assert_eq!(refused, Fault::transient(Reason::Unreachable), "{name}");
+        assert_eq!(refused, untrusted("NotValidForName"), "{name}");
     }
 }
 

@@ -17,6 +17,7 @@ mod drivers_ldap;
 mod drivers_sql;
 mod google_workspace;
 mod keycloak;
+mod kstatus;
 mod leaver;
 mod microsoft_365;
 mod mysql;

@@ -73,6 +73,11 @@ impl Relay {
         self.frozen.store(true, Ordering::SeqCst);
     }
 
+    /// Connections made from now on work; those that were frozen stay so, as half-open ones do.
+    pub fn thaw(&self) {
+        self.frozen.store(false, Ordering::SeqCst);
+    }
+
     /// How many connections there were so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)

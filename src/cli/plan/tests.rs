@@ -40,6 +40,7 @@ fn wanting(says: &str, requests: &[Value]) -> Sight {
         fact: String::new(),
         requests: requests.to_vec(),
         rung: 0,
+        more: false,
     });
     Sight {
         act,

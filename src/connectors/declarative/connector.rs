@@ -30,7 +30,7 @@ use crate::{
     core::{
         fact::{Act, Receipt, Sight, Truth},
         fault::{Fault, Reason},
-        identity::{Account, Person},
+        identity::{Account, NO_WAY, Person},
     },
 };
 
@@ -79,7 +79,7 @@ impl Declarative {
         }
         if ways.is_empty() {
             // Nothing was asked, so nothing is known: "no account" would be a guess (R2).
-            return Err(Fault::needs_decision(Reason::Ambiguous).with_code("no way to find"));
+            return Err(Fault::needs_decision(Reason::Ambiguous).with_code(NO_WAY));
         }
         Ok(ways)
     }
@@ -395,7 +395,7 @@ impl Connector for Declarative {
                             if !fault.passes_by_itself()
                                 && !matches!(
                                     fault.reason,
-                                    Reason::CredentialRejected | Reason::IdentityMismatch
+                                    Reason::CredentialRejected | Reason::Untrusted | Reason::IdentityMismatch
                                 ) =>
                         {
                             refused.get_or_insert(fault);

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     core::fault::{Fault, Reason},
-    transport::SetupError,
+    transport::{SetupError, trust::untrusted},
 };
 
 /// For how long a refused login is not tried again. Directories lock an account after a few wrong passwords, and all
@@ -161,7 +161,7 @@ fn not_opened(error: &LdapError) -> Fault {
         LdapError::UrlParsing { .. } | LdapError::DNSName { .. } | LdapError::UnknownScheme(_) => {
             Fault::permanent(Reason::ConnectorNotReady).with_code("url")
         }
-        _ => Fault::transient(Reason::Unreachable),
+        _ => untrusted(error).unwrap_or_else(|| Fault::transient(Reason::Unreachable)),
     }
 }
 

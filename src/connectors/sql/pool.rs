@@ -14,7 +14,10 @@ use tokio::{
 };
 
 use super::Engine;
-use crate::core::fault::{Fault, Reason};
+use crate::{
+    core::fault::{Fault, Reason},
+    transport::trust::untrusted,
+};
 
 /// Connections at the same time to one database.
 const MOST: usize = 4;
@@ -143,6 +146,6 @@ fn not_opened<E: Engine>(error: &sqlx::Error) -> Fault {
         sqlx::Error::Database(error) => E::judge(&**error, true).1,
         sqlx::Error::Configuration(_) => Fault::permanent(Reason::ConnectorNotReady),
         // Name, network or TLS. The error's own text is not used.
-        _ => Fault::transient(Reason::Unreachable),
+        _ => untrusted(error).unwrap_or_else(|| Fault::transient(Reason::Unreachable)),
     }
 }

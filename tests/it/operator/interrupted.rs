@@ -2,39 +2,10 @@
 
 use std::time::Duration;
 
-use offboard::{
-    api::record::Entry,
-    drive::evidence,
-    simulators::{scim::Scim, server::Mishap},
-};
+use offboard::{api::record::Entry, drive::evidence, simulators::server::Mishap};
 
-use super::site::{Operator, PATIENCE, Site, application, logs_in};
+use super::site::{Operator, PATIENCE, Site, application, asked, begun, logs_in, slow};
 use crate::support::poll;
-
-/// An application that takes seconds to disable somebody; and what waits until it has begun to.
-async fn slow() -> (Scim, String) {
-    let (crm, id) = application("jane@example.com").await;
-    crm.control()
-        .arrange("PATCH", "/Users/", 1, Mishap::Late(Duration::from_secs(3)));
-    (crm, id)
-}
-
-fn asked(crm: &Scim, path: &str) -> usize {
-    let journal = crm.control().journal();
-    journal
-        .iter()
-        .filter(|e| e.changes() && e.path.contains(path))
-        .count()
-}
-
-#[track_caller]
-fn begun(crm: &Scim, operator: &Operator) {
-    assert!(
-        poll(PATIENCE, || asked(crm, "/Users/") == 1),
-        "{}",
-        operator.log()
-    );
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_offboarding_stops_before_its_next_act_and_gives_nothing_back() {

@@ -3,7 +3,10 @@
 //! Applications are simulators in this process; the directory is a real slapd. Whether somebody still gets in is asked by
 //! logging in, not by asking the operator or its connector.
 
+mod bad_input;
 mod broken;
+mod failover;
+mod gitops;
 mod interrupted;
 mod main_job;
 pub mod site;

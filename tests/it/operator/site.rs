@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use offboard::simulators::scim::Scim;
+use offboard::simulators::{scim::Scim, server::Mishap};
 use serde_json::Value;
 
-use crate::support::{self, Ran, Scratch, Write, control_plane, poll};
+use crate::support::{self, ControlPlane, Ran, Scratch, Write, control_plane, poll};
 
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -19,13 +19,18 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 /// A namespace of its own, and the operator's service account with the chart's rights.
 pub struct Site {
     pub namespace: String,
+    plane: &'static ControlPlane,
     kubeconfig: PathBuf,
     account: String,
 }
 
 impl Site {
     pub fn new(stem: &str) -> Self {
-        let plane = control_plane();
+        Self::on(control_plane(), stem)
+    }
+
+    /// A site in another control plane than most.
+    pub fn on(plane: &'static ControlPlane, stem: &str) -> Self {
         let namespace = plane.namespace(stem);
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/offboard");
         let mut helm = Command::new(support::helm());
@@ -47,14 +52,36 @@ impl Site {
         plane.kubectl(&["apply", "-f", "-"], &rights).expect_ok();
         let kubeconfig = plane.kubeconfig_of(&namespace, "offboard");
         Self {
+            plane,
             account: format!("system:serviceaccount:{namespace}:offboard"),
             namespace,
             kubeconfig,
         }
     }
 
+    /// From now on operators reach the API server through this port of the loopback interface.
+    pub fn reach_api_server_by(&self, port: u16) {
+        let text = fs::read_to_string(&self.kubeconfig).unwrap();
+        let through = text.replace(&self.plane.url, &format!("https://127.0.0.1:{port}"));
+        assert_ne!(through, text);
+        fs::write(&self.kubeconfig, through).unwrap();
+    }
+
+    /// Gives another site's operator the chart's rights here too.
+    #[track_caller]
+    pub fn lets_in(&self, other: &Self) {
+        let binding = serde_json::json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": "other-operator"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "offboard"},
+            "subjects": [{"kind": "ServiceAccount", "name": "offboard", "namespace": other.namespace}],
+        });
+        self.apply(&binding.to_string());
+    }
+
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> Ran {
-        control_plane().kubectl(&[&["-n", &self.namespace], arguments].concat(), input)
+        self.plane
+            .kubectl(&[&["-n", &self.namespace], arguments].concat(), input)
     }
 
     #[track_caller]
@@ -71,9 +98,20 @@ impl Site {
     /// A Secret with one key.
     #[track_caller]
     pub fn secret(&self, name: &str, key: &str, value: &str) {
-        self.apply(&format!(
-            "{{apiVersion: v1, kind: Secret, metadata: {{name: {name}}}, stringData: {{{key}: '{value}'}}}}"
-        ));
+        self.secrets(name, &[(key, value)]);
+    }
+
+    /// A Secret with these keys and no others.
+    #[track_caller]
+    pub fn secrets(&self, name: &str, keys: &[(&str, &str)]) {
+        let data: serde_json::Map<_, _> = keys
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+            .collect();
+        let secret = serde_json::json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data,
+        });
+        self.apply(&secret.to_string());
     }
 
     /// A Connector of the `scim` definition with its Secret.
@@ -86,9 +124,15 @@ impl Site {
     /// A Connector whose Secret has its name.
     #[track_caller]
     pub fn connector(&self, name: &str, definition: &str, inputs: &str) {
+        self.connector_with(name, definition, inputs, "");
+    }
+
+    /// The same with `more` in its spec, such as `, protected: [root]`.
+    #[track_caller]
+    pub fn connector_with(&self, name: &str, definition: &str, inputs: &str, more: &str) {
         self.apply(&format!(
             "{{apiVersion: offboard.dev/v1alpha1, kind: Connector, metadata: {{name: {name}}}, \
-             spec: {{definition: {definition}, inputs: {inputs}, secretRef: {{name: {name}}}}}}}"
+             spec: {{definition: {definition}, inputs: {inputs}, secretRef: {{name: {name}}}{more}}}}}"
         ));
     }
 
@@ -151,9 +195,14 @@ impl Site {
 
     /// Everything that the operator wrote here so far.
     pub fn writes(&self) -> Vec<Write> {
-        let mut writes = control_plane().writes(&self.namespace);
+        let mut writes = self.plane.writes(&self.namespace);
         writes.retain(|write| write.user == self.account);
         writes
+    }
+
+    /// Everything that the operator asked the API server for, reads too.
+    pub fn requests(&self) -> Vec<Write> {
+        self.plane.requests_of(&self.account)
     }
 
     /// The records of this namespace.
@@ -233,6 +282,17 @@ impl Operator {
         support::run(Command::new("curl").args(["-s", "-i", "-m", "5", &url]), "").stdout
     }
 
+    /// The most memory that it has had so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kilobytes * 1024
+    }
+
     /// How many passes ended like this.
     pub fn passes(&self, result: &str) -> u64 {
         let name = format!("offboarding_reconcile_seconds_count{{result=\"{result}\"}} ");
@@ -308,4 +368,31 @@ pub async fn application(name: &str) -> (Scim, String) {
         scim.add_group(group, &[&id]);
     }
     (scim, id)
+}
+
+/// An application that takes seconds to disable somebody; and what waits until it has begun to.
+pub async fn slow() -> (Scim, String) {
+    let (crm, id) = application("jane@example.com").await;
+    crm.control()
+        .arrange("PATCH", "/Users/", 1, Mishap::Late(Duration::from_secs(3)));
+    (crm, id)
+}
+
+/// How many changing requests went to a path with `path` in it.
+pub fn asked(crm: &Scim, path: &str) -> usize {
+    let journal = crm.control().journal();
+    journal
+        .iter()
+        .filter(|e| e.changes() && e.path.contains(path))
+        .count()
+}
+
+/// Waits until somebody's account is being changed.
+#[track_caller]
+pub fn begun(crm: &Scim, operator: &Operator) {
+    assert!(
+        poll(PATIENCE, || asked(crm, "/Users/") == 1),
+        "{}",
+        operator.log()
+    );
 }

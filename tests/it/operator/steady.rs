@@ -44,11 +44,12 @@ async fn access_that_somebody_gives_back_is_taken_again_and_told() {
     assert!(directory.login(&dn, PASSWORD));
     let site = Site::new("drift");
     let authorities = std::fs::read_to_string(&directory.tls.ca).unwrap();
-    let secret = serde_json::json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ldap"},
-        "stringData": {"username": Slapd::SERVICE, "password": Slapd::SERVICE_PASSWORD, "ca.crt": authorities},
-    });
-    site.apply(&secret.to_string());
+    let login = [
+        ("username", Slapd::SERVICE),
+        ("password", Slapd::SERVICE_PASSWORD),
+        ("ca.crt", authorities.as_str()),
+    ];
+    site.secrets("ldap", &login);
     site.connector(
         "ldap",
         "openldap",

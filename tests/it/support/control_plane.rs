@@ -33,7 +33,7 @@ pub struct ControlPlane {
     _etcd: Peer,
 }
 
-/// One write that the API server was asked for, from its audit log.
+/// One request, a write in most cases, that the API server answered, from its audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
     /// Who asked: a user or `system:serviceaccount:NAMESPACE:NAME`.
@@ -53,6 +53,11 @@ const ADMIN_TOKEN: &str = "admin-token";
 impl ControlPlane {
     /// Starts one of its own for the caller; most tests share [`super::control_plane`].
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more options of the API server.
+    pub fn start_with(options: &[&str]) -> Self {
         let (etcd_url, etcd) = start_etcd();
         let home = folder("apiserver");
         let tls = Certificate::issue(&home, "DNS:localhost,DNS:kubernetes.default.svc,IP:127.0.0.1");
@@ -74,7 +79,7 @@ impl ControlPlane {
         let apiserver = Peer::start(
             &home,
             "KILL",
-            &apiserver(&home, &tls, port, &etcd_url),
+            apiserver(&home, &tls, port, &etcd_url).args(options),
             Duration::from_mins(2),
             || {
                 run(
@@ -189,6 +194,17 @@ impl ControlPlane {
 
     /// Every answered write to this project's kinds, events and leases in a namespace so far, oldest first.
     pub fn writes(&self, namespace: &str) -> Vec<Write> {
+        let mut writes = self.requests(|entry| entry["objectRef"]["namespace"] == namespace);
+        writes.retain(|write| !matches!(write.verb.as_str(), "get" | "list" | "watch"));
+        writes
+    }
+
+    /// Everything that a service account was answered so far, reads too, oldest first.
+    pub fn requests_of(&self, user: &str) -> Vec<Write> {
+        self.requests(|entry| entry["user"]["username"] == user && entry["objectRef"].is_object())
+    }
+
+    fn requests(&self, which: impl Fn(&serde_json::Value) -> bool) -> Vec<Write> {
         let log = fs::read_to_string(self.home.join("audit.log")).expect("the API server keeps an audit log");
         // The last line may be half written.
         let entries = log
@@ -196,7 +212,7 @@ impl ControlPlane {
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         entries
-            .filter(|entry| entry["objectRef"]["namespace"] == namespace)
+            .filter(which)
             .map(|entry| {
                 let object = &entry["objectRef"];
                 let (resource, part) = (text(&object["resource"]), text(&object["subresource"]));
@@ -309,6 +325,9 @@ const AUDIT: &str = r#"apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived, ResponseStarted]
 rules:
+  # Everything that an operator asks for, and is refused.
+  - level: Metadata
+    userGroups: ["system:serviceaccounts"]
   - level: Metadata
     verbs: [create, update, patch, delete, deletecollection]
     resources:

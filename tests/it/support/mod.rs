@@ -64,6 +64,13 @@ pub fn control_plane() -> &'static ControlPlane {
     &CONTROL_PLANE
 }
 
+/// One that cannot stream lists, as Kubernetes 1.33 is installed.
+pub fn control_plane_without_streaming() -> &'static ControlPlane {
+    static CONTROL_PLANE: LazyLock<ControlPlane> =
+        LazyLock::new(|| ControlPlane::start_with(&["--feature-gates=WatchList=false"]));
+    &CONTROL_PLANE
+}
+
 /// The path of `helm`.
 pub fn helm() -> PathBuf {
     asset("helm")

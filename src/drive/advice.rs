@@ -1,0 +1,42 @@
+//! What a person can do about what keeps a fact from being proven: names the field or the right that is to be mended.
+//!
+//! Short, since several systems share one line of a condition. What mostly passes by itself gets none.
+
+use crate::core::{
+    fact::{Verdict, Why},
+    fault::{Fault, Reason},
+    identity::NO_WAY,
+};
+
+/// The advice about `verdict`; none when nobody has to do anything.
+pub fn advice(verdict: &Verdict) -> Option<&'static str> {
+    match verdict {
+        Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault)) => about(fault),
+        Verdict::Unmet(Why::ControllerConflict) => Some("somebody keeps giving it back: find out who"),
+        Verdict::Unmet(Why::NoAct) => Some("the definition has no way to do this: do it by hand"),
+        _ => None,
+    }
+}
+
+fn about(fault: &Fault) -> Option<&'static str> {
+    Some(match fault.reason {
+        Reason::Unreachable => "check the address in the Connector's spec.inputs, and the network",
+        Reason::Timeout => "no complete answer in time, tried again: if it stays, check spec.inputs",
+        Reason::Untrusted => "put the authority that signed it into key ca.crt of the Connector's secretRef",
+        Reason::CredentialRejected => "renew the Secret that the Connector's spec.secretRef names",
+        Reason::PermissionDenied => "give the Connector's account the right that this needs",
+        Reason::NotFoundUncorroborated => "the account is gone and nothing says why: look for it there",
+        Reason::Ambiguous if fault.code == NO_WAY => {
+            "spec.employee has nothing that this system looks for: add it in a new Offboarding"
+        }
+        Reason::Ambiguous => "spec.employee fits several accounts: correct all but one of them there",
+        Reason::Protected => "the Connector's spec.protected or its definition forbids it: end it by hand",
+        Reason::Refused => "the system has a rule against it: its code says which",
+        Reason::Malformed => "the answer is not what the definition expects: check spec.inputs",
+        Reason::Incomplete => {
+            "the answer was cut, endless or too large: check spec.inputs and the definition"
+        }
+        Reason::NoSuccessor => "name somebody with an active account there in spec.transfers",
+        _ => return None,
+    })
+}

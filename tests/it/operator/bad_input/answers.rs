@@ -1,0 +1,256 @@
+//! Answers that no system should give: without an end, far too large, not what they say they are, or one byte at a time.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{Method, StatusCode},
+    response::Response,
+};
+use futures::{StreamExt, stream};
+use tokio::net::TcpListener;
+
+use super::{PATIENCE, Scene};
+use crate::support::{poll, unique};
+
+/// A system that answers every request in the same odd way.
+struct Odd {
+    url: String,
+    asked: Arc<AtomicUsize>,
+    changes: Arc<AtomicUsize>,
+}
+
+impl Odd {
+    /// `answer` is handed the number of the request.
+    async fn start(answer: impl Fn(usize) -> Response + Clone + Send + Sync + 'static) -> Self {
+        let (asked, changes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (asks, changing) = (Arc::clone(&asked), Arc::clone(&changes));
+        let router = axum::Router::new().fallback(move |method: Method| {
+            let number = asks.fetch_add(1, Ordering::SeqCst);
+            if method != Method::GET {
+                changing.fetch_add(1, Ordering::SeqCst);
+            }
+            std::future::ready(answer(number))
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, asked, changes }
+    }
+
+    fn changes(&self) -> usize {
+        self.changes.load(Ordering::SeqCst)
+    }
+}
+
+/// A definition of its own for a test: that of the demo's git forge, whose lists have pages.
+struct Forge<'a>(&'a Scene, String);
+
+impl<'a> Forge<'a> {
+    fn new(scene: &'a Scene) -> Self {
+        let name = unique("forge");
+        let definition = include_str!("../../../../src/company/forge/definition.yaml");
+        scene
+            .site
+            .apply(&definition.replacen("name: forge", &format!("name: {name}"), 1));
+        Self(scene, name)
+    }
+
+    #[track_caller]
+    fn connect(&self, name: &str, system: &Odd) {
+        self.0.site.secret(name, "token", "t");
+        self.0
+            .site
+            .connector(name, &self.1, &format!("{{url: '{}'}}", system.url));
+    }
+}
+
+impl Drop for Forge<'_> {
+    fn drop(&mut self) {
+        drop(
+            self.0
+                .site
+                .kubectl(&["delete", "connectordefinition", &self.1], ""),
+        );
+    }
+}
+
+fn answer(kind: &str, body: impl Into<Body>) -> Response {
+    let response = Response::builder().status(StatusCode::OK);
+    response.header("content-type", kind).body(body.into()).unwrap()
+}
+
+/// Waits until everything about the system `name` is unknown for `reason`; nothing of it may ever count as done.
+#[track_caller]
+fn unknown(scene: &Scene, name: &str, reason: &str) {
+    let row = || {
+        let status = scene.site.get("offboarding/leaver-1")["status"].clone();
+        let rows = status["systems"].as_array().cloned().unwrap_or_default();
+        let row = rows.into_iter().find(|row| row["name"] == name);
+        row.unwrap_or_default()["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
+    let all = |row: &[serde_json::Value]| {
+        !row.is_empty()
+            && row
+                .iter()
+                .all(|c| c["status"] == "Unknown" && c["reason"] == reason)
+    };
+    assert!(poll(PATIENCE, || all(&row())), "{name}: {:#?}", row());
+    let (revoked, _) = scene.site.condition("offboarding/leaver-1", "AccessRevoked");
+    assert!(!revoked.starts_with("True"), "{revoked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_a_gigabyte_is_cut_and_costs_no_memory() {
+    const BLOCK: usize = 1 << 16;
+    let scene = Scene::new("gigabyte", "jane").await;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let odd = {
+        let sent = Arc::clone(&sent);
+        Odd::start(move |_| {
+            let sent = Arc::clone(&sent);
+            let block = Bytes::from(vec![b' '; BLOCK]);
+            let blocks = stream::iter(0..(1 << 30) / BLOCK).map(move |_| {
+                sent.fetch_add(BLOCK, Ordering::SeqCst);
+                Ok::<_, Infallible>(block.clone())
+            });
+            answer("application/json", Body::from_stream(blocks))
+        })
+        .await
+    };
+    let forge = Forge::new(&scene);
+    forge.connect("odd", &odd);
+    let before = scene.operator.peak_memory();
+    scene.leaves();
+    unknown(&scene, "odd", "Incomplete");
+    let (ready, message) = scene.site.condition("offboarding/leaver-1", "Ready");
+    assert_eq!(ready, "False/SystemUnavailable");
+    assert_eq!(
+        message,
+        "odd: AccountBlocked Incomplete (too large): the answer was cut, endless or too large: check spec.inputs and the definition"
+    );
+    scene.the_healthy_system_is_done();
+    let (asked, grown) = (
+        odd.asked.load(Ordering::SeqCst),
+        scene.operator.peak_memory() - before,
+    );
+    eprintln!("{asked} answers of 1 GiB cost {} MiB at most", grown >> 20);
+    assert!(grown < 128 << 20, "{grown} bytes");
+    assert!(
+        sent.load(Ordering::SeqCst) < asked * (64 << 20),
+        "the rest was read"
+    );
+    assert_eq!(odd.changes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_what_it_says_is_never_taken_for_an_empty_one() {
+    let scene = Scene::new("malformed", "jane").await;
+    let forge = Forge::new(&scene);
+    let jane = r#"{"id": 1, "login": "jane", "email": "jane@example.com"}"#;
+    let cases = [
+        ("cut-json", "application/json", format!("[{jane}, {{\"id\":")),
+        ("page", "text/html", "<html>Please log in</html>".to_owned()),
+        ("number", "application/json", "42".to_owned()),
+        ("nothing", "application/json", String::new()),
+        ("object", "application/json", jane.to_owned()),
+        (
+            "no-id",
+            "application/json",
+            r#"[{"email": "jane@example.com"}]"#.to_owned(),
+        ),
+        (
+            "no-email",
+            "application/json",
+            r#"[{"id": 1, "login": "jane"}]"#.to_owned(),
+        ),
+        ("not-utf8", "application/json", "[\"\u{fffd}".to_owned()),
+    ];
+    let mut systems = vec![];
+    for (name, kind, body) in cases {
+        let odd = Odd::start(move |_| answer(kind, body.clone())).await;
+        forge.connect(name, &odd);
+        systems.push((name, odd));
+    }
+    scene.leaves();
+    for (name, odd) in &systems {
+        unknown(&scene, name, "Malformed");
+        assert!(odd.asked.load(Ordering::SeqCst) > 0);
+        assert_eq!(odd.changes(), 0);
+    }
+    let (_, message) = scene.site.condition("offboarding/leaver-1", "Ready");
+    let advice = "the answer is not what the definition expects: check spec.inputs";
+    assert!(message.contains(advice), "{message}");
+    scene.the_healthy_system_is_done();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_byte_by_byte_is_left_at_the_deadline() {
+    let scene = Scene::new("dribble", "jane").await;
+    let odd = Odd::start(|_| {
+        let bytes = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), ()))
+        });
+        answer("application/json", Body::from_stream(bytes))
+    })
+    .await;
+    let forge = Forge::new(&scene);
+    forge.connect("odd", &odd);
+    scene.leaves();
+    // Long before the odd system is given up.
+    scene.the_healthy_system_is_done();
+    unknown(&scene, "odd", "Timeout");
+    let (_, message) = scene.site.condition("offboarding/leaver-1", "Ready");
+    assert_eq!(
+        message,
+        "odd: AccountBlocked Timeout: no complete answer in time, tried again: if it stays, check spec.inputs"
+    );
+    assert_eq!(odd.changes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_without_an_end_are_noticed() {
+    let scene = Scene::new("endless", "jane").await;
+    let page = |next: usize| {
+        let somebody = format!(
+            "{{\"id\": {next}, \"login\": \"x{next}\", \"email\": \"x{next}@example.com\", \"about\": \"{}\"}}",
+            "x".repeat(16 << 10)
+        );
+        let mut response = answer("application/json", format!("[{somebody}]"));
+        let link = format!("</admin/users?page={next}>; rel=\"next\"");
+        response.headers_mut().insert("link", link.parse().unwrap());
+        response
+    };
+    let same = Odd::start(move |_| page(1)).await;
+    let other = Odd::start(page).await;
+    let forge = Forge::new(&scene);
+    forge.connect("same-again", &same);
+    forge.connect("ever-new", &other);
+    scene.leaves();
+    unknown(&scene, "same-again", "Incomplete");
+    unknown(&scene, "ever-new", "Incomplete");
+    let (_, message) = scene.site.condition("offboarding/leaver-1", "Ready");
+    let advice = "the answer was cut, endless or too large: check spec.inputs and the definition";
+    let said = format!("ever-new: AccountBlocked Incomplete (too much): {advice}; same-again: ");
+    assert!(message.starts_with(&said), "{message}");
+    let repeated = "AccountBlocked Incomplete (repeated page)";
+    assert!(message.contains(repeated), "{message}");
+    scene.the_healthy_system_is_done();
+    assert_eq!(same.changes() + other.changes(), 0);
+    let pages = other.asked.load(Ordering::SeqCst);
+    assert!(
+        pages > 100,
+        "only {pages} pages were read: it ended for another reason"
+    );
+}

@@ -1,0 +1,298 @@
+//! A connection that cannot work: a key that is missing, an authority that is not the system's, a login that is over, a
+//! definition with an error.
+
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    },
+};
+
+use super::{Scene, application, changes, logs_in};
+use crate::support::{Mariadb, Postgres, Slapd, mariadb, postgres, slapd, unique};
+
+/// What an Offboarding says about a system behind a certificate that is not trusted.
+const UNTRUSTED: &str = "Untrusted (certificate UnknownIssuer): put the authority that signed it into key ca.crt of \
+                         the Connector's secretRef";
+/// What it says about a refused login with `code`.
+fn rejected(fact: &str, code: &str) -> String {
+    format!(
+        "broken: {fact} CredentialRejected ({code}): renew the Secret that the Connector's spec.secretRef names"
+    )
+}
+
+/// A system of one kind, with an account in it.
+struct System {
+    definition: &'static str,
+    inputs: String,
+    username: &'static str,
+    password: &'static str,
+    ca: String,
+    fact: &'static str,
+    /// The code of a refused login.
+    code: &'static str,
+    /// Everything about an account.
+    picture: fn(&str) -> String,
+}
+
+fn directory() -> System {
+    System {
+        definition: "openldap",
+        inputs: format!("{{url: '{}', base: '{}'}}", slapd().ldaps, Slapd::BASE),
+        username: Slapd::SERVICE,
+        password: Slapd::SERVICE_PASSWORD,
+        ca: slapd().tls.ca_pem(),
+        fact: "AccountLocked",
+        code: "ldap 49",
+        picture: |name| slapd().search(&format!("(|(uid={name})(member=uid={name},*))"), &["*", "+"]),
+    }
+}
+
+fn postgresql() -> System {
+    System {
+        definition: "postgresql",
+        inputs: format!("{{host: localhost, port: {}}}", postgres().port),
+        username: Postgres::OPERATOR,
+        password: Postgres::OPERATOR_PASSWORD,
+        ca: postgres().tls.ca_pem(),
+        fact: "LoginRevoked",
+        code: "28P01",
+        picture: |name| {
+            let sql = format!("SELECT * FROM pg_authid WHERE rolname = '{name}'");
+            postgres().sql_as_admin("postgres", &sql)
+        },
+    }
+}
+
+fn mysql() -> System {
+    System {
+        definition: "mysql",
+        inputs: format!("{{host: localhost, port: {}}}", mariadb().port),
+        username: Mariadb::OPERATOR,
+        password: Mariadb::OPERATOR_PASSWORD,
+        ca: mariadb().tls.ca_pem(),
+        fact: "LoginsLocked",
+        code: "1045",
+        picture: |name| {
+            mariadb().sql_as_admin(&format!("SELECT * FROM mysql.global_priv WHERE User = '{name}'"))
+        },
+    }
+}
+
+/// A person with an account in all three, who is unique.
+fn everywhere() -> String {
+    let name = unique("jane");
+    let dn = slapd().add_person(&name, "Passw0rd");
+    slapd().ldif_as_admin(&format!(
+        "dn: {dn}\nchangetype: modify\nreplace: mail\nmail: {name}@example.com\n"
+    ));
+    slapd().add_group(&unique("staff"), &[&dn]);
+    postgres().sql_as_admin(
+        "postgres",
+        &format!("CREATE ROLE {name} LOGIN PASSWORD 'Passw0rd'"),
+    );
+    mariadb().sql_as_admin(&format!("CREATE USER {name}@'%' IDENTIFIED BY 'Passw0rd'"));
+    name
+}
+
+impl System {
+    /// Connects it as `broken` with this login and authority.
+    #[track_caller]
+    fn connect(&self, scene: &Scene, password: &str, ca: &str) {
+        let keys = [
+            ("username", self.username),
+            ("password", password),
+            ("ca.crt", ca),
+        ];
+        scene.site.secrets("broken", &keys);
+        scene.site.connector("broken", self.definition, &self.inputs);
+    }
+}
+
+/// A certificate with its key for 127.0.0.1 that nobody else signed.
+fn certificate() -> rcgen::CertifiedKey<rcgen::KeyPair> {
+    rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap()
+}
+
+/// The port of a wire to the application at `url` that begins with TLS.
+async fn behind_tls(url: &str, made: &rcgen::CertifiedKey<rcgen::KeyPair>) -> u16 {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    offboard::transport::install_crypto();
+    let tls = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let server = url.strip_prefix("http://").unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        while let Ok((socket, _)) = listener.accept().await {
+            let (acceptor, server) = (acceptor.clone(), server.clone());
+            tokio::spawn(async move {
+                if let Ok(mut client) = acceptor.accept(socket).await {
+                    let mut server = TcpStream::connect(server).await.unwrap();
+                    drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_missing_in_a_secret_is_named() {
+    let scene = Scene::new("key", "jane").await;
+    let (app, _) = application("jane@example.com").await;
+    scene.site.secret("broken", "tokne", app.token());
+    scene
+        .site
+        .connector("broken", "scim", &format!("{{url: '{}'}}", app.base()));
+    scene.leaves();
+    let message = "spec.secretRef.name: Secret \"broken\": secret key \"token\" is missing: put it there";
+    let shown = scene
+        .site
+        .until("connector/broken", "Ready", "False/InvalidSecret");
+    assert_eq!(shown, message);
+    assert_eq!(scene.stalled("ConnectorNotReady"), format!("broken: {message}"));
+    scene.the_healthy_system_is_done();
+    assert!(app.control().journal().is_empty(), "nothing was even asked");
+    scene.site.secret("broken", "token", app.token());
+    scene
+        .site
+        .until("offboarding/leaver-1", "Ready", "True/Offboarded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_whose_authority_is_another_one_is_told_nothing() {
+    let scene = Scene::new("https", "jane").await;
+    let (app, _) = application("jane@example.com").await;
+    let (own, other) = (certificate(), certificate());
+    let port = behind_tls(app.url(), &own).await;
+    scene
+        .site
+        .secrets("broken", &[("token", app.token()), ("ca.crt", &other.cert.pem())]);
+    let inputs = format!("{{url: 'https://127.0.0.1:{port}/scim/v2'}}");
+    scene.site.connector("broken", "scim", &inputs);
+    scene.leaves();
+    assert_eq!(
+        scene.stalled("ConnectorNotReady"),
+        format!("broken: AccountDisabled {UNTRUSTED}")
+    );
+    let message = scene.site.until("connector/broken", "Ready", "False/Untrusted");
+    assert!(message.contains("key \"ca.crt\" of the Secret"), "{message}");
+    scene.the_healthy_system_is_done();
+    assert!(app.control().journal().is_empty());
+    assert!(logs_in(&app, "jane@example.com"));
+    scene
+        .site
+        .secrets("broken", &[("token", app.token()), ("ca.crt", &own.cert.pem())]);
+    scene
+        .site
+        .until("offboarding/leaver-1", "Ready", "True/Offboarded");
+    assert!(!logs_in(&app, "jane@example.com"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_or_database_whose_authority_is_another_one_is_told_nothing() {
+    let (name, other) = (everywhere(), certificate());
+    for system in [directory(), postgresql(), mysql()] {
+        let before = (system.picture)(&name);
+        let scene = Scene::new("authority", &name).await;
+        system.connect(&scene, system.password, &other.cert.pem());
+        scene.leaves();
+        let expected = format!("broken: {} {UNTRUSTED}", system.fact);
+        assert_eq!(scene.stalled("ConnectorNotReady"), expected);
+        let message = scene.site.until("connector/broken", "Ready", "False/Untrusted");
+        assert!(message.starts_with("spec.secretRef: "), "{message}");
+        scene.the_healthy_system_is_done();
+        assert_eq!((system.picture)(&name), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_over_is_named() {
+    let scene = Scene::new("token", "jane").await;
+    let (app, _) = application("jane@example.com").await;
+    scene.site.secret("broken", "token", "of last year");
+    scene
+        .site
+        .connector("broken", "scim", &format!("{{url: '{}'}}", app.base()));
+    scene.leaves();
+    assert_eq!(
+        scene.stalled("ConnectorNotReady"),
+        rejected("AccountDisabled", "401")
+    );
+    let message = scene.site.until("connector/broken", "Ready", "False/LoginFailed");
+    assert_eq!(
+        message,
+        "spec.secretRef: the system refused the login: renew the Secret"
+    );
+    scene.the_healthy_system_is_done();
+    assert_eq!(changes(&app, ""), 0);
+    assert!(logs_in(&app, "jane@example.com"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_of_a_directory_or_database_that_is_over_is_named() {
+    let name = everywhere();
+    for system in [directory(), postgresql(), mysql()] {
+        let before = (system.picture)(&name);
+        let scene = Scene::new("password", &name).await;
+        system.connect(&scene, "of last year", &system.ca);
+        scene.leaves();
+        assert_eq!(
+            scene.stalled("ConnectorNotReady"),
+            rejected(system.fact, system.code)
+        );
+        scene.site.until("connector/broken", "Ready", "False/LoginFailed");
+        scene.the_healthy_system_is_done();
+        assert_eq!((system.picture)(&name), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_with_an_error_names_its_field_and_is_not_used_at_all() {
+    let scene = Scene::new("definition", "jane").await;
+    let (app, _) = application("jane@example.com").await;
+    let name = unique("wrong");
+    let sound = include_str!("../../../../src/connectors/definitions/scim.yaml")
+        .replace("name: scim", &format!("name: {name}"));
+    let misspelt = sound.replace("same: >-", "smae: >-");
+    let refused = scene
+        .site
+        .kubectl(&["apply", "--validate=strict", "-f", "-"], &misspelt);
+    // A field that does not exist is seen at admission; what a name in it means only by the operator.
+    let message = "unknown field \"spec.account.smae\"";
+    assert!(refused.stderr.contains(message), "{}", refused.stderr);
+    scene
+        .site
+        .apply(&sound.replace("after: [AccountDisabled]", "after: [AccountDsabled]"));
+    let shown = scene
+        .site
+        .until(&format!("connectordefinition/{name}"), "Ready", "False/Invalid");
+    assert!(shown.contains("facts.GroupsRemoved.after"), "{shown}");
+    scene.site.secret("broken", "token", app.token());
+    scene
+        .site
+        .connector("broken", &name, &format!("{{url: '{}'}}", app.base()));
+    scene
+        .site
+        .until("connector/broken", "Ready", "False/InvalidDefinition");
+    scene.leaves();
+    let message = scene.stalled("ConnectorNotReady");
+    assert!(
+        message.starts_with(&format!("broken: definition {name}: ")),
+        "{message}"
+    );
+    scene.the_healthy_system_is_done();
+    assert!(app.control().journal().is_empty());
+    scene
+        .site
+        .kubectl(&["delete", "connectordefinition", &name], "")
+        .expect_ok();
+}
