@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
-pub use self::text::{counted, distance};
+pub use self::text::distance;
 use super::{
     exit,
     local::{self, Links, Local},

@@ -257,7 +257,7 @@ async fn the_only_member_of_a_group_is_reported_and_everything_else_is_done() {
     let mut leaver = leaver(&alice);
     leaver.settle(3).await;
     assert_eq!(leaver.fault("GroupsLeft"), "Refused (ldap 65)");
-    assert_eq!(leaver.says("GroupsLeft"), "leave 1 groups");
+    assert_eq!(leaver.says("GroupsLeft"), "leave 1 group");
     assert_eq!(leaver.verdict("AccountLocked"), Verdict::Verified);
     assert_eq!(leaver.verdict("PasswordRandomised"), Verdict::Verified);
     let left = slapd.search(&format!("(member={dn})"), &["dn"]);

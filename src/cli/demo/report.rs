@@ -5,7 +5,10 @@ use std::{fmt::Write as _, fs, io, path::Path};
 use jiff::Timestamp;
 
 use super::findings::{FactShown, Findings, seconds};
-use crate::cli::plan::{Mark, counted, words_of};
+use crate::{
+    cli::plan::{Mark, words_of},
+    connectors::declarative::counted,
+};
 
 const STYLE: &str = include_str!("report/style.css");
 
@@ -187,7 +190,7 @@ fn drift(findings: &Findings) -> String {
         clock(Some(drift.given_back_at)),
         escape(&findings.leaver),
         escape(&drift.system),
-        counted(drift.open_meanwhile, "old way") + " in",
+        counted(i64::try_from(drift.open_meanwhile).unwrap_or(i64::MAX), "old way") + " in",
         escape(&facts.join(", ")),
         if drift.open_after == 0 {
             "refused again".to_owned()

@@ -52,7 +52,11 @@ pub(super) fn leaver(case: &Case, folder: &Path) {
 }
 
 pub(super) fn plan(plan: &Plan, before: &Tries) {
-    out!("{FAINT}{:<20} {:<20} WILL DO{PLAIN}", "SYSTEM", "ACCOUNT");
+    out!(
+        "{FAINT}{:<20} {:<20} WILL DO  (- revoke  ~ hand over  x delete  = keep  · follows){PLAIN}",
+        "SYSTEM",
+        "ACCOUNT"
+    );
     for lines in plan.lines.chunk_by(|one, other| one.system == other.system) {
         let mut system = lines.first().map_or("", |line| &line.system);
         let mut login = lines

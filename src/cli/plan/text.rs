@@ -6,6 +6,7 @@ use super::{Mark, Plan};
 use crate::{
     api::Offboarding,
     cli::terminal::{BOLD, FAINT, GREEN, PLAIN, RED, YELLOW},
+    connectors::declarative::counted,
 };
 
 impl Mark {
@@ -94,7 +95,7 @@ impl Plan {
         let mut sum = format!(
             "Plan {}: {} · {} to revoke · {} to hand over · {} to delete · {} kept · {} unknown",
             self.digest,
-            counted(accounts.len(), "account"),
+            counted(i64::try_from(accounts.len()).unwrap_or(i64::MAX), "account"),
             count(Mark::Revoke),
             count(Mark::HandOver),
             count(Mark::Delete),
@@ -107,11 +108,6 @@ impl Plan {
         }
         sum
     }
-}
-
-/// `1 account`, `2 accounts`.
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// How far `to` is from `now`: `in 2 d 4 h`, `3 h 20 min ago`.

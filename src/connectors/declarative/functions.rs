@@ -1,5 +1,5 @@
 //! The functions that expressions may call beyond CEL's own: times as directories write them, XML, link headers,
-//! quoting. They are pure, and an argument that makes no sense is an error of the evaluation.
+//! quoting, counting. They are pure, and an argument that makes no sense is an error of the evaluation.
 
 #![expect(clippy::needless_pass_by_value, reason = "the signature cel asks for")]
 
@@ -56,6 +56,9 @@ pub(super) fn environment() -> &'static Arc<Env> {
             .and_then(|()| env.add_overload("quoted", "quoted_text", vec![STRING_TYPE], quoted))
             .and_then(|()| env.add_overload("link", "link_text_text", vec![STRING_TYPE, STRING_TYPE], link))
             .and_then(|()| env.add_overload("xml", "xml_text_text", vec![STRING_TYPE, STRING_TYPE], elements))
+            .and_then(|()| {
+                env.add_overload("counted", "counted_int_text", vec![INT_TYPE, STRING_TYPE], count)
+            })
             .and_then(|()| env.add_overload("merged", "merged_map_map", vec![MAP_TYPE, MAP_TYPE], merged));
         added.expect("none of these names exists twice");
         Arc::new(env)
@@ -110,6 +113,25 @@ fn generalized_time<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>,
         .strftime("%Y%m%d%H%M%SZ")
         .to_string();
     Ok(CowVal::owned(CelString::from(written)))
+}
+
+/// A number with what it counts, as a plan says it: `1 group`, `3 entries`.
+pub fn counted(number: i64, one: &str) -> String {
+    let vowel = |c: char| matches!(c, 'a' | 'e' | 'i' | 'o' | 'u');
+    match one.strip_suffix('y').filter(|stem| !stem.ends_with(vowel)) {
+        _ if number == 1 => format!("1 {one}"),
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {one}s"),
+    }
+}
+
+fn count<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let number = args.first().ok_or_else(|| refused("counted"))?;
+    let Cel::Int(number) = Cel::try_from(number.as_ref())? else {
+        return Err(refused("counted"));
+    };
+    let said = counted(number, text(&args, 1, "counted")?);
+    Ok(CowVal::owned(CelString::from(said)))
 }
 
 fn quoted<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
@@ -242,6 +264,10 @@ mod tests {
             ("has(x.none) ? 1 : 2", json!(2)),
             ("x.list.map(i, {'id': i})", json!([{ "id": 3 }, { "id": 1 }])),
             ("x.text.matches('^a')", json!(true)),
+            ("counted(size(x.list), 'group')", json!("2 groups")),
+            ("counted(1, 'app password')", json!("1 app password")),
+            ("counted(0, 'owned entry')", json!("0 owned entries")),
+            ("counted(2, 'key')", json!("2 keys")),
             (
                 "merged({'a': 1, 'b': [2], 'c': 3}, {'a': false, 'c': null, 'd': {'e': 4}})",
                 json!({ "a": false, "b": [2], "d": { "e": 4 } }),

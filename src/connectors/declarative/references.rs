@@ -31,6 +31,7 @@ const FUNCTIONS: &[&str] = &[
     "bytes",
     "charAt",
     "contains",
+    "counted",
     "distinct",
     "double",
     "duration",
