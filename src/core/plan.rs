@@ -297,6 +297,20 @@ impl View<'_> {
         self.facts.iter().filter(|fact| self.may_send(fact)).collect()
     }
 
+    /// Whether the act of `fact` goes out in this look as soon as what it comes after was accepted.
+    pub fn will_send(&self, fact: &FactSpec) -> bool {
+        !self.ledger.identity_mismatch
+            && self.pace.parked_until.is_none_or(|t| self.now >= t)
+            && matches!(self.verdict(fact), Verdict::Unmet(Why::NotTried))
+            && self.sights.get(&fact.name).is_some_and(|s| s.act.is_some())
+            && self
+                .pace
+                .facts
+                .get(&fact.name)
+                .is_none_or(|t| self.now >= t.not_before)
+            && !fact.after.iter().all(|name| self.asked(name))
+    }
+
     fn may_send(&self, fact: &FactSpec) -> bool {
         let wanting = matches!(
             self.verdict(fact),

@@ -12,8 +12,11 @@ use super::{
 };
 use crate::core::{fault::Fault, schedule};
 
-/// How long the first system that needs a durable record waits for others, so that one write serves them all.
+/// How long the first system that needs a durable record waits for others, so that one write serves them all; longer where
+/// writing takes long.
 const GATHERING: Duration = Duration::from_millis(20);
+/// The longest such wait.
+const LONGEST_GATHERING: Duration = Duration::from_millis(500);
 /// How soon a system that is done may be shown while others still work.
 const SHOWING: Duration = Duration::from_millis(500);
 
@@ -37,6 +40,7 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
         saved,
         rows: BTreeMap::new(),
         waiting: vec![],
+        gathering: GATHERING,
         commit_at: None,
         show_at: None,
         store_fault: None,
@@ -53,6 +57,7 @@ struct Run<'a> {
     saved: Record,
     rows: BTreeMap<String, Row>,
     waiting: Vec<Commit>,
+    gathering: Duration,
     commit_at: Option<Instant>,
     show_at: Option<Instant>,
     store_fault: Option<Fault>,
@@ -71,7 +76,7 @@ impl<'a> Run<'a> {
         let mut shown = 0;
         while !running.is_empty() {
             // The timers run from the event that started them, however often this loop turns.
-            self.commit_at = timer(self.commit_at, !self.waiting.is_empty(), GATHERING);
+            self.commit_at = timer(self.commit_at, !self.waiting.is_empty(), self.gathering);
             self.show_at = timer(self.show_at, self.rows.len() > shown, SHOWING);
             let commit_at = at(self.commit_at);
             let show = at(self.show_at);
@@ -195,7 +200,9 @@ impl<'a> Run<'a> {
         if *self.record == self.saved {
             return Ok(());
         }
+        let began = Instant::now();
         let result = self.drive.store.save(self.record).await;
+        self.gathering = (began.elapsed() * 3).clamp(GATHERING, LONGEST_GATHERING);
         match &result {
             Ok(()) => {
                 self.saved = self.record.clone();

@@ -78,6 +78,8 @@ pub(super) struct Pass<'a> {
     drifted: Vec<String>,
     trouble: Option<String>,
     silence: Silence,
+    /// Snapshots that are being made durable before the act that needs them may go out, by fact.
+    ahead: BTreeMap<String, oneshot::Receiver<Result<(), Fault>>>,
     began: Timestamp,
     seed: u64,
 }
@@ -107,6 +109,7 @@ impl<'a> Pass<'a> {
             drifted: vec![],
             trouble: None,
             silence,
+            ahead: BTreeMap::new(),
             began: drive.clock.now(),
             seed,
         }
@@ -301,6 +304,7 @@ impl<'a> Pass<'a> {
         calls.push(bounded_observe(connector.clone(), subject.clone(), own(&wanted)).boxed());
         self.reading = true;
         loop {
+            self.commit_ahead(facts);
             for fact in self.sendable(facts) {
                 if let Some(call) = self.send(connector, subject, &fact, facts, &readings) {
                     calls.push(call);
@@ -387,10 +391,12 @@ impl<'a> Pass<'a> {
         let sight = self.sights.get(&fact.name)?;
         let act = sight.act.clone()?;
         let mut must_commit = false;
+        let mut ahead = None;
         if let Some(there) = sight.snapshot.clone().filter(|_| fact.removes) {
-            self.ledger.keep(&fact.name, &there);
+            let news = self.ledger.keep(&fact.name, &there);
+            ahead = self.ahead.remove(&fact.name).filter(|_| !news);
             // Also when it was kept before: that commit may have failed. What is durable already is not written again.
-            must_commit |= !planted(Bug::NoSnapshot);
+            must_commit |= ahead.is_none() && !planted(Bug::NoSnapshot);
         }
         if !fact.repeatable || fact.irreversible {
             self.entry(&fact.name).intent = Some(self.drive.clock.now());
@@ -415,8 +421,8 @@ impl<'a> Pass<'a> {
         Some(
             async move {
                 let result = async {
-                    if let Some(committed) = committed {
-                        committed
+                    for durable in ahead.into_iter().chain(committed) {
+                        durable
                             .await
                             .map_err(|_| Fault::transient(Reason::StoreUnavailable))??;
                     }
@@ -435,6 +441,30 @@ impl<'a> Pass<'a> {
             }
             .boxed(),
         )
+    }
+
+    /// What an act will take away is known while the act still waits for another one: its snapshot becomes durable
+    /// meanwhile, and the write is not on the way of the access that ends.
+    fn commit_ahead(&mut self, facts: &[FactSpec]) {
+        let waiting: Vec<(String, Value)> = {
+            let view = self.view(facts, None);
+            let removing = facts.iter().filter(|fact| {
+                fact.removes && !self.sent.contains_key(&fact.name) && !self.ahead.contains_key(&fact.name)
+            });
+            removing
+                .filter(|fact| self.may_act() && view.will_send(fact))
+                .filter_map(|fact| Some((fact.name.clone(), self.sights.get(&fact.name)?.snapshot.clone()?)))
+                .collect()
+        };
+        if waiting.is_empty() || planted(Bug::NoSnapshot) {
+            return;
+        }
+        for (fact, there) in waiting {
+            if self.ledger.keep(&fact, &there) {
+                let durable = self.commit();
+                self.ahead.insert(fact, durable);
+            }
+        }
     }
 
     fn commit(&mut self) -> oneshot::Receiver<Result<(), Fault>> {

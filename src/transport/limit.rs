@@ -144,7 +144,9 @@ impl Limit {
     /// The instant of the next free place, which is taken; or when to ask again.
     fn reserve(&self, patience: Instant) -> Result<Instant, Fault> {
         let now = Instant::now();
-        let Some(rate) = self.rate_at(now) else { return Ok(now) };
+        let Some(rate) = self.rate_at(now) else {
+            return Ok(now);
+        };
         let mut sent = lock(&self.sent);
         forget_before(&mut sent, now);
         let full = sent.len().checked_sub(rate).and_then(|first| sent.get(first));
@@ -278,7 +280,9 @@ mod tests {
                 loop {
                     match limit.enter(Instant::now() + Duration::from_secs(15)).await {
                         Err(fault) => {
-                            let FaultKind::Throttled { until } = fault.kind else { panic!("{fault}") };
+                            let FaultKind::Throttled { until } = fault.kind else {
+                                panic!("{fault}")
+                            };
                             let wait = until.duration_since(clock());
                             tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
                         }
@@ -321,7 +325,11 @@ mod tests {
         limit.park(Timestamp::now() - SignedDuration::from_secs(1));
         assert_eq!(limit.rate_at(Instant::now()), Some(20));
         assert_eq!(limit.rate_at(Instant::now() + GROWS * 5), Some(30));
-        assert_eq!(limit.rate_at(Instant::now() + GROWS * 500), Some(40), "never more than was asked for");
+        assert_eq!(
+            limit.rate_at(Instant::now() + GROWS * 500),
+            Some(40),
+            "never more than was asked for"
+        );
     }
 
     #[tokio::test(start_paused = true)]
