@@ -25,8 +25,10 @@ use super::{call::Failed, watch};
 const LASTS: Duration = Duration::from_secs(15);
 /// Who could not renew for this long acts no more.
 const GIVE_UP: Duration = Duration::from_secs(10);
-/// The time between two tries.
+/// The time between two renewals.
 const EVERY: Duration = Duration::from_secs(2);
+/// The time between two looks of one that waits: how long the work rests after an orderly end.
+const LOOK: Duration = Duration::from_secs(1);
 /// No call takes longer.
 const DEADLINE: Duration = Duration::from_secs(4);
 
@@ -106,7 +108,7 @@ impl Candidate {
                 Ok(false) => {}
                 Err(failed) => tracing::warn!(%failed, "lease not taken; trying again"),
             }
-            sleep(EVERY).await;
+            sleep(LOOK).await;
         }
     }
 

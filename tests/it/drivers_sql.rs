@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -409,8 +409,9 @@ async fn another_authority_or_host_name_is_refused() {
     let listens = [("postgres", &mut postgres), ("mariadb", &mut mariadb)];
     for (name, place) in listens {
         // The certificate is for localhost and 127.0.0.1.
-        let relay = Relay::to(SocketAddr::from(([127, 0, 0, 1], place.port))).await;
-        (place.host, place.port) = ("localhost.localdomain", relay.port);
+        let server = SocketAddr::from(([127, 0, 0, 1], place.port));
+        let relay = Relay::at(Ipv4Addr::new(127, 0, 0, 2), server).await;
+        (place.host, place.port) = ("127.0.0.2", relay.port);
         let refused = perform(&driver(place, "someone", "pw"), statement("SELECT 1"))
             .await
             .unwrap_err();

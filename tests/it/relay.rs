@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -17,10 +17,11 @@ use tokio::{
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Forwards connections to `127.0.0.1:PORT` to a server, and keeps what the client sent.
+/// Forwards connections to a port of this machine to a server, and keeps what the client sent.
 pub struct Relay {
     /// The port to connect to.
     pub port: u16,
+    address: IpAddr,
     server: SocketAddr,
     sent: Arc<Mutex<Vec<u8>>>,
     frozen: Arc<AtomicBool>,
@@ -31,8 +32,14 @@ pub struct Relay {
 impl Relay {
     /// A wire to the server at `server` that works.
     pub async fn to(server: SocketAddr) -> Self {
+        Self::at(Ipv4Addr::LOCALHOST, server).await
+    }
+
+    /// The same at another address of this machine, for which no server has a certificate.
+    pub async fn at(address: Ipv4Addr, server: SocketAddr) -> Self {
         let mut relay = Self {
             port: 0,
+            address: address.into(),
             server,
             sent: Arc::default(),
             frozen: Arc::default(),
@@ -46,7 +53,7 @@ impl Relay {
     /// Connections are accepted again, on the same port.
     pub async fn mend(&mut self) {
         self.frozen.store(false, Ordering::SeqCst);
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
+        let listener = TcpListener::bind((self.address, self.port)).await.unwrap();
         self.port = listener.local_addr().unwrap().port();
         let (server, sent, frozen) = (self.server, Arc::clone(&self.sent), Arc::clone(&self.frozen));
         let connected = Arc::clone(&self.connections);

@@ -75,6 +75,17 @@ impl Scene {
         message
     }
 
+    /// What `leaver-1` shows, as long as it is tried again, once nothing but this is left.
+    #[track_caller]
+    fn is_said(&self, expected: &str) {
+        let ready = || self.site.condition("offboarding/leaver-1", "Ready");
+        let expected = ("False/SystemUnavailable".to_owned(), expected.to_owned());
+        poll(PATIENCE, || ready() == expected);
+        assert_eq!(ready(), expected);
+        let retried = self.site.condition("offboarding/leaver-1", "Reconciling");
+        assert_eq!(retried, ("True/ProgressingWithRetry".to_owned(), expected.1));
+    }
+
     /// The spec of `leaver-1` cannot be used: nothing is done to her anywhere, and others are.
     #[track_caller]
     fn is_refused(&self, spec: &str, message: &str) {

@@ -13,7 +13,7 @@ use tokio_rustls::{
 };
 
 use super::{Scene, application, changes, logs_in};
-use crate::support::{Mariadb, Postgres, Slapd, mariadb, postgres, slapd, unique};
+use crate::support::{Mariadb, Postgres, Slapd, free_port, mariadb, postgres, slapd, unique};
 
 /// What an Offboarding says about a system behind a certificate that is not trusted.
 const UNTRUSTED: &str = "Untrusted (certificate UnknownIssuer): put the authority that signed it into key ca.crt of \
@@ -253,6 +253,20 @@ async fn a_password_of_a_directory_or_database_that_is_over_is_named() {
         scene.the_healthy_system_is_done();
         assert_eq!((system.picture)(&name), before);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_at_which_nobody_answers_is_named_and_tried_again() {
+    let scene = Scene::new("nobody", "jane").await;
+    scene.site.secret("broken", "token", "t");
+    let port = free_port();
+    let inputs = format!("{{url: 'http://127.0.0.1:{port}/scim/v2'}}");
+    scene.site.connector("broken", "scim", &inputs);
+    scene.leaves();
+    scene.is_said(
+        "broken: AccountDisabled Unreachable: check the address in the Connector's spec.inputs, and the network",
+    );
+    scene.the_healthy_system_is_done();
 }
 
 #[tokio::test(flavor = "multi_thread")]
