@@ -17,7 +17,7 @@ use crate::{
     connectors::{Connector, Key, Readings, Shared, Subject},
     core::{
         case::System,
-        fact::{Act, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict},
+        fact::{Act, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, Binding, Correlation, Person},
         ledger::{FactLedger, SystemLedger},
@@ -541,6 +541,17 @@ impl<'a> Pass<'a> {
         self.pace.facts.insert(fact.to_owned(), trouble);
     }
 
+    /// What is not true and nothing of ours makes true is looked at again: soon if it follows from what we did, which may
+    /// just show late, else as often as what a person must mend.
+    fn note_nothing_to_do(&mut self, fact: &FactSpec) {
+        let fault = if fact.after.is_empty() {
+            Fault::needs_decision(Reason::Conflict)
+        } else {
+            Fault::transient(Reason::Conflict)
+        };
+        self.note_fact_fault(&fact.name, &fault);
+    }
+
     fn note_system_fault(&mut self, fault: &Fault) {
         if let FaultKind::Throttled { until } = fault.kind {
             self.park(until);
@@ -582,13 +593,14 @@ impl<'a> Pass<'a> {
             let settling = entry
                 .accepted
                 .is_some_and(|at| now < schedule::later(at, fact.settle));
+            let entry_cutoff = entry.cutoff;
             let Some(verified) = entry.verified.filter(|_| fact.proof != Proof::None) else {
                 continue;
             };
             if !gone || settling || self.sent.contains_key(&fact.name) {
                 continue;
             }
-            let (entry_accepted, entry_cutoff) = (entry.accepted, entry.cutoff);
+            let entry_accepted = entry.accepted;
             let entry = self.entry(&fact.name);
             entry.verified = None;
             entry.accepted = None;
@@ -645,6 +657,10 @@ impl<'a> Pass<'a> {
                         self.stop_writes(&fact.name);
                     }
                     self.note_fact_fault(&fact.name, &fault.clone());
+                    continue;
+                }
+                Verdict::Unmet(Why::NoAct) => {
+                    self.note_nothing_to_do(fact);
                     continue;
                 }
                 _ => continue,

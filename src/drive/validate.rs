@@ -324,9 +324,9 @@ mod tests {
     #[test]
     fn an_immediate_cutoff_is_when_it_was_asked_for_however_often_we_begin_anew() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let mut leaver = Offboarding::new("jane", OffboardingSpec::default());
-        leaver.spec.urgency = Urgency::Immediate;
-        leaver.spec.employee.email = Some("jane@example.com".into());
+        let leaver = r#"{"apiVersion": "offboard.dev/v1alpha1", "kind": "Offboarding", "metadata": {"name": "jane"},
+            "spec": {"employee": {"email": "jane@example.com"}, "urgency": "Immediate"}}"#;
+        let mut leaver: Offboarding = serde_json::from_str(leaver).unwrap();
         let cutoff = |leaver: &Offboarding, now| {
             validate(leaver, &OffboardingPolicySpec::default(), &[], now).unwrap().cutoff
         };
