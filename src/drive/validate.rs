@@ -328,7 +328,9 @@ mod tests {
             "spec": {"employee": {"email": "jane@example.com"}, "urgency": "Immediate"}}"#;
         let mut leaver: Offboarding = serde_json::from_str(leaver).unwrap();
         let cutoff = |leaver: &Offboarding, now| {
-            validate(leaver, &OffboardingPolicySpec::default(), &[], now).unwrap().cutoff
+            validate(leaver, &OffboardingPolicySpec::default(), &[], now)
+                .unwrap()
+                .cutoff
         };
         // A file: nobody knows since when.
         assert_eq!(cutoff(&leaver, at(70)), at(70));

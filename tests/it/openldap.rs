@@ -243,7 +243,10 @@ async fn a_lock_that_ends_with_our_own_new_password_is_set_again_and_nobody_is_b
     let alice = unique("alice");
     let dn = slapd.add_person(&alice, "pw");
     // Locked before the leaver was known, as also by us before a crash. slapd unlocks who gets a new password.
-    change(&dn, "add: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z");
+    change(
+        &dn,
+        "add: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z",
+    );
     let mut leaver = leaver(&alice);
     leaver.settle(5).await;
     assert_eq!(leaver.left(), []);

@@ -160,7 +160,8 @@ async fn what_a_leaver_owns_goes_to_the_successor_in_every_database() {
 }
 
 #[tokio::test]
-async fn leavers_with_one_successor_hand_over_at_the_same_time_and_a_failure_leaves_nobody_in_anothers_role() {
+async fn leavers_with_one_successor_hand_over_at_the_same_time_and_a_failure_leaves_nobody_in_anothers_role()
+{
     let (successor, stranger) = (person("sid"), unique("private"));
     let borrowed = format!(
         "SELECT roleid::regrole FROM pg_auth_members WHERE member = '{}'::regrole AND roleid = '{successor}'::regrole",
@@ -174,7 +175,9 @@ async fn leavers_with_one_successor_hand_over_at_the_same_time_and_a_failure_lea
         spec["transfers"] = json!([{"what": "Everything", "to": format!("{successor}@example.com")}]);
         spec
     };
-    let [failing, others @ ..] = &names[..] else { panic!() };
+    let [failing, others @ ..] = &names[..] else {
+        panic!()
+    };
     let schema = format!("CREATE SCHEMA s_{failing} AUTHORIZATION {failing}");
     server().sql_as_admin(&stranger, &schema);
     let mut driven = Driven::leaver(&system(&[]), spec(failing));
@@ -186,7 +189,9 @@ async fn leavers_with_one_successor_hand_over_at_the_same_time_and_a_failure_lea
     assert_eq!(sql(&borrowed), "");
 
     for name in others {
-        sql(&format!("CREATE TABLE t_{name} (n int); ALTER TABLE t_{name} OWNER TO {name}"));
+        sql(&format!(
+            "CREATE TABLE t_{name} (n int); ALTER TABLE t_{name} OWNER TO {name}"
+        ));
     }
     let all = others.iter().map(|name| {
         let mut driven = Driven::leaver(&system(&[]), spec(name));

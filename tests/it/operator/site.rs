@@ -244,7 +244,9 @@ impl Operator {
     /// How many acts it announced in its audit stream; of one Offboarding, by uid.
     pub fn acts(&self, uid: &str) -> usize {
         let log = self.log();
-        let acts = log.lines().filter(|line| line.contains("\"target\":\"offboard::audit\""));
+        let acts = log
+            .lines()
+            .filter(|line| line.contains("\"target\":\"offboard::audit\""));
         acts.filter(|line| line.contains(uid)).count()
     }
 

@@ -198,12 +198,12 @@ pub struct Ticket {
 impl Ticket {
     /// Whether the domain still gives the holder access to a service for it.
     pub fn opens(&self) -> bool {
-        let (realm, new) = (
-            Samba::DOMAIN.to_uppercase(),
-            self.cache.with_extension("service"),
-        );
+        let (realm, new) = (Samba::DOMAIN.to_uppercase(), self.cache.with_extension("service"));
         let mut command = Command::new("kvno");
-        command.env("KRB5_CONFIG", &self.config).arg("-c").arg(&self.cache);
+        command
+            .env("KRB5_CONFIG", &self.config)
+            .arg("-c")
+            .arg(&self.cache);
         // What was given before would be found there, and nobody asked again.
         command.arg("--out-cache").arg(&new);
         command.arg(format!("DC1$@{realm}"));

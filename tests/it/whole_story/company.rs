@@ -56,10 +56,7 @@ impl Company {
     fn found() -> Self {
         let name = unique("corp");
         let mariadb_login = unique("op");
-        support::postgres().sql_as_admin(
-            "postgres",
-            &format!("CREATE ROLE {name}; CREATE DATABASE {name}"),
-        );
+        support::postgres().sql_as_admin("postgres", &format!("CREATE ROLE {name}; CREATE DATABASE {name}"));
         // A schema goes to somebody else only by one who may create schemas.
         let operator = Postgres::OPERATOR;
         support::postgres().sql_as_admin(
@@ -129,7 +126,8 @@ impl Company {
 
     /// Accounts in every system, in the company's group there.
     fn take_in(&self, people: &[&str]) {
-        let each = |record: &dyn Fn(&str) -> String| people.iter().map(|name| record(name)).collect::<String>();
+        let each =
+            |record: &dyn Fn(&str) -> String| people.iter().map(|name| record(name)).collect::<String>();
         let members = |dn: &dyn Fn(&str) -> String| each(&|name| format!("member: {}\n", dn(name)));
 
         let accounts = each(&|name| Samba::person(name, PASSWORD, MAIL) + "\n");
@@ -184,7 +182,10 @@ impl Company {
             object["metadata"]["namespace"] = json!(namespace);
             let name = object["metadata"]["name"].as_str().unwrap();
             let (place, ours) = match object["kind"].as_str().unwrap() {
-                "Connector" => ("/spec/inputs", self.inputs(object["spec"]["definition"].as_str().unwrap())),
+                "Connector" => (
+                    "/spec/inputs",
+                    self.inputs(object["spec"]["definition"].as_str().unwrap()),
+                ),
                 "Secret" => ("/stringData", self.login(name)),
                 _ => ("", json!({})),
             };
@@ -209,16 +210,16 @@ impl Company {
     }
 
     fn login(&self, secret: &str) -> Value {
-        let login = |username: &str, password: &str, tls: &support::Certificate| {
-            json!({"username": username, "password": password, "ca.crt": tls.ca_pem()})
-        };
+        let login = |username: &str, password: &str, tls: &support::Certificate| json!({"username": username, "password": password, "ca.crt": tls.ca_pem()});
         match secret {
             "corp-ad-bind" => login(Samba::SERVICE, Samba::SERVICE_PASSWORD, &support::samba().tls),
             "directory-bind" => login(Slapd::SERVICE, Slapd::SERVICE_PASSWORD, &support::slapd().tls),
             "sso-client" => json!({"clientSecret": self.realm.secret}),
-            "warehouse-admin" => {
-                login(Postgres::OPERATOR, Postgres::OPERATOR_PASSWORD, &support::postgres().tls)
-            }
+            "warehouse-admin" => login(
+                Postgres::OPERATOR,
+                Postgres::OPERATOR_PASSWORD,
+                &support::postgres().tls,
+            ),
             "shop-database-admin" => login(&self.mariadb_login, PASSWORD, &support::mariadb().tls),
             other => panic!("no login for {other}"),
         }
@@ -247,6 +248,8 @@ impl Company {
 
 /// The objects of a file of the example.
 pub fn example(file: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/company").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples/company")
+        .join(file);
     serde_saphyr::from_multiple(&fs::read_to_string(path).unwrap()).unwrap()
 }

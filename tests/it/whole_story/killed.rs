@@ -7,8 +7,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
-    thread,
+    fmt, thread,
     time::{Duration, Instant},
 };
 
@@ -52,7 +51,11 @@ struct Round {
 
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (seed {}, killed {:?})", self.employee.login, self.seed, self.moment)
+        write!(
+            f,
+            "{} (seed {}, killed {:?})",
+            self.employee.login, self.seed, self.moment
+        )
     }
 }
 
@@ -69,7 +72,7 @@ impl Moment {
     fn of(seed: u64, peaceful: &Peaceful) -> Self {
         let part = |of: u128, salt: u64| u128::from(mix(seed ^ salt)) % of.max(1);
         let millis = |of: u128, salt: u64| Duration::from_millis(part(of, salt).try_into().unwrap());
-        if mix(seed) % 2 == 0 {
+        if mix(seed).is_multiple_of(2) {
             return Self::After(millis(peaceful.took.as_millis(), 1));
         }
         let act = 1 + usize::try_from(part(peaceful.acts as u128, 2)).unwrap();
@@ -82,7 +85,9 @@ impl Moment {
             Self::After(delay) => thread::sleep(delay),
             Self::AtAct(act, delay) => {
                 let before = operator.acts("");
-                poll_each(Duration::from_millis(3), patience, || operator.acts("") >= before + act);
+                poll_each(Duration::from_millis(3), patience, || {
+                    operator.acts("") >= before + act
+                });
                 thread::sleep(delay);
             }
         }
@@ -185,7 +190,10 @@ fn complete(site: &Site, leaver: &str) -> bool {
 #[test]
 fn killed_at_any_moment_it_ends_as_if_nothing_had_been() {
     let company = company();
-    let first_seed = std::env::var("KILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let first_seed = std::env::var("KILL_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(1);
     let site = connected(company, "killed");
     let untouched = company.marks(BYSTANDER);
     let mut operator = site.start_in(POD, AS_INSTALLED);
@@ -255,9 +263,17 @@ fn killed_for_good_another_pod_goes_on_where_it_was() {
             acting.kill();
         });
         assert!(!acts(&waiting), "two at once: {}", waiting.log());
-        assert!(poll(Duration::from_mins(1), || acts(&waiting)), "{}", waiting.log());
+        assert!(
+            poll(Duration::from_mins(1), || acts(&waiting)),
+            "{}",
+            waiting.log()
+        );
         wait_for(&site, &round.employee.login, "Complete", &waiting);
-        assert_eq!(differences(company, &site, &mut round, &peaceful), [""; 0], "{round}");
+        assert_eq!(
+            differences(company, &site, &mut round, &peaceful),
+            [""; 0],
+            "{round}"
+        );
         acting = std::mem::replace(&mut waiting, start(&format!("offboard-{}", seed + 1)));
     }
 }

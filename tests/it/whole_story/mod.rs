@@ -42,13 +42,21 @@ fn wait_for(site: &Site, leaver: &str, condition: &str, operator: &Operator) {
     let what = format!("offboarding/{leaver}");
     let condition = format!("--for=condition={condition}");
     let ran = site.kubectl(&["wait", &what, &condition, PATIENCE], "");
-    assert!(ran.ok(), "{}{:#}\n{}", ran.stderr, site.get(&what)["status"], operator.log());
+    assert!(
+        ran.ok(),
+        "{}{:#}\n{}",
+        ran.stderr,
+        site.get(&what)["status"],
+        operator.log()
+    );
 }
 
 /// The only record of an Offboarding.
 #[track_caller]
 fn record_of(records: &[Value], leaver: &str) -> Value {
-    let mut of = records.iter().filter(|record| record["spec"]["offboarding"]["name"] == leaver);
+    let mut of = records
+        .iter()
+        .filter(|record| record["spec"]["offboarding"]["name"] == leaver);
     let record = of.next().unwrap().clone();
     assert!(of.next().is_none(), "{leaver} has two records");
     record
@@ -79,10 +87,16 @@ fn a_leaver_of_the_example_gets_in_nowhere_and_the_successor_has_what_was_theirs
     wait_for(&site, "jane-doe", "AccessRevoked", &operator);
     assert_eq!(ways.open(), [""; 0]);
     // Only who owns a program can make it anew with another definer. Nothing else waits for that.
-    assert_eq!(site.condition("offboarding/jane-doe", "Complete").0, "False/InProgress");
+    assert_eq!(
+        site.condition("offboarding/jane-doe", "Complete").0,
+        "False/InProgress"
+    );
     view(SUCCESSOR);
-    site.kubectl(&["annotate", "offboarding/jane-doe", "example.com/view=made-anew"], "")
-        .expect_ok();
+    site.kubectl(
+        &["annotate", "offboarding/jane-doe", "example.com/view=made-anew"],
+        "",
+    )
+    .expect_ok();
     wait_for(&site, "jane-doe", "Complete", &operator);
     site.until("offboarding/jane-doe", "Ready", "True/Offboarded");
     site.until("offboarding/jane-doe", "DataTransferred", "True/Verified");
@@ -97,14 +111,25 @@ fn a_leaver_of_the_example_gets_in_nowhere_and_the_successor_has_what_was_theirs
     let objects = picture::of_objects(company, &jane, &site.get("offboarding/jane-doe"), &record);
     picture::assert_good(&objects);
     let said = format!("{record}{}", operator.log());
-    for secret in [PASSWORD, Samba::SERVICE_PASSWORD, Slapd::SERVICE_PASSWORD, &company.realm.secret] {
+    for secret in [
+        PASSWORD,
+        Samba::SERVICE_PASSWORD,
+        Slapd::SERVICE_PASSWORD,
+        &company.realm.secret,
+    ] {
         assert!(!said.contains(secret));
     }
 
     let writes = site.writes();
-    let about = |write: &&support::Write| write.resource.starts_with("offboarding") && !write.resource.contains("polic");
+    let about = |write: &&support::Write| {
+        write.resource.starts_with("offboarding") && !write.resource.contains("polic")
+    };
     let about: Vec<_> = writes.iter().filter(about).collect();
-    eprintln!("{} writes to the Offboarding and its record, of {} in all", about.len(), writes.len());
+    eprintln!(
+        "{} writes to the Offboarding and its record, of {} in all",
+        about.len(),
+        writes.len()
+    );
     assert!(about.iter().all(|write| write.status < 300), "{about:#?}");
 }
 

@@ -17,12 +17,16 @@ pub fn of_servers(company: &Company, employee: &Employee) -> BTreeMap<String, Va
     let sso = both.map(|login| sso(company, login));
     let shop = both.map(|login| shop(login));
     let pictures = [
-        ("directories", json!([active_directory(employee), openldap(employee)])),
+        (
+            "directories",
+            json!([active_directory(employee), openldap(employee)]),
+        ),
         ("warehouse", json!(warehouse(company, employee))),
         ("shop", json!(shop)),
         ("sso", json!(sso)),
     ];
-    let nameless = |(system, picture): (&str, Value)| (system.to_owned(), without_names(&picture, company, employee));
+    let nameless =
+        |(system, picture): (&str, Value)| (system.to_owned(), without_names(&picture, company, employee));
     pictures.into_iter().map(nameless).collect()
 }
 
@@ -77,7 +81,11 @@ pub fn of_objects(company: &Company, employee: &Employee, offboarding: &Value, r
 /// Says that what [`of_objects`] shows is a good end.
 #[track_caller]
 pub fn assert_good(objects: &Value) {
-    for sound in ["chain is sound", "record is the leaver's", "status names the head"] {
+    for sound in [
+        "chain is sound",
+        "record is the leaver's",
+        "status names the head",
+    ] {
         assert_eq!(objects[sound], true, "{sound}: {objects:#}");
     }
     assert_eq!(objects["access left"], 0, "{objects:#}");
@@ -88,14 +96,20 @@ pub fn assert_good(objects: &Value) {
         }
     }
     let blamed = |event: &&Value| !["Verified", "Asserted"].contains(&event[2].as_str().unwrap());
-    let blamed: Vec<&Value> = objects["happened"].as_array().unwrap().iter().filter(blamed).collect();
+    let blamed: Vec<&Value> = objects["happened"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(blamed)
+        .collect();
     assert!(blamed.is_empty(), "nobody else did anything, and yet: {blamed:?}");
 }
 
 fn conditions(conditions: &Value) -> Vec<String> {
     let text = |condition: &Value, field: &str| condition[field].as_str().unwrap_or_default().to_owned();
     let all = conditions.as_array().unwrap().iter();
-    all.map(|c| ["type", "status", "reason"].map(|field| text(c, field)).join(" ")).collect()
+    all.map(|c| ["type", "status", "reason"].map(|field| text(c, field)).join(" "))
+        .collect()
 }
 
 fn active_directory(employee: &Employee) -> Value {
@@ -134,7 +148,12 @@ fn entries(ldif: &str) -> Value {
         lines.sort_unstable();
         json!(lines)
     };
-    let mut entries: Vec<Value> = ldif.split("\n\n").map(str::trim).filter(referral).map(entry).collect();
+    let mut entries: Vec<Value> = ldif
+        .split("\n\n")
+        .map(str::trim)
+        .filter(referral)
+        .map(entry)
+        .collect();
     entries.sort_by_key(Value::to_string);
     json!(entries)
 }
@@ -169,8 +188,11 @@ fn shop(login: &str) -> Vec<String> {
          SELECT 'roles', COUNT(*) FROM mysql.roles_mapping WHERE User = '{login}';
          SELECT 'sessions', COUNT(*) FROM information_schema.processlist WHERE user = '{login}'"
     ));
-    let grants = ["%", "127.0.0.1"].map(|host| server.sql_as_admin(&format!("SHOW GRANTS FOR `{login}`@'{host}'")));
-    let rows = accounts.lines().chain(grants.iter().flat_map(|grants| grants.lines()));
+    let grants =
+        ["%", "127.0.0.1"].map(|host| server.sql_as_admin(&format!("SHOW GRANTS FOR `{login}`@'{host}'")));
+    let rows = accounts
+        .lines()
+        .chain(grants.iter().flat_map(|grants| grants.lines()));
     rows.map(|row| row.split(" IDENTIFIED ").next().unwrap_or_default().to_owned())
         .collect()
 }
@@ -178,9 +200,18 @@ fn shop(login: &str) -> Vec<String> {
 fn sso(company: &Company, login: &str) -> Value {
     let user = company.user(login);
     let path = format!("/users/{}", user["id"].as_str().unwrap());
-    let of = |part: &str| company.realm.admin("GET", &format!("{path}/{part}"), &Value::Null).1;
+    let of = |part: &str| {
+        company
+            .realm
+            .admin("GET", &format!("{path}/{part}"), &Value::Null)
+            .1
+    };
     let names = |list: &Value, field: &str| -> Vec<Value> {
-        list.as_array().into_iter().flatten().map(|each| each[field].clone()).collect()
+        list.as_array()
+            .into_iter()
+            .flatten()
+            .map(|each| each[field].clone())
+            .collect()
     };
     json!({
         "enabled": user["enabled"], "email": user["email"], "name": user["lastName"],

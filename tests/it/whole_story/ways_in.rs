@@ -62,7 +62,9 @@ impl WaysIn {
             support::slapd().login(&Slapd::dn(login), PASSWORD),
             support::postgres().login(login, PASSWORD, "postgres"),
             self.warehouse.answers(),
-            hosts.iter().any(|host| support::mariadb().login(login, host, PASSWORD)),
+            hosts
+                .iter()
+                .any(|host| support::mariadb().login(login, host, PASSWORD)),
             self.shop.answers(),
             realm.login(login, PASSWORD, "openid").is_ok(),
             realm.accepts(self.online["access_token"].as_str().unwrap()),
