@@ -29,6 +29,8 @@ use crate::{
 
 /// A pass gives up for now after this many looks: something keeps changing under it.
 const MOST_LOOKS: usize = 6;
+/// The code of a trouble that only says when to look again.
+const NOTHING_TO_DO: &str = "no act";
 
 /// A request to make a system's ledger durable before something is sent.
 pub(super) struct Commit {
@@ -549,7 +551,16 @@ impl<'a> Pass<'a> {
         } else {
             Fault::transient(Reason::Conflict)
         };
-        self.note_fact_fault(&fact.name, &fault);
+        self.note_fact_fault(&fact.name, &fault.with_code(NOTHING_TO_DO));
+    }
+
+    /// What there is something to do about by now does not wait any longer.
+    fn forget_nothing_to_do(&mut self) {
+        let sights = &self.sights;
+        self.pace.facts.retain(|fact, trouble| {
+            let possible = sights.get(fact).is_some_and(|sight| sight.act.is_some());
+            trouble.fault.code != NOTHING_TO_DO || !possible
+        });
     }
 
     fn note_system_fault(&mut self, fault: &Fault) {
@@ -643,6 +654,7 @@ impl<'a> Pass<'a> {
 
     /// What a finished look proves, and what it failed to read.
     fn note_sights(&mut self, facts: &[FactSpec]) {
+        self.forget_nothing_to_do();
         let now = self.drive.clock.now();
         let verdicts: Vec<_> = {
             let view = self.view(facts, None);
