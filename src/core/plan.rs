@@ -355,7 +355,7 @@ impl View<'_> {
             let at = match self.verdict(fact) {
                 Verdict::NotDue(at) | Verdict::Pending(at) => at,
                 // What waits for another fact is woken by that one.
-                Verdict::Unmet(Why::NoAct | Why::ControllerConflict | Why::Gated(_) | Why::WaitsFor(_)) => {
+                Verdict::Unmet(Why::ControllerConflict | Why::Gated(_) | Why::WaitsFor(_)) => {
                     return None;
                 }
                 Verdict::Unmet(_) if !self.may_act || self.ledger.identity_mismatch => return None,

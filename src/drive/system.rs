@@ -21,7 +21,7 @@ use crate::{
     connectors::{Connector, Key, Order, Readings, Shared, Subject},
     core::{
         case::System,
-        fact::{Act, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict},
+        fact::{Act, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, Binding, Correlation, Person},
         ledger::{FactLedger, SystemLedger},
@@ -33,6 +33,8 @@ use crate::{
 
 /// A pass gives up for now after this many looks: something keeps changing under it.
 const MOST_LOOKS: usize = 6;
+/// The code of a trouble that only says when to look again.
+const NOTHING_TO_DO: &str = "no act";
 
 /// Within this time after late reads are over, a proof is looked at once more.
 const CONFIRMED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
@@ -595,6 +597,26 @@ impl<'a> Pass<'a> {
         self.pace.facts.insert(fact.to_owned(), trouble);
     }
 
+    /// What is not true and nothing of ours makes true is looked at again: soon if it follows from what we did, which may
+    /// just show late, else as often as what a person must mend.
+    fn note_nothing_to_do(&mut self, fact: &FactSpec) {
+        let fault = if fact.after.is_empty() {
+            Fault::needs_decision(Reason::Conflict)
+        } else {
+            Fault::transient(Reason::Conflict)
+        };
+        self.note_fact_fault(&fact.name, &fault.with_code(NOTHING_TO_DO));
+    }
+
+    /// What there is something to do about by now does not wait any longer.
+    fn forget_nothing_to_do(&mut self) {
+        let sights = &self.sights;
+        self.pace.facts.retain(|fact, trouble| {
+            let possible = sights.get(fact).is_some_and(|sight| sight.act.is_some());
+            trouble.fault.code != NOTHING_TO_DO || !possible
+        });
+    }
+
     fn note_system_fault(&mut self, fault: &Fault) {
         if let FaultKind::Throttled { until } = fault.kind {
             self.park(until);
@@ -631,13 +653,14 @@ impl<'a> Pass<'a> {
             let settling = entry
                 .accepted
                 .is_some_and(|at| now < schedule::later(at, fact.settle));
+            let entry_cutoff = entry.cutoff;
             let Some(verified) = entry.verified.filter(|_| fact.proof != Proof::None) else {
                 continue;
             };
             if !gone || settling || self.sent.contains_key(&fact.name) {
                 continue;
             }
-            let (entry_accepted, entry_cutoff) = (entry.accepted, entry.cutoff);
+            let entry_accepted = entry.accepted;
             let entry = self.entry(&fact.name);
             entry.verified = None;
             entry.accepted = None;
@@ -681,6 +704,7 @@ impl<'a> Pass<'a> {
 
     /// What a finished look proves, and what it failed to read.
     fn note_sights(&mut self, facts: &[FactSpec]) {
+        self.forget_nothing_to_do();
         let now = self.drive.clock.now();
         let verdicts: Vec<_> = {
             let view = self.view(facts, None);
@@ -695,6 +719,10 @@ impl<'a> Pass<'a> {
                         self.stop_writes(&fact.name);
                     }
                     self.note_fact_fault(&fact.name, &fault.clone());
+                    continue;
+                }
+                Verdict::Unmet(Why::NoAct) => {
+                    self.note_nothing_to_do(fact);
                     continue;
                 }
                 _ => continue,

@@ -1,13 +1,27 @@
 //! The built-in definition `openldap`, driven against a real slapd.
 
-use offboard::core::{
-    fact::{Exempt, Verdict, Why},
-    fault::{FaultKind, Reason},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use offboard::{
+    connectors::{Capabilities, Connector, Key, Readings, Shared, Subject},
+    core::{
+        fact::{Act, Exempt, Receipt, Sight, Truth, Verdict, Why},
+        fault::{Fault, FaultKind, Reason},
+        identity::{Account, Person},
+    },
+    drive::Link,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    leaver::{Leaver, merge},
+    leaver::{Leaver, SYSTEM, merge},
     relay::Relay,
     support::{self, Slapd, unique},
 };
@@ -241,6 +255,51 @@ async fn a_lock_that_ends_with_our_own_new_password_is_set_again_and_nobody_is_b
         Some("000001010000Z")
     );
     assert!(!leaver.written().contains("Drifted"), "{}", leaver.written());
+}
+
+/// A connector whose server is slow to keep memberOf.
+struct Late {
+    inner: Shared,
+    shows: AtomicBool,
+}
+
+#[async_trait]
+impl Connector for Late {
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.capabilities()
+    }
+    async fn find(&self, who: &Person) -> Result<Vec<Account>, Fault> {
+        self.inner.find(who).await
+    }
+    async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings {
+        self.inner.observe(subject, facts).await
+    }
+    fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {
+        if fact == "MembershipsGone" && self.shows.load(Ordering::Relaxed) {
+            return Sight::of(Truth::DoesNotHold);
+        }
+        self.inner.sight(subject, fact, readings)
+    }
+    async fn act(&self, subject: &Subject, act: &Act, key: &Key) -> Result<Receipt, Fault> {
+        self.inner.act(subject, act, key).await
+    }
+}
+
+#[tokio::test]
+async fn a_membership_that_shows_for_a_while_after_the_group_was_left_is_looked_at_again() {
+    let alice = unique("alice");
+    support::slapd().add_person(&alice, "pw");
+    let mut leaver = leaver(&alice);
+    let late = Arc::new(Late {
+        inner: leaver.connector(),
+        shows: AtomicBool::new(true),
+    });
+    leaver.links = BTreeMap::from([(SYSTEM.to_owned(), Link::Ready(late.clone()))]);
+    leaver.pass().await;
+    assert_eq!(leaver.verdict("MembershipsGone"), Verdict::Unmet(Why::NoAct));
+    late.shows.store(false, Ordering::Relaxed);
+    leaver.settle(5).await;
+    assert_eq!(leaver.left(), []);
 }
 
 #[tokio::test]

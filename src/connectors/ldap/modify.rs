@@ -71,19 +71,25 @@ pub(super) async fn relocate(
     Ok(Refusal::check(&ldap.modifydn(dn, name, true, Some(into)).await?)?)
 }
 
-/// Removals come first, so that an old value is gone before its successor is added (a swap). An empty list of values
-/// to remove would remove the attribute as a whole, so it is left out.
+/// Removals come first, so that an old value is gone before its successor is added (a swap). A value that is both added
+/// and removed is there only in between, which nobody sees: some servers keep other entries in step only when a value goes.
+/// An empty list of values to remove would remove the attribute as a whole, so it is left out.
 fn changes(replace: &Values, add: &Values, remove: &Values) -> Result<Vec<Mod<Vec<u8>>>, Fault> {
     let mut changes = Vec::new();
     let encoded = |name: &str, values: &[String]| -> Result<_, Fault> {
         let values = values.iter().map(|text| value::encode(name, text));
         Ok((name.as_bytes().to_vec(), values.collect::<Result<_, _>>()?))
     };
+    let (passing, added) = passing(add, remove);
+    for (name, values) in passing.iter().filter(|(_, values)| !values.is_empty()) {
+        let (name, values) = encoded(name, values)?;
+        changes.push(Mod::Add(name, values));
+    }
     for (name, values) in remove.iter().filter(|(_, values)| !values.is_empty()) {
         let (name, values) = encoded(name, values)?;
         changes.push(Mod::Delete(name, values));
     }
-    for (name, values) in add.iter().filter(|(_, values)| !values.is_empty()) {
+    for (name, values) in added.iter().filter(|(_, values)| !values.is_empty()) {
         let (name, values) = encoded(name, values)?;
         changes.push(Mod::Add(name, values));
     }
@@ -92,6 +98,18 @@ fn changes(replace: &Values, add: &Values, remove: &Values) -> Result<Vec<Mod<Ve
         changes.push(Mod::Replace(name, values));
     }
     Ok(changes)
+}
+
+/// What is added to be removed at once, and what is added to stay.
+fn passing(add: &Values, remove: &Values) -> (Values, Values) {
+    let (mut passing, mut stays) = (Values::new(), Values::new());
+    for (name, values) in add {
+        let removed = |value: &String| remove.get(name).is_some_and(|removed| removed.contains(value));
+        let (passes, stay) = values.iter().cloned().partition(removed);
+        passing.insert(name.clone(), passes);
+        stays.insert(name.clone(), stay);
+    }
+    (passing, stays)
 }
 
 /// The control forgives every removal of the modify. Where an attribute is both removed from and added to, it is a
@@ -154,6 +172,16 @@ mod tests {
         assert_eq!(changes(&none, &none, &values("member", &[])).unwrap(), []);
         let gone = changes(&values("description", &[]), &none, &none).unwrap();
         assert_eq!(gone, [Mod::Replace(b"description".to_vec(), [].into())]);
+    }
+
+    #[test]
+    fn a_value_that_is_added_and_removed_is_not_there_in_the_end() {
+        let (none, jane) = (Values::new(), values("member", &["jane"]));
+        let passing = changes(&none, &jane, &jane).unwrap();
+        let member = || (b"member".to_vec(), [b"jane".to_vec()].into());
+        let (added, removed) = (member(), member());
+        let expected = [Mod::Add(added.0, added.1), Mod::Delete(removed.0, removed.1)];
+        assert_eq!(passing, expected);
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Moment {
     fn of(seed: u64, peaceful: &Peaceful) -> Self {
         let part = |of: u128, salt: u64| u128::from(mix(seed ^ salt)) % of.max(1);
         let millis = |of: u128, salt: u64| Duration::from_millis(part(of, salt).try_into().unwrap());
-        if mix(seed) % 2 == 0 {
+        if mix(seed).is_multiple_of(2) {
             return Self::After(millis(peaceful.took.as_millis(), 1));
         }
         let act = 1 + usize::try_from(part(peaceful.acts as u128, 2)).unwrap();
