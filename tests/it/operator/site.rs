@@ -167,7 +167,13 @@ impl Site {
     /// Starts the operator and waits until it is ready.
     #[track_caller]
     pub fn start(&self) -> Operator {
-        let operator = self.start_with(&[]);
+        self.start_logging("info,offboard=debug")
+    }
+
+    /// As [`Site::start`], with what is logged.
+    #[track_caller]
+    pub fn start_logging(&self, log: &str) -> Operator {
+        let operator = self.spawn(&[], log);
         assert!(
             poll(PATIENCE, || operator.http("/readyz").contains("200 OK")),
             "not ready: {}",
@@ -178,6 +184,10 @@ impl Site {
 
     /// Starts the operator with more arguments and waits for nothing.
     pub fn start_with(&self, more: &[&str]) -> Operator {
+        self.spawn(more, "info,offboard=debug")
+    }
+
+    fn spawn(&self, more: &[&str], logged: &str) -> Operator {
         let folder = support::folder("operator");
         let address = SocketAddr::from(([127, 0, 0, 1], support::free_port()));
         let log = folder.join("log");
@@ -192,7 +202,7 @@ impl Site {
             .args(more)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("POD_NAMESPACE", &self.namespace)
-            .env("RUST_LOG", "info,offboard=debug")
+            .env("RUST_LOG", logged)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).unwrap())
@@ -216,6 +226,11 @@ pub struct Operator {
 }
 
 impl Operator {
+    /// The id of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
