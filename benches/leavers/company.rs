@@ -136,8 +136,11 @@ impl Company {
             }
             assert!(
                 Instant::now() < end,
-                "{left} leavers are not ready\n{}",
-                self.operator.log()
+                "{left} leavers are not ready, one of them: {:#}",
+                self.site.get(&format!(
+                    "offboarding/leaver-{}",
+                    leavers.iter().find(|l| l.ready.is_none()).map_or(0, |l| l.number)
+                ))["status"]["conditions"]
             );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

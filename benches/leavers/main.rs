@@ -61,6 +61,8 @@ const SEED: u64 = 20_260_930;
 /// What to do.
 struct Options {
     quick: bool,
+    /// How many leave at once in the burst.
+    leavers: usize,
     only: Vec<String>,
     seed: u64,
 }
@@ -70,6 +72,7 @@ impl Options {
     fn read() -> Option<Self> {
         let mut options = Self {
             quick: false,
+            leavers: 500,
             only: vec![],
             seed: SEED,
         };
@@ -79,9 +82,12 @@ impl Options {
             match argument.as_str() {
                 "--bench" => bench = true,
                 "--quick" => options.quick = true,
+                "--leavers" => options.leavers = given.next()?.parse().ok()?,
                 "--only" => options.only = given.next()?.split(',').map(str::to_owned).collect(),
                 "--seed" => options.seed = given.next()?.parse().ok()?,
-                other => panic!("{other}: use --quick, --only single,distant,burst,limited,faulty, --seed N"),
+                other => panic!(
+                    "{other}: use --quick, --only single,distant,burst,limited,faulty, --leavers N, --seed N"
+                ),
             }
         }
         bench.then_some(options)
@@ -115,14 +121,14 @@ fn main() {
             rows.extend(distant(&systems, options.rounds(50, 10)).await);
         }
         if options.wants("burst") {
-            rows.extend(burst(&systems, options.rounds(500, 500)).await);
+            rows.extend(burst(&systems, options.leavers).await);
         }
         if options.wants("limited") {
-            rows.extend(limited(&systems, options.rounds(50, 50), Some(50)).await);
-            rows.extend(limited(&systems, options.rounds(50, 50), None).await);
+            rows.extend(limited(&systems, 50, Some(50)).await);
+            rows.extend(limited(&systems, 50, None).await);
         }
         if options.wants("faulty") {
-            rows.extend(faulty(&systems, options.rounds(50, 50), options.seed).await);
+            rows.extend(faulty(&systems, 50, options.seed).await);
         }
         rows
     });
