@@ -180,6 +180,21 @@ fn unproven(
     leavers.len() - leavers.iter().filter(proven).count()
 }
 
+/// Writes for each leaver, by what was written.
+fn by_resource(writes: &[support::Write], leavers: usize) -> String {
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    for write in writes {
+        let answered = if write.status < 300 { "" } else { " refused" };
+        *counts
+            .entry(format!("{} {}{answered}", write.verb, write.resource))
+            .or_default() += 1;
+    }
+    let each = counts
+        .iter()
+        .map(|(what, n)| format!("{what} {:.2}", *n as f64 / leavers as f64));
+    each.collect::<Vec<_>>().join(", ")
+}
+
 async fn single(systems: &Systems, rounds: usize) -> Vec<Row> {
     systems.begin(Conduct::default());
     let company = Company::found("single", systems, None).await;
@@ -298,13 +313,15 @@ async fn burst(systems: &Systems, count: usize) -> Vec<Row> {
     let after = processes.each_ref().map(|p| machine::cpu(p));
     let peak = machine::memory(operator, "VmHWM");
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let writes = company.writes().len() - written;
+    let written_now = company.writes();
+    let writes = written_now.len() - written;
     let cost: Vec<f64> = before
         .iter()
         .zip(&after)
         .map(|(b, a)| each(*a - *b, count))
         .collect();
     let journal = systems.journal();
+    println!("burst: {}", by_resource(&written_now[written..], count));
     println!(
         "burst: {:.2} s, created after {:.2} s; shown without proof: {}; CPU per leaver in ms: operator {:.2}, API server {:.2}, etcd {:.2}, systems {:.2}, the rest of this process {:.2}; operator's memory in MiB: {:.1} resting, {:.1} at most, {:.1} anonymous at the end",
         took.as_secs_f64(),
