@@ -50,10 +50,12 @@ pub struct Company {
 
 impl Company {
     /// Connects all systems, starts the operator, and drives one leaver so that every login has been tried. With `limit`
-    /// the Connectors are told how many requests a second their systems take.
-    pub async fn found(stem: &str, systems: &Systems, limit: Option<u32>) -> Self {
+    /// the Connectors are told how many requests a second their systems take; with `deadline` a request takes no longer.
+    pub async fn found(stem: &str, systems: &Systems, limit: Option<u32>, deadline: &str) -> Self {
         let site = Site::new(stem);
-        site.apply(include_str!("definition.yaml"));
+        let login = "auth: { bearer: {} }";
+        let definition = include_str!("definition.yaml");
+        site.apply(&definition.replace(login, &format!("{login}\n    deadline: {deadline}")));
         site.secret("systems", "token", "a token that nobody checks");
         let limits = limit.map_or_else(|| json!({}), |limit| json!({"requestsPerSecond": limit}));
         for (number, url) in systems.urls.iter().enumerate() {

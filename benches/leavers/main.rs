@@ -197,7 +197,7 @@ fn by_resource(writes: &[support::Write], leavers: usize) -> String {
 
 async fn single(systems: &Systems, rounds: usize) -> Vec<Row> {
     systems.begin(Conduct::default());
-    let company = Company::found("single", systems, None).await;
+    let company = Company::found("single", systems, None, "20s").await;
     systems.begin(Conduct::default());
     let written = company.writes().len();
     let leavers = one_by_one(&company, rounds).await;
@@ -244,7 +244,7 @@ async fn single(systems: &Systems, rounds: usize) -> Vec<Row> {
 async fn distant(systems: &Systems, rounds: usize) -> Vec<Row> {
     let round_trip = Duration::from_millis(100);
     systems.begin(Conduct::default());
-    let company = Company::found("distant", systems, None).await;
+    let company = Company::found("distant", systems, None, "20s").await;
     systems.begin(Conduct {
         round_trip,
         ..Conduct::default()
@@ -284,7 +284,7 @@ async fn distant(systems: &Systems, rounds: usize) -> Vec<Row> {
 
 async fn burst(systems: &Systems, count: usize) -> Vec<Row> {
     systems.begin(Conduct::default());
-    let company = Company::found("burst", systems, None).await;
+    let company = Company::found("burst", systems, None, "20s").await;
     systems.begin(Conduct::default());
     let operator = company.operator.process();
     let (apiserver, etcd) = support::control_plane().processes();
@@ -368,7 +368,7 @@ async fn burst(systems: &Systems, count: usize) -> Vec<Row> {
 async fn limited(systems: &Systems, count: usize, told: Option<u32>) -> Vec<Row> {
     let per_second = 50;
     systems.begin(Conduct::default());
-    let company = Company::found("limited", systems, told).await;
+    let company = Company::found("limited", systems, told, "20s").await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
     systems.begin(Conduct {
         per_second: Some(per_second),
@@ -417,7 +417,7 @@ async fn limited(systems: &Systems, count: usize, told: Option<u32>) -> Vec<Row>
 
 async fn faulty(systems: &Systems, count: usize, seed: u64) -> Vec<Row> {
     systems.begin(Conduct::default());
-    let company = Company::found("faulty", systems, None).await;
+    let company = Company::found("faulty", systems, None, "2s").await;
     systems.begin(Conduct {
         faulty: 40,
         seed,

@@ -70,7 +70,7 @@ struct Entry {
     definition: String,
     secret: String,
     read_at: Instant,
-    made: Made,
+    made: Arc<Made>,
 }
 
 type Slot = Arc<AsyncMutex<Option<Entry>>>;
@@ -120,7 +120,7 @@ impl Links {
         client: &Client,
         connector: &Connector,
         own: Option<&ConnectorDefinition>,
-    ) -> Made {
+    ) -> Arc<Made> {
         let namespace = connector.namespace().unwrap_or_default();
         let slot = self.slot(&namespace, &connector.name_any());
         // One read of a Secret serves everybody who waits for it.
@@ -165,17 +165,17 @@ impl Links {
     }
 
     /// The same brokenness as before is not a new link.
-    fn numbered(&self, before: Option<Made>, made: Made) -> Made {
+    fn numbered(&self, before: Option<Arc<Made>>, made: Made) -> Arc<Made> {
         match before {
             Some(before)
                 if before.reason == made.reason && before.text == made.text && made.reason != "Valid" =>
             {
                 before
             }
-            _ => Made {
+            _ => Arc::new(Made {
                 revision: self.next.fetch_add(1, Ordering::Relaxed) + 1,
                 ..made
-            },
+            }),
         }
     }
 
@@ -219,7 +219,7 @@ impl Links {
         let mut slot = slot.lock().await;
         match slot.as_mut() {
             Some(entry) if entry.made.revision == revision && entry.made.login != login => {
-                entry.made.login = login;
+                Arc::make_mut(&mut entry.made).login = login;
                 true
             }
             _ => false,

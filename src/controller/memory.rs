@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{
@@ -18,6 +19,8 @@ use crate::{
 pub struct Leaver {
     /// Held for a whole pass: two passes over one leaver never overlap, whichever queue they came from.
     pub pass: AsyncMutex<State>,
+    /// The Offboarding was made while we watched, so that nobody can have written a record for it yet.
+    pub new: AtomicBool,
     /// Security facts that are wanted and not proven, by connector.
     pub left: Mutex<BTreeMap<String, usize>>,
 }
@@ -54,6 +57,24 @@ impl Leavers {
     pub fn of(&self, uid: &str) -> Arc<Leaver> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(uid.to_owned()).or_default().clone()
+    }
+
+    /// A watch showed `offboarding` after the first list was complete. Whoever acted before us had stopped by then.
+    pub fn appeared(&self, offboarding: &Offboarding) {
+        let untouched = offboarding.metadata.generation == Some(1)
+            && offboarding
+                .status
+                .as_ref()
+                .is_none_or(|status| status.evidence.is_none());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .entry(offboarding.uid().unwrap_or_default())
+            .or_insert_with(|| {
+                Arc::new(Leaver {
+                    new: AtomicBool::new(untouched),
+                    ..Leaver::default()
+                })
+            });
     }
 
     /// Drops what is remembered of a leaver that is gone, unless a pass over it still goes on: the lock must outlive that.

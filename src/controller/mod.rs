@@ -42,6 +42,7 @@ use std::{
 };
 
 use kube::{Client, runtime::events::Recorder};
+use tokio::sync::Semaphore;
 
 use self::{links::Links, memory::Leavers, metrics::Metrics, watch::Caches};
 
@@ -61,6 +62,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// For Events.
     pub recorder: Recorder,
+    /// Passes over leavers who are not urgent, that go on at the same time and are not slow.
+    lanes: Semaphore,
     ready: AtomicBool,
     stop: AtomicBool,
     revisions: Mutex<HashMap<(String, String), u64>>,

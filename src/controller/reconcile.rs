@@ -7,13 +7,15 @@
 use std::{
     convert::Infallible,
     panic::AssertUnwindSafe,
-    sync::{Arc, PoisonError},
-    time::Instant,
+    pin::pin,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
 use futures::FutureExt;
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
+use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
     Context,
@@ -28,7 +30,10 @@ use super::{
     watch::version,
 };
 use crate::{
-    api::{Offboarding, OffboardingStatus, offboarding::Evidence},
+    api::{
+        Offboarding, OffboardingStatus,
+        offboarding::{Evidence, Urgency},
+    },
     core::{
         case::Case,
         fact::{Verdict, Why},
@@ -40,6 +45,9 @@ use crate::{
 
 /// The longest message that the schema takes, with room to spare.
 const LONGEST_MESSAGE: usize = 1000;
+
+/// A pass that takes longer than this waits for a system, and lets the next one begin.
+const BRISK: Duration = Duration::from_millis(500);
 
 /// How a pass ended.
 enum Ended {
@@ -63,9 +71,13 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
     let began = Instant::now();
     let uid = offboarding.uid().unwrap_or_default();
     let leaver = context.leavers.of(&uid);
-    let pass = AssertUnwindSafe(pass(&context, &leaver, &offboarding))
-        .catch_unwind()
-        .await;
+    // Who leaves now waits for nobody.
+    let lane = match offboarding.spec.urgency {
+        Urgency::Immediate => None,
+        Urgency::Scheduled => context.lanes.acquire().await.ok(),
+    };
+    let pass = AssertUnwindSafe(pass(&context, &leaver, &offboarding)).catch_unwind();
+    let pass = in_lane(lane, pass).await;
     let (ended, action) = match pass {
         Ok(ended) => ended,
         Err(_) => ("panicked", poisoned(&context, &leaver, &offboarding).await),
@@ -82,6 +94,16 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
         context.leavers.forget(&uid);
     }
     Ok(action)
+}
+
+/// Does `work`, and gives `lane` back when it is done, or as soon as it is slow.
+async fn in_lane<T>(lane: Option<SemaphorePermit<'_>>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    if let Ok(done) = timeout(BRISK, &mut work).await {
+        return done;
+    }
+    drop(lane);
+    work.await
 }
 
 async fn pass(context: &Context, leaver: &Leaver, offboarding: &Offboarding) -> (&'static str, Action) {
@@ -225,6 +247,7 @@ impl<'a> Pass<'a> {
     async fn record(&mut self) -> Result<(Record, Option<String>), NoRecord> {
         match self.state.record.take() {
             Some(known) => Ok(known),
+            None if self.leaver.new.swap(false, Ordering::Relaxed) => Ok((Record::default(), None)),
             None => store::load(self.context, &self.offboarding).await,
         }
     }
