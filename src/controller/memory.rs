@@ -104,3 +104,41 @@ impl Leavers {
         total
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn offboarding(uid: &str, generation: i64, evidence: bool) -> Offboarding {
+        let mut offboarding: Offboarding = serde_json::from_value(json!({
+            "metadata": {"name": "jane", "uid": uid, "generation": generation},
+            "spec": {"employee": {"email": "jane@x.org"}, "lastDay": "2026-09-30"},
+            "status": {"observedGeneration": -1},
+        }))
+        .unwrap();
+        if evidence && let Some(status) = &mut offboarding.status {
+            status.evidence = serde_json::from_value(json!({"record": "jane-0f3c11aa"})).unwrap();
+        }
+        offboarding
+    }
+
+    fn new(leavers: &Leavers, uid: &str) -> bool {
+        leavers.of(uid).new.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn only_what_was_made_while_we_watched_has_no_record() {
+        let leavers = Leavers::default();
+        leavers.of("listed");
+        leavers.appeared(&offboarding("listed", 1, false));
+        leavers.appeared(&offboarding("changed", 2, false));
+        leavers.appeared(&offboarding("driven", 1, true));
+        leavers.appeared(&offboarding("made", 1, false));
+        assert!(!new(&leavers, "listed") && !new(&leavers, "changed") && !new(&leavers, "driven"));
+        assert!(new(&leavers, "made"));
+    }
+}

@@ -7,12 +7,11 @@
 use std::{
     convert::Infallible,
     panic::AssertUnwindSafe,
-    pin::pin,
     sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 use tokio::{sync::SemaphorePermit, time::timeout};
@@ -76,7 +75,9 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
         Urgency::Immediate => None,
         Urgency::Scheduled => context.lanes.acquire().await.ok(),
     };
-    let pass = AssertUnwindSafe(pass(&context, &leaver, &offboarding)).catch_unwind();
+    let pass = AssertUnwindSafe(pass(&context, &leaver, &offboarding))
+        .catch_unwind()
+        .boxed();
     let pass = in_lane(lane, pass).await;
     let (ended, action) = match pass {
         Ok(ended) => ended,
@@ -97,8 +98,7 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
 }
 
 /// Does `work`, and gives `lane` back when it is done, or as soon as it is slow.
-async fn in_lane<T>(lane: Option<SemaphorePermit<'_>>, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
+async fn in_lane<T>(lane: Option<SemaphorePermit<'_>>, mut work: BoxFuture<'_, T>) -> T {
     if let Ok(done) = timeout(BRISK, &mut work).await {
         return done;
     }
@@ -419,5 +419,33 @@ fn login(row: &Row) -> Option<Login> {
         (true, _) => Some(Login::Refused),
         (false, true) => Some(Login::Good),
         (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_that_waits_for_a_system_keeps_no_lane() {
+        let lanes = Semaphore::new(1);
+        let hangs = in_lane(lanes.acquire().await.ok(), std::future::pending::<()>().boxed());
+        let next = async { lanes.acquire().await.is_ok() };
+        tokio::select! {
+            () = hangs => unreachable!("it never ends"),
+            got = next => assert!(got),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn passes_that_are_brisk_take_turns() {
+        let lanes = Semaphore::new(1);
+        let first = in_lane(lanes.acquire().await.ok(), tokio::time::sleep(BRISK / 2).boxed());
+        let next = async { lanes.try_acquire().is_ok() };
+        let (between, ()) = tokio::join!(next, first);
+        assert!(!between);
+        assert!(lanes.try_acquire().is_ok());
     }
 }

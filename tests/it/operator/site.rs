@@ -252,7 +252,7 @@ impl Operator {
 
     /// Sends a signal by its name.
     pub fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
+        let id = self.process().to_string();
         support::run(Command::new("kill").args([&format!("-{signal}"), &id]), "").expect_ok();
     }
 
