@@ -1,6 +1,6 @@
 //! Everything that one Offboarding refers to, from the caches. What is broken becomes a broken link and delays nobody else.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -28,7 +28,7 @@ pub struct Gathered {
     /// The policy, or why there is none.
     pub policy: Result<OffboardingPolicySpec, Invalid>,
     /// The Connectors of the namespace, by name.
-    pub connectors: BTreeMap<String, (Connector, Made)>,
+    pub connectors: BTreeMap<String, (Arc<Connector>, Arc<Made>)>,
     /// Changes whenever any of it changes.
     pub inputs: String,
 }
@@ -58,18 +58,18 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
 }
 
 /// The Connectors of a namespace, ready to use. All Secrets that have to be read are read at the same time.
-async fn connectors(context: &Context, caches: &Namespace) -> BTreeMap<String, (Connector, Made)> {
+async fn connectors(context: &Context, caches: &Namespace) -> BTreeMap<String, (Arc<Connector>, Arc<Made>)> {
     let all = caches.connectors.cache.state();
     let making = all.iter().filter(|c| c.metadata.deletion_timestamp.is_none());
     let making = making.map(|connector| async move {
         let made = make(context, &context.links, connector).await;
-        (connector.name_any(), (connector.as_ref().clone(), made))
+        (connector.name_any(), (connector.clone(), made))
     });
     join_all(making).await.into_iter().collect()
 }
 
 /// `connector` ready to use, or the words for what is wrong.
-pub async fn make(context: &Context, links: &Links, connector: &Connector) -> Made {
+pub async fn make(context: &Context, links: &Links, connector: &Connector) -> Arc<Made> {
     let definition = ObjectRef::new(&connector.spec.definition);
     let own = context.caches.definitions.cache.get(&definition);
     links.make(&context.client, connector, own.as_deref()).await

@@ -79,7 +79,7 @@ struct Entry {
     definition: String,
     secret: String,
     read_at: Instant,
-    made: Made,
+    made: Arc<Made>,
 }
 
 type Slot = Arc<AsyncMutex<Option<Entry>>>;
@@ -129,7 +129,7 @@ impl Links {
         client: &Client,
         connector: &Connector,
         own: Option<&ConnectorDefinition>,
-    ) -> Made {
+    ) -> Arc<Made> {
         let namespace = connector.namespace().unwrap_or_default();
         let slot = self.slot(&namespace, &connector.name_any());
         // One read of a Secret serves everybody who waits for it.
@@ -174,17 +174,17 @@ impl Links {
     }
 
     /// The same brokenness as before is not a new link.
-    fn numbered(&self, before: Option<Made>, made: Made) -> Made {
+    fn numbered(&self, before: Option<Arc<Made>>, made: Made) -> Arc<Made> {
         match before {
             Some(before)
                 if before.reason == made.reason && before.text == made.text && made.reason != "Valid" =>
             {
                 before
             }
-            _ => Made {
+            _ => Arc::new(Made {
                 revision: self.next.fetch_add(1, Ordering::Relaxed) + 1,
                 ..made
-            },
+            }),
         }
     }
 
@@ -228,7 +228,7 @@ impl Links {
         let mut slot = slot.lock().await;
         match slot.as_mut() {
             Some(entry) if entry.made.revision == revision && entry.made.login != login => {
-                entry.made.login = login;
+                Arc::make_mut(&mut entry.made).login = login;
                 true
             }
             _ => false,
@@ -248,14 +248,14 @@ impl Links {
             definition: String::new(),
             secret: String::new(),
             read_at: Instant::now(),
-            made: Made {
+            made: Arc::new(Made {
                 link,
                 facts,
                 reason: "Valid",
                 text: String::new(),
                 revision: 1,
                 login: Login::Untried,
-            },
+            }),
         });
     }
 

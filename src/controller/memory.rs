@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{
@@ -18,6 +19,8 @@ use crate::{
 pub struct Leaver {
     /// Held for a whole pass: two passes over one leaver never overlap, whichever queue they came from.
     pub pass: AsyncMutex<State>,
+    /// The Offboarding was made while we watched, so that nobody can have written a record for it yet.
+    pub new: AtomicBool,
     /// Security facts that are wanted and not proven, by connector.
     pub left: Mutex<BTreeMap<String, usize>>,
 }
@@ -56,6 +59,24 @@ impl Leavers {
         known.entry(uid.to_owned()).or_default().clone()
     }
 
+    /// A watch showed `offboarding` after the first list was complete. Whoever acted before us had stopped by then.
+    pub fn appeared(&self, offboarding: &Offboarding) {
+        let untouched = offboarding.metadata.generation == Some(1)
+            && offboarding
+                .status
+                .as_ref()
+                .is_none_or(|status| status.evidence.is_none());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .entry(offboarding.uid().unwrap_or_default())
+            .or_insert_with(|| {
+                Arc::new(Leaver {
+                    new: AtomicBool::new(untouched),
+                    ..Leaver::default()
+                })
+            });
+    }
+
     /// Drops what is remembered of a leaver that is gone, unless a pass over it still goes on: the lock must outlive that.
     pub fn forget(&self, uid: &str) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,5 +102,43 @@ impl Leavers {
             }
         }
         total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn offboarding(uid: &str, generation: i64, evidence: bool) -> Offboarding {
+        let mut offboarding: Offboarding = serde_json::from_value(json!({
+            "metadata": {"name": "jane", "uid": uid, "generation": generation},
+            "spec": {"employee": {"email": "jane@x.org"}, "lastDay": "2026-09-30"},
+            "status": {"observedGeneration": -1},
+        }))
+        .unwrap();
+        if evidence && let Some(status) = &mut offboarding.status {
+            status.evidence = serde_json::from_value(json!({"record": "jane-0f3c11aa"})).unwrap();
+        }
+        offboarding
+    }
+
+    fn new(leavers: &Leavers, uid: &str) -> bool {
+        leavers.of(uid).new.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn only_what_was_made_while_we_watched_has_no_record() {
+        let leavers = Leavers::default();
+        leavers.of("listed");
+        leavers.appeared(&offboarding("listed", 1, false));
+        leavers.appeared(&offboarding("changed", 2, false));
+        leavers.appeared(&offboarding("driven", 1, true));
+        leavers.appeared(&offboarding("made", 1, false));
+        assert!(!new(&leavers, "listed") && !new(&leavers, "changed") && !new(&leavers, "driven"));
+        assert!(new(&leavers, "made"));
     }
 }

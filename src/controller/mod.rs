@@ -42,6 +42,7 @@ use std::{
 };
 
 use kube::{Client, runtime::events::Recorder};
+use tokio::sync::Semaphore;
 
 use self::{lease::Tenure, links::Links, memory::Leavers, metrics::Metrics, watch::Caches};
 
@@ -63,6 +64,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Whether this process may act.
     pub tenure: Arc<Tenure>,
+    /// Passes over leavers who are not urgent, that go on at the same time and are not slow.
+    lanes: Semaphore,
     ready: AtomicBool,
     stop: AtomicBool,
     revisions: Mutex<HashMap<(String, String), u64>>,

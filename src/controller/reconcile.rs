@@ -7,13 +7,14 @@
 use std::{
     convert::Infallible,
     panic::AssertUnwindSafe,
-    sync::{Arc, PoisonError},
-    time::Instant,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
+use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
     Context,
@@ -28,7 +29,10 @@ use super::{
     watch::version,
 };
 use crate::{
-    api::{Offboarding, OffboardingStatus, offboarding::Evidence},
+    api::{
+        Offboarding, OffboardingStatus,
+        offboarding::{Evidence, Urgency},
+    },
     core::{
         case::Case,
         fact::{Verdict, Why},
@@ -40,6 +44,9 @@ use crate::{
 
 /// The longest message that the schema takes, with room to spare.
 const LONGEST_MESSAGE: usize = 1000;
+
+/// A pass that takes longer than this waits for a system, and lets the next one begin.
+const BRISK: Duration = Duration::from_millis(500);
 
 /// How a pass ended.
 enum Ended {
@@ -66,9 +73,15 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
     let began = Instant::now();
     let uid = offboarding.uid().unwrap_or_default();
     let leaver = context.leavers.of(&uid);
+    // Who leaves now waits for nobody.
+    let lane = match offboarding.spec.urgency {
+        Urgency::Immediate => None,
+        Urgency::Scheduled => context.lanes.acquire().await.ok(),
+    };
     let pass = AssertUnwindSafe(pass(&context, &leaver, &offboarding))
         .catch_unwind()
-        .await;
+        .boxed();
+    let pass = in_lane(lane, pass).await;
     let (ended, action) = match pass {
         Ok(ended) => ended,
         Err(_) => ("panicked", poisoned(&context, &leaver, &offboarding).await),
@@ -85,6 +98,15 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
         context.leavers.forget(&uid);
     }
     Ok(action)
+}
+
+/// Does `work`, and gives `lane` back when it is done, or as soon as it is slow.
+async fn in_lane<T>(lane: Option<SemaphorePermit<'_>>, mut work: BoxFuture<'_, T>) -> T {
+    if let Ok(done) = timeout(BRISK, &mut work).await {
+        return done;
+    }
+    drop(lane);
+    work.await
 }
 
 async fn pass(context: &Context, leaver: &Leaver, offboarding: &Offboarding) -> (&'static str, Action) {
@@ -232,6 +254,7 @@ impl<'a> Pass<'a> {
     async fn record(&mut self) -> Result<(Record, Option<String>), NoRecord> {
         match self.state.record.take() {
             Some(known) => Ok(known),
+            None if self.leaver.new.swap(false, Ordering::Relaxed) => Ok((Record::default(), None)),
             None => store::load(self.context, &self.offboarding).await,
         }
     }
@@ -403,4 +426,32 @@ fn login(row: &Row) -> Option<Login> {
         .any(|(_, verdict, _)| *verdict == Verdict::Verified)
         || row.account.is_some();
     bad.or(seen.then_some(Login::Good))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_that_waits_for_a_system_keeps_no_lane() {
+        let lanes = Semaphore::new(1);
+        let hangs = in_lane(lanes.acquire().await.ok(), std::future::pending::<()>().boxed());
+        let next = async { lanes.acquire().await.is_ok() };
+        tokio::select! {
+            () = hangs => unreachable!("it never ends"),
+            got = next => assert!(got),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn passes_that_are_brisk_take_turns() {
+        let lanes = Semaphore::new(1);
+        let first = in_lane(lanes.acquire().await.ok(), tokio::time::sleep(BRISK / 2).boxed());
+        let next = async { lanes.try_acquire().is_ok() };
+        let (between, ()) = tokio::join!(next, first);
+        assert!(!between);
+        assert!(lanes.try_acquire().is_ok());
+    }
 }

@@ -22,7 +22,7 @@ use kube::{
         watcher,
     },
 };
-use tokio::sync::watch as signal;
+use tokio::sync::{Semaphore, watch as signal};
 
 use super::{
     Context, kinds,
@@ -38,6 +38,9 @@ use crate::api::{Connector, ConnectorDefinition, Offboarding, OffboardingPolicy}
 const URGENT_AT_ONCE: u16 = 64;
 /// Other leavers that are worked on at the same time, in each namespace.
 const OTHERS_AT_ONCE: u16 = 256;
+/// Of these so many, as long as they are not slow: a few that end soon are cheaper, and shown done sooner, than many that
+/// take turns.
+const LANES: usize = 32;
 /// Connectors, policies or definitions that are looked at at the same time.
 const KINDS_AT_ONCE: u16 = 8;
 /// How long passes may take to end after the process was told to.
@@ -99,6 +102,7 @@ impl Operator {
             leavers: Leavers::default(),
             metrics: Metrics::default(),
             tenure: Arc::default(),
+            lanes: Semaphore::new(LANES),
             ready: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             revisions: Mutex::default(),
@@ -254,8 +258,16 @@ fn leavers(context: Arc<Context>, namespace: String, urgent: bool) -> impl Fn(Se
         };
         let kind = if urgent { &caches.urgent } else { &caches.others };
         match seen {
-            Seen::There(offboarding) => kind.tell(offboarding),
-            Seen::Listed => kind.tell_all(|_| true),
+            Seen::There(offboarding) => {
+                context.leavers.appeared(offboarding);
+                kind.tell(offboarding);
+            }
+            Seen::Listed => {
+                for offboarding in kind.cache.state() {
+                    context.leavers.of(&offboarding.uid().unwrap_or_default());
+                }
+                kind.tell_all(|_| true);
+            }
             Seen::Gone(offboarding) => context.leavers.forget(&offboarding.uid().unwrap_or_default()),
         }
     }

@@ -30,8 +30,11 @@ use crate::{
     drive::{Link, Outcome, Row, report},
 };
 
-/// The shortest time between two patches while a pass goes on.
+/// The time between the first two patches while a pass goes on; then twice as long each time.
 const BETWEEN: Duration = Duration::from_secs(1);
+/// The time between two patches is at least so many times as long as the API server took for one: one that is slow has
+/// better things to do than to show what is going on.
+const SPARE: u32 = 50;
 
 /// What is to be changed in `before` to make it `after`; nothing when they are the same.
 pub fn difference(before: &Value, after: &Value) -> Option<Value> {
@@ -99,7 +102,15 @@ pub struct Shown<'a> {
     context: &'a Context,
     case: &'a Case,
     links: &'a std::collections::BTreeMap<String, Link>,
-    object: Mutex<(Arc<Offboarding>, Option<Instant>)>,
+    object: Mutex<Newest>,
+}
+
+/// The object after the last patch, and when the next one may be.
+#[derive(Clone)]
+struct Newest {
+    object: Arc<Offboarding>,
+    next: Option<Instant>,
+    patches: u32,
 }
 
 impl<'a> Shown<'a> {
@@ -114,20 +125,29 @@ impl<'a> Shown<'a> {
             context,
             case,
             links,
-            object: Mutex::new((offboarding, None)),
+            object: Mutex::new(Newest {
+                object: offboarding,
+                next: None,
+                patches: 0,
+            }),
         }
     }
 
     /// The newest object, if anything was shown.
     pub fn finish(self) -> Option<Arc<Offboarding>> {
-        let (object, at) = self.object.into_inner().unwrap_or_else(PoisonError::into_inner);
-        at.map(|_| object)
+        let newest = self.object.into_inner().unwrap_or_else(PoisonError::into_inner);
+        newest.next.map(|_| newest.object)
     }
 
-    /// Shows what is known so far, at most once a second and only what changed.
+    /// Shows what is known so far, ever more rarely and only what changed.
     pub async fn progress(&self, rows: &[Row], now: Timestamp) {
-        let (object, at) = self.object.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if at.is_some_and(|at| at.elapsed() < BETWEEN) {
+        let Newest {
+            object,
+            next,
+            patches,
+        } = self.object.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let began = Instant::now();
+        if next.is_some_and(|at| began < at) {
             return;
         }
         let earlier = object.status.clone().unwrap_or_default();
@@ -149,7 +169,12 @@ impl<'a> Shown<'a> {
         match write(self.context, &object, &status).await {
             Ok(written) => {
                 let mut held = self.object.lock().unwrap_or_else(PoisonError::into_inner);
-                *held = (written, Some(Instant::now()));
+                let pause = (BETWEEN * 2_u32.saturating_pow(patches.min(6))).max(began.elapsed() * SPARE);
+                *held = Newest {
+                    object: written,
+                    next: Some(Instant::now() + pause),
+                    patches: patches + 1,
+                };
             }
             Err(failed) => tracing::debug!(%failed, "progress not shown"),
         }

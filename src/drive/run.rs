@@ -14,7 +14,7 @@ use crate::core::{fault::Fault, schedule};
 
 /// How long the first system that needs a durable record waits for others, so that one write serves them all; longer where
 /// writing takes long.
-const GATHERING: Duration = Duration::from_millis(20);
+const GATHERING: Duration = Duration::from_millis(100);
 /// The longest such wait.
 const LONGEST_GATHERING: Duration = Duration::from_millis(500);
 /// How soon a system that is done may be shown while others still work.

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use offboard::{
-    connectors::{Capabilities, Connector, Key, Readings, Shared, Subject},
+    connectors::{Capabilities, Connector, Order, Readings, Shared, Subject},
     core::{
         fact::{Act, Exempt, Receipt, Sight, Truth, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
@@ -280,8 +280,8 @@ impl Connector for Late {
         }
         self.inner.sight(subject, fact, readings)
     }
-    async fn act(&self, subject: &Subject, act: &Act, key: &Key) -> Result<Receipt, Fault> {
-        self.inner.act(subject, act, key).await
+    async fn act(&self, subject: &Subject, act: &Act, order: &Order<'_>) -> Result<Receipt, Fault> {
+        self.inner.act(subject, act, order).await
     }
 }
 

@@ -270,7 +270,7 @@ fn an_intent_without_an_answer_is_looked_at_before_it_is_repeated() {
     let mut scene = Scene::of(vec![transfer]).seen("FilesTransferred", Truth::DoesNotHold);
     scene.ledger_of("FilesTransferred").intent = Some(at(0));
     assert_eq!(scene.sendable(30), Vec::<String>::new());
-    let late = 10 + i64::try_from(LONGEST_CALL.as_secs()).unwrap();
+    let late = 10 + LONGEST_CALL.as_secs();
     assert_eq!(scene.sendable(late), ["FilesTransferred"]);
 }
 

@@ -216,7 +216,13 @@ impl Site {
     /// Starts the operator and waits until it is ready.
     #[track_caller]
     pub fn start(&self) -> Operator {
-        let operator = self.start_with(&[]);
+        self.start_logging("info,offboard=debug")
+    }
+
+    /// As [`Site::start`], with what is logged.
+    #[track_caller]
+    pub fn start_logging(&self, log: &str) -> Operator {
+        let operator = self.spawn(&support::unique("offboard-"), &[], log);
         assert!(
             poll(PATIENCE, || operator.http("/readyz").contains("200 OK")),
             "not ready: {}",
@@ -232,6 +238,10 @@ impl Site {
 
     /// As [`Site::start_with`], in the pod of this name: again in the same one, as a container is restarted.
     pub fn start_in(&self, pod: &str, more: &[&str]) -> Operator {
+        self.spawn(pod, more, "info,offboard=debug")
+    }
+
+    fn spawn(&self, pod: &str, more: &[&str], logged: &str) -> Operator {
         let folder = Scratch::new("operator");
         let address = SocketAddr::from(([127, 0, 0, 1], support::free_port()));
         let log = folder.join("log");
@@ -247,7 +257,7 @@ impl Site {
             .env("KUBECONFIG", &self.kubeconfig)
             .env("POD_NAMESPACE", &self.namespace)
             .env("POD_NAME", pod)
-            .env("RUST_LOG", "info,offboard=debug")
+            .env("RUST_LOG", logged)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).unwrap())
@@ -271,6 +281,11 @@ pub struct Operator {
 }
 
 impl Operator {
+    /// The id of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
@@ -318,7 +333,7 @@ impl Operator {
 
     /// Sends a signal by its name.
     pub fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
+        let id = self.process().to_string();
         support::run(Command::new("kill").args([&format!("-{signal}"), &id]), "").expect_ok();
     }
 

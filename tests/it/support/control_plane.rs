@@ -29,8 +29,8 @@ pub struct ControlPlane {
     pub kubeconfig: PathBuf,
     home: PathBuf,
     controllers: OnceLock<Peer>,
-    _apiserver: Peer,
-    _etcd: Peer,
+    apiserver: Peer,
+    etcd: Peer,
 }
 
 /// One request, a write in most cases, that the API server answered, from its audit log.
@@ -95,8 +95,8 @@ impl ControlPlane {
             kubeconfig,
             home,
             controllers: OnceLock::new(),
-            _apiserver: apiserver,
-            _etcd: etcd,
+            apiserver,
+            etcd,
         };
         plane.install_crds();
         plane
@@ -120,6 +120,11 @@ impl ControlPlane {
             "",
         )
         .expect_ok();
+    }
+
+    /// The ids of the processes of kube-apiserver and etcd.
+    pub fn processes(&self) -> (u32, u32) {
+        (self.apiserver.process(), self.etcd.process())
     }
 
     /// A client with an administrator's rights. Belongs to the calling test's runtime, so it is not shared.

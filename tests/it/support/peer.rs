@@ -75,6 +75,18 @@ impl Peer {
         );
         peer
     }
+
+    /// The id of the server's process: the keeper's only child.
+    ///
+    /// # Panics
+    /// When the server has ended.
+    pub fn process(&self) -> u32 {
+        let keeper = self.keeper.id();
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children"));
+        let children = children.expect("the keeper lives as long as this");
+        let first = children.split_whitespace().next().and_then(|id| id.parse().ok());
+        first.expect("the server runs")
+    }
 }
 
 impl Drop for Peer {
