@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::{
     Drive, Memory, Outcome, Record, Row, Scope, evidence,
@@ -40,6 +43,8 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
         saved,
         rows: BTreeMap::new(),
         waiting: vec![],
+        writing: None,
+        showing: None,
         gathering: GATHERING,
         commit_at: None,
         show_at: None,
@@ -56,11 +61,28 @@ struct Run<'a> {
     memory: &'a mut Memory,
     saved: Record,
     rows: BTreeMap<String, Row>,
-    waiting: Vec<Commit>,
+    /// Who waits for the next write of the record.
+    waiting: Vec<Waiting>,
+    writing: Option<BoxFuture<'a, Written>>,
+    showing: Option<BoxFuture<'a, ()>>,
     gathering: Duration,
     commit_at: Option<Instant>,
     show_at: Option<Instant>,
     store_fault: Option<Fault>,
+}
+
+/// A system that waits until what it handed in is durable.
+struct Waiting {
+    row: String,
+    done: oneshot::Sender<Result<(), Fault>>,
+}
+
+/// What became of a write of the record.
+struct Written {
+    record: Record,
+    result: Result<(), Fault>,
+    took: Duration,
+    told: Vec<Waiting>,
 }
 
 impl<'a> Run<'a> {
@@ -78,35 +100,45 @@ impl<'a> Run<'a> {
             // The timers run from the event that started them, however often this loop turns.
             self.commit_at = timer(self.commit_at, !self.waiting.is_empty(), self.gathering);
             self.show_at = timer(self.show_at, self.rows.len() > shown, SHOWING);
-            let commit_at = at(self.commit_at);
-            let show = at(self.show_at);
+            let (commit_at, show_at) = (self.commit_at, self.show_at);
+            let (write_now, show_now) = (self.writing.is_none(), self.showing.is_none());
             let wake = sleep_until(self.drive.clock.now(), self.next_wake());
+            // Writing is one of the things that go on: no system waits for what another one made durable.
             tokio::select! {
                 biased;
                 Some(commit) = requests.recv() => {
-                    self.waiting.push(commit);
-                    if self.waiting.len() >= running.len() {
-                        self.flush().await;
-                    }
+                    self.hand_in(commit);
+                    self.write_if_all_wait(running.len());
                 }
                 Some(finished) = running.next() => {
                     self.take(finished);
-                    if !self.waiting.is_empty() && self.waiting.len() >= running.len() {
-                        self.flush().await;
-                    }
+                    self.write_if_all_wait(running.len());
                 }
-                () = commit_at => self.flush().await,
+                written = done(&mut self.writing) => {
+                    self.note_written(written);
+                    self.write_if_all_wait(running.len());
+                }
+                () = done(&mut self.showing) => {}
+                () = at(commit_at), if write_now => self.write(),
                 () = wake => {
                     for row in self.due_again() {
                         running.push(self.pass(&row, &commits));
                     }
                 }
-                () = show => {
+                () = at(show_at), if show_now => {
                     shown = self.rows.len();
                     let rows: Vec<Row> = self.rows.values().cloned().collect();
-                    self.drive.store.progress(&rows).await;
+                    let store = self.drive.store;
+                    self.showing = Some(async move { store.progress(&rows).await }.boxed());
                 }
             }
+        }
+        if self.writing.is_some() {
+            let written = done(&mut self.writing).await;
+            self.note_written(written);
+        }
+        if self.showing.is_some() {
+            done(&mut self.showing).await;
         }
     }
 
@@ -178,46 +210,71 @@ impl<'a> Run<'a> {
         self.rows.insert(name, row);
     }
 
-    async fn flush(&mut self) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        for commit in &mut waiting {
-            self.record
-                .ledger
-                .systems
-                .insert(commit.row.clone(), commit.ledger.clone());
-            for happening in std::mem::take(&mut commit.happenings) {
-                evidence::append(&mut self.record.evidence, happening);
-            }
+    /// What a system wants to be durable, in the order in which it was handed in.
+    fn hand_in(&mut self, commit: Commit) {
+        self.record
+            .ledger
+            .systems
+            .insert(commit.row.clone(), commit.ledger);
+        for happening in commit.happenings {
+            evidence::append(&mut self.record.evidence, happening);
         }
-        let result = self.save().await;
-        for commit in waiting {
-            // A pass that was abandoned does not wait any more.
-            commit.done.send(result.clone()).ok();
+        self.waiting.push(Waiting {
+            row: commit.row,
+            done: commit.done,
+        });
+    }
+
+    fn write_if_all_wait(&mut self, running: usize) {
+        let mut rows: Vec<&str> = self.waiting.iter().map(|w| w.row.as_str()).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        if self.writing.is_none() && !rows.is_empty() && rows.len() >= running {
+            self.write();
         }
     }
 
-    async fn save(&mut self) -> Result<(), Fault> {
+    /// Begins to make the record durable as it is now.
+    fn write(&mut self) {
+        let told = std::mem::take(&mut self.waiting);
         if *self.record == self.saved {
-            return Ok(());
+            return tell(told, &Ok(()));
         }
-        let began = Instant::now();
-        let result = self.drive.store.save(self.record).await;
-        self.gathering = (began.elapsed() * 3).clamp(GATHERING, LONGEST_GATHERING);
-        match &result {
+        let (record, store) = (self.record.clone(), self.drive.store);
+        let writing = async move {
+            let began = Instant::now();
+            let result = store.save(&record).await;
+            Written {
+                record,
+                result,
+                took: began.elapsed(),
+                told,
+            }
+        };
+        self.writing = Some(writing.boxed());
+    }
+
+    fn note_written(&mut self, written: Written) {
+        self.gathering = (written.took * 3).clamp(GATHERING, LONGEST_GATHERING);
+        match &written.result {
             Ok(()) => {
-                self.saved = self.record.clone();
+                self.saved = written.record;
                 self.store_fault = None;
             }
             Err(fault) => self.store_fault = Some(fault.clone()),
         }
-        result
+        tell(written.told, &written.result);
     }
 
     async fn finish(mut self) -> Outcome {
         let now = self.drive.clock.now();
         if self.drive.scope != Scope::Everything && self.worth_saving() {
             // A failure is in `store_fault`, and the next pass writes what this one could not.
-            self.save().await.ok();
+            self.write();
+            if self.writing.is_some() {
+                let written = done(&mut self.writing).await;
+                self.note_written(written);
+            }
         }
         self.memory.unsaved = self.store_fault.is_some();
         let mut wake = self.next_wake();
@@ -247,6 +304,23 @@ impl<'a> Run<'a> {
 /// Starts a timer when there is something to wait for, keeps a running one, drops one that is not needed any more.
 fn timer(running: Option<Instant>, needed: bool, length: Duration) -> Option<Instant> {
     needed.then(|| running.unwrap_or_else(|| Instant::now() + length))
+}
+
+fn tell(waiting: Vec<Waiting>, result: &Result<(), Fault>) {
+    for one in waiting {
+        // A pass that was abandoned does not wait any more.
+        one.done.send(result.clone()).ok();
+    }
+}
+
+/// The end of `work`, which is nothing from then on; for ever while there is none.
+async fn done<T>(work: &mut Option<BoxFuture<'_, T>>) -> T {
+    let Some(going) = work else {
+        return std::future::pending().await;
+    };
+    let result = going.await;
+    *work = None;
+    result
 }
 
 async fn at(instant: Option<Instant>) {

@@ -41,6 +41,8 @@ struct SimStore {
     dice: Mutex<Dice>,
     deleted: AtomicBool,
     saves: AtomicU64,
+    /// How much longer than usual a write takes.
+    slow: Duration,
 }
 
 #[async_trait]
@@ -54,7 +56,7 @@ impl Store for SimStore {
                 Duration::from_millis(1 + dice.roll(20)),
             )
         };
-        tokio::time::sleep(late).await;
+        tokio::time::sleep(late + self.slow).await;
         if fails {
             return Err(Fault::transient(Reason::StoreUnavailable));
         }
@@ -163,6 +165,7 @@ impl Trial {
             dice: Mutex::new(Dice(mix(seed ^ 0x77))),
             deleted: AtomicBool::new(false),
             saves: AtomicU64::new(0),
+            slow: Duration::ZERO,
         };
         let delete_at = dice
             .one_in(10)
@@ -440,6 +443,41 @@ fn every_leaver_is_driven_to_the_end_whatever_goes_wrong() {
     let first = std::env::var("OFFBOARD_SEED").ok().and_then(|n| n.parse().ok());
     let range = first.map_or(0..seeds, |seed| seed..seed + 1);
     assert_eq!(first_violation(range, None), None);
+}
+
+/// A world of several systems without any fault.
+fn calm() -> Trial {
+    let trial = (0..).map(Trial::new).find(|trial| trial.sims.len() > 2);
+    let mut trial = trial.expect("one in three has three systems");
+    trial.store.faults_until = epoch();
+    trial.delete_at = None;
+    for sim in &trial.sims {
+        let mut inner = sim.inner.lock().unwrap();
+        (inner.faults_until, inner.crash_at, inner.fails_for_ever) = (epoch(), None, false);
+        inner.state.enabled = true;
+        inner.remember(epoch());
+    }
+    trial
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_record_is_being_written_every_system_goes_on() {
+    let mut trial = calm();
+    trial.store.slow = Duration::from_secs(10);
+    // The first one is much faster than the others, so that its write begins before they have even been found.
+    trial.sims[0].inner.lock().unwrap().latency = Some(Duration::from_millis(1));
+    for sim in &trial.sims[1..] {
+        sim.inner.lock().unwrap().latency = Some(Duration::from_millis(500));
+    }
+    trial.pass(&mut Record::default(), &mut Memory::default()).await;
+    for sim in &trial.sims {
+        let disabled = sim.inner.lock().unwrap().disabled_at().expect("disabled");
+        assert!(
+            disabled < epoch() + SignedDuration::from_secs(5),
+            "{} was disabled at {disabled}, after a write that it does not need",
+            sim.row
+        );
+    }
 }
 
 macro_rules! caught {

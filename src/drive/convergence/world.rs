@@ -97,6 +97,8 @@ pub struct Inner {
     pub deletion_seen: bool,
     pub renamed: bool,
     pub groups_at_start: usize,
+    /// How long every call takes, instead of a random time.
+    pub latency: Option<Duration>,
 }
 
 /// One simulated system.
@@ -218,6 +220,7 @@ impl Sim {
             deletion_seen: false,
             renamed: false,
             groups_at_start,
+            latency: None,
         };
         let capabilities = Capabilities {
             definition: "sim".into(),
@@ -247,7 +250,7 @@ impl Sim {
             let slow = self.now() < inner.faults_until && inner.dice.one_in(40);
             let latency = if slow { 30_000 } else { 5 + inner.dice.roll(150) };
             (
-                Duration::from_millis(latency),
+                inner.latency.unwrap_or(Duration::from_millis(latency)),
                 inner.crash_at == Some(inner.calls),
             )
         };
@@ -421,6 +424,12 @@ impl Inner {
     pub fn remember(&mut self, now: Timestamp) {
         let state = self.state.clone();
         self.history.push((now, state));
+    }
+
+    /// When the account was first seen disabled after it was not.
+    pub fn disabled_at(&self) -> Option<Timestamp> {
+        let enabled = self.history.iter().rposition(|(_, state)| state.enabled)?;
+        self.history.get(enabled + 1).map(|(at, _)| *at)
     }
 
     /// Other people, and the person, do things on their own while faults last.
