@@ -362,7 +362,10 @@ impl View<'_> {
                 Verdict::Unmet(_) if !fact.after.iter().all(|name| self.asked(name)) => return None,
                 Verdict::Unmet(_) | Verdict::Unknown(_) => self.retry_at(&fact.name),
                 // Seen true within the settle time: looked at once more when late reads are over.
-                Verdict::Verified => self.unconfirmed_until(fact)?,
+                Verdict::Verified => match self.unconfirmed_until(fact)? {
+                    until if until > self.now => until,
+                    _ => self.retry_at(&fact.name),
+                },
                 Verdict::Asserted | Verdict::NotNeeded(_) => return None,
             };
             Some(at)

@@ -661,12 +661,19 @@ impl<'a> Pass<'a> {
                 continue;
             }
             let entry_accepted = entry.accepted;
+            let known = verified.max(entry_accepted.unwrap_or(verified));
+            let certain = schedule::later(known, fact.settle);
             let entry = self.entry(&fact.name);
             entry.verified = None;
+            if now < certain && (!fact.repeatable || fact.irreversible) {
+                // What must not happen twice is not asked for again on the word of one read, which may be a late one.
+                entry.accepted = Some(known);
+                self.pace.seen.remove(&fact.name);
+                continue;
+            }
             entry.accepted = None;
             entry.accepted_there = None;
             entry.operation = None;
-            let certain = schedule::later(verified.max(entry_accepted.unwrap_or(verified)), fact.settle);
             // Our own acts for other facts may undo this one: a new password ends the lock in some directories.
             let by_somebody_else = match self.pace.seen.remove(&fact.name) {
                 Some(seen) => seen >= certain && self.pace.last_sent.is_none_or(|sent| sent <= seen),
@@ -680,6 +687,25 @@ impl<'a> Pass<'a> {
                 self.happened(&fact.name, Event::Drifted);
             }
             undone.push(fact.name.as_str());
+        }
+        // What comes after it may have been used meanwhile, and a late read may still show it as it was: it is proven anew,
+        // and looked at once more when late reads are over.
+        let resting = facts.iter().filter(|fact| {
+            fact.proof != Proof::None
+                && fact.class.security()
+                && fact.repeatable
+                && !undone.contains(&fact.name.as_str())
+                && fact
+                    .after
+                    .iter()
+                    .chain(&fact.requires)
+                    .any(|name| undone.contains(&name.as_str()))
+        });
+        for fact in resting {
+            if let Some(entry) = self.ledger.facts.get_mut(&fact.name) {
+                entry.verified = None;
+            }
+            self.pace.seen.remove(&fact.name);
         }
         // What cannot be read was asked for when its requirements held; they did not hold all the time.
         let asserted = facts.iter().filter(|fact| fact.proof == Proof::None);
@@ -727,12 +753,15 @@ impl<'a> Pass<'a> {
                 }
                 _ => continue,
             };
-            let read = self
-                .sights
-                .get(&fact.name)
-                .is_some_and(|s| !matches!(s.truth, Truth::Unreadable(_)));
-            if !read {
-                continue;
+            match self.sights.get(&fact.name).map(|sight| &sight.truth) {
+                // The proof outlives this, and is looked at again like anything else that could not be read.
+                Some(Truth::Unreadable(fault)) => {
+                    let fault = fault.clone();
+                    self.note_fact_fault(&fact.name, &fault);
+                    continue;
+                }
+                None => continue,
+                Some(_) => {}
             }
             self.pace.facts.remove(&fact.name);
             // An act whose answer was lost is known to have been accepted once its effect is seen (R12).

@@ -209,6 +209,14 @@ impl ControlPlane {
         self.requests(|entry| entry["user"]["username"] == user && entry["objectRef"].is_object())
     }
 
+    /// What the operators of all namespaces asked for.
+    pub fn requests_of_operators(&self) -> Vec<Write> {
+        self.requests(|entry| {
+            let user = entry["user"]["username"].as_str().unwrap_or_default();
+            user.ends_with(":offboard") && entry["objectRef"].is_object()
+        })
+    }
+
     fn requests(&self, which: impl Fn(&serde_json::Value) -> bool) -> Vec<Write> {
         let log = fs::read_to_string(self.home.join("audit.log")).expect("the API server keeps an audit log");
         // The last line may be half written.

@@ -12,6 +12,8 @@ pub const PASSWORD: &str = "First-Passw0rd!";
 pub const SUCCESSOR: &str = "sam.lee";
 /// Somebody in all the same groups, whom none of this concerns.
 pub const BYSTANDER: &str = "ann.ray";
+/// Another one, who logs in now and then, which leaves a mark.
+pub const ONLOOKER: &str = "eve.fox";
 /// Where everybody's address is.
 const MAIL: &str = "example.com";
 
@@ -83,7 +85,7 @@ impl Company {
             name,
             mariadb_login,
         };
-        company.take_in(&[SUCCESSOR, BYSTANDER]);
+        company.take_in(&[SUCCESSOR, BYSTANDER, ONLOOKER]);
         company
     }
 

@@ -16,7 +16,7 @@ mod ways_in;
 use serde_json::Value;
 
 use self::{
-    company::{BYSTANDER, Company, Employee, PASSWORD, SUCCESSOR, company, quoted},
+    company::{Company, Employee, ONLOOKER, PASSWORD, SUCCESSOR, company, quoted},
     ways_in::WaysIn,
 };
 use crate::{
@@ -78,8 +78,8 @@ fn a_leaver_of_the_example_gets_in_nowhere_and_the_successor_has_what_was_theirs
     };
     view(&jane.login);
     let mut ways = WaysIn::of(company, &jane.login);
-    let mut others = [BYSTANDER, &jane.colleague, SUCCESSOR].map(|login| WaysIn::of(company, login));
-    let untouched = company.marks(BYSTANDER);
+    let mut others = [ONLOOKER, &jane.colleague, SUCCESSOR].map(|login| WaysIn::of(company, login));
+    let untouched = company.marks(ONLOOKER);
     let site = connected(company, "company");
     let operator = site.start_in("offboard-0", AS_INSTALLED);
 
@@ -105,7 +105,7 @@ fn a_leaver_of_the_example_gets_in_nowhere_and_the_successor_has_what_was_theirs
     for others in &mut others {
         assert_eq!(others.open(), ways_in::WAYS);
     }
-    assert_eq!(company.marks(BYSTANDER), untouched);
+    assert_eq!(company.marks(ONLOOKER), untouched);
     the_successor_has(company, &jane);
     let record = record_of(&site.records(), "jane-doe");
     let objects = picture::of_objects(company, &jane, &site.get("offboarding/jane-doe"), &record);
