@@ -198,6 +198,18 @@ impl Declarative {
         Ok(Value::Array(together))
     }
 
+    /// `readings` with what `find` showed, where that is one of the reads and it was not done yet: who is found active is
+    /// disabled while the rest is read.
+    fn with_found(&self, subject: &Subject, readings: &Readings) -> Option<Readings> {
+        let shows = self.loaded.spec.account.shows.as_ref()?;
+        if readings.contains_key(shows) || subject.account.item.is_null() {
+            return None;
+        }
+        let mut known = readings.clone();
+        known.insert(shows.clone(), Ok(subject.account.item.clone()));
+        Some(known)
+    }
+
     fn with_view<T>(&self, subject: &Subject, readings: &Readings, judge: impl FnOnce(&View<'_>) -> T) -> T {
         let setting = Setting::new(subject, self.inputs.known());
         judge(&View {
@@ -348,7 +360,12 @@ impl Connector for Declarative {
 
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {
         match self.fact(fact) {
-            Some(fact) => self.with_view(subject, readings, |view| view.sight(fact)),
+            Some(fact) => {
+                let known = self.with_found(subject, readings);
+                self.with_view(subject, known.as_ref().unwrap_or(readings), |view| {
+                    view.sight(fact)
+                })
+            }
             None => Sight::of(Truth::Unreadable(Fault::permanent(Reason::ConnectorNotReady))),
         }
     }

@@ -1,6 +1,7 @@
 //! Reads: complete or a fault.
 
 use super::*;
+use crate::connectors::Readings;
 
 #[tokio::test]
 async fn only_the_reads_that_the_facts_rest_on_are_sent_each_once() {
@@ -22,6 +23,27 @@ async fn what_find_showed_is_not_read_again() {
     assert_eq!(
         connector.sight(&subject, "Suspended", &readings).truth,
         Truth::Holds
+    );
+}
+
+#[tokio::test]
+async fn what_find_showed_is_judged_before_anything_is_read() {
+    let script = Script::new(usual);
+    let mut subject = subject();
+    subject.account.item = json!({ "active": true });
+    let connector = small(&script);
+    let nothing = Readings::new();
+    let sight = connector.sight(&subject, "Suspended", &nothing);
+    assert_eq!((sight.truth, sight.act.is_some()), (Truth::DoesNotHold, true));
+    assert_eq!(
+        connector.sight(&subject, "GroupsLeft", &nothing).truth,
+        Truth::NotRead
+    );
+    assert!(script.asked().is_empty());
+    subject.account.item = Value::Null;
+    assert_eq!(
+        connector.sight(&subject, "Suspended", &nothing).truth,
+        Truth::NotRead
     );
 }
 
