@@ -252,15 +252,15 @@ fn killed_until_done(desk: &Desk, requests: impl Fn() -> usize, mut seed: u64) -
         seed = seed
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let until = requests() + 1 + usize::try_from(seed >> 33).unwrap() % 45;
+        let until = requests() + 1 + usize::try_from(seed >> 33).unwrap() % 20;
         let mut child = desk
-            .command("run", &["--wait", "1m"])
+            .command("run", &["--wait", "3m"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let begun = std::time::Instant::now();
-        // The next request is milliseconds away: nothing slower than this would meet one.
+        // The next request is milliseconds away, or a minute where an intent without an answer is waited for.
         while requests() < until && !ended(&mut child) && begun.elapsed() < PATIENCE {
             std::thread::yield_now();
         }
