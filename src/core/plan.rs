@@ -302,12 +302,7 @@ impl View<'_> {
         !self.ledger.identity_mismatch
             && self.pace.parked_until.is_none_or(|t| self.now >= t)
             && matches!(self.verdict(fact), Verdict::Unmet(Why::NotTried))
-            && self.sights.get(&fact.name).is_some_and(|s| s.act.is_some())
-            && self
-                .pace
-                .facts
-                .get(&fact.name)
-                .is_none_or(|t| self.now >= t.not_before)
+            && self.has_its_turn(fact)
             && !fact.after.iter().all(|name| self.asked(name))
     }
 
@@ -318,12 +313,21 @@ impl View<'_> {
         );
         wanting
             && !self.sent.contains_key(&fact.name)
-            && self.sights.get(&fact.name).is_some_and(|s| s.act.is_some())
-            && self.pace.facts.get(&fact.name).is_none_or(|t| self.now >= t.not_before)
+            && self.has_its_turn(fact)
             // What cannot be repeated or taken back rests on reads of the present state only.
             && (self.fresh || planted(Bug::StaleReadIsProof) || (fact.repeatable && !fact.irreversible))
             && fact.after.iter().all(|name| self.asked(name))
             && !fact.prefers_after.iter().any(|name| self.still_coming(name))
+    }
+
+    /// Whether there is an act, and no trouble that it has to wait for.
+    fn has_its_turn(&self, fact: &FactSpec) -> bool {
+        self.sights.get(&fact.name).is_some_and(|s| s.act.is_some())
+            && self
+                .pace
+                .facts
+                .get(&fact.name)
+                .is_none_or(|t| self.now >= t.not_before)
     }
 
     /// Whether `name` was accepted, or need not be.

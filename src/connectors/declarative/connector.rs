@@ -200,9 +200,10 @@ impl Declarative {
 
     /// `readings` with what `find` showed, where that is one of the reads and it was not done yet: who is found active is
     /// disabled while the rest is read.
-    fn with_found(&self, subject: &Subject, readings: &Readings) -> Option<Readings> {
+    fn with_found(&self, fact: &CompiledFact, subject: &Subject, readings: &Readings) -> Option<Readings> {
         let shows = self.loaded.spec.account.shows.as_ref()?;
-        if readings.contains_key(shows) || subject.account.item.is_null() {
+        let needed = fact.uses.reads.contains(shows) && !readings.contains_key(shows);
+        if !needed || subject.account.item.is_null() {
             return None;
         }
         let mut known = readings.clone();
@@ -361,7 +362,7 @@ impl Connector for Declarative {
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {
         match self.fact(fact) {
             Some(fact) => {
-                let known = self.with_found(subject, readings);
+                let known = self.with_found(fact, subject, readings);
                 self.with_view(subject, known.as_ref().unwrap_or(readings), |view| {
                     view.sight(fact)
                 })
