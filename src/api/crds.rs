@@ -14,7 +14,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::{Connector, ConnectorDefinition, Offboarding, OffboardingPolicy, OffboardingRecord};
+use super::{
+    Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy, OffboardingRecord,
+};
 
 /// Why writing into a text cannot fail.
 const WRITES: &str = "a String can always be written to";
@@ -30,6 +32,8 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         ConnectorDefinition::crd(),
         OffboardingPolicy::crd(),
         OffboardingRecord::crd(),
+        LeaverSource::crd(),
+        Approval::crd(),
     ]
     .into_iter()
     .map(|derived| {
@@ -151,6 +155,8 @@ fn enum_meanings() -> Meanings {
         schemars::schema_for!(ConnectorDefinition),
         schemars::schema_for!(OffboardingPolicy),
         schemars::schema_for!(OffboardingRecord),
+        schemars::schema_for!(LeaverSource),
+        schemars::schema_for!(Approval),
     ] {
         let types = schema.get("$defs").and_then(Value::as_object);
         for variants in types
@@ -283,7 +289,7 @@ mod tests {
             .filter_map(|c| c.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/status"))
             .map(|status| &status["default"])
             .collect();
-        assert_eq!(defaults.len(), 4, "every kind but the record has a status");
+        assert_eq!(defaults.len(), 6, "every kind but the record has a status");
         for default in defaults {
             assert_eq!(default["observedGeneration"], -1);
             assert_eq!(default["conditions"][0]["status"], "Unknown");

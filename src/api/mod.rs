@@ -7,18 +7,22 @@
 // Columns of `kubectl get` are a list of the same attribute.
 #![allow(clippy::duplicated_attributes)]
 
+pub mod approval;
 pub mod connector;
 pub mod crds;
 pub mod definition;
 pub mod offboarding;
 pub mod policy;
 pub mod record;
+pub mod source;
 
+pub use approval::{Approval, ApprovalSpec};
 pub use connector::{Connector, ConnectorSpec, ConnectorStatus};
 pub use definition::{ConnectorDefinition, ConnectorDefinitionSpec};
 pub use offboarding::{Offboarding, OffboardingSpec, OffboardingStatus};
 pub use policy::{OffboardingPolicy, OffboardingPolicySpec};
 pub use record::{OffboardingRecord, OffboardingRecordSpec};
+pub use source::{LeaverSource, LeaverSourceSpec};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

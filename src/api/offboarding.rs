@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Condition, LocalRef};
+use crate::core::gate::Gate;
 
 /// What must be true for one employee who leaves: all access revoked, data handed over.
-#[derive(Debug, Clone, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "offboard.dev",
     version = "v1alpha1",
@@ -39,7 +40,10 @@ use super::{Condition, LocalRef};
         .message("set either lastDay, or urgency: Immediate"),
     validation = Rule::new("!has(self.spec.transfers) || !has(self.spec.employee.email) || \
         self.spec.transfers.all(t, t.to.lowerAscii() != self.spec.employee.email.lowerAscii())")
-        .message("spec.transfers: the successor must be somebody else than the leaver")
+        .message("spec.transfers: the successor must be somebody else than the leaver"),
+    validation = Rule::new("has(self.requestedBy) == has(oldSelf.requestedBy) && \
+        (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)")
+        .message("requestedBy cannot be changed")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OffboardingSpec {
@@ -56,6 +60,12 @@ pub struct OffboardingSpec {
     /// When on the last day access ends. Default: the policy's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cutoff: Option<Cutoff>,
+    /// The other clocks of a leaver: notice, the end of the contract, the end of pay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dates: Option<Dates>,
+    /// What is known about the person beyond who they are; policies select by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// `Scheduled` waits for the cutoff, `Immediate` ends access now.
     #[serde(default)]
     pub urgency: Urgency,
@@ -66,7 +76,8 @@ pub struct OffboardingSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^[A-Z][A-Za-z]*$", "maxLength" = 64))]
     pub reason: Option<String>,
-    /// The policy to use. Default: the one named `default`, or the built-in one.
+    /// The policy to use. Default: of the policies whose `when` holds for this leaver the one with the highest priority, else
+    /// the one named `default`, else the built-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_ref: Option<LocalRef>,
     /// Who takes over mail, files and records. Default: the policy's.
@@ -87,6 +98,10 @@ pub struct OffboardingSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxLength" = 128))]
     pub reference: Option<String>,
+    /// Your own user name: who asks for this cannot approve it. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minLength" = 1, "maxLength" = 256))]
+    pub requested_by: Option<String>,
     /// Stops all work on this leaver until it is false again. Nothing is given back.
     #[serde(default)]
     pub suspend: bool,
@@ -141,6 +156,54 @@ pub struct Cutoff {
     pub time_zone: Option<String>,
 }
 
+/// The clocks of a leaver beside the one of access. Dates are whole days, `YYYY-MM-DD`, in the employee's time zone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Dates {
+    /// The day on which notice was given; the anchor `notice` is its beginning. Default: when the Offboarding was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"))]
+    pub notice: Option<String>,
+    /// The last day of the contract; the anchor `employmentEnds` is its end. Default: the last day of work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"))]
+    pub employment_ends: Option<String>,
+    /// The last day that is paid for; the anchor `paidThrough` is its end. Default: the last day of the contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"))]
+    pub paid_through: Option<String>,
+}
+
+/// What is known about a person beyond who they are. Expressions of a policy see it as `employee`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Profile {
+    /// The manager's work address; `Manager` in transfers means this person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 254, "pattern" = "^[^@\\s]+@[^@\\s]+$"))]
+    pub manager: Option<String>,
+    /// Country, ISO 3166-1 alpha-2, such as `DE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[A-Z]{2}$"))]
+    pub country: Option<String>,
+    /// Department.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 256))]
+    pub department: Option<String>,
+    /// Place of work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 256))]
+    pub site: Option<String>,
+    /// Kind of the work relationship, such as `Employee` or `Contractor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 64))]
+    pub kind: Option<String>,
+    /// Anything else that a policy may ask for.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub attributes: std::collections::BTreeMap<String, String>,
+}
+
 /// Whether to wait for the last day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Urgency {
@@ -191,8 +254,8 @@ pub struct Transfer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxLength" = 253))]
     pub connector: Option<String>,
-    /// The successor's work address.
-    #[schemars(extend("maxLength" = 254, "pattern" = "^[^@\\s]+@[^@\\s]+$"))]
+    /// The successor's work address, or `Manager`.
+    #[schemars(extend("maxLength" = 254, "pattern" = "^(Manager|[^@\\s]+@[^@\\s]+)$"))]
     pub to: String,
 }
 
@@ -209,13 +272,17 @@ pub enum TransferWhat {
     Records,
 }
 
-/// A system that is left alone.
+/// A system, or some facts of it, that are left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exception {
     /// The Connector.
     #[schemars(extend("minLength" = 1, "maxLength" = 253))]
     pub connector: String,
+    /// Only these facts. Default: the whole system.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("maxItems" = 64))]
+    pub facts: Vec<String>,
     /// The last day of the exception, `YYYY-MM-DD`; then the system is treated like any other.
     #[schemars(extend("pattern" = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"))]
     pub until: String,
@@ -256,6 +323,13 @@ pub struct OffboardingStatus {
     /// Digest of the plan: accounts, facts and acts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// What waits, or waited, for a person's yes: one row per gate and task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub gates: Vec<GateRow>,
+    /// The policy that was chosen; absent for the built-in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// Where the evidence is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
@@ -267,6 +341,41 @@ pub struct OffboardingStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub systems: Vec<SystemRow>,
+}
+
+/// What waits, or waited, for a person's yes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateRow {
+    /// The gate, or `task`.
+    pub gate: Gate,
+    /// The Connector whose task it is; absent for the other gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Digest of what would be done: accounts and facts. An Approval names it, and holds for nothing else.
+    pub plan: String,
+    /// How it stands.
+    pub state: GateState,
+    /// How many have said yes, of how many.
+    pub approvals: String,
+    /// Since when it waits.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+}
+
+/// How a gate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum GateState {
+    /// Enough people said yes.
+    Open,
+    /// It waits for people.
+    Waiting,
+    /// Somebody said no.
+    Denied,
+    /// Those who said yes said it too long ago, or for another plan.
+    Expired,
+    /// The cluster lacks the policies that make Approvals trustworthy.
+    Untrusted,
 }
 
 /// Where the evidence of one leaver is.

@@ -164,20 +164,13 @@ fn leaver(now: &Zoned) -> OffboardingSpec {
             time: Some(now.strftime("%H:%M").to_string()),
             time_zone: now.time_zone().iana_name().map(str::to_owned),
         }),
-        urgency: crate::api::offboarding::Urgency::Scheduled,
-        desired: crate::api::offboarding::Desired::Offboarded,
         reason: Some("Resignation".to_owned()),
-        policy_ref: None,
         transfers: vec![Transfer {
             what: TransferWhat::Everything,
             connector: None,
             to: SAM.email.to_owned(),
         }],
-        exceptions: Vec::new(),
-        legal_hold: crate::api::offboarding::LegalHold::None,
-        visibility: crate::api::offboarding::Visibility::Normal,
-        reference: None,
-        suspend: false,
+        ..OffboardingSpec::default()
     }
 }
 

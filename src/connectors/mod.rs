@@ -27,6 +27,7 @@ use crate::core::{
     fault::Fault,
     identity::{Account, Person},
     ledger::SystemLedger,
+    people::{Census, Reach},
 };
 
 /// What a connector can do, fixed when it is built.
@@ -120,3 +121,13 @@ pub trait Connector: Send + Sync {
 
 /// A shared connector.
 pub type Shared = Arc<dyn Connector>;
+
+/// An HR system: who works here, and until when.
+#[async_trait]
+pub trait People: Send + Sync {
+    /// The worker records, read past every cache, all pages of them.
+    ///
+    /// # Errors
+    /// When the answer is not complete: half a list is no list (R2).
+    async fn census(&self, reach: Reach) -> Result<Census, Fault>;
+}

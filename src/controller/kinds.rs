@@ -23,7 +23,7 @@ use crate::{
     api::{
         Condition, ConditionStatus, Connector, ConnectorDefinition, Offboarding, OffboardingPolicy,
         OffboardingPolicySpec, OffboardingSpec,
-        offboarding::{Desired, Employee, LegalHold, Urgency, Visibility},
+        offboarding::{Employee, Urgency},
     },
     core::schedule,
     drive::{
@@ -203,18 +203,8 @@ fn somebody() -> Offboarding {
                 employee_id: Some("0".to_owned()),
                 ..Employee::default()
             },
-            last_day: None,
-            cutoff: None,
             urgency: Urgency::Immediate,
-            desired: Desired::Offboarded,
-            reason: None,
-            policy_ref: None,
-            transfers: vec![],
-            exceptions: vec![],
-            legal_hold: LegalHold::None,
-            visibility: Visibility::Normal,
-            reference: None,
-            suspend: false,
+            ..OffboardingSpec::default()
         },
     )
 }

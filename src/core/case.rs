@@ -10,7 +10,7 @@ use super::{
 };
 
 /// One leaver, ready to be driven.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Case {
     /// `metadata.uid`: what idempotency keys are made from.
     pub uid: String,
@@ -18,6 +18,8 @@ pub struct Case {
     pub name: String,
     /// `metadata.generation`.
     pub generation: i64,
+    /// The policy that was chosen; none for the built-in one.
+    pub policy: Option<String>,
     /// Who leaves.
     pub who: Person,
     /// When access ends.

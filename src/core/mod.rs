@@ -2,8 +2,10 @@
 pub mod case;
 pub mod fact;
 pub mod fault;
+pub mod gate;
 pub mod identity;
 pub mod ledger;
+pub mod people;
 pub mod plan;
 pub mod planted;
 pub mod schedule;

@@ -62,6 +62,8 @@ pub fn status(
         cutoff: Some(case.cutoff),
         deadline: Some(case.access_deadline),
         plan: earlier.plan.clone(),
+        gates: vec![],
+        policy: case.policy.clone(),
         evidence: earlier.evidence.clone(),
         conditions,
         systems,

@@ -118,6 +118,7 @@ pub fn validate(
         uid: offboarding.metadata.uid.clone().unwrap_or_default(),
         name: offboarding.metadata.name.clone().unwrap_or_default(),
         generation: offboarding.metadata.generation.unwrap_or_default(),
+        policy: None,
         who: person(spec),
         cutoff,
         access_deadline: deadline,

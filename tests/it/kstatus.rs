@@ -53,6 +53,7 @@ fn case() -> Case {
         recheck_until: now() + SignedDuration::from_hours(24),
         recheck_every: SignedDuration::from_mins(15),
         systems: vec![system],
+        ..Case::default()
     }
 }
 

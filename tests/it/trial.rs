@@ -292,5 +292,6 @@ fn case(setup: &Setup<'_>, facts: &[FactSpec], now: Timestamp) -> Case {
         recheck_until: now + SignedDuration::from_hours(24),
         recheck_every: SignedDuration::from_mins(15),
         systems: vec![system],
+        ..Case::default()
     }
 }

@@ -77,6 +77,7 @@ fn planned(facts: Vec<(FactSpec, Verdict, Sight)>) -> Plan {
         recheck_until: cutoff,
         recheck_every: jiff::SignedDuration::from_mins(15),
         systems: vec![system],
+        ..Case::default()
     };
     let row = Row {
         name: "crm".into(),

@@ -128,6 +128,7 @@ fn case(sims: &[Arc<Sim>]) -> Case {
         recheck_until: epoch() + SignedDuration::from_hours(24 * 90),
         recheck_every: SignedDuration::from_mins(15),
         systems: systems.collect(),
+        ..Case::default()
     }
 }
 
