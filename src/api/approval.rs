@@ -44,8 +44,10 @@ use crate::core::gate::{Decision, Gate};
         .message("fact belongs to the gate Waiver"),
     validation = Rule::new("(self.decision == 'Done') == (self.gate == 'Task') || self.decision == 'Denied'")
         .message("a task is Done or Denied, everything else Approved or Denied"),
-    validation = Rule::new("self.gate != 'Waiver' || has(self.until)")
-        .message("a waiver needs a last day: until")
+    validation = Rule::new("(self.gate == 'Waiver') == has(self.until)")
+        .message("a waiver needs a last day, and nothing else has one: until"),
+    validation = Rule::new("(self.gate == 'Waiver') != has(self.plan)")
+        .message("plan: the digest that was shown is needed for everything but a waiver")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ApprovalSpec {
@@ -71,9 +73,11 @@ pub struct ApprovalSpec {
     pub until: Option<String>,
     /// Yes or no.
     pub decision: Decision,
-    /// The digest that was shown: `plan` of the row in the leaver's `status.gates`, or `status.guard.held` of the source.
+    /// The digest that was shown: `plan` of the row in the leaver's `status.gates`, or `status.guard.held` of the source. A
+    /// waiver needs none: it says itself what it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^sha256:[0-9a-f]{64}$"))]
-    pub plan: String,
+    pub plan: Option<String>,
     /// Your own user name.
     #[schemars(extend("minLength" = 1, "maxLength" = 256))]
     pub approver: String,

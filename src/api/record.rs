@@ -35,6 +35,10 @@ pub struct OffboardingRecordSpec {
     /// Bindings, intents, receipts and snapshots by system.
     #[schemars(schema_with = "free_object")]
     pub systems: BTreeMap<String, Value>,
+    /// When everything that is to be handed over was first proven to be; retention counts from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub handed_over: Option<Timestamp>,
     /// What happened, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]

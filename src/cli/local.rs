@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::manifests::Manifests;
 use crate::{
-    api::{Offboarding, OffboardingPolicySpec, OffboardingStatus},
+    api::{Offboarding, OffboardingStatus},
     connectors::assemble::Assembly,
     core::{
         case::Case,
@@ -17,7 +17,7 @@ use crate::{
         Clock, Drive, Link, Memory, Outcome, Record, Scope, Store, drive,
         folder::{self, Folder},
         report,
-        validate::{Invalid, Member, validate},
+        validate::{Given, Invalid, Member, choose, validate},
     },
 };
 
@@ -84,7 +84,7 @@ impl Links {
     }
 }
 
-/// The case of `leaver`, by the policy it names, the one named `default`, or the built-in one.
+/// The case of `leaver`, by the policy that is its own.
 ///
 /// # Errors
 /// The first field that cannot be used.
@@ -95,22 +95,11 @@ pub fn case(
     status: Option<&OffboardingStatus>,
     now: Timestamp,
 ) -> Result<Case, Invalid> {
-    let named = leaver
-        .spec
-        .policy_ref
-        .as_ref()
-        .map(|reference| reference.name.as_str());
-    let policy = match (named, manifests.policies.get(named.unwrap_or("default"))) {
-        (_, Some(policy)) => policy.spec.clone(),
-        (None, None) => OffboardingPolicySpec::default(),
-        (Some(name), None) => {
-            let problem = format!("there is no OffboardingPolicy {name:?} among the manifests");
-            return Err(Invalid {
-                field: "spec.policyRef.name".into(),
-                problem,
-            });
-        }
-    };
+    let policies = manifests
+        .policies
+        .iter()
+        .map(|(name, policy)| (name.as_str(), &policy.spec));
+    let policy = choose(leaver, policies)?;
     let none = BTreeMap::new();
     let members: Vec<Member<'_>> = manifests
         .connectors
@@ -124,7 +113,7 @@ pub fn case(
         .collect();
     let mut known = leaver.clone();
     known.status = status.cloned();
-    validate(&known, &policy, &members, now)
+    validate(Given::alone(&known, &policy, &members), now)
 }
 
 /// One leaver being driven from a folder.

@@ -103,7 +103,14 @@ pub trait Connector: Send + Sync {
     /// Judges `fact` by `readings`. Pure: no call. A read that is not among them makes it `NotRead`.
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight;
 
-    /// The requests that take `fact` back by the snapshot, for a reinstatement; none when nothing is to be brought back.
+    /// Whether `fact` can be taken back at all.
+    fn can_undo(&self, fact: &str) -> bool {
+        let _ = fact;
+        false
+    }
+
+    /// The requests that take `fact` back by the snapshot, for a reinstatement; none when the readings show that nothing is
+    /// to be brought back, or not any more. Of a list only the elements that are missing are brought back.
     /// Pure, as [`Connector::sight`]; the readings are those of `fact`.
     ///
     /// # Errors

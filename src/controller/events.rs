@@ -5,11 +5,11 @@ use kube::{
     runtime::events::{Event, EventType},
 };
 
-use super::{Context, call::within, gather::connector_of};
+use super::{Context, call::within};
 use crate::{
     api::{Condition, ConditionStatus, Offboarding, OffboardingStatus},
     core::fact::Verdict,
-    drive::Row,
+    drive::{Row, validate::connector_of},
 };
 
 /// Something worth telling.

@@ -1,34 +1,43 @@
 //! Everything that one Offboarding refers to, from the caches. What is broken becomes a broken link and delays nobody else.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use tokio::time::timeout;
 
 use super::{
     Context,
+    approvals::approvals_trusted,
     links::{Links, Made},
+    votes,
     watch::Namespace,
 };
 use crate::{
-    api::{Connector, Offboarding, OffboardingPolicySpec},
-    core::case::Case,
+    api::{Connector, Offboarding},
+    core::{case::Case, gate::Vote},
     drive::{
         Link,
-        validate::{Invalid, Member, validate},
+        validate::{Chosen, Given, Invalid, Member, choose, connector_of, validate},
     },
 };
 
-/// The policy that is used when an Offboarding names none.
-pub const DEFAULT_POLICY: &str = "default";
+/// How long the first list of Approvals is waited for.
+const LISTING: Duration = Duration::from_secs(5);
 
 /// What a pass is made of.
 pub struct Gathered {
     /// The policy, or why there is none.
-    pub policy: Result<OffboardingPolicySpec, Invalid>,
+    pub policy: Result<Chosen, Invalid>,
     /// The Connectors of the namespace, by name.
     pub connectors: BTreeMap<String, (Arc<Connector>, Arc<Made>)>,
+    /// What people said about the leaver.
+    pub votes: Vec<Vote>,
+    /// The cluster does not vouch for who said it, so none of it counts.
+    pub untrusted: bool,
+    /// Of those who said something, who leaves too.
+    pub leaving: Vec<String>,
     /// Changes whenever any of it changes.
     pub inputs: String,
 }
@@ -50,9 +59,35 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
         )
         .expect("a String takes every text");
     }
+    let asks = policy.as_ref().is_ok_and(|policy| !policy.spec.gates.is_empty());
+    if asks {
+        // Not knowing them yet only means that nobody said yes. What needs no yes never waits for this.
+        timeout(LISTING, caches.approvals.ready()).await.ok();
+    }
+    let mut votes = votes::votes(caches, offboarding);
+    let untrusted = (asks || !votes.is_empty()) && !approvals_trusted(context).await;
+    if untrusted {
+        votes.clear();
+    }
+    let uid = offboarding.uid().unwrap_or_default();
+    let now = Timestamp::now();
+    let people = votes.iter().map(|vote| &vote.approver);
+    let leaving: Vec<String> = people
+        .filter(|name| {
+            caches
+                .leaving
+                .has_left(name.rsplit(':').next().unwrap_or(name), &uid, now)
+        })
+        .cloned()
+        .collect();
+    let ids: Vec<&str> = votes.iter().map(|vote| vote.id.as_str()).collect();
+    write!(inputs, " {ids:?} {untrusted} {leaving:?}").expect("a String takes every text");
     Gathered {
         policy,
         connectors,
+        votes,
+        untrusted,
+        leaving,
         inputs,
     }
 }
@@ -75,36 +110,20 @@ pub async fn make(context: &Context, links: &Links, connector: &Connector) -> Ar
     links.make(&context.client, connector, own.as_deref()).await
 }
 
-fn policy(
-    caches: &Namespace,
-    offboarding: &Offboarding,
-    inputs: &mut String,
-) -> Result<OffboardingPolicySpec, Invalid> {
-    let named = offboarding.spec.policy_ref.as_ref().map(|r| r.name.as_str());
-    let name = named.unwrap_or(DEFAULT_POLICY);
-    let namespace = offboarding.namespace().unwrap_or_default();
-    match caches
-        .policies
-        .cache
-        .get(&ObjectRef::new(name).within(&namespace))
-    {
-        Some(policy) => {
-            write!(
-                inputs,
-                " {:?}/{:?}",
-                policy.metadata.uid, policy.metadata.generation
-            )
-            .expect("a String takes every text");
-            Ok(policy.spec.clone())
-        }
-        None if named.is_none() => Ok(OffboardingPolicySpec::default()),
-        None => Err(Invalid {
-            field: "spec.policyRef.name".to_owned(),
-            problem: format!(
-                "there is no OffboardingPolicy {name:?} in this namespace: create it, or leave policyRef out"
-            ),
-        }),
-    }
+/// The policy of `offboarding`, and what it depended on: a `when` of any policy may choose differently when it changes.
+fn policy(caches: &Namespace, offboarding: &Offboarding, inputs: &mut String) -> Result<Chosen, Invalid> {
+    let policies = caches.policies.cache.state();
+    let mut versions: Vec<_> = policies
+        .iter()
+        .map(|p| (p.name_any(), p.metadata.uid.as_deref(), p.metadata.generation))
+        .collect();
+    versions.sort();
+    write!(inputs, " {versions:?}").expect("a String takes every text");
+    let named: Vec<_> = policies.iter().map(|p| (p.name_any(), &p.spec)).collect();
+    choose(
+        offboarding,
+        named.iter().map(|(name, spec)| (name.as_str(), *spec)),
+    )
 }
 
 impl Gathered {
@@ -114,6 +133,7 @@ impl Gathered {
     /// The first field that cannot be used.
     pub fn case(
         &self,
+        caches: &Namespace,
         offboarding: &Offboarding,
         now: Timestamp,
     ) -> Result<(Case, BTreeMap<String, Link>), Invalid> {
@@ -129,7 +149,17 @@ impl Gathered {
                 facts: &made.facts,
             })
             .collect();
-        let case = validate(offboarding, policy, &members, now)?;
+        let uid = offboarding.uid().unwrap_or_default();
+        let ends = offboarding.status.as_ref().and_then(|status| status.cutoff);
+        let until = ends.map_or(now, |ends| ends.max(now));
+        let given = Given {
+            leaves_too: &|name| caches.leaving.has_left(name, &uid, until),
+            votes: self.votes.clone(),
+            untrusted: self.untrusted,
+            leaving: self.leaving.clone(),
+            ..Given::alone(offboarding, policy, &members)
+        };
+        let case = validate(given, now)?;
         let links = case
             .systems
             .iter()
@@ -140,9 +170,4 @@ impl Gathered {
             .collect();
         Ok((case, links))
     }
-}
-
-/// The Connector of a row; the text after the slash is a login name.
-pub fn connector_of(row: &str) -> &str {
-    row.split('/').next().unwrap_or_default()
 }

@@ -21,14 +21,12 @@ use super::{
 };
 use crate::{
     api::{
-        Condition, ConditionStatus, Connector, ConnectorDefinition, Offboarding, OffboardingPolicy,
-        OffboardingPolicySpec, OffboardingSpec,
-        offboarding::{Employee, Urgency},
+        Condition, ConditionStatus, Connector, ConnectorDefinition, OffboardingPolicy, OffboardingPolicySpec,
     },
-    core::schedule,
+    core::gate::Gate,
     drive::{
         report::keep_times,
-        validate::{Member, validate},
+        validate::{Member, check},
     },
 };
 
@@ -40,10 +38,10 @@ const CONNECTOR_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_mins(1)
 const BROKEN_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(6);
 
 /// What is to be said about an object.
-struct Verdict {
-    good: bool,
-    reason: &'static str,
-    message: String,
+pub(super) struct Verdict {
+    pub(super) good: bool,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
 }
 
 /// Looks at a Connector: its definition, inputs and Secret.
@@ -131,8 +129,11 @@ pub async fn definition(
 pub async fn policy(policy: Arc<OffboardingPolicy>, context: Arc<Context>) -> Result<Action, Failed> {
     let namespace = policy.namespace().unwrap_or_default();
     context.caches.ready_in(&namespace).await;
-    let verdict = match problem(&context, &namespace, &policy.spec).await {
-        None => valid(),
+    let verdict = match problem(&context, &namespace, &policy.name_any(), &policy.spec).await {
+        None => Verdict {
+            message: remark(&policy.spec),
+            ..valid()
+        },
         Some(message) => Verdict {
             good: false,
             reason: "Invalid",
@@ -161,18 +162,12 @@ fn valid() -> Verdict {
     }
 }
 
-async fn problem(context: &Context, namespace: &str, spec: &OffboardingPolicySpec) -> Option<String> {
-    if let Some(cutoff) = &spec.cutoff {
-        let time = cutoff.time.as_deref().unwrap_or("17:00");
-        let zone = cutoff.time_zone.as_deref().unwrap_or("UTC");
-        if let Err(error) = schedule::cutoff("2026-01-01", time, zone) {
-            let field = match error {
-                schedule::Error::Zone(_) => "spec.cutoff.timeZone",
-                _ => "spec.cutoff.time",
-            };
-            return Some(format!("{field}: {error}"));
-        }
-    }
+async fn problem(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    spec: &OffboardingPolicySpec,
+) -> Option<String> {
     let caches = context.caches.namespaces.get(namespace)?;
     let mut connectors = vec![];
     for connector in caches.connectors.cache.state() {
@@ -189,24 +184,22 @@ async fn problem(context: &Context, namespace: &str, spec: &OffboardingPolicySpe
             facts: &made.facts,
         })
         .collect();
-    let invalid = validate(&somebody(), spec, &members, Timestamp::now()).err()?;
-    let field = invalid.field.strip_prefix("policy.")?;
-    Some(format!("{field}: {}", invalid.problem))
+    let policies = caches.policies.cache.state();
+    let others: Vec<(String, &OffboardingPolicySpec)> =
+        policies.iter().map(|p| (p.name_any(), &p.spec)).collect();
+    let others = others.iter().map(|(name, spec)| (name.as_str(), *spec));
+    check(name, spec, &members, others)
+        .err()
+        .map(|invalid| invalid.to_string())
 }
 
-/// A leaver with whom only a policy can be wrong.
-fn somebody() -> Offboarding {
-    Offboarding::new(
-        "somebody",
-        OffboardingSpec {
-            employee: Employee {
-                employee_id: Some("0".to_owned()),
-                ..Employee::default()
-            },
-            urgency: Urgency::Immediate,
-            ..OffboardingSpec::default()
-        },
-    )
+/// What is unusual about a sound policy, said loudly.
+fn remark(spec: &OffboardingPolicySpec) -> String {
+    if spec.gates.iter().any(|rule| rule.gate == Gate::Revoke) {
+        "spec.gates: Revoke waits for people: leavers keep all access until somebody says yes".to_owned()
+    } else {
+        String::new()
+    }
 }
 
 fn conditions(verdict: &Verdict, generation: i64, earlier: &[Condition], now: Timestamp) -> Vec<Condition> {
@@ -232,7 +225,7 @@ fn conditions(verdict: &Verdict, generation: i64, earlier: &[Condition], now: Ti
 }
 
 /// Writes the conditions of `object` if they differ from what it has.
-async fn publish<K>(
+pub(super) async fn publish<K>(
     context: &Context,
     api: &Api<K>,
     object: &K,

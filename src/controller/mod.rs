@@ -6,6 +6,9 @@
 //! | [`links`] | Connector + definition + Secret → a link, or what is wrong |
 //! | [`gather`] | everything one Offboarding refers to |
 //! | [`store`] | the record, and whether the case is still wanted |
+//! | [`approvals`] | whether Approvals can be trusted, and what became of each |
+//! | [`leaving`] | who leaves, by address |
+//! | [`votes`] | what people said about a leaver |
 //! | [`show`] | one patch of the status for each change |
 //! | [`reconcile`] | one pass over one Offboarding |
 //! | `pause` | when to look again |
@@ -18,11 +21,13 @@
 //!
 //! It decides nothing about systems: that is [`crate::core::plan`], driven by [`crate::drive`].
 
+pub mod approvals;
 pub mod call;
 pub mod events;
 pub mod gather;
 pub mod kinds;
 pub mod lease;
+pub mod leaving;
 pub mod links;
 pub mod memory;
 pub mod metrics;
@@ -31,6 +36,7 @@ pub mod reconcile;
 mod run;
 pub mod show;
 pub mod store;
+pub mod votes;
 pub mod watch;
 
 use std::{
@@ -62,6 +68,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// For Events.
     pub recorder: Recorder,
+    /// Whether Approvals can be trusted.
+    pub trust: approvals::Trust,
     /// Whether this process may act.
     pub tenure: Arc<Tenure>,
     /// Passes over leavers who are not urgent, that go on at the same time and are not slow.

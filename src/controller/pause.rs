@@ -36,13 +36,14 @@ pub fn after_a_start(case: &Case, status: &OffboardingStatus, now: Timestamp) ->
 
 /// When to look again though nothing changes.
 pub fn next(case: &Case, outcome: &Outcome, status: &OffboardingStatus, now: Timestamp) -> Option<Timestamp> {
-    let recheck = (case.cutoff <= now && now < case.recheck_until).then(|| {
+    let recheck = (!case.reinstate && case.cutoff <= now && now < case.recheck_until).then(|| {
         let every = SignedDuration::try_from(jittered(case.recheck_every)).unwrap_or(case.recheck_every);
         schedule::later(now, every)
     });
     // Being late is news of its own.
-    let deadline = (now <= case.access_deadline && case.cutoff <= now && !show::held(status))
-        .then(|| schedule::later(case.access_deadline, SignedDuration::from_secs(1)));
+    let deadline =
+        (!case.reinstate && now <= case.access_deadline && case.cutoff <= now && !show::held(status))
+            .then(|| schedule::later(case.access_deadline, SignedDuration::from_secs(1)));
     let soonest = outcome.wake.into_iter().chain(recheck).chain(deadline).min()?;
     Some(soonest.max(schedule::later(now, SOON)))
 }

@@ -17,10 +17,10 @@ use kube::{ResourceExt, runtime::controller::Action};
 use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
-    Context,
+    Context, approvals,
     call::Failed,
     events,
-    gather::{Gathered, connector_of, gather},
+    gather::{Gathered, gather},
     links::Login,
     memory::{Leaver, State},
     pause::{AGAIN, INVALID_EVERY, after_a_start, next, seed, wait},
@@ -39,7 +39,7 @@ use crate::{
         fault::Reason,
         schedule,
     },
-    drive::{Clock, Drive, Outcome, Record, Row, Scope, SystemClock, drive, report},
+    drive::{Clock, Drive, Outcome, Record, Row, Scope, SystemClock, drive, report, validate::connector_of},
 };
 
 /// The longest message that the schema takes, with room to spare.
@@ -194,7 +194,7 @@ impl<'a> Pass<'a> {
         if gathered.inputs == self.state.inputs && self.state.next.is_none_or(|at| now < at) {
             return (Ended::Idle, self.until_next(now));
         }
-        let (case, links) = match gathered.case(&self.offboarding, now) {
+        let (case, links) = match gathered.case(caches, &self.offboarding, now) {
             Ok(made) => made,
             Err(invalid) => {
                 return self
@@ -314,6 +314,9 @@ impl<'a> Pass<'a> {
             // Thousands of finished leavers are not to be kept in memory.
             self.state.record = None;
             self.state.memory.rested.clear();
+        }
+        for counted in &outcome.gates.counted {
+            approvals::show(self.context, &self.namespace, &counted.standing).await;
         }
         self.state.failures = 0;
         self.state.written = Some(written.clone());

@@ -25,14 +25,15 @@ use kube::{
 use tokio::sync::{Semaphore, watch as signal};
 
 use super::{
-    Context, kinds,
+    Context, approvals, kinds,
+    leaving::Leaving,
     links::Links,
     memory::Leavers,
     metrics::Metrics,
     reconcile,
     watch::{self, Caches, Ends, Kind, Namespace, Seen},
 };
-use crate::api::{Connector, ConnectorDefinition, Offboarding, OffboardingPolicy};
+use crate::api::{Approval, Connector, ConnectorDefinition, Offboarding, OffboardingPolicy};
 
 /// Urgent leavers that are worked on at the same time, in each namespace.
 const URGENT_AT_ONCE: u16 = 64;
@@ -58,6 +59,7 @@ struct NamespaceEnds {
     others: Ends<Offboarding>,
     connectors: Ends<Connector>,
     policies: Ends<OffboardingPolicy>,
+    approvals: Ends<Approval>,
 }
 
 impl Operator {
@@ -71,11 +73,14 @@ impl Operator {
             let (others, others_ends) = Kind::new();
             let (connectors, connector_ends) = Kind::new();
             let (policies, policy_ends) = Kind::new();
+            let (approvals, approval_ends) = Kind::new();
             let namespace = Namespace {
                 urgent,
                 others,
                 connectors,
                 policies,
+                approvals,
+                leaving: Leaving::default(),
             };
             if known.insert(name.clone(), namespace).is_none() {
                 let namespace = NamespaceEnds {
@@ -83,6 +88,7 @@ impl Operator {
                     others: others_ends,
                     connectors: connector_ends,
                     policies: policy_ends,
+                    approvals: approval_ends,
                 };
                 ends.push((name.clone(), namespace));
             }
@@ -101,6 +107,7 @@ impl Operator {
             links: Links::default(),
             leavers: Leavers::default(),
             metrics: Metrics::default(),
+            trust: approvals::Trust::default(),
             tenure: Arc::default(),
             lanes: Semaphore::new(LANES),
             ready: AtomicBool::new(false),
@@ -249,6 +256,19 @@ fn namespace(
         kinds::policy,
         kinds::later,
     ));
+    let api = watch::api::<Approval>(&context.client, name);
+    let on = said(context.clone(), name.to_owned());
+    watches.push(watch::watch(api, None, (ends.approvals.writer, ends.approvals.listed), on).boxed());
+    let cache = caches.approvals.cache.clone();
+    workers.push(worker(
+        context,
+        cache,
+        ends.approvals.work,
+        KINDS_AT_ONCE,
+        stopped,
+        approvals::approval,
+        kinds::later,
+    ));
 }
 
 fn leavers(context: Arc<Context>, namespace: String, urgent: bool) -> impl Fn(Seen<'_, Offboarding>) + Send {
@@ -260,15 +280,25 @@ fn leavers(context: Arc<Context>, namespace: String, urgent: bool) -> impl Fn(Se
         match seen {
             Seen::There(offboarding) => {
                 context.leavers.appeared(offboarding);
+                caches.leaving.note(offboarding);
                 kind.tell(offboarding);
             }
             Seen::Listed => {
                 for offboarding in kind.cache.state() {
+                    caches.leaving.note(&offboarding);
                     context.leavers.of(&offboarding.uid().unwrap_or_default());
                 }
                 kind.tell_all(|_| true);
             }
-            Seen::Gone(offboarding) => context.leavers.forget(&offboarding.uid().unwrap_or_default()),
+            Seen::Gone(offboarding) => {
+                let uid = offboarding.uid().unwrap_or_default();
+                context.leavers.forget(&uid);
+                // One whose urgency changed is gone from one of the two only.
+                match context.caches.offboarding(&namespace, &offboarding.name_any()) {
+                    Some(still) if still.uid().as_deref() == Some(&uid) => caches.leaving.note(&still),
+                    _ => caches.leaving.forget(&uid),
+                }
+            }
         }
     }
 }
@@ -303,11 +333,31 @@ fn policies(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, Offboa
             return;
         };
         match seen {
-            Seen::There(policy) => caches.policies.tell(policy),
-            Seen::Listed => caches.policies.tell_all(|_| true),
-            Seen::Gone(_) => {}
+            // Whether a priority is taken depends on the others.
+            Seen::There(_) | Seen::Gone(_) | Seen::Listed => caches.policies.tell_all(|_| true),
         }
         context.caches.tell_leavers(&namespace);
+    }
+}
+
+fn said(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, Approval>) + Send {
+    move |seen| {
+        let Some(caches) = context.caches.namespaces.get(&namespace) else {
+            return;
+        };
+        match seen {
+            Seen::There(approval) => caches.approvals.tell(approval),
+            Seen::Listed => caches.approvals.tell_all(|_| true),
+            // A yes that is taken back by deleting it does not count any more.
+            Seen::Gone(approval) => {
+                let about = approval.spec.offboarding_ref.as_ref();
+                if let Some(leaver) =
+                    about.and_then(|about| context.caches.offboarding(&namespace, &about.name))
+                {
+                    context.caches.tell_leaver(&namespace, &leaver);
+                }
+            }
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     api::{ConditionStatus, Offboarding, OffboardingStatus},
     core::{
         case::{Case, Wanted},
-        fact::Verdict,
+        fact::{Exempt, Verdict},
     },
     drive::{Link, Outcome, Row, report},
 };
@@ -162,8 +162,7 @@ impl<'a> Shown<'a> {
                 .iter()
                 .map(|s| self.row(&s.row, rows, now))
                 .collect(),
-            store_fault: None,
-            wake: None,
+            ..Outcome::default()
         };
         let status = report::status(self.case, &outcome, &earlier, now);
         match write(self.context, &object, &status).await {
@@ -196,7 +195,11 @@ impl<'a> Shown<'a> {
             .find(|s| s.row == name)
             .map(|s| &s.wanted);
         let verdict = |fact: &str| match wanted.and_then(|w| w.get(fact)) {
-            Some(Wanted::At(at)) if *at > now => Verdict::NotDue(*at),
+            Some(Wanted::At(at) | Wanted::Between(at, _) | Wanted::Kept(at, _)) if *at > now => {
+                Verdict::NotDue(*at)
+            }
+            Some(Wanted::Kept(..)) => Verdict::NotDue(Timestamp::MAX),
+            Some(Wanted::Not) => Verdict::NotNeeded(Exempt::Waived),
             _ => Verdict::Pending(now),
         };
         Row {

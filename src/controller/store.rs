@@ -15,12 +15,13 @@ use super::{
     Context,
     call::{Failed, within},
     show::Shown,
-    watch,
+    votes, watch,
 };
 use crate::{
     api::{Offboarding, OffboardingRecord, OffboardingRecordSpec, record::RecordOf},
     core::{
         fault::{Fault, Reason},
+        gate::Vote,
         ledger::{Ledger, SystemLedger},
     },
     drive::{Record, Row, Store},
@@ -82,7 +83,10 @@ fn understand(spec: OffboardingRecordSpec) -> Result<Record, String> {
         systems.insert(row, ledger);
     }
     Ok(Record {
-        ledger: Ledger { systems },
+        ledger: Ledger {
+            systems,
+            handed_over: spec.handed_over,
+        },
         evidence: spec.evidence,
     })
 }
@@ -96,6 +100,7 @@ fn write_down(of: RecordOf, record: &Record) -> Result<OffboardingRecordSpec, Fa
     Ok(OffboardingRecordSpec {
         offboarding: of,
         systems,
+        handed_over: record.ledger.handed_over,
         evidence: record.evidence.clone(),
         entries: i64::try_from(record.evidence.len()).unwrap_or(i64::MAX),
         head: record.evidence.last().map(|entry| entry.digest.clone()),
@@ -201,13 +206,19 @@ impl Store for ClusterStore<'_> {
         seen.is_some_and(|offboarding| self.same(&offboarding))
     }
 
-    async fn confirm(&self) -> Result<bool, Fault> {
+    async fn confirm(&self, votes: &[&Vote]) -> Result<bool, Fault> {
         let api: Api<Offboarding> = watch::api(&self.context.client, &self.namespace);
-        match within(api.get(&self.of.name)).await {
-            Ok(offboarding) => Ok(self.same(&offboarding) && self.context.acts()),
-            Err(Failed::NotFound) => Ok(false),
-            Err(failed) => Err(failed.into()),
+        let offboarding = match within(api.get(&self.of.name)).await {
+            Ok(offboarding) => offboarding,
+            Err(Failed::NotFound) => return Ok(false),
+            Err(failed) => return Err(failed.into()),
+        };
+        for vote in votes {
+            if !votes::stands(self.context, &self.namespace, vote).await? {
+                return Ok(false);
+            }
         }
+        Ok(self.same(&offboarding) && self.context.acts())
     }
 
     async fn progress(&self, rows: &[Row]) {
@@ -247,6 +258,7 @@ mod tests {
     fn a_record_that_is_not_understood_says_where_and_quotes_nothing() {
         let spec = OffboardingRecordSpec {
             offboarding: RecordOf::default(),
+            handed_over: None,
             systems: BTreeMap::from([("crm".into(), json!({"facts": {"F": {"intent": "canary"}}}))]),
             evidence: vec![],
             entries: 0,

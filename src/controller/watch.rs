@@ -22,7 +22,8 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::watch as signal;
 
-use crate::api::{Connector, ConnectorDefinition, Offboarding, OffboardingPolicy};
+use super::leaving::Leaving;
+use crate::api::{Approval, Connector, ConnectorDefinition, Offboarding, OffboardingPolicy};
 
 /// One kind of object: its cache, and the queue of those that are to be looked at again.
 pub struct Kind<K: Resource<DynamicType = ()> + 'static> {
@@ -64,7 +65,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Kind<K> {
     }
 
     /// Waits until the first list is complete.
-    async fn ready(&self) {
+    pub async fn ready(&self) {
         // Without anybody who could tell, the process ends.
         self.listed.clone().wait_for(|listed| *listed).await.ok();
     }
@@ -87,6 +88,10 @@ pub struct Namespace {
     pub connectors: Kind<Connector>,
     /// Policies.
     pub policies: Kind<OffboardingPolicy>,
+    /// Approvals.
+    pub approvals: Kind<Approval>,
+    /// Who leaves.
+    pub leaving: Leaving,
 }
 
 /// What is known without a call.
@@ -116,6 +121,23 @@ impl Caches {
             .connectors
             .cache
             .get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// The Approval with this uid, as last seen.
+    pub fn approval(&self, namespace: &str, uid: &str) -> Option<Arc<Approval>> {
+        let caches = self.namespaces.get(namespace)?;
+        caches
+            .approvals
+            .cache
+            .find(|approval| approval.metadata.uid.as_deref() == Some(uid))
+    }
+
+    /// Somebody said something about `leaver`: it is looked at again.
+    pub fn tell_leaver(&self, namespace: &str, leaver: &Offboarding) {
+        if let Some(caches) = self.namespaces.get(namespace) {
+            caches.urgent.tell(leaver);
+            caches.others.tell(leaver);
+        }
     }
 
     /// What a Connector or a policy of `namespace` means has changed: everybody there looks again.

@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     fact::{FactSpec, Stage},
+    gate::{Rule, Vote},
     identity::Person,
+    schedule,
 };
 
 /// One leaver, ready to be driven.
@@ -26,12 +28,24 @@ pub struct Case {
     pub cutoff: Timestamp,
     /// Until when all access must be proven gone.
     pub access_deadline: Timestamp,
+    /// Until when all data must be proven handed over.
+    pub data_deadline: Timestamp,
     /// False: only a plan is made (`enforcement: Plan`).
     pub enforce: bool,
     /// `spec.suspend`.
     pub suspended: bool,
     /// Nothing may be deleted.
     pub legal_hold: bool,
+    /// What was taken away is given back, and only that.
+    pub reinstate: bool,
+    /// What waits for people.
+    pub gates: Vec<Rule>,
+    /// What people said.
+    pub votes: Vec<Vote>,
+    /// The cluster lacks what makes Approvals trustworthy, so none of them counts.
+    pub untrusted: bool,
+    /// Who cannot say yes: the leaver, who asked for it, and others who leave.
+    pub partial: Vec<String>,
     /// Until when the reached state is looked at again.
     pub recheck_until: Timestamp,
     /// Time between two such looks.
@@ -41,7 +55,7 @@ pub struct Case {
 }
 
 /// One system of one leaver.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct System {
     /// The row: the connector's name, or `connector/account` for a named extra account.
     pub row: String,
@@ -53,6 +67,8 @@ pub struct System {
     pub observe_only: bool,
     /// An exception keeps the whole system until this instant.
     pub kept_until: Option<Timestamp>,
+    /// Exceptions and waivers keep these facts as they are until an instant.
+    pub kept_facts: BTreeMap<String, Timestamp>,
     /// What is wanted, by fact.
     pub wanted: BTreeMap<String, Wanted>,
 }
@@ -62,25 +78,56 @@ pub struct System {
 pub enum Wanted {
     /// From this instant on.
     At(Timestamp),
+    /// From the first instant on, and not kept up any more from the second on.
+    Between(Timestamp, Timestamp),
+    /// Not before the instant, and not before everything has been handed over for this long.
+    Kept(Timestamp, SignedDuration),
     /// Not at all: the policy skips it.
     Not,
+}
+
+impl Wanted {
+    /// From when on, if that is known: what is kept is wanted from no known instant on before everything is handed over.
+    pub fn from(self, handed_over: Option<Timestamp>) -> Option<Timestamp> {
+        match self {
+            Self::At(at) | Self::Between(at, _) => Some(at),
+            Self::Kept(at, keep) => handed_over.map(|since| at.max(schedule::later(since, keep))),
+            Self::Not => None,
+        }
+    }
+
+    /// Whether it is not kept up any more.
+    pub fn is_over(self, now: Timestamp) -> bool {
+        matches!(self, Self::Between(_, until) if until <= now)
+    }
+}
+
+/// One entry of the timeline: when a class or a fact is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// From when on.
+    pub at: Timestamp,
+    /// From when on it is not kept up any more.
+    pub until: Option<Timestamp>,
 }
 
 /// When the facts of a system are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
     /// By class or fact name, from the policy: explicit instants.
-    pub at: BTreeMap<String, Timestamp>,
+    pub at: BTreeMap<String, Moment>,
     /// Class or fact names that the policy skips.
     pub skip: Vec<String>,
+    /// How long things are kept before they are deleted.
+    pub retention: SignedDuration,
 }
 
 impl Timeline {
     /// When `fact` is wanted. A name of the fact itself wins over its class, the policy over the default.
     ///
     /// Facts of the stage `Retention` are wanted only if the policy names them or their class: nothing is deleted
-    /// by default (R9). They are never wanted before `retention_over`, whatever the policy says.
-    pub fn wanted(&self, fact: &FactSpec, cutoff: Timestamp, retention_over: Timestamp) -> Wanted {
+    /// by default (R9). They are never wanted before the retention is over, whatever the policy says.
+    pub fn wanted(&self, fact: &FactSpec, cutoff: Timestamp) -> Wanted {
         let class = format!("{:?}", fact.class);
         if self.skip.contains(&fact.name) {
             return Wanted::Not;
@@ -92,9 +139,16 @@ impl Timeline {
         }
         match (fact.stage, named) {
             (Stage::Ahead, _) => Wanted::At(Timestamp::MIN),
-            (Stage::Cutoff, at) => Wanted::At(at.unwrap_or(cutoff)),
-            (Stage::Retention, Some(at)) => Wanted::At(at.max(retention_over)),
+            (Stage::Retention, Some(moment)) => Wanted::Kept(moment.at, self.retention),
             (Stage::Retention, None) => Wanted::Not,
+            (
+                Stage::Cutoff,
+                Some(Moment {
+                    at,
+                    until: Some(until),
+                }),
+            ) => Wanted::Between(at, until),
+            (Stage::Cutoff, moment) => Wanted::At(moment.map_or(cutoff, |m| m.at)),
         }
     }
 }

@@ -202,6 +202,10 @@ pub enum Exempt {
     NotApplicable,
     /// The policy skips it, or an exception with a reason keeps it.
     Waived,
+    /// It was wanted until an instant that is past.
+    Over,
+    /// It was done and cannot be taken back: a reinstatement leaves it to a person.
+    NotRestorable,
 }
 
 /// Why a fact is not true yet.

@@ -1,7 +1,23 @@
 //! What waits for a person's yes, and what such a yes is worth.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::{
+    case::{Case, Wanted},
+    digest::digest_of,
+    fact::{Class, FactSpec},
+    ledger::Ledger,
+    schedule,
+};
+
+/// The word for a fact that waits for a yes.
+pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
+/// The word for a fact that somebody said no to.
+pub const APPROVAL_DENIED: &str = "ApprovalDenied";
 
 /// What a person decides about.
 #[derive(
@@ -34,3 +50,386 @@ pub enum Decision {
     /// The task is done; the approver says so.
     Done,
 }
+
+/// Which people must say yes before something is done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// What waits.
+    pub gate: Gate,
+    /// How many must say yes.
+    pub approvals: usize,
+    /// Only these count; empty: whoever may approve at all.
+    pub approvers: Vec<Approver>,
+    /// After this time a yes does not count any more.
+    pub expires_after: SignedDuration,
+    /// When others count too: how long after the waiting began, and who.
+    pub escalation: Option<(SignedDuration, Vec<Approver>)>,
+    /// The plan that was waited with last, and since when.
+    pub since: Option<(String, Timestamp)>,
+}
+
+/// Who may say yes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approver {
+    /// The user name.
+    pub user: String,
+    /// Who may say so in their place, and until when.
+    pub delegate: Option<(String, Timestamp)>,
+}
+
+/// What one person said, as the cluster vouches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vote {
+    /// The durable id of the Approval.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What about.
+    pub gate: Gate,
+    /// The Connector, of a task or a waiver.
+    pub connector: Option<String>,
+    /// The fact, of a waiver.
+    pub fact: Option<String>,
+    /// The digest that was shown.
+    pub plan: String,
+    /// Who said it.
+    pub approver: String,
+    /// In whose place.
+    pub on_behalf_of: Option<String>,
+    /// What.
+    pub decision: Decision,
+    /// When.
+    pub at: Timestamp,
+    /// Until when a waiver lasts.
+    pub until: Option<Timestamp>,
+}
+
+/// How a gate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Enough people said yes.
+    Open,
+    /// It waits for people.
+    Waiting,
+    /// Somebody said no.
+    Denied,
+    /// Those who said yes said it too long ago, or for another plan.
+    Expired,
+}
+
+/// Why a vote does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is about another plan than the present one.
+    PlanChanged,
+    /// It was said too long ago.
+    Expired,
+    /// The leaver, or who asked for it, cannot say yes.
+    SelfApproval,
+    /// The policy wants somebody else's word.
+    NotAnApprover,
+    /// The same person said something later.
+    Superseded,
+}
+
+/// A gate with its votes counted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// How it stands.
+    pub state: State,
+    /// How many have said yes.
+    pub yes: usize,
+    /// Ids of the votes that count.
+    pub counted: Vec<String>,
+    /// Ids of the votes that do not, and why.
+    pub refused: Vec<(String, Refusal)>,
+    /// When it may change by itself: a yes expires, others count too.
+    pub wake: Option<Timestamp>,
+}
+
+impl Rule {
+    /// Counts `votes` about `plan`. `partial` are names of people who cannot say yes; `since` is when the waiting began.
+    pub fn count(
+        &self,
+        plan: &str,
+        votes: &[Vote],
+        partial: &[String],
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Standing {
+        let own = votes.iter().filter(|vote| vote.gate == self.gate);
+        let mut refused = vec![];
+        let mut latest: BTreeMap<String, &Vote> = BTreeMap::new();
+        for vote in own {
+            match self.eligible(vote, plan, partial, since, now) {
+                Err(why) => refused.push((vote.id.clone(), why)),
+                Ok(voice) => match latest.get(&voice).copied() {
+                    Some(other) if (other.at, &other.id) > (vote.at, &vote.id) => {
+                        refused.push((vote.id.clone(), Refusal::Superseded));
+                    }
+                    earlier => {
+                        refused.extend(earlier.map(|e| (e.id.clone(), Refusal::Superseded)));
+                        latest.insert(voice, vote);
+                    }
+                },
+            }
+        }
+        let said = |decision| latest.values().filter(move |vote| vote.decision == decision);
+        let yes = said(Decision::Approved).count();
+        let state = if said(Decision::Denied).next().is_some() {
+            State::Denied
+        } else if yes >= self.approvals.max(1) {
+            State::Open
+        } else if refused
+            .iter()
+            .any(|(_, why)| matches!(why, Refusal::Expired | Refusal::PlanChanged))
+        {
+            State::Expired
+        } else {
+            State::Waiting
+        };
+        let expiry = said(Decision::Approved).map(|vote| schedule::later(vote.at, self.expires_after));
+        let escalates = self
+            .escalation
+            .iter()
+            .map(|(after, _)| schedule::later(since, *after));
+        Standing {
+            state,
+            yes,
+            counted: latest.values().map(|vote| vote.id.clone()).collect(),
+            wake: expiry.chain(escalates).filter(|at| *at > now).min(),
+            refused,
+        }
+    }
+
+    /// In whose name `vote` counts.
+    fn eligible(
+        &self,
+        vote: &Vote,
+        plan: &str,
+        partial: &[String],
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<String, Refusal> {
+        let people = [Some(&vote.approver), vote.on_behalf_of.as_ref()];
+        if people
+            .into_iter()
+            .flatten()
+            .any(|person| partial.iter().any(|name| same_person(person, name)))
+        {
+            return Err(Refusal::SelfApproval);
+        }
+        if vote.plan != plan {
+            return Err(Refusal::PlanChanged);
+        }
+        // A no does not expire: it is taken back by a yes of the same person.
+        if vote.decision != Decision::Denied && schedule::later(vote.at, self.expires_after) <= now {
+            return Err(Refusal::Expired);
+        }
+        self.voice(vote, since, now).ok_or(Refusal::NotAnApprover)
+    }
+
+    fn voice(&self, vote: &Vote, since: Timestamp, now: Timestamp) -> Option<String> {
+        let escalated = self
+            .escalation
+            .iter()
+            .filter(|(after, _)| schedule::later(since, *after) <= now)
+            .flat_map(|(_, people)| people);
+        let mut named = self.approvers.iter().chain(escalated);
+        match &vote.on_behalf_of {
+            None if self.approvers.is_empty() => Some(vote.approver.clone()),
+            None => named
+                .any(|a| a.user == vote.approver)
+                .then(|| vote.approver.clone()),
+            Some(principal) => named
+                .any(|a| {
+                    let delegate = a.delegate.as_ref();
+                    a.user == *principal
+                        && delegate.is_some_and(|(user, until)| *user == vote.approver && vote.at < *until)
+                })
+                .then(|| principal.clone()),
+        }
+    }
+}
+
+/// Whether a user name of the API server is a person who is known by `name` (an address, a number, a login name): letters'
+/// case and a prefix that the API server puts before names, such as `oidc:`, make no difference.
+pub fn same_person(user: &str, name: &str) -> bool {
+    let bare = user.rsplit(':').next().unwrap_or(user);
+    !name.is_empty() && (user.eq_ignore_ascii_case(name) || bare.eq_ignore_ascii_case(name))
+}
+
+/// What one gate keeps from being done: the accounts and facts that a yes is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Item {
+    /// The row of the system.
+    pub row: String,
+    /// The durable id of the account.
+    pub account: String,
+    /// The fact.
+    pub fact: String,
+    /// The durable id of the successor's account, of a hand-over.
+    pub successor: Option<String>,
+}
+
+impl Gate {
+    /// The gate that `fact` is behind, if a policy has a rule for it.
+    pub fn of(fact: &FactSpec) -> Option<Self> {
+        match () {
+            () if fact.class.hands_over() => Some(Self::Transfer),
+            () if fact.irreversible || fact.class == Class::Deletion => Some(Self::Delete),
+            () if fact.class.security() => Some(Self::Revoke),
+            () => None,
+        }
+    }
+}
+
+/// One gate of one leaver with what is behind it and what people said about that.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Counted {
+    /// The gate.
+    pub gate: Gate,
+    /// Digest of what is behind it: another plan needs another yes.
+    pub plan: String,
+    /// How many must say yes.
+    pub needed: usize,
+    /// Since when it waits, or would.
+    pub since: Timestamp,
+    /// How it stands.
+    pub standing: Standing,
+    items: BTreeSet<Item>,
+}
+
+/// All gates of one leaver.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Gates {
+    /// One for each rule of the policy.
+    pub counted: Vec<Counted>,
+    /// When one of them may change by itself.
+    pub wake: Option<Timestamp>,
+}
+
+impl Gates {
+    /// Counts what people said about what is behind the gates of `case` now, by what is bound in `ledger`. `facts` tells the
+    /// facts of a row; none while its connector is broken.
+    ///
+    /// While one is broken that has an account, what it would do is not known: what was said before stands for what it was
+    /// said about, and nothing new is opened.
+    pub fn count<'f>(
+        case: &Case,
+        ledger: &Ledger,
+        facts: &dyn Fn(&str) -> &'f [FactSpec],
+        now: Timestamp,
+    ) -> Self {
+        let bound = ledger
+            .systems
+            .values()
+            .filter_map(|system| system.account.as_ref());
+        let names = bound.flat_map(|account| [account.name.clone(), account.id.clone()]);
+        let partial: Vec<String> = case.partial.iter().cloned().chain(names).collect();
+        let counted: Vec<Counted> = case
+            .gates
+            .iter()
+            .map(|rule| rule.counted(case, ledger, facts, &partial, now))
+            .collect();
+        let wake = counted.iter().filter_map(|c| c.standing.wake).min();
+        Self { counted, wake }
+    }
+
+    /// The word for why `fact` of `account` waits for people; none when it does not.
+    pub fn closed(&self, fact: &FactSpec, row: &str, account: &str) -> Option<&'static str> {
+        let gate = Gate::of(fact)?;
+        let counted = self.counted.iter().find(|counted| counted.gate == gate)?;
+        let known = counted
+            .items
+            .iter()
+            .any(|item| item.row == row && item.account == account && item.fact == fact.name);
+        match counted.standing.state {
+            State::Open if known => None,
+            State::Denied => Some(APPROVAL_DENIED),
+            // What was bound since the people were asked is not what they said yes to.
+            State::Open | State::Waiting | State::Expired => Some(AWAITING_APPROVAL),
+        }
+    }
+
+    /// The votes that opened the gate of `fact`.
+    pub fn opened_by<'v>(&self, fact: &FactSpec, votes: &'v [Vote]) -> Vec<&'v Vote> {
+        let gate = Gate::of(fact);
+        let counted = self.counted.iter().find(|counted| Some(counted.gate) == gate);
+        let ids = counted.map(|c| c.standing.counted.as_slice()).unwrap_or_default();
+        votes.iter().filter(|vote| ids.contains(&vote.id)).collect()
+    }
+}
+
+impl Rule {
+    fn counted<'f>(
+        &self,
+        case: &Case,
+        ledger: &Ledger,
+        facts: &dyn Fn(&str) -> &'f [FactSpec],
+        partial: &[String],
+        now: Timestamp,
+    ) -> Counted {
+        let mut items = BTreeSet::new();
+        let mut unclear = false;
+        for system in &case.systems {
+            let Some(kept) = ledger.systems.get(&system.row) else {
+                continue;
+            };
+            let Some(account) = &kept.account else { continue };
+            let known = facts(&system.row);
+            unclear |= known.is_empty();
+            let wanted = |fact: &&FactSpec| {
+                let wanted = system.wanted.get(&fact.name);
+                Gate::of(fact) == Some(self.gate) && wanted.is_some_and(|wanted| *wanted != Wanted::Not)
+            };
+            items.extend(known.iter().filter(wanted).map(|fact| {
+                Item {
+                    row: system.row.clone(),
+                    account: account.id.clone(),
+                    fact: fact.name.clone(),
+                    successor: kept
+                        .successor
+                        .as_ref()
+                        .filter(|_| self.gate == Gate::Transfer)
+                        .map(|taker| taker.id.clone()),
+                }
+            }));
+        }
+        let mut plan = plan_of(&case.uid, self.gate, &items);
+        let mut since = now;
+        if let Some((earlier, began)) = &self.since {
+            if unclear {
+                plan.clone_from(earlier);
+            }
+            if plan == *earlier {
+                since = *began;
+            }
+        }
+        let mut standing = self.count(&plan, &case.votes, partial, since, now);
+        if unclear && standing.state == State::Open {
+            standing.state = State::Waiting;
+        }
+        Counted {
+            gate: self.gate,
+            plan,
+            needed: self.approvals.max(1),
+            since,
+            standing,
+            items,
+        }
+    }
+}
+
+/// The digest of what is behind a gate of the Offboarding `uid`.
+pub fn plan_of(uid: &str, gate: Gate, items: &BTreeSet<Item>) -> String {
+    let gate = format!("{gate:?}");
+    let parts = items.iter().flat_map(|item| {
+        let successor = item.successor.as_deref().unwrap_or_default();
+        [item.row.as_str(), &item.account, &item.fact, successor]
+    });
+    format!("sha256:{}", digest_of([uid, &gate].into_iter().chain(parts)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,10 @@ pub struct Ledger {
     /// By name of the system's row (connector name, or `connector/account` for a named extra account).
     #[serde(default)]
     pub systems: BTreeMap<String, SystemLedger>,
+    /// When everything that is to be handed over was first proven to be: what is deleted is kept for the policy's retention
+    /// from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_over: Option<Timestamp>,
 }
 
 /// Everything durable about one system of one Offboarding.
@@ -56,6 +60,9 @@ pub struct FactLedger {
     /// An act that may have been sent and has no receipt: look before anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Timestamp>,
+    /// When an act that can be taken back was last sent: it may be ours that the fact is true, whatever was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Timestamp>,
     /// When the system last accepted an act for this fact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Timestamp>,
@@ -74,6 +81,9 @@ pub struct FactLedger {
     /// The cutoff that it was last seen true for, of a fact that is wanted ahead of the cutoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cutoff: Option<Timestamp>,
+    /// It was done and cannot be taken back: of the fact that says that another one is undone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
     /// How often somebody else undid it after it was verified.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reversals: usize,
@@ -94,7 +104,12 @@ impl Ledger {
             .values_mut()
             .flat_map(|system| system.facts.values_mut())
         {
-            for at in [&mut fact.intent, &mut fact.accepted, &mut fact.accepted_there] {
+            for at in [
+                &mut fact.intent,
+                &mut fact.tried,
+                &mut fact.accepted,
+                &mut fact.accepted_there,
+            ] {
                 *at = at.map(|_| Timestamp::UNIX_EPOCH);
             }
         }
@@ -107,12 +122,14 @@ impl SystemLedger {
     pub fn fact(&self, fact: &str) -> &FactLedger {
         const NOTHING: &FactLedger = &FactLedger {
             intent: None,
+            tried: None,
             accepted: None,
             accepted_there: None,
             operation: None,
             rung: 0,
             verified: None,
             cutoff: None,
+            lost: false,
             reversals: 0,
         };
         self.facts.get(fact).unwrap_or(NOTHING)

@@ -15,8 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     case::{System, Wanted},
-    fact::{Exempt, FactSpec, Proof, Sight, Truth, Verdict, Why},
+    fact::{Class, Exempt, FactSpec, Proof, Sight, Truth, Verdict, Why},
     fault::{Fault, FaultKind, Reason},
+    gate::Gates,
     ledger::SystemLedger,
     planted::{Bug, planted},
     schedule,
@@ -32,6 +33,14 @@ pub const LONGEST_CALL: SignedDuration = SignedDuration::from_secs(60);
 const FIRST_SETTLE_POLL: SignedDuration = SignedDuration::from_millis(500);
 /// The wait between two looks at a long-running operation.
 const OPERATION_POLL: SignedDuration = SignedDuration::from_secs(5);
+
+/// The word for a fact that a legal hold keeps from being asked for.
+pub const LEGAL_HOLD: &str = "LegalHold";
+
+/// What a legal hold keeps: whatever is deleted, cannot be brought back, or goes away some time after its seat is given up.
+pub fn held_back(fact: &FactSpec) -> bool {
+    fact.irreversible || matches!(fact.class, Class::Deletion | Class::Licenses)
+}
 
 /// What happened to the act of one fact since the look began.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,6 +136,10 @@ pub struct View<'a> {
     pub may_act: bool,
     /// Nothing may be deleted.
     pub legal_hold: bool,
+    /// Since when everything is handed over.
+    pub handed_over: Option<Timestamp>,
+    /// What waits for people.
+    pub gates: &'a Gates,
     /// For how long a proof outlives a read that fails for a passing reason.
     pub proof_lasts: SignedDuration,
     /// When the look began: what it read may be as old as this.
@@ -144,10 +157,22 @@ impl View<'_> {
         if self.system.kept_until.is_some_and(|until| self.now < until) {
             return Verdict::NotNeeded(Exempt::Waived);
         }
-        match self.system.wanted.get(&fact.name) {
+        if self
+            .system
+            .kept_facts
+            .get(&fact.name)
+            .is_some_and(|until| self.now < *until)
+        {
+            return Verdict::NotNeeded(Exempt::Waived);
+        }
+        match self.system.wanted.get(&fact.name).copied() {
             None | Some(Wanted::Not) => return Verdict::NotNeeded(Exempt::Waived),
-            Some(Wanted::At(at)) if *at > self.now => return Verdict::NotDue(*at),
-            Some(Wanted::At(_)) => {}
+            Some(wanted) if wanted.is_over(self.now) => return Verdict::NotNeeded(Exempt::Over),
+            Some(wanted) => match wanted.from(self.handed_over) {
+                None => return Verdict::NotDue(Timestamp::MAX),
+                Some(at) if at > self.now => return Verdict::NotDue(at),
+                Some(_) => {}
+            },
         }
         if let Some(fault) = self.blocked {
             return self.unseen(fact, fault);
@@ -240,8 +265,8 @@ impl View<'_> {
         if sight.act.is_none() {
             return Verdict::Unmet(Why::NoAct);
         }
-        if fact.irreversible && self.legal_hold {
-            return Verdict::Unmet(Why::Gated("LegalHold"));
+        if let Some(gate) = self.closed(fact) {
+            return Verdict::Unmet(Why::Gated(gate));
         }
         if let Some(Sent::Failed(fault)) = self.sent.get(&fact.name) {
             return Verdict::Unmet(Why::Failed(fault.clone()));
@@ -256,6 +281,15 @@ impl View<'_> {
         } else {
             Why::NotTried
         })
+    }
+
+    /// The word for the gate that keeps `fact` from being asked for.
+    fn closed(&self, fact: &FactSpec) -> Option<&'static str> {
+        if self.legal_hold && held_back(fact) && !planted(Bug::IgnoresHold) {
+            return Some(LEGAL_HOLD);
+        }
+        let account = self.ledger.account.as_ref().map_or("", |bound| bound.id.as_str());
+        self.gates.closed(fact, &self.system.row, account)
     }
 
     /// A fact without a read counts as asked only if it was asked after everything it requires was proven, the last
@@ -357,6 +391,8 @@ impl View<'_> {
         let parked = self.pace.parked_until.filter(|until| *until > self.now);
         let facts = self.facts.iter().filter_map(|fact| {
             let at = match self.verdict(fact) {
+                // It waits for something else to happen first.
+                Verdict::NotDue(at) if at == Timestamp::MAX => return None,
                 Verdict::NotDue(at) | Verdict::Pending(at) => at,
                 // What waits for another fact is woken by that one.
                 Verdict::Unmet(Why::ControllerConflict | Why::Gated(_) | Why::WaitsFor(_)) => {
@@ -374,8 +410,14 @@ impl View<'_> {
             };
             Some(at)
         });
-        let kept = self.system.kept_until.filter(|until| *until > self.now);
-        let earliest = facts.chain(kept).min()?;
+        let kept = self.system.kept_facts.values().copied();
+        let kept = kept.chain(self.system.kept_until);
+        let over = self.system.wanted.values().filter_map(|wanted| match wanted {
+            Wanted::Between(_, until) => Some(*until),
+            _ => None,
+        });
+        let changes = kept.chain(over).filter(|at| *at > self.now);
+        let earliest = facts.chain(changes).chain(self.gates.wake).min()?;
         Some(parked.map_or(earliest, |until| earliest.max(until)))
     }
 

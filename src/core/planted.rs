@@ -31,6 +31,12 @@ pub enum Bug {
     AssertsForEver,
     /// Counts a running operation as finished.
     OperationIsDone,
+    /// Deletes in spite of a legal hold.
+    IgnoresHold,
+    /// Counts the retention from the cutoff, whether or not everything was handed over.
+    KeepsFromCutoff,
+    /// Gives back what the ledger does not say was taken by us.
+    GivesBackMore,
 }
 
 #[cfg(test)]

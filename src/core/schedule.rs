@@ -4,7 +4,7 @@
 
 use jiff::{
     SignedDuration, Timestamp,
-    civil::{Date, Time},
+    civil::{Date, Time, Weekday},
     tz::{Disambiguation, TimeZone},
 };
 use thiserror::Error;
@@ -34,8 +34,11 @@ pub enum Error {
     #[error("{0:?} is not a duration: write a whole number and ms, s, m, h or d, such as 30d")]
     Duration(String),
     /// Not a moment.
-    #[error("{0:?} is not a moment: write cutoff, cutoff + 7d or cutoff - 1h")]
+    #[error("{0:?} is not a moment: write cutoff, cutoff + 7d, employmentEnds - 1h, notice or paidThrough")]
     Moment(String),
+    /// Hours in which nobody can be at work.
+    #[error("{0:?} are no business hours: name a day, and an end after the beginning")]
+    Hours(String),
     /// Beyond the calendar.
     #[error("{0:?} lies outside the calendar")]
     OutOfRange(String),
@@ -50,16 +53,17 @@ pub enum Error {
 /// When a part is malformed or the zone is not known.
 pub fn cutoff(last_day: &str, time: &str, zone: &str) -> Result<Timestamp, Error> {
     let day: Date = last_day.parse().map_err(|_| Error::Date(last_day.to_owned()))?;
-    let (hour, minute) = time
-        .split_once(':')
-        .and_then(|(h, m)| Some((h.parse::<i8>().ok()?, m.parse::<i8>().ok()?)))
-        .ok_or_else(|| Error::Time(time.to_owned()))?;
-    let at = Time::new(hour, minute, 0, 0).map_err(|_| Error::Time(time.to_owned()))?;
+    let at = time_of_day(time)?;
     let zone = TimeZone::get(zone).map_err(|_| Error::Zone(zone.to_owned()))?;
-    zone.into_ambiguous_zoned(day.to_datetime(at))
-        .disambiguate(Disambiguation::Later)
-        .map(|zoned| zoned.timestamp())
-        .map_err(|_| Error::OutOfRange(last_day.to_owned()))
+    instant(day, at, &zone)
+}
+
+/// The first instant of the day `date` in `zone`; of one that begins twice, the second.
+///
+/// # Errors
+/// When a part is malformed or the zone is not known.
+pub fn start_of_day(date: &str, zone: &str) -> Result<Timestamp, Error> {
+    cutoff(date, "00:00", zone)
 }
 
 /// The first instant after the day `date` in `zone` has ended.
@@ -70,10 +74,7 @@ pub fn end_of_day(date: &str, zone: &str) -> Result<Timestamp, Error> {
     let day: Date = date.parse().map_err(|_| Error::Date(date.to_owned()))?;
     let next = day.tomorrow().map_err(|_| Error::OutOfRange(date.to_owned()))?;
     let zone = TimeZone::get(zone).map_err(|_| Error::Zone(zone.to_owned()))?;
-    zone.into_ambiguous_zoned(next.to_datetime(Time::midnight()))
-        .disambiguate(Disambiguation::Later)
-        .map(|zoned| zoned.timestamp())
-        .map_err(|_| Error::OutOfRange(date.to_owned()))
+    instant(next, Time::midnight(), &zone)
 }
 
 /// Reads `30d`, `1h30m`, `500ms`.
@@ -109,24 +110,109 @@ pub fn duration(text: &str) -> Result<SignedDuration, Error> {
     if text.is_empty() { Err(wrong()) } else { Ok(total) }
 }
 
-/// Reads `cutoff`, `cutoff + 7d`, `cutoff - 1h` as an instant.
+/// The instants that a policy may count from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchors {
+    /// When the end was announced.
+    pub notice: Timestamp,
+    /// When access ends.
+    pub cutoff: Timestamp,
+    /// The first instant after the contract.
+    pub employment_ends: Timestamp,
+    /// The first instant after the last paid day.
+    pub paid_through: Timestamp,
+}
+
+/// Reads `cutoff`, `cutoff + 7d`, `employmentEnds - 1h` as an instant.
 ///
 /// # Errors
 /// When it is none of these, or beyond the calendar.
-pub fn moment(text: &str, cutoff: Timestamp) -> Result<Timestamp, Error> {
+pub fn moment(text: &str, anchors: &Anchors) -> Result<Timestamp, Error> {
     let wrong = || Error::Moment(text.to_owned());
-    let rest = text.strip_prefix("cutoff").ok_or_else(wrong)?.trim();
+    let (anchor, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let from = match anchor {
+        "notice" => anchors.notice,
+        "cutoff" => anchors.cutoff,
+        "employmentEnds" => anchors.employment_ends,
+        "paidThrough" => anchors.paid_through,
+        _ => return Err(wrong()),
+    };
     if rest.is_empty() {
-        return Ok(cutoff);
+        return if anchor == text { Ok(from) } else { Err(wrong()) };
     }
     let (sign, length) = rest.split_once(' ').ok_or_else(wrong)?;
     let length = duration(length)?;
     match sign {
-        "+" => cutoff.checked_add(length),
-        "-" => cutoff.checked_sub(length),
+        "+" => from.checked_add(length),
+        "-" => from.checked_sub(length),
         _ => return Err(wrong()),
     }
     .map_err(|_| Error::OutOfRange(text.to_owned()))
+}
+
+/// Hours in which people are at work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hours {
+    /// Days of the week on which they are.
+    pub days: Vec<Weekday>,
+    /// When they begin.
+    pub from: Time,
+    /// When they are over.
+    pub to: Time,
+}
+
+impl Hours {
+    /// Hours from texts like `09:00`.
+    ///
+    /// # Errors
+    /// When one of them is no time of day, or they end before they begin, or there is no day.
+    pub fn new(days: Vec<Weekday>, from: &str, to: &str) -> Result<Self, Error> {
+        let hours = Self {
+            days,
+            from: time_of_day(from)?,
+            to: time_of_day(to)?,
+        };
+        if hours.days.is_empty() || hours.from >= hours.to {
+            return Err(Error::Hours(format!("{from}-{to}")));
+        }
+        Ok(hours)
+    }
+
+    /// `at`, or the first instant after it within these hours in `zone`: never earlier.
+    ///
+    /// # Errors
+    /// When the zone is not known.
+    pub fn next(&self, at: Timestamp, zone: &str) -> Result<Timestamp, Error> {
+        let zone = TimeZone::get(zone).map_err(|_| Error::Zone(zone.to_owned()))?;
+        let local = at.to_zoned(zone.clone());
+        let mut day = local.date();
+        // A week and a day: a zone may skip a whole day at the date line.
+        for _ in 0..9 {
+            if self.days.contains(&day.weekday()) {
+                let opens = instant(day, self.from, &zone)?;
+                let closes = instant(day, self.to, &zone)?;
+                if at < closes {
+                    return Ok(at.max(opens));
+                }
+            }
+            day = day.tomorrow().map_err(|_| Error::OutOfRange(day.to_string()))?;
+        }
+        Err(Error::OutOfRange(local.date().to_string()))
+    }
+}
+
+fn instant(day: Date, at: Time, zone: &TimeZone) -> Result<Timestamp, Error> {
+    zone.to_ambiguous_zoned(day.to_datetime(at))
+        .disambiguate(Disambiguation::Later)
+        .map(|zoned| zoned.timestamp())
+        .map_err(|_| Error::OutOfRange(day.to_string()))
+}
+
+fn time_of_day(text: &str) -> Result<Time, Error> {
+    let wrong = || Error::Time(text.to_owned());
+    let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
+    let number = |part: &str| part.parse::<i8>().map_err(|_| wrong());
+    Time::new(number(hour)?, number(minute)?, 0, 0).map_err(|_| wrong())
 }
 
 /// How long to wait before try number `attempts + 1` of something that may pass by itself: doubling, capped, and
@@ -212,13 +298,85 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_counted_from_the_cutoff() {
-        let cutoff = at("2026-09-30T15:00:00Z");
-        assert_eq!(moment("cutoff", cutoff), Ok(cutoff));
-        assert_eq!(moment("cutoff + 7d", cutoff), Ok(at("2026-10-07T15:00:00Z")));
-        assert_eq!(moment("cutoff - 1h", cutoff), Ok(at("2026-09-30T14:00:00Z")));
-        assert!(moment("cutoff * 2d", cutoff).is_err());
-        assert!(moment("noon", cutoff).is_err());
+    fn moments_are_counted_from_what_they_name() {
+        let anchors = Anchors {
+            notice: at("2026-08-01T00:00:00Z"),
+            cutoff: at("2026-09-30T15:00:00Z"),
+            employment_ends: at("2026-12-31T23:00:00Z"),
+            paid_through: at("2027-01-31T23:00:00Z"),
+        };
+        let moment = |text| moment(text, &anchors);
+        assert_eq!(moment("cutoff"), Ok(anchors.cutoff));
+        assert_eq!(moment("cutoff + 7d"), Ok(at("2026-10-07T15:00:00Z")));
+        assert_eq!(moment("cutoff - 1h"), Ok(at("2026-09-30T14:00:00Z")));
+        assert_eq!(moment("notice + 1d"), Ok(at("2026-08-02T00:00:00Z")));
+        assert_eq!(moment("employmentEnds - 1d"), Ok(at("2026-12-30T23:00:00Z")));
+        assert_eq!(moment("paidThrough"), Ok(anchors.paid_through));
+        for wrong in ["cutoff * 2d", "noon", "cutoff ", "cutoff +7d", "cutoff + 7", ""] {
+            assert!(moment(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn business_hours_move_an_instant_to_later_and_never_to_earlier() {
+        let hours = Hours::new(vec![Weekday::Monday, Weekday::Friday], "09:00", "17:00").unwrap();
+        let next = |text| hours.next(at(text), "Europe/Berlin").unwrap();
+        // Friday 2026-09-25, two hours ahead of UTC.
+        assert_eq!(next("2026-09-25T10:00:00Z"), at("2026-09-25T10:00:00Z"));
+        assert_eq!(next("2026-09-25T03:00:00Z"), at("2026-09-25T07:00:00Z"));
+        assert_eq!(next("2026-09-25T15:00:00Z"), at("2026-09-28T07:00:00Z"));
+        assert_eq!(next("2026-09-29T10:00:00Z"), at("2026-10-02T07:00:00Z"));
+        assert!(Hours::new(vec![Weekday::Monday], "17:00", "09:00").is_err());
+        assert!(Hours::new(vec![], "09:00", "17:00").is_err());
+    }
+
+    /// All zones that are bundled, each day of two years and the whole hours and halves of a day: access never ends while the
+    /// employee's clock can still come to show an earlier time of that day, and at most a gap later.
+    #[test]
+    fn in_no_zone_and_on_no_day_access_ends_early_or_by_guess() {
+        let zones: Vec<String> = jiff::tz::db().available().map(|zone| zone.to_string()).collect();
+        assert!(zones.len() > 400, "only {} zones", zones.len());
+        for (index, name) in zones.iter().enumerate() {
+            let zone = TimeZone::get(name).unwrap();
+            let changes: Vec<_> = zone.following(at("2026-01-01T00:00:00Z")).take(4).collect();
+            // The days around every change of the clock, and some others.
+            let around = changes
+                .iter()
+                .flat_map(|change| (-1..=1).map(|d| change.timestamp() + SignedDuration::from_hours(24 * d)));
+            let others =
+                (0..12).map(|month| at("2026-01-15T12:00:00Z") + SignedDuration::from_hours(730 * month));
+            for instant in around.chain(others) {
+                let day = instant.to_zoned(zone.clone()).date();
+                for half_hour in 0..48 {
+                    let (hour, minute) = (half_hour / 2, half_hour % 2 * 30);
+                    let ends = cutoff(&day.to_string(), &format!("{hour:02}:{minute:02}"), name).unwrap();
+                    never_early(&zone, day.at(hour, minute, 0, 0), ends, index);
+                }
+            }
+        }
+    }
+
+    fn never_early(zone: &TimeZone, wished: jiff::civil::DateTime, ends: Timestamp, index: usize) {
+        let shown = ends.to_zoned(zone.clone()).datetime();
+        assert!(shown >= wished, "zone {index}: {wished} ended at {shown}");
+        // Not later than the clock shows it, unless the clock never shows it.
+        let gap = shown.duration_since(wished);
+        assert!(
+            gap < SignedDuration::from_hours(25),
+            "zone {index}: {wished} ended at {shown}"
+        );
+        if gap > SignedDuration::ZERO {
+            assert!(
+                zone.to_ambiguous_timestamp(wished).is_ambiguous(),
+                "zone {index}: {wished} was shown"
+            );
+        }
+        // The clock does not show an earlier time of that day again after access has ended.
+        let again = (1..=8).map(|quarter| ends + SignedDuration::from_mins(15 * quarter));
+        for later in again {
+            let then = later.to_zoned(zone.clone()).datetime();
+            assert!(then > wished, "zone {index}: {then} comes after {wished} ended");
+        }
     }
 
     #[test]

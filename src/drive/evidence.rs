@@ -1,9 +1,8 @@
 //! The chain of what happened: each entry's digest binds the entry and everything before it.
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
-use crate::api::record::Entry;
+use crate::{api::record::Entry, core::digest::digest_of};
 
 /// What happened, before it has a place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,22 +70,6 @@ pub fn first_broken(chain: &[Entry]) -> Option<usize> {
         before = &entry.digest;
     }
     None
-}
-
-/// A digest over texts, each with its length so that no two lists look the same.
-pub fn digest_of<'t>(parts: impl IntoIterator<Item = &'t str>) -> String {
-    use std::fmt::Write as _;
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    hash.finalize()
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a String takes every text");
-            text
-        })
 }
 
 fn digest(before: &str, entry: &Entry) -> String {

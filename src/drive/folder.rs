@@ -19,6 +19,7 @@ use crate::{
     api::{OffboardingStatus, record::Entry},
     core::{
         fault::{Fault, Reason},
+        gate::Vote,
         ledger::Ledger,
     },
 };
@@ -162,7 +163,7 @@ impl Store for Folder {
         !self.stopped.load(Ordering::Relaxed)
     }
 
-    async fn confirm(&self) -> Result<bool, Fault> {
+    async fn confirm(&self, _: &[&Vote]) -> Result<bool, Fault> {
         Ok(self.current())
     }
 

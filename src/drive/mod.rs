@@ -13,6 +13,7 @@ pub mod folder;
 pub mod report;
 mod run;
 mod system;
+pub(crate) mod undo;
 pub mod validate;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::{
         case::Case,
         fact::{FactSpec, Sight, Verdict},
         fault::Fault,
+        gate::{Gates, Vote},
         ledger::Ledger,
         plan::Pace,
     },
@@ -72,8 +74,9 @@ pub trait Store: Send + Sync {
     /// before every act, so it must cost nothing.
     fn current(&self) -> bool;
 
-    /// The same, by a fresh uncached read. Asked before every act that cannot be taken back (R9).
-    async fn confirm(&self) -> Result<bool, Fault>;
+    /// The same, by a fresh uncached read, and that `votes`, which opened its gate, are all still there. Asked before every act
+    /// that cannot be taken back (R9).
+    async fn confirm(&self, votes: &[&Vote]) -> Result<bool, Fault>;
 
     /// Something worth showing happened and other systems are still being worked on.
     async fn progress(&self, rows: &[Row]);
@@ -130,7 +133,7 @@ pub struct Row {
 }
 
 /// What one pass found out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// One per system, in the case's order.
     pub rows: Vec<Row>,
@@ -138,6 +141,8 @@ pub struct Outcome {
     pub store_fault: Option<Fault>,
     /// When to drive again.
     pub wake: Option<Timestamp>,
+    /// What waits for people.
+    pub gates: Gates,
 }
 
 /// Everything a pass works with.

@@ -3,6 +3,9 @@
 //! `Ready` sums up; `Reconciling` and `Stalled` are there only while true, and never together, so that kstatus, Argo CD
 //! and `kubectl wait` agree on what is going on.
 
+mod gates;
+mod reinstated;
+
 use jiff::Timestamp;
 
 use super::{Outcome, Row, advice::advice};
@@ -15,6 +18,8 @@ use crate::{
         case::{Case, Wanted},
         fact::{Exempt, FactSpec, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
+        gate::APPROVAL_DENIED,
+        plan::LEGAL_HOLD,
     },
 };
 
@@ -62,7 +67,7 @@ pub fn status(
         cutoff: Some(case.cutoff),
         deadline: Some(case.access_deadline),
         plan: earlier.plan.clone(),
-        gates: vec![],
+        gates: gates::rows(case, outcome, &earlier.gates),
         policy: case.policy.clone(),
         evidence: earlier.evidence.clone(),
         conditions,
@@ -122,6 +127,10 @@ struct Tally {
     data_due: bool,
     not_due: bool,
     left: usize,
+    /// A legal hold keeps something that would be deleted by now.
+    held: bool,
+    /// The word for what waits for a person's yes, or was refused it.
+    waiting: Option<&'static str>,
     /// Nothing but a person can move what is left.
     stuck: Option<Reason>,
     moving: bool,
@@ -162,7 +171,16 @@ impl Tally {
             if verdict.settled() || !verdict.due() {
                 continue;
             }
+            if matches!(verdict, Verdict::Unmet(Why::Gated(LEGAL_HOLD))) {
+                (self.held, self.not_due) = (true, true);
+                continue;
+            }
             self.left += 1;
+            if let Verdict::Unmet(Why::Gated(word)) = verdict
+                && self.waiting != Some(APPROVAL_DENIED)
+            {
+                self.waiting = Some(word);
+            }
             if fact.class.security() {
                 self.access_left += 1;
                 self.access_unknown |= matches!(verdict, Verdict::Unknown(_));
@@ -172,7 +190,10 @@ impl Tally {
                 Some(reason) => {
                     self.stuck.get_or_insert(reason);
                 }
-                None => self.moving |= !matches!(verdict, Verdict::Unmet(Why::WaitsFor(_))) && case.enforce,
+                None => {
+                    let waits = matches!(verdict, Verdict::Unmet(Why::WaitsFor(_) | Why::Gated(_)));
+                    self.moving |= !waits && case.enforce;
+                }
             }
             self.drifted |= row.drifted.contains(&fact.name) && fact.class.security();
         }
@@ -186,7 +207,6 @@ fn person_needed(verdict: &Verdict) -> Option<Reason> {
             matches!(fault.kind, FaultKind::Permanent | FaultKind::NeedsDecision).then_some(fault.reason)
         }
         Verdict::Unmet(Why::ControllerConflict | Why::NoAct) => Some(Reason::Conflict),
-        Verdict::Unmet(Why::Gated(_)) => Some(Reason::Protected),
         _ => None,
     }
 }
@@ -198,10 +218,14 @@ fn summary(
     earlier: &OffboardingStatus,
     now: Timestamp,
 ) -> Vec<Condition> {
+    if case.reinstate {
+        return reinstated::summary(case, outcome, earlier, now);
+    }
     let late = now > case.access_deadline;
     let verdict = ready(case, outcome, tally, late);
     let message = match verdict.1 {
         NOBODY => nobody(outcome),
+        _ if tally.held && tally.left == 0 => HELD.to_owned(),
         _ => message(outcome),
     };
     let mut conditions = match verdict {
@@ -231,6 +255,7 @@ fn summary(
     } else {
         plain("Complete", False, "InProgress", "")
     });
+    conditions.extend(gates::approved(case, outcome));
     if tally.drifted {
         conditions.push(plain("Drifted", True, "AccessReappeared", &message));
     }
@@ -240,6 +265,9 @@ fn summary(
     keep_times(&mut conditions, &earlier.conditions, now);
     conditions
 }
+
+/// The message when only a legal hold keeps things from being deleted.
+const HELD: &str = "spec.legalHold: Hold: what would be deleted by now is kept";
 
 /// The reason when no system knows the employee.
 const NOBODY: &str = "EmployeeNotFound";
@@ -284,6 +312,10 @@ fn ready(
     if tally.left > 0 {
         if let (Some(reason), false) = (tally.stuck, tally.moving) {
             return (False, stalled_reason(reason), Extra::Stalled);
+        }
+        if let (Some(word), false) = (tally.waiting, tally.moving) {
+            let refused = word == APPROVAL_DENIED;
+            return (False, word, if refused { Extra::Stalled } else { Extra::None });
         }
         let retrying = outcome
             .rows
@@ -425,6 +457,8 @@ pub fn words(verdict: &Verdict) -> (ConditionStatus, String, String) {
         Verdict::NotNeeded(Exempt::NoAccount) => said(True, "NoAccount"),
         Verdict::NotNeeded(Exempt::NotApplicable) => said(True, "NotApplicable"),
         Verdict::NotNeeded(Exempt::Waived) => said(True, "Waived"),
+        Verdict::NotNeeded(Exempt::Over) => said(True, "Over"),
+        Verdict::NotNeeded(Exempt::NotRestorable) => said(False, "NotRestorable"),
         Verdict::NotDue(_) => said(Unknown, "NotDue"),
         Verdict::Pending(_) => said(False, "Pending"),
         Verdict::Unknown(fault) => fault_words(Unknown, fault),

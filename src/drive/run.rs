@@ -1,6 +1,6 @@
 //! One pass over one leaver: all systems at the same time, one durable record.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
@@ -10,10 +10,17 @@ use tokio::{
 };
 
 use super::{
-    Drive, Memory, Outcome, Record, Row, Scope, evidence,
-    system::{Commit, Finished, Pass},
+    Drive, Link, Memory, Outcome, Record, Row, Scope, evidence,
+    system::{Around, Commit, Finished, Pass},
 };
-use crate::core::{fault::Fault, schedule};
+use crate::core::{
+    case::Wanted,
+    fact::{FactSpec, Verdict},
+    fault::Fault,
+    gate::Gates,
+    planted::{Bug, planted},
+    schedule,
+};
 
 /// How long the first system that needs a durable record waits for others, so that one write serves them all; longer where
 /// writing takes long.
@@ -35,9 +42,17 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
         record.clone()
     };
     let began = drive.clock.now();
+    if drive.case.reinstate {
+        record.ledger.handed_over = None;
+    }
+    let around = Around {
+        gates: Arc::new(gates(drive, record, began)),
+        handed_over: record.ledger.handed_over,
+    };
     let mut run = Run {
         began,
         drive,
+        around,
         record,
         memory,
         saved,
@@ -57,6 +72,7 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
 struct Run<'a> {
     began: Timestamp,
     drive: &'a Drive<'a>,
+    around: Around,
     record: &'a mut Record,
     memory: &'a mut Memory,
     saved: Record,
@@ -153,7 +169,9 @@ impl<'a> Run<'a> {
         let ledger = self.record.ledger.systems.get(row).cloned().unwrap_or_default();
         let pace = self.memory.systems.remove(row).unwrap_or_default();
         let commits = commits.clone();
-        Pass::new(drive, system, ledger, pace, commits).run().boxed()
+        Pass::new(drive, system, self.around.clone(), ledger, pace, commits)
+            .run()
+            .boxed()
     }
 
     /// What is known of a system that need not be looked at yet.
@@ -268,6 +286,9 @@ impl<'a> Run<'a> {
 
     async fn finish(mut self) -> Outcome {
         let now = self.drive.clock.now();
+        if self.drive.scope != Scope::Everything {
+            self.note_hand_over(now);
+        }
         if self.drive.scope != Scope::Everything && self.worth_saving() {
             // A failure is in `store_fault`, and the next pass writes what this one could not.
             self.write();
@@ -284,6 +305,8 @@ impl<'a> Run<'a> {
                 .chain([schedule::later(now, SignedDuration::from_secs(2))])
                 .min();
         }
+        let gates = gates(self.drive, self.record, now);
+        wake = wake.into_iter().chain(gates.wake).min();
         let mut rows = self.rows;
         let systems = self.drive.case.systems.iter();
         let rows = systems.filter_map(|system| rows.remove(&system.row)).collect();
@@ -291,6 +314,68 @@ impl<'a> Run<'a> {
             rows,
             store_fault: self.store_fault,
             wake,
+            gates,
+        }
+    }
+
+    /// Notes since when everything is handed over, and that it is not any more; what is kept for a while after that is looked
+    /// at again then. Not having been able to look changes nothing.
+    fn note_hand_over(&mut self, now: Timestamp) {
+        let case = self.drive.case;
+        if case.reinstate || now < case.cutoff || !case.enforce {
+            return;
+        }
+        let before = self.record.ledger.handed_over;
+        let hand_over = if planted(Bug::KeepsFromCutoff) {
+            HandOver::Since(case.cutoff)
+        } else {
+            self.hand_over()
+        };
+        let since = match hand_over {
+            HandOver::Unknown => before,
+            HandOver::Open => None,
+            HandOver::Since(at) => before.or(Some(at)),
+        };
+        self.record.ledger.handed_over = since;
+        let Some(since) = since.filter(|_| before.is_none()) else {
+            return;
+        };
+        for system in &case.systems {
+            let kept = system
+                .wanted
+                .values()
+                .filter(|wanted| matches!(wanted, Wanted::Kept(..)));
+            let Some(at) = kept.filter_map(|wanted| wanted.from(Some(since))).min() else {
+                continue;
+            };
+            let rested = self.memory.rested.get_mut(&system.row).map(|(row, _)| row);
+            for row in self.rows.get_mut(&system.row).into_iter().chain(rested) {
+                row.wake = Some(row.wake.map_or(at, |wake| wake.min(at)));
+            }
+        }
+    }
+
+    fn hand_over(&self) -> HandOver {
+        let mut since = self.drive.case.cutoff;
+        let mut unknown = self.rows.len() < self.drive.case.systems.len();
+        for row in self.rows.values() {
+            unknown |= row.trouble.is_some();
+            for (fact, verdict, _) in row.facts.iter().filter(|(fact, _, _)| fact.class.hands_over()) {
+                match verdict {
+                    Verdict::Unmet(_) | Verdict::Pending(_) => return HandOver::Open,
+                    Verdict::NotDue(_) | Verdict::Unknown(_) => unknown = true,
+                    Verdict::Verified | Verdict::Asserted | Verdict::NotNeeded(_) => {
+                        let ledger = self.record.ledger.systems.get(&row.name);
+                        let entry = ledger.map(|ledger| ledger.fact(&fact.name));
+                        since = since.max(entry.and_then(|e| e.verified.max(e.accepted)).unwrap_or(since));
+                    }
+                }
+            }
+        }
+        if unknown {
+            HandOver::Unknown
+        } else {
+            HandOver::Since(since)
         }
     }
 
@@ -299,6 +384,30 @@ impl<'a> Run<'a> {
         self.record.evidence != self.saved.evidence
             || self.record.ledger.without_times() != self.saved.ledger.without_times()
     }
+}
+
+/// What the last looks say about the hand-over as a whole.
+enum HandOver {
+    /// Something could not be looked at.
+    Unknown,
+    /// Something is not handed over.
+    Open,
+    /// Everything is, since then.
+    Since(Timestamp),
+}
+
+/// The gates of the case, by what is bound now.
+fn gates(drive: &Drive<'_>, record: &Record, now: Timestamp) -> Gates {
+    if drive.case.gates.is_empty() || drive.case.reinstate {
+        return Gates::default();
+    }
+    let facts = |row: &str| -> &[FactSpec] {
+        match drive.links.get(row) {
+            Some(Link::Ready(connector)) => &connector.capabilities().facts,
+            _ => &[],
+        }
+    };
+    Gates::count(drive.case, &record.ledger, &facts, now)
 }
 
 /// Starts a timer when there is something to wait for, keeps a running one, drops one that is not needed any more.

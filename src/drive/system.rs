@@ -3,6 +3,7 @@
 //! Four round trips for a readable system: find · disable while the rest is read · everything else · read all.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -15,17 +16,20 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Drive, Link, Row, Scope,
-    evidence::{Event, Happening, digest_of},
+    evidence::{Event, Happening},
+    undo::{self, Undoing},
 };
 use crate::{
     connectors::{Connector, Key, Order, Readings, Shared, Subject},
     core::{
-        case::System,
-        fact::{Act, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict, Why},
+        case::{System, Wanted},
+        digest::digest_of,
+        fact::{Act, Exempt, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
+        gate::Gates,
         identity::{self, Account, Binding, Correlation, Person},
         ledger::{FactLedger, SystemLedger},
-        plan::{LONGEST_CALL, Pace, Sent, Trouble, View, without_effect},
+        plan::{self, LONGEST_CALL, Pace, Sent, Trouble, View, without_effect},
         planted::{Bug, planted},
         schedule,
     },
@@ -65,10 +69,20 @@ enum Answered {
     },
 }
 
+/// What a pass over one system must know of the others.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Around {
+    /// What waits for people.
+    pub gates: Arc<Gates>,
+    /// Since when everything is handed over.
+    pub handed_over: Option<Timestamp>,
+}
+
 /// One pass over one system.
 pub(super) struct Pass<'a> {
     drive: &'a Drive<'a>,
-    system: &'a System,
+    system: Cow<'a, System>,
+    around: Around,
     commits: mpsc::UnboundedSender<Commit>,
     ledger: SystemLedger,
     pace: Pace,
@@ -90,16 +104,21 @@ impl<'a> Pass<'a> {
     pub(super) fn new(
         drive: &'a Drive<'a>,
         system: &'a System,
-        ledger: SystemLedger,
+        around: Around,
+        mut ledger: SystemLedger,
         pace: Pace,
         commits: mpsc::UnboundedSender<Commit>,
     ) -> Self {
         let seed = seed(&drive.case.uid, &system.row);
         let silence = Silence::default();
         silence.keep(pace.parked_until);
+        if !drive.case.reinstate {
+            undo::leaves_again(&mut ledger);
+        }
         Self {
             drive,
-            system,
+            system: Cow::Borrowed(system),
+            around,
             commits,
             ledger,
             pace,
@@ -134,6 +153,38 @@ impl<'a> Pass<'a> {
                 return self.finish_blocked(&[], &fault);
             }
         };
+        if self.drive.case.reinstate {
+            return self.give_back(connector).await;
+        }
+        self.pursue(connector).await
+    }
+
+    /// Drives the system towards the undoing of what we did there.
+    async fn give_back(mut self, connector: Shared) -> Finished {
+        let own = connector.capabilities().facts.clone();
+        let undoing = Undoing::new(connector.clone(), &self.ledger);
+        self.system = Cow::Owned(undoing.wanted(&self.system));
+        // Nothing that was found only now can be ours.
+        let mut finished = if self.ledger.account.is_some() {
+            self.pursue(Arc::new(undoing)).await
+        } else {
+            self.finish(&[], None)
+        };
+        undo::settle(&mut finished.ledger, &own, |fact| connector.can_undo(fact));
+        let row = &mut finished.row.facts;
+        for (fact, lost) in undo::settled(&finished.ledger, &own) {
+            let verdict = if lost {
+                Verdict::NotNeeded(Exempt::NotRestorable)
+            } else {
+                Verdict::Verified
+            };
+            row.retain(|(known, _, _)| known.name != fact.name);
+            row.push((fact, verdict, None));
+        }
+        finished
+    }
+
+    async fn pursue(mut self, connector: Shared) -> Finished {
         let facts = connector.capabilities().facts.clone();
         if let Some(fault) = self.must_wait(&facts) {
             return self.finish_blocked(&facts, &fault);
@@ -182,11 +233,16 @@ impl<'a> Pass<'a> {
     }
 
     fn wants(&self, fact: &FactSpec, now: Timestamp) -> bool {
-        use crate::core::case::Wanted;
-        match self.system.wanted.get(&fact.name) {
-            Some(Wanted::At(at)) => self.drive.scope == Scope::Everything || *at <= now,
-            Some(Wanted::Not) | None => false,
-        }
+        let Some(wanted) = self.system.wanted.get(&fact.name).filter(|w| **w != Wanted::Not) else {
+            return false;
+        };
+        let kept = self
+            .system
+            .kept_facts
+            .get(&fact.name)
+            .is_some_and(|until| now < *until);
+        let due = || wanted.from(self.around.handed_over).is_some_and(|at| at <= now);
+        !kept && !wanted.is_over(now) && (self.drive.scope == Scope::Everything || due())
     }
 
     /// The bound account, found now if it was not bound before; none when a complete `find` shows nobody.
@@ -345,7 +401,7 @@ impl<'a> Pass<'a> {
     fn view<'v>(&'v self, facts: &'v [FactSpec], blocked: Option<&'v Fault>) -> View<'v> {
         let case = self.drive.case;
         View {
-            system: self.system,
+            system: &self.system,
             facts,
             sights: &self.sights,
             ledger: &self.ledger,
@@ -355,7 +411,9 @@ impl<'a> Pass<'a> {
             reading: self.reading,
             blocked,
             may_act: self.may_act(),
-            legal_hold: case.legal_hold,
+            legal_hold: case.legal_hold && !case.reinstate,
+            handed_over: self.around.handed_over,
+            gates: &self.around.gates,
             proof_lasts: case.recheck_every * 2,
             looked_at: self.looked_at.unwrap_or_else(|| self.drive.clock.now()),
             now: self.drive.clock.now(),
@@ -404,6 +462,9 @@ impl<'a> Pass<'a> {
             self.entry(&fact.name).intent = Some(self.drive.clock.now());
             must_commit |= !planted(Bug::NoIntent);
         }
+        if connector.can_undo(&fact.name) {
+            self.entry(&fact.name).tried = Some(self.drive.clock.now());
+        }
         // What could only be asserted rests on this fact; that it was undone must not be forgotten in a crash right after
         // it is mended.
         must_commit |= facts.iter().any(|other| {
@@ -414,7 +475,8 @@ impl<'a> Pass<'a> {
         self.pace.last_sent = Some(self.drive.clock.now());
         let committed = must_commit.then(|| self.commit());
         let drive = self.drive;
-        let confirm = fact.irreversible;
+        let gates = self.around.gates.clone();
+        let fact = fact.clone();
         let name = fact.name.clone();
         let key = key(&drive.case.uid, &self.system.row, &subject.account.id, &fact.name);
         let (connector, subject) = (connector.clone(), subject.clone());
@@ -428,7 +490,8 @@ impl<'a> Pass<'a> {
                             .await
                             .map_err(|_| Fault::transient(Reason::StoreUnavailable))??;
                     }
-                    if confirm && !drive.store.confirm().await?
+                    let votes = gates.opened_by(&fact, &drive.case.votes);
+                    if plan::held_back(&fact) && !drive.store.confirm(&votes).await?
                         || !(drive.store.current() || planted(Bug::IgnoresDeletion))
                     {
                         return Err(Fault::transient(Reason::Conflict));

@@ -1,22 +1,29 @@
 //! From the kinds users write to a [`Case`]: everything that can be wrong is found here, with its field and the fix.
 
+mod policy;
+mod successor;
+mod timeline;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use thiserror::Error;
 
+pub use policy::{Chosen, check, choose};
+
 use crate::{
     api::{
         Offboarding, OffboardingPolicySpec,
         connector::{ConnectorMode, ConnectorSpec},
-        offboarding::{Desired, LegalHold, OffboardingSpec, Urgency},
+        offboarding::{Desired, Exception, LegalHold, OffboardingSpec, Urgency},
         policy::Enforcement,
     },
     core::{
-        case::{Case, System, Timeline, Wanted},
-        fact::{Class, FactSpec},
+        case::{Case, System},
+        fact::FactSpec,
+        gate::{Decision, Gate, Vote, same_person},
         identity::Person,
-        schedule,
+        schedule::{self, Anchors},
     },
 };
 
@@ -56,25 +63,47 @@ pub struct Member<'a> {
     pub facts: &'a [FactSpec],
 }
 
-/// Makes a case from an Offboarding, its policy and the Connectors of its namespace.
+/// What a case is made of.
+pub struct Given<'a> {
+    /// The leaver.
+    pub offboarding: &'a Offboarding,
+    /// The policy that was chosen.
+    pub policy: &'a Chosen,
+    /// The Connectors of the namespace.
+    pub members: &'a [Member<'a>],
+    /// Whether somebody, known by a work address, leaves too: they take nothing over.
+    pub leaves_too: &'a dyn Fn(&str) -> bool,
+    /// What people said about this leaver.
+    pub votes: Vec<Vote>,
+    /// The cluster does not vouch for who said it.
+    pub untrusted: bool,
+    /// Names of people who leave too: they approve nothing.
+    pub leaving: Vec<String>,
+}
+
+impl<'a> Given<'a> {
+    /// A leaver about whom nobody said anything, and who leaves alone.
+    pub fn alone(offboarding: &'a Offboarding, policy: &'a Chosen, members: &'a [Member<'a>]) -> Self {
+        Self {
+            offboarding,
+            policy,
+            members,
+            leaves_too: &|_| false,
+            votes: vec![],
+            untrusted: false,
+            leaving: vec![],
+        }
+    }
+}
+
+/// Makes a case.
 ///
 /// # Errors
 /// The first field that cannot be used.
-pub fn validate(
-    offboarding: &Offboarding,
-    policy: &OffboardingPolicySpec,
-    members: &[Member<'_>],
-    now: Timestamp,
-) -> Result<Case, Invalid> {
+pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
+    let (offboarding, policy) = (given.offboarding, &given.policy.spec);
     let spec = &offboarding.spec;
-    if spec.desired == Desired::Reinstated {
-        return Err(invalid(
-            "spec.desired",
-            "Reinstated is not supported by this version: set it to Offboarded",
-        ));
-    }
-    let zone = spec.cutoff.as_ref().and_then(|c| c.time_zone.as_deref());
-    let zone = zone.or_else(|| policy.cutoff.as_ref().and_then(|c| c.time_zone.as_deref()));
+    let zone = zone(spec, policy);
     let earlier = offboarding.status.as_ref().and_then(|status| status.cutoff);
     let earlier = earlier.or_else(|| made_as_it_is(offboarding));
     let cutoff = cutoff(spec, policy, zone, earlier, now)?;
@@ -86,48 +115,126 @@ pub fn validate(
         "policy.spec.deadlines.accessRevoked",
         &policy.deadlines.access_revoked,
     )?;
-    let retention_over = from_cutoff("policy.spec.retention.accounts", &policy.retention.accounts)?;
+    let data_deadline = from_cutoff(
+        "policy.spec.deadlines.dataTransferred",
+        &policy.deadlines.data_transferred,
+    )?;
     let recheck_every = schedule::duration(&policy.recheck.every);
-    let timeline = timeline(policy, members, cutoff)?;
-    let mut systems = vec![];
-    for member in members.iter().filter(|m| selected(policy, m)) {
-        systems.push(system(spec, policy, member, None, zone)?);
-    }
-    for (index, account) in spec.employee.accounts.iter().enumerate() {
-        let member = members
-            .iter()
-            .find(|m| m.name == account.connector)
-            .ok_or_else(|| {
-                let problem = format!("there is no Connector {:?} in this namespace", account.connector);
-                invalid(format!("spec.employee.accounts[{index}].connector"), problem)
-            })?;
-        systems.push(system(spec, policy, member, Some(&account.name), zone)?);
-    }
+    let anchors = anchors(offboarding, cutoff, zone)?;
+    let timeline = timeline::timeline(given.policy, &given, &anchors, zone.unwrap_or(LAST_ZONE))?;
+    let partial = partial(spec, &given.leaving);
+    let mut systems = systems(&given, zone)?;
     for system in &mut systems {
-        let name = system.row.split('/').next().unwrap_or_default();
-        let facts = members
-            .iter()
-            .find(|m| m.name == name)
-            .map_or(&[][..], |m| m.facts);
-        let wanted = facts
-            .iter()
-            .map(|f| (f.name.clone(), timeline.wanted(f, cutoff, retention_over)));
+        let facts = facts_of(given.members, &system.row);
+        let wanted = facts.iter().map(|f| (f.name.clone(), timeline.wanted(f, cutoff)));
         system.wanted = wanted.collect();
+        for waiver in given.votes.iter().filter(|vote| waives(vote, &partial)) {
+            let (Some(fact), Some(until)) = (&waiver.fact, waiver.until) else {
+                continue;
+            };
+            if waiver.connector.as_deref() == Some(connector_of(&system.row)) {
+                system.kept_facts.insert(fact.clone(), until);
+            }
+        }
     }
     Ok(Case {
         uid: offboarding.metadata.uid.clone().unwrap_or_default(),
         name: offboarding.metadata.name.clone().unwrap_or_default(),
         generation: offboarding.metadata.generation.unwrap_or_default(),
-        policy: None,
+        policy: given.policy.name.clone(),
         who: person(spec),
         cutoff,
         access_deadline: deadline,
+        data_deadline,
         enforce: policy.enforcement == Enforcement::Enforce,
         suspended: spec.suspend,
         legal_hold: spec.legal_hold == LegalHold::Hold,
+        reinstate: spec.desired == Desired::Reinstated,
+        gates: policy::gates(policy, offboarding, zone.unwrap_or(LAST_ZONE))?,
+        untrusted: given.untrusted,
+        partial,
+        votes: given.votes,
         recheck_until: from_cutoff("policy.spec.recheck.for", &policy.recheck.for_)?,
         recheck_every: recheck_every.map_err(|e| invalid("policy.spec.recheck.every", e))?,
         systems,
+    })
+}
+
+/// The Connector of a row; the text after the slash is a login name.
+pub fn connector_of(row: &str) -> &str {
+    row.split('/').next().unwrap_or_default()
+}
+
+fn facts_of<'m>(members: &'m [Member<'_>], row: &str) -> &'m [FactSpec] {
+    let own = members.iter().find(|m| m.name == connector_of(row));
+    own.map_or(&[][..], |m| m.facts)
+}
+
+fn zone<'s>(spec: &'s OffboardingSpec, policy: &'s OffboardingPolicySpec) -> Option<&'s str> {
+    let own = spec.cutoff.as_ref().and_then(|c| c.time_zone.as_deref());
+    own.or_else(|| policy.cutoff.as_ref().and_then(|c| c.time_zone.as_deref()))
+}
+
+/// Who cannot say yes about this leaver: themselves, who asked for it, and others who leave.
+fn partial(spec: &OffboardingSpec, leaving: &[String]) -> Vec<String> {
+    let employee = &spec.employee;
+    let own = [&employee.email, &employee.employee_id, &spec.requested_by];
+    let accounts = employee.accounts.iter().map(|account| &account.name);
+    own.into_iter()
+        .flatten()
+        .chain(accounts)
+        .chain(leaving)
+        .cloned()
+        .collect()
+}
+
+/// Whether `vote` leaves a fact alone: said by somebody who may.
+fn waives(vote: &Vote, partial: &[String]) -> bool {
+    vote.gate == Gate::Waiver
+        && vote.decision == Decision::Approved
+        && !partial.iter().any(|name| same_person(&vote.approver, name))
+}
+
+fn systems(given: &Given<'_>, zone: Option<&str>) -> Result<Vec<System>, Invalid> {
+    let spec = &given.offboarding.spec;
+    let mut systems = vec![];
+    for member in given.members.iter().filter(|m| selected(&given.policy.spec, m)) {
+        systems.push(system(given, member, None, zone)?);
+    }
+    for (index, account) in spec.employee.accounts.iter().enumerate() {
+        let member = given.members.iter().find(|m| m.name == account.connector);
+        let member = member.ok_or_else(|| {
+            let problem = format!("there is no Connector {:?} in this namespace", account.connector);
+            invalid(format!("spec.employee.accounts[{index}].connector"), problem)
+        })?;
+        systems.push(system(given, member, Some(&account.name), zone)?);
+    }
+    Ok(systems)
+}
+
+/// The instants that a policy counts from. What HR did not say follows the last day of work; that is the field's rule, and
+/// never earlier than it.
+fn anchors(offboarding: &Offboarding, cutoff: Timestamp, zone: Option<&str>) -> Result<Anchors, Invalid> {
+    let spec = &offboarding.spec;
+    let dates = spec.dates.clone().unwrap_or_default();
+    let zone = zone.unwrap_or(LAST_ZONE);
+    let end = |field: &str, date: Option<&String>| {
+        let end = date.map(|date| schedule::end_of_day(date, zone)).transpose();
+        end.map_err(|e| invalid(format!("spec.{field}"), e))
+    };
+    let last_day = end("lastDay", spec.last_day.as_ref())?.map_or(cutoff, |end| end.max(cutoff));
+    let employment_ends = end("dates.employmentEnds", dates.employment_ends.as_ref())?.unwrap_or(last_day);
+    let paid_through = end("dates.paidThrough", dates.paid_through.as_ref())?.unwrap_or(employment_ends);
+    let made = offboarding.metadata.creation_timestamp.as_ref();
+    let notice = match &dates.notice {
+        Some(date) => schedule::start_of_day(date, zone).map_err(|e| invalid("spec.dates.notice", e))?,
+        None => made.map_or(cutoff, |made| made.0).min(cutoff),
+    };
+    Ok(Anchors {
+        notice,
+        cutoff,
+        employment_ends,
+        paid_through,
     })
 }
 
@@ -176,52 +283,6 @@ fn cutoff(
     Ok(at)
 }
 
-fn timeline(
-    policy: &OffboardingPolicySpec,
-    members: &[Member<'_>],
-    cutoff: Timestamp,
-) -> Result<Timeline, Invalid> {
-    let mut timeline = Timeline::default();
-    for (index, moment) in policy.timeline.iter().enumerate() {
-        let path = format!("policy.spec.timeline[{index}]");
-        for name in moment.want.iter().chain(&moment.skip) {
-            if !known(name, members) {
-                let problem = format!("{name:?} is neither a class nor a fact of any selected connector");
-                return Err(invalid(path, problem));
-            }
-        }
-        if let Some(at) = &moment.at {
-            let at = schedule::moment(at, cutoff).map_err(|e| invalid(format!("{path}.at"), e))?;
-            timeline
-                .at
-                .extend(moment.want.iter().map(|name| (name.clone(), at)));
-        }
-        if let Some(name) = moment
-            .skip
-            .iter()
-            .find(|name| class(name).is_some_and(Class::security))
-        {
-            let problem =
-                format!("security facts can only be skipped by their own names, not by the class {name}");
-            return Err(invalid(format!("{path}.skip"), problem));
-        }
-        timeline.skip.extend(moment.skip.iter().cloned());
-    }
-    Ok(timeline)
-}
-
-fn class(name: &str) -> Option<Class> {
-    serde_json::from_value(serde_json::Value::String(name.to_owned())).ok()
-}
-
-/// A broken connector hides its facts, so a name that only it may know is let through.
-fn known(name: &str, members: &[Member<'_>]) -> bool {
-    class(name).is_some()
-        || members
-            .iter()
-            .any(|m| m.facts.is_empty() || m.facts.iter().any(|f| f.name == name))
-}
-
 fn selected(policy: &OffboardingPolicySpec, member: &Member<'_>) -> bool {
     policy
         .connectors
@@ -240,20 +301,13 @@ fn person(spec: &OffboardingSpec) -> Person {
 }
 
 fn system(
-    spec: &OffboardingSpec,
-    policy: &OffboardingPolicySpec,
+    given: &Given<'_>,
     member: &Member<'_>,
     account: Option<&str>,
     zone: Option<&str>,
 ) -> Result<System, Invalid> {
-    let mut kept_until = None;
-    for (index, exception) in spec.exceptions.iter().enumerate() {
-        if exception.connector == member.name {
-            let until = schedule::end_of_day(&exception.until, zone.unwrap_or(LAST_ZONE));
-            kept_until = Some(until.map_err(|e| invalid(format!("spec.exceptions[{index}].until"), e))?);
-        }
-    }
-    Ok(System {
+    let spec = &given.offboarding.spec;
+    let mut system = System {
         row: account.map_or_else(
             || member.name.to_owned(),
             |account| format!("{}/{account}", member.name),
@@ -262,61 +316,40 @@ fn system(
             account_name: account.map(str::to_owned),
             ..person(spec)
         },
-        successor: successor(spec, policy, member.name)?,
+        successor: successor::of(given, member.name)?,
         observe_only: member.spec.mode == ConnectorMode::Observe,
-        kept_until,
-        wanted: BTreeMap::<String, Wanted>::new(),
-    })
+        ..System::default()
+    };
+    for (index, exception) in spec.exceptions.iter().enumerate() {
+        if exception.connector == member.name {
+            except(&mut system, exception, index, zone.unwrap_or(LAST_ZONE), member)?;
+        }
+    }
+    Ok(system)
 }
 
-/// Who takes over in one system: a transfer that names the connector wins over one that does not, the Offboarding
-/// over the policy.
-fn successor(
-    spec: &OffboardingSpec,
-    policy: &OffboardingPolicySpec,
-    connector: &str,
-) -> Result<Option<Person>, Invalid> {
-    let named = |own: bool| {
-        let transfers = spec
-            .transfers
-            .iter()
-            .filter(move |t| t.connector.is_some() == own);
-        transfers
-            .filter(|t| t.connector.as_deref().is_none_or(|name| name == connector))
-            .map(|t| t.to.as_str())
-    };
-    let mut takers: Vec<&str> = named(true).collect();
-    if takers.is_empty() {
-        takers = named(false).collect();
+fn except(
+    system: &mut System,
+    exception: &Exception,
+    index: usize,
+    zone: &str,
+    member: &Member<'_>,
+) -> Result<(), Invalid> {
+    let field = format!("spec.exceptions[{index}]");
+    let until = schedule::end_of_day(&exception.until, zone);
+    let until = until.map_err(|e| invalid(format!("{field}.until"), e))?;
+    if exception.facts.is_empty() {
+        system.kept_until = system.kept_until.max(Some(until));
     }
-    let mut field = "spec.transfers";
-    if takers.is_empty() {
-        field = "policy.spec.transfer.to";
-        takers.extend(policy.transfer.as_ref().map(|t| t.to.as_str()));
-    }
-    takers.dedup_by(|a, b| a.eq_ignore_ascii_case(b));
-    let taker = match takers[..] {
-        [] => return Ok(None),
-        [one] => one,
-        _ => {
-            let problem =
-                format!("one successor for each connector: {connector} has several; name the connector");
-            return Err(invalid("spec.transfers", problem));
+    for fact in &exception.facts {
+        // A broken connector hides its facts.
+        if !member.facts.is_empty() && !member.facts.iter().any(|f| f.name == *fact) {
+            let problem = format!("{:?} has no fact {fact:?}", member.name);
+            return Err(invalid(format!("{field}.facts"), problem));
         }
-    };
-    if spec
-        .employee
-        .email
-        .as_deref()
-        .is_some_and(|email| email.eq_ignore_ascii_case(taker))
-    {
-        let problem = "the successor must be somebody else than the leaver: name another in spec.transfers";
-        return Err(invalid(field, problem));
+        system.kept_facts.insert(fact.clone(), until);
     }
-    Ok(Some(Person {
-        email: Some(taker.to_owned()),
-        ..Person::default()
-    }))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -332,7 +365,7 @@ mod tests {
             "spec": {"employee": {"email": "jane@example.com"}, "urgency": "Immediate"}}"#;
         let mut leaver: Offboarding = serde_json::from_str(leaver).unwrap();
         let cutoff = |leaver: &Offboarding, now| {
-            validate(leaver, &OffboardingPolicySpec::default(), &[], now)
+            validate(Given::alone(leaver, &Chosen::default(), &[]), now)
                 .unwrap()
                 .cutoff
         };

@@ -36,9 +36,8 @@ fn case() -> Case {
         row: "crm".into(),
         who: Person::default(),
         successor: None,
-        observe_only: false,
-        kept_until: None,
         wanted: BTreeMap::from(wanted),
+        ..System::default()
     };
     Case {
         uid: "uid".into(),
@@ -87,8 +86,7 @@ fn outcome(verdicts: [Verdict; 3]) -> Outcome {
     };
     Outcome {
         rows: vec![row],
-        store_fault: None,
-        wake: None,
+        ..Outcome::default()
     }
 }
 

@@ -21,6 +21,7 @@ use offboard::{
         case::{Case, System, Timeline},
         fact::{FactSpec, Verdict},
         fault::Fault,
+        gate::Vote,
         identity::{Account, Person},
     },
     drive::{Clock, Drive, Link, Memory, Outcome, Record, Row, Scope, Store, drive},
@@ -59,7 +60,7 @@ impl Store for Kept {
     fn current(&self) -> bool {
         true
     }
-    async fn confirm(&self) -> Result<bool, Fault> {
+    async fn confirm(&self, _: &[&Vote]) -> Result<bool, Fault> {
         Ok(true)
     }
     async fn progress(&self, _: &[Row]) {}
@@ -272,12 +273,11 @@ fn case(setup: &Setup<'_>, facts: &[FactSpec], now: Timestamp) -> Case {
         row: "system".to_owned(),
         who: setup.who.clone(),
         successor: setup.successor.clone(),
-        observe_only: false,
-        kept_until: None,
         wanted: facts
             .iter()
-            .map(|fact| (fact.name.clone(), timeline.wanted(fact, now, now)))
+            .map(|fact| (fact.name.clone(), timeline.wanted(fact, now)))
             .collect(),
+        ..System::default()
     };
     Case {
         uid: "uid".into(),

@@ -63,6 +63,7 @@ fn planned(facts: Vec<(FactSpec, Verdict, Sight)>) -> Plan {
             .iter()
             .map(|(fact, ..)| (fact.name.clone(), Wanted::At(cutoff)))
             .collect(),
+        ..System::default()
     };
     let case = Case {
         uid: "u".into(),
@@ -95,6 +96,7 @@ fn planned(facts: Vec<(FactSpec, Verdict, Sight)>) -> Plan {
         rows: vec![row],
         store_fault: None,
         wake: None,
+        ..Outcome::default()
     };
     plan(&case, &outcome, at(NOW))
 }

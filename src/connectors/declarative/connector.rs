@@ -371,11 +371,23 @@ impl Connector for Declarative {
         }
     }
 
+    fn can_undo(&self, fact: &str) -> bool {
+        self.fact(fact).is_some_and(|fact| !fact.undo.is_empty())
+    }
+
     fn undo(&self, subject: &Subject, fact: &str, readings: &Readings) -> Result<Option<Act>, Truth> {
-        match self.fact(fact) {
-            Some(fact) => self.with_view(subject, readings, |view| view.undo(fact)),
-            None => Err(Truth::Unreadable(Fault::permanent(Reason::ConnectorNotReady))),
+        let Some(fact) = self.fact(fact) else {
+            return Err(Truth::Unreadable(Fault::permanent(Reason::ConnectorNotReady)));
+        };
+        let Some(missing) = self.with_view(subject, readings, |view| view.missing(fact))? else {
+            return Ok(None);
+        };
+        if missing.is_null() {
+            return self.with_view(subject, readings, |view| view.undo(fact));
         }
+        let mut subject = subject.clone();
+        subject.ledger.snapshot.insert(fact.spec.name.clone(), missing);
+        self.with_view(&subject, readings, |view| view.undo(fact))
     }
 
     async fn act(&self, subject: &Subject, act: &Act, order: &Order<'_>) -> Result<Receipt, Fault> {

@@ -38,6 +38,27 @@ impl View<'_> {
         }
     }
 
+    /// What of `fact` is to be taken back still: the part of its snapshot that is not there now, or null where no snapshot
+    /// is needed; none when nothing is.
+    pub fn missing(&self, fact: &CompiledFact) -> Result<Option<Value>, Truth> {
+        let by_snapshot = fact.undo.iter().any(|request| request.uses.name("snapshot"));
+        let Some(snapshot) = fact.snapshot.as_ref().filter(|_| by_snapshot) else {
+            return match self.truth(fact) {
+                Ok(()) => Ok(None),
+                Err(Truth::Holds) => Ok(Some(Value::Null)),
+                Err(truth) => Err(truth),
+            };
+        };
+        let Some(kept) = self.subject.ledger.snapshot.get(&fact.spec.name) else {
+            return Ok(None);
+        };
+        self.ready(snapshot.uses())?;
+        let since = since(self.subject, &fact.spec);
+        let scope = self.setting.scope(snapshot.uses(), self.readings, since);
+        let there = snapshot.evaluate(&scope).map_err(unreadable)?;
+        Ok(lacking(kept, &there))
+    }
+
     /// The requests that take `fact` back, by the snapshot.
     pub fn undo(&self, fact: &CompiledFact) -> Result<Option<Act>, Truth> {
         let requests = self.requests(fact, &fact.undo)?;
@@ -218,6 +239,33 @@ impl View<'_> {
             return Err(Truth::Unreadable(Fault::needs_decision(Reason::NoSuccessor)));
         }
         Ok(())
+    }
+}
+
+/// What of `kept` is not `there`. What was added meanwhile makes no difference.
+fn lacking(kept: &Value, there: &Value) -> Option<Value> {
+    match (kept, there) {
+        (Value::Array(kept), Value::Array(there)) => {
+            let lacking: Vec<Value> = kept
+                .iter()
+                .filter(|k| !there.iter().any(|t| includes(t, k)))
+                .cloned()
+                .collect();
+            (!lacking.is_empty()).then_some(Value::Array(lacking))
+        }
+        _ => (!includes(there, kept)).then(|| kept.clone()),
+    }
+}
+
+fn includes(there: &Value, kept: &Value) -> bool {
+    match (there, kept) {
+        (Value::Object(there), Value::Object(kept)) => kept
+            .iter()
+            .all(|(key, value)| there.get(key).is_some_and(|t| includes(t, value))),
+        (Value::Array(there), Value::Array(kept)) => {
+            kept.iter().all(|k| there.iter().any(|t| includes(t, k)))
+        }
+        _ => there == kept,
     }
 }
 

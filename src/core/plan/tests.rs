@@ -38,6 +38,7 @@ struct Scene {
     fresh: bool,
     may_act: bool,
     legal_hold: bool,
+    gates: crate::core::gate::Gates,
 }
 
 impl Scene {
@@ -45,6 +46,7 @@ impl Scene {
         let wanted = facts.iter().map(|f| (f.name.clone(), Wanted::At(at(0))));
         Self {
             system: System {
+                kept_facts: BTreeMap::new(),
                 row: "crm".into(),
                 who: Person::default(),
                 successor: None,
@@ -60,6 +62,7 @@ impl Scene {
             fresh: true,
             may_act: true,
             legal_hold: false,
+            gates: crate::core::gate::Gates::default(),
         }
     }
 
@@ -106,6 +109,8 @@ impl Scene {
             blocked: None,
             may_act: self.may_act,
             legal_hold: self.legal_hold,
+            handed_over: None,
+            gates: &self.gates,
             proof_lasts: SignedDuration::from_secs(600),
             looked_at: at(now),
             now: at(now),

@@ -1,8 +1,10 @@
 //! The real core and the real drive loop over simulated systems that misbehave from a seed.
 //!
 //! The oracle is the list of invariants: no false verdict (S1), no loss before transfer (S2), never another person
-//! (S3), at most one unrepeatable effect (S4), nothing after a deletion (S5), intent and snapshot first (S6), the end is
-//! reached once faults stop and then nothing is written or changed (L1), one failing system delays no other (L2).
+//! (S3), at most one unrepeatable effect (S4), nothing after a deletion (S5), intent and snapshot first (S6), nothing is deleted
+//! under a legal hold (S8) or before its retention is over (R9), nothing is given back that we did not take (S9), the end is
+//! reached once faults stop and then nothing is written or changed (L1), one failing system delays no other (L2) but for what
+//! is deleted, which waits until everything everywhere is handed over.
 
 mod world;
 
@@ -18,12 +20,13 @@ use std::{
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
-use self::world::{Dice, Sim, VirtualClock, epoch, facts};
+use self::world::{Dice, RETENTION, Sim, VirtualClock, epoch, facts};
 use super::{Clock, Drive, Link, Memory, Outcome, Record, Row, Scope, Store, drive};
 use crate::core::{
-    case::{Case, System, Timeline},
+    case::{Case, Moment, System, Timeline},
     fact::Verdict,
     fault::{Fault, Reason},
+    gate::Vote,
     identity::Person,
     planted::{self, Bug},
     schedule::mix,
@@ -40,6 +43,10 @@ struct SimStore {
     faults_until: Timestamp,
     dice: Mutex<Dice>,
     deleted: AtomicBool,
+    /// When somebody changes the spec.
+    changes: Vec<Timestamp>,
+    /// How many of these the pass that goes on knows of.
+    known: AtomicU64,
     saves: AtomicU64,
     /// How much longer than usual a write takes.
     slow: Duration,
@@ -65,12 +72,20 @@ impl Store for SimStore {
         Ok(())
     }
     fn current(&self) -> bool {
-        !self.deleted.load(Ordering::Relaxed)
+        !self.deleted.load(Ordering::Relaxed) && self.known.load(Ordering::Relaxed) == self.generation()
     }
-    async fn confirm(&self) -> Result<bool, Fault> {
+    async fn confirm(&self, _: &[&Vote]) -> Result<bool, Fault> {
         Ok(self.current())
     }
     async fn progress(&self, _: &[Row]) {}
+}
+
+impl SimStore {
+    /// How often the spec has been changed.
+    fn generation(&self) -> u64 {
+        let now = self.clock.now();
+        self.changes.iter().filter(|at| **at <= now).count() as u64
+    }
 }
 
 struct Trial {
@@ -83,17 +98,34 @@ struct Trial {
     case: Case,
     links: BTreeMap<String, Link>,
     delete_at: Option<Timestamp>,
+    /// From when to when a legal hold is set.
+    hold: Option<(Timestamp, Timestamp)>,
+    reinstate_at: Option<Timestamp>,
+    /// What the record said was ours when the leaver was reinstated, by system.
+    ours: BTreeMap<String, Vec<String>>,
     wrong: Vec<String>,
 }
 
-fn case(sims: &[Arc<Sim>]) -> Case {
-    let at = [(
-        "AccountDeleted".to_owned(),
-        epoch() + SignedDuration::from_mins(5),
-    )];
+/// What happens to a leaver in a trial.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Story {
+    /// Whatever the seed says.
+    Any,
+    /// A legal hold from some moment on, and sometimes until another one.
+    Hold,
+    /// Reinstated at some moment.
+    Reinstated,
+}
+
+fn case(sims: &[Arc<Sim>], deletes: bool) -> Case {
+    let moment = Moment {
+        at: epoch(),
+        until: None,
+    };
     let timeline = Timeline {
-        at: at.into_iter().collect(),
+        at: BTreeMap::from_iter(deletes.then(|| ("AccountDeleted".to_owned(), moment))),
         skip: vec![],
+        retention: RETENTION,
     };
     let systems = sims.iter().map(|sim| System {
         row: sim.row.clone(),
@@ -105,12 +137,11 @@ fn case(sims: &[Arc<Sim>]) -> Case {
             email: Some("sam@corp.test".into()),
             ..Person::default()
         }),
-        observe_only: false,
-        kept_until: None,
         wanted: facts()
             .iter()
-            .map(|f| (f.name.clone(), timeline.wanted(f, epoch(), epoch())))
+            .map(|f| (f.name.clone(), timeline.wanted(f, epoch())))
             .collect(),
+        ..System::default()
     });
     Case {
         uid: "uid-1".into(),
@@ -133,7 +164,7 @@ fn case(sims: &[Arc<Sim>]) -> Case {
 }
 
 impl Trial {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, story: Story) -> Self {
         let clock = Arc::new(VirtualClock(tokio::time::Instant::now()));
         let durable = Arc::new(Mutex::new(Record::default()));
         let crash = Arc::new(tokio::sync::Notify::new());
@@ -165,19 +196,37 @@ impl Trial {
             faults_until,
             dice: Mutex::new(Dice(mix(seed ^ 0x77))),
             deleted: AtomicBool::new(false),
+            changes: vec![],
+            known: AtomicU64::new(0),
             saves: AtomicU64::new(0),
             slow: Duration::ZERO,
         };
-        let delete_at = dice
-            .one_in(10)
+        let delete_at = (story == Story::Any && dice.one_in(10))
             .then(|| epoch() + SignedDuration::from_secs(i64::try_from(dice.roll(20)).unwrap()));
+        let mut within =
+            |minutes: u64| SignedDuration::from_millis(i64::try_from(dice.roll(minutes * 60_000)).unwrap());
+        let hold = (story == Story::Hold || story == Story::Any && seed % 4 == 1).then(|| {
+            // Often around the moment at which something would be deleted.
+            let from = epoch() + within(if seed % 3 == 0 { 3 } else { 15 });
+            (from, from + SignedDuration::from_secs(40) + within(40))
+        });
+        let reinstate_at = (story == Story::Reinstated || story == Story::Any && seed % 4 == 2)
+            .then(|| epoch() + within(if seed % 3 == 0 { 1 } else { 20 }));
+        for sim in &sims {
+            sim.inner.lock().unwrap().hold = hold;
+        }
+        let mut store = store;
+        store
+            .changes
+            .extend(hold.into_iter().flat_map(|(from, until)| [from, until]));
+        store.changes.extend(reinstate_at);
         let links = sims
             .iter()
             .map(|sim| (sim.row.clone(), Link::Ready(sim.clone() as _)))
             .collect();
         Self {
             seed,
-            case: case(&sims),
+            case: case(&sims, reinstate_at.is_none()),
             clock,
             durable,
             crash,
@@ -185,22 +234,44 @@ impl Trial {
             store,
             links,
             delete_at,
+            hold,
+            reinstate_at,
+            ours: BTreeMap::new(),
             wrong: vec![],
         }
     }
 
+    /// Reads what the spec says now, and says whether that is another thing than before.
+    fn read_spec(&mut self) -> bool {
+        let now = self.clock.now();
+        let generation = self.store.generation();
+        let before = self.store.known.swap(generation, Ordering::Relaxed);
+        self.case.legal_hold = self.hold.is_some_and(|(from, until)| from <= now && now < until);
+        let reinstated = self.reinstate_at.is_some_and(|at| at <= now);
+        if reinstated && !self.case.reinstate {
+            let record = self.durable.lock().unwrap();
+            for (row, ledger) in &record.ledger.systems {
+                let ours = facts().into_iter().map(|fact| fact.name);
+                let ours = ours.filter(|fact| super::undo::ours(ledger, fact)).collect();
+                self.ours.insert(row.clone(), ours);
+            }
+        }
+        self.case.reinstate = reinstated;
+        generation != before
+    }
+
     /// One pass, unless a crash ends it.
-    async fn pass(&self, record: &mut Record, memory: &mut Memory) -> Option<Outcome> {
+    async fn pass(&self, record: &mut Record, memory: &mut Memory, scope: Scope) -> Option<Outcome> {
         let drive_it = Drive {
             case: &self.case,
             links: &self.links,
             clock: &*self.clock,
             store: &self.store,
-            scope: Scope::Woken,
+            scope,
         };
         let deletion = async {
             match self.delete_at {
-                Some(at) if self.store.current() => {
+                Some(at) if !self.store.deleted.load(Ordering::Relaxed) => {
                     let wait = at.duration_since(self.clock.now());
                     tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
                     self.store.deleted.store(true, Ordering::Relaxed);
@@ -225,13 +296,24 @@ impl Trial {
     async fn run(mut self) -> Vec<String> {
         let mut record = Record::default();
         let mut memory = Memory::default();
-        let end = self.store.faults_until + BOUND;
+        let quiet = self
+            .store
+            .changes
+            .iter()
+            .copied()
+            .fold(self.store.faults_until, Ord::max);
+        let end = quiet + BOUND;
         let mut held_since: Option<(Timestamp, u64, u64)> = None;
         loop {
             if self.clock.now() > end + SignedDuration::from_hours(48) {
                 break;
             }
-            let Some(outcome) = self.pass(&mut record, &mut memory).await else {
+            let scope = if self.read_spec() {
+                Scope::Due
+            } else {
+                Scope::Woken
+            };
+            let Some(outcome) = self.pass(&mut record, &mut memory, scope).await else {
                 // Crashed: what was not durable is gone.
                 record = self.durable.lock().unwrap().clone();
                 memory = Memory::default();
@@ -242,16 +324,25 @@ impl Trial {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
             };
-            if !self.store.current() {
+            if self.store.deleted.load(Ordering::Relaxed) {
                 break;
             }
+            if !self.store.current() {
+                continue;
+            }
             self.judge(&outcome);
-            let settled = self
-                .healthy(&outcome)
-                .all(|row| row.facts.iter().all(|(_, v, _)| v.settled()));
+            let settled = self.healthy(&outcome).all(|row| {
+                row.facts
+                    .iter()
+                    .all(|(f, v, _)| v.settled() || self.waits_for_ever(f, v))
+            });
             let now = self.clock.now();
+            // What somebody did just before the faults stopped is seen at the next look only.
+            let looked = self
+                .healthy(&outcome)
+                .all(|row| memory.rested[&row.name].1 > quiet);
             match held_since {
-                None if settled && now > self.store.faults_until + SignedDuration::from_secs(30) => {
+                None if settled && looked && now > quiet + SignedDuration::from_secs(30) => {
                     held_since = Some((now, self.store.saves.load(Ordering::Relaxed), self.changes()));
                 }
                 None if now > end => {
@@ -278,6 +369,15 @@ impl Trial {
                 .wake
                 .unwrap_or(recheck)
                 .min(recheck)
+                .min(
+                    self.store
+                        .changes
+                        .iter()
+                        .copied()
+                        .filter(|at| *at > now)
+                        .min()
+                        .unwrap_or(Timestamp::MAX),
+                )
                 .min(end + SignedDuration::from_hours(49));
             let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
             tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
@@ -287,6 +387,12 @@ impl Trial {
             self.wrong.append(&mut sim.inner.lock().unwrap().violations);
         }
         self.wrong
+    }
+
+    /// While one system fails for ever nobody knows whether everything is handed over, and nothing is deleted.
+    fn waits_for_ever(&self, fact: &crate::core::fact::FactSpec, verdict: &Verdict) -> bool {
+        let fails = self.healthy_sims().count() < self.sims.len();
+        fails && fact.name == "AccountDeleted" && matches!(verdict, Verdict::NotDue(_))
     }
 
     fn changes(&self) -> u64 {
@@ -320,6 +426,13 @@ impl Trial {
             let last_change = inner.changes.last().map_or(0, |c| c.seq);
             for (fact, verdict, _) in &row.facts {
                 let seen = inner.seen_true.get(&fact.name).copied().unwrap_or(0);
+                // What is proven undone is not looked at again.
+                let undone = inner.changes.iter().rev().find(|c| c.fact == fact.name);
+                let last_change = if self.case.reinstate {
+                    undone.map_or(0, |c| c.seq)
+                } else {
+                    last_change
+                };
                 if *verdict == Verdict::Verified && (seen == 0 || seen < last_change) {
                     self.wrong.push(format!(
                         "S1: {} of {} called Verified unseen",
@@ -339,9 +452,13 @@ impl Trial {
 
     /// At the end the world itself is looked at, not what was said about it.
     fn last_judgement(&mut self) {
-        if !self.store.current() || !self.wrong.is_empty() {
+        if self.store.deleted.load(Ordering::Relaxed) || !self.wrong.is_empty() {
             return;
         }
+        if self.case.reinstate {
+            return self.last_judgement_of_who_came_back();
+        }
+        let failing = self.healthy_sims().count() < self.sims.len();
         let record = self.durable.lock().unwrap().clone();
         let mut wrong = vec![];
         for sim in self.healthy_sims() {
@@ -351,7 +468,7 @@ impl Trial {
                 || state.sessions > 0
                 || state.token
                 || !state.groups.is_empty()
-                || !state.deleted
+                || state.deleted == failing
             {
                 wrong.push(format!("L1: {} ended as {state:?}", sim.row));
             }
@@ -384,6 +501,36 @@ impl Trial {
     }
 }
 
+impl Trial {
+    /// What the record said was ours is there again, and nothing that was not.
+    fn last_judgement_of_who_came_back(&mut self) {
+        let mut wrong = vec![];
+        for sim in self.healthy_sims() {
+            let inner = sim.inner.lock().unwrap();
+            let state = &inner.state;
+            let ours = |fact: &str| {
+                self.ours
+                    .get(&sim.row)
+                    .is_some_and(|of| of.iter().any(|f| f == fact))
+            };
+            let changed = |fact: &str| inner.changes.iter().any(|c| c.fact == fact);
+            if ours("AccountDisabled") && !state.enabled {
+                wrong.push(format!("S9: {} was not enabled again", sim.row));
+            }
+            if ours("GroupsRemoved") && state.groups.len() != inner.groups_at_start {
+                wrong.push(format!(
+                    "S9: {} has {:?} of {} groups",
+                    sim.row, state.groups, inner.groups_at_start
+                ));
+            }
+            if changed("LicenceFreed") && !state.licence {
+                wrong.push(format!("S9: {} has no licence again", sim.row));
+            }
+        }
+        self.wrong.extend(wrong);
+    }
+}
+
 fn tell(outcome: &Outcome) -> String {
     let rows = outcome.rows.iter().flat_map(|row| {
         let left = row.facts.iter().filter(|(_, v, _)| !v.settled());
@@ -392,14 +539,14 @@ fn tell(outcome: &Outcome) -> String {
     rows.collect::<Vec<_>>().join("; ")
 }
 
-fn trial(seed: u64) -> Vec<String> {
+fn trial(seed: u64, story: Story) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
     let wrong = runtime.block_on(async move {
-        let trial = Trial::new(seed);
+        let trial = Trial::new(seed, story);
         let seed = trial.seed;
         (seed, trial.run().await)
     });
@@ -411,7 +558,7 @@ fn trial(seed: u64) -> Vec<String> {
 }
 
 /// The first violation among the seeds, spread over the machine's cores.
-fn first_violation(seeds: std::ops::Range<u64>, bug: Option<Bug>) -> Option<String> {
+fn first_violation(seeds: std::ops::Range<u64>, story: Story, bug: Option<Bug>) -> Option<String> {
     let next = AtomicU64::new(seeds.start);
     let found: Mutex<Option<String>> = Mutex::new(None);
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -424,7 +571,7 @@ fn first_violation(seeds: std::ops::Range<u64>, bug: Option<Bug>) -> Option<Stri
                         if seed >= seeds.end || found.lock().unwrap().is_some() {
                             return;
                         }
-                        if let Some(first) = trial(seed).into_iter().next() {
+                        if let Some(first) = trial(seed, story).into_iter().next() {
                             found.lock().unwrap().get_or_insert(first);
                         }
                     }
@@ -441,17 +588,34 @@ fn every_leaver_is_driven_to_the_end_whatever_goes_wrong() {
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(SEEDS);
-    let first = std::env::var("OFFBOARD_SEED").ok().and_then(|n| n.parse().ok());
-    let range = first.map_or(0..seeds, |seed| seed..seed + 1);
-    assert_eq!(first_violation(range, None), None);
+    assert_eq!(first_violation(range(seeds), Story::Any, None), None);
+}
+
+/// The seeds `0..seeds`, or the one that the environment names.
+fn range(seeds: u64) -> std::ops::Range<u64> {
+    let one: Option<u64> = std::env::var("OFFBOARD_SEED").ok().and_then(|n| n.parse().ok());
+    one.map_or(0..seeds, |seed| seed..seed + 1)
+}
+
+#[test]
+fn a_legal_hold_keeps_everything_under_every_schedule_and_what_it_kept_goes_when_it_is_lifted() {
+    assert_eq!(first_violation(range(SEEDS / 2), Story::Hold, None), None);
+}
+
+#[test]
+fn who_comes_back_gets_exactly_what_we_took_whatever_goes_wrong() {
+    assert_eq!(first_violation(range(SEEDS / 4), Story::Reinstated, None), None);
 }
 
 /// A world of several systems without any fault.
 fn calm() -> Trial {
-    let trial = (0..).map(Trial::new).find(|trial| trial.sims.len() > 2);
+    let trial = (0..)
+        .map(|seed| Trial::new(seed, Story::Any))
+        .find(|trial| trial.sims.len() > 2);
     let mut trial = trial.expect("one in three has three systems");
     trial.store.faults_until = epoch();
-    trial.delete_at = None;
+    (trial.delete_at, trial.hold, trial.reinstate_at) = (None, None, None);
+    trial.store.changes.clear();
     for sim in &trial.sims {
         let mut inner = sim.inner.lock().unwrap();
         (inner.faults_until, inner.crash_at, inner.fails_for_ever) = (epoch(), None, false);
@@ -470,7 +634,9 @@ async fn while_the_record_is_being_written_every_system_goes_on() {
     for sim in &trial.sims[1..] {
         sim.inner.lock().unwrap().latency = Some(Duration::from_millis(500));
     }
-    trial.pass(&mut Record::default(), &mut Memory::default()).await;
+    trial
+        .pass(&mut Record::default(), &mut Memory::default(), Scope::Due)
+        .await;
     for sim in &trial.sims {
         let disabled = sim.inner.lock().unwrap().disabled_at().expect("disabled");
         assert!(
@@ -485,7 +651,7 @@ macro_rules! caught {
     ($($name:ident: $bug:ident),* $(,)?) => {$(
         #[test]
         fn $name() {
-            let found = first_violation(0..3_000, Some(Bug::$bug));
+            let found = first_violation(0..3_000, Story::Any, Some(Bug::$bug));
             assert!(found.is_some(), "no seed shows {:?}", Bug::$bug);
         }
     )*};
@@ -506,4 +672,7 @@ caught! {
     giving_up_is_caught: GivesUp,
     an_assertion_that_outlives_a_drift_is_caught: AssertsForEver,
     a_running_operation_taken_for_done_is_caught: OperationIsDone,
+    a_deletion_under_a_hold_is_caught: IgnoresHold,
+    a_retention_that_counts_too_early_is_caught: KeepsFromCutoff,
+    giving_back_more_than_was_taken_is_caught: GivesBackMore,
 }

@@ -26,6 +26,9 @@ use crate::{
 /// How long a read may show the past in this world.
 pub const SETTLE: SignedDuration = SignedDuration::from_secs(20);
 
+/// How long an account is kept after everything is handed over.
+pub const RETENTION: SignedDuration = SignedDuration::from_mins(5);
+
 /// Virtual time: tokio's paused clock, counted from a fixed instant.
 pub struct VirtualClock(pub tokio::time::Instant);
 
@@ -99,6 +102,8 @@ pub struct Inner {
     pub groups_at_start: usize,
     /// How long every call takes, instead of a random time.
     pub latency: Option<Duration>,
+    /// From when to when a legal hold is set.
+    pub hold: Option<(Timestamp, Timestamp)>,
 }
 
 /// One simulated system.
@@ -221,6 +226,7 @@ impl Sim {
             renamed: false,
             groups_at_start,
             latency: None,
+            hold: None,
         };
         let capabilities = Capabilities {
             definition: "sim".into(),
@@ -345,9 +351,18 @@ impl Sim {
             .get(&self.row)
             .cloned()
             .unwrap_or_default();
+        let handed_over = self.durable.lock().unwrap().ledger.handed_over;
         let mut inner = self.inner.lock().unwrap();
         let now = self.now();
         let mut wrong = vec![];
+        // A call that is in flight when the hold is set may still take effect.
+        let held = |(from, until)| from + SignedDuration::from_secs(31) <= now && now < until;
+        if matches!(fact, "LicenceFreed" | "AccountDeleted") && inner.hold.is_some_and(held) {
+            wrong.push(format!("S8: {fact} in spite of a legal hold"));
+        }
+        if fact == "AccountDeleted" && handed_over.is_none_or(|since| now < since + RETENTION) {
+            wrong.push("R9: deleted before the retention was over".to_owned());
+        }
         if account != self.id {
             wrong.push(format!("S3: {fact} sent to {account}"));
         }
@@ -363,6 +378,13 @@ impl Sim {
         }
         if fact == "FilesTransferred" && !inner.state.transfers.is_empty() {
             wrong.push("S4: a second transfer".into());
+        }
+        let kept = durable.snapshot.get("GroupsRemoved").and_then(Value::as_array);
+        if fact == "GroupsRemovedUndone" && !kept.is_some_and(|kept| kept.contains(&request["group"])) {
+            wrong.push(format!("S9: {} given, and never taken", request["group"]));
+        }
+        if fact == "AccountDisabledUndone" && !crate::drive::undo::ours(&durable, "AccountDisabled") {
+            wrong.push("S9: enabled, and not disabled by us".to_owned());
         }
         if fact == "GroupsRemoved" {
             let group = request["group"].as_str().unwrap_or_default();
@@ -413,6 +435,11 @@ impl Sim {
             }
             "LicenceFreed" => state.licence = false,
             "AccountDeleted" => state.deleted = true,
+            "AccountDisabledUndone" => state.enabled = true,
+            "GroupsRemovedUndone" => {
+                state.groups.insert(request["group"].as_str().unwrap().to_owned());
+            }
+            "LicenceFreedUndone" => state.licence = true,
             _ => {}
         }
         inner.remember(now);
@@ -547,6 +574,38 @@ impl Connector for Sim {
         }
     }
 
+    fn can_undo(&self, fact: &str) -> bool {
+        matches!(fact, "AccountDisabled" | "GroupsRemoved" | "LicenceFreed")
+    }
+
+    fn undo(&self, subject: &Subject, fact: &str, readings: &Readings) -> Result<Option<Act>, Truth> {
+        let requests: Vec<Value> = if fact == "GroupsRemoved" {
+            let there = match readings.get("groups") {
+                None => return Err(Truth::NotRead),
+                Some(Err(fault)) => return Err(Truth::Unreadable(fault.clone())),
+                Some(Ok(there)) => there.as_array().unwrap().clone(),
+            };
+            let kept = subject.ledger.snapshot.get(fact).and_then(Value::as_array);
+            let lacking = kept.into_iter().flatten().filter(|group| !there.contains(group));
+            lacking
+                .map(|group| json!({ "group": group, "back": true }))
+                .collect()
+        } else {
+            match self.sight(subject, fact, readings).truth {
+                Truth::Holds => vec![json!({ "back": true })],
+                Truth::DoesNotHold => vec![],
+                truth => return Err(truth),
+            }
+        };
+        self.note_read(&format!("{fact}Undone"), requests.is_empty());
+        Ok((!requests.is_empty()).then(|| Act {
+            fact: fact.into(),
+            requests,
+            rung: 0,
+            more: false,
+        }))
+    }
+
     async fn act(&self, subject: &Subject, act: &Act, order: &Order<'_>) -> Result<Receipt, Fault> {
         let account = if planted(Bug::ActsByName) {
             self.find(&subject.who).await?.remove(0).id
@@ -563,8 +622,12 @@ impl Connector for Sim {
                 .call(true)
                 .await
                 .inspect_err(|fault| self.leave(Some(fault)))?;
-            self.check(&act.fact, &account, request);
-            operation = self.apply(&act.fact, request);
+            let fact = match request.get("back") {
+                Some(_) => format!("{}Undone", act.fact),
+                None => act.fact.clone(),
+            };
+            self.check(&fact, &account, request);
+            operation = self.apply(&fact, request);
             if lost {
                 return Err(Fault::unknown_outcome(Reason::Timeout));
             }

@@ -1,0 +1,128 @@
+//! Who leaves, by address: who leaves takes nothing over from another leaver and approves nothing.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::api::{
+    Offboarding,
+    offboarding::{Desired, Urgency},
+};
+
+/// The leavers of one namespace, by the names people know them by, in lower case.
+#[derive(Debug, Default)]
+pub struct Leaving(Mutex<Names>);
+
+#[derive(Debug, Default)]
+struct Names {
+    /// By name: uid, and when access ends.
+    by_name: HashMap<String, BTreeMap<String, Timestamp>>,
+    by_uid: HashMap<String, Vec<String>>,
+}
+
+impl Leaving {
+    /// Takes note of `offboarding` as it is now.
+    pub fn note(&self, offboarding: &Offboarding) {
+        let uid = offboarding.uid().unwrap_or_default();
+        self.forget(&uid);
+        let spec = &offboarding.spec;
+        let ends = match spec.urgency {
+            Urgency::Immediate => Some(Timestamp::MIN),
+            Urgency::Scheduled => offboarding.status.as_ref().and_then(|status| status.cutoff),
+        };
+        let Some(ends) = ends.filter(|_| spec.desired == Desired::Offboarded && !spec.suspend) else {
+            return;
+        };
+        let employee = &spec.employee;
+        let names: Vec<String> = [&employee.email, &employee.employee_id]
+            .into_iter()
+            .flatten()
+            .map(|name| name.to_lowercase())
+            .collect();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in &names {
+            known
+                .by_name
+                .entry(name.clone())
+                .or_default()
+                .insert(uid.clone(), ends);
+        }
+        known.by_uid.insert(uid, names);
+    }
+
+    /// Forgets the leaver `uid`.
+    pub fn forget(&self, uid: &str) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in known.by_uid.remove(uid).unwrap_or_default() {
+            if let Some(of) = known.by_name.get_mut(&name) {
+                of.remove(uid);
+                if of.is_empty() {
+                    known.by_name.remove(&name);
+                }
+            }
+        }
+    }
+
+    /// Whether the access of somebody known as `name` ends until `when`, by another Offboarding than `uid`.
+    pub fn has_left(&self, name: &str, uid: &str, when: Timestamp) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = known.by_name.get(&name.to_lowercase());
+        of.is_some_and(|of| of.iter().any(|(other, ends)| other != uid && *ends <= when))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn leaver(uid: &str, email: &str, spec: &serde_json::Value) -> Offboarding {
+        let mut object = json!({
+            "apiVersion": "offboard.dev/v1alpha1", "kind": "Offboarding",
+            "metadata": {"name": uid, "uid": uid},
+            "spec": {"employee": {"email": email}},
+            "status": {"observedGeneration": 1, "cutoff": "2026-09-30T15:00:00Z"},
+        });
+        for (key, value) in spec.as_object().unwrap() {
+            object["spec"][key] = value.clone();
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn somebody_has_left_from_their_own_cutoff_on_until_they_come_back() {
+        let leaving = Leaving::default();
+        leaving.note(&leaver("1", "Sam@example.com", &json!({"lastDay": "2026-09-30"})));
+        let left = |when| leaving.has_left("sam@EXAMPLE.com", "2", at(when));
+        assert!(!left("2026-09-30T14:59:59Z"));
+        assert!(left("2026-09-30T15:00:00Z"));
+        assert!(
+            !leaving.has_left("sam@example.com", "1", Timestamp::MAX),
+            "not by their own"
+        );
+        let back = json!({"lastDay": "2026-09-30", "desired": "Reinstated"});
+        leaving.note(&leaver("1", "Sam@example.com", &back));
+        assert!(!leaving.has_left("sam@example.com", "2", Timestamp::MAX));
+    }
+
+    #[test]
+    fn two_offboardings_of_one_person_are_forgotten_one_by_one() {
+        let leaving = Leaving::default();
+        for uid in ["1", "2"] {
+            leaving.note(&leaver(uid, "sam@example.com", &json!({"urgency": "Immediate"})));
+        }
+        leaving.forget("1");
+        assert!(leaving.has_left("sam@example.com", "3", Timestamp::MIN));
+        leaving.forget("2");
+        assert!(!leaving.has_left("sam@example.com", "3", Timestamp::MAX));
+    }
+}

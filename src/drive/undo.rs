@@ -1,0 +1,189 @@
+//! Reinstating: what the record says that we took away is given back, and only that.
+//!
+//! # Why
+//! Giving back is driven like taking away: for each fact that we made true there is one that says it is undone, judged by
+//! reads and made true by the definition's `undo`. So the same rules hold for it (R1: proven by a read after the act; R2: not
+//! seeing proves nothing; throttling, deadlines, crashes), and there is no second engine.
+//!
+//! A fact that was true before us has no acceptance and no snapshot in the ledger, so there is nothing to undo: what others
+//! took away stays away. As soon as one is proven undone, what the ledger says about the original is dropped: a person who was
+//! given everything back is nobody's leaver any more, is not watched, and a later offboarding begins from nothing.
+
+use async_trait::async_trait;
+
+use crate::{
+    connectors::{Capabilities, Connector, Order, Readings, Shared, Subject},
+    core::{
+        case::{System, Wanted},
+        fact::{Act, Class, FactSpec, Proof, Receipt, Sight, Stage, Truth},
+        fault::Fault,
+        identity::{Account, Person},
+        ledger::SystemLedger,
+        planted::{Bug, planted},
+        schedule,
+    },
+};
+
+/// What the name of a fact ends with that says that another one is undone.
+const UNDONE: &str = "Undone";
+
+/// The name of the fact that says that `fact` is undone.
+fn undone(fact: &str) -> String {
+    format!("{fact}{UNDONE}")
+}
+
+/// The fact whose undoing `name` says.
+fn original(name: &str) -> &str {
+    name.strip_suffix(UNDONE).unwrap_or(name)
+}
+
+/// Whether the ledger says that we asked for `fact`, or may have.
+pub(super) fn ours(ledger: &SystemLedger, fact: &str) -> bool {
+    let entry = ledger.fact(fact);
+    entry.accepted.or(entry.intent).or(entry.tried).is_some() || ledger.snapshot.contains_key(fact)
+}
+
+/// A connector whose facts say that another one's are undone.
+pub(super) struct Undoing {
+    of: Shared,
+    capabilities: Capabilities,
+}
+
+impl Undoing {
+    /// Of the facts of `of` those that `ledger` says are ours and that can be undone.
+    pub(super) fn new(of: Shared, ledger: &SystemLedger) -> Self {
+        let own = of.capabilities();
+        let live: Vec<&FactSpec> = own
+            .facts
+            .iter()
+            .filter(|fact| ours(ledger, &fact.name) || planted(Bug::GivesBackMore))
+            .filter(|fact| of.can_undo(&fact.name))
+            .collect();
+        let access: Vec<String> = live
+            .iter()
+            .filter(|fact| fact.class == Class::Access)
+            .map(|fact| undone(&fact.name))
+            .collect();
+        let facts = live.iter().map(|fact| FactSpec {
+            name: undone(&fact.name),
+            stage: Stage::Cutoff,
+            proof: Proof::Direct,
+            requires: vec![],
+            after: vec![],
+            // Most systems take nothing for an account that is closed.
+            prefers_after: if fact.class == Class::Access {
+                vec![]
+            } else {
+                access.clone()
+            },
+            irreversible: false,
+            removes: false,
+            ..(*fact).clone()
+        });
+        let capabilities = Capabilities {
+            definition: own.definition.clone(),
+            facts: facts.collect(),
+        };
+        Self { of, capabilities }
+    }
+
+    /// `system` with what is wanted of it now: everything undone.
+    pub(super) fn wanted(&self, system: &System) -> System {
+        let now = |fact: &FactSpec| (fact.name.clone(), Wanted::At(jiff::Timestamp::MIN));
+        System {
+            successor: None,
+            kept_until: None,
+            kept_facts: std::collections::BTreeMap::new(),
+            wanted: self.capabilities.facts.iter().map(now).collect(),
+            ..system.clone()
+        }
+    }
+}
+
+/// Drops what is left of an earlier reinstatement from the ledger of a leaver who is one again.
+pub(super) fn leaves_again(ledger: &mut SystemLedger) {
+    ledger.facts.retain(|name, _| !name.ends_with(UNDONE));
+}
+
+/// Settles in `ledger` what was proven undone, and what cannot be undone at all by `facts`, the connector's own.
+pub(super) fn settle(ledger: &mut SystemLedger, facts: &[FactSpec], can_undo: impl Fn(&str) -> bool) {
+    for fact in facts {
+        let name = undone(&fact.name);
+        let lost = ours(ledger, &fact.name) && !can_undo(&fact.name);
+        if lost {
+            ledger.facts.entry(name).or_default().lost = true;
+        } else if ledger.fact(&name).verified.is_none() {
+            continue;
+        }
+        ledger.facts.remove(&fact.name);
+        ledger.snapshot.remove(&fact.name);
+    }
+}
+
+/// What `ledger` says is undone, or cannot be, with the names of `facts`, the connector's own: without a look.
+pub(super) fn settled(ledger: &SystemLedger, facts: &[FactSpec]) -> Vec<(FactSpec, bool)> {
+    facts
+        .iter()
+        .filter_map(|fact| {
+            let name = undone(&fact.name);
+            let entry = ledger.facts.get(&name)?;
+            let done = entry.lost || (entry.verified.is_some() && !ours(ledger, &fact.name));
+            done.then(|| (FactSpec { name, ..fact.clone() }, entry.lost))
+        })
+        .collect()
+}
+
+#[async_trait]
+impl Connector for Undoing {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn find(&self, who: &Person) -> Result<Vec<Account>, Fault> {
+        self.of.find(who).await
+    }
+
+    async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings {
+        let originals: Vec<&str> = facts.iter().map(|fact| original(fact)).collect();
+        self.of.observe(subject, &originals).await
+    }
+
+    fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {
+        // A late read may still show what was there before we took it away: as if there were nothing to give back.
+        let entry = subject.ledger.fact(original(fact));
+        let settle = self
+            .capabilities
+            .facts
+            .iter()
+            .find(|f| f.name == fact)
+            .map(|f| f.settle);
+        let asked = entry.accepted.max(entry.intent).max(entry.tried);
+        if let (Some(asked), Some(settle)) = (asked, settle) {
+            let settled = schedule::later(asked, settle);
+            if subject.now < settled {
+                return Sight::of(Truth::Running);
+            }
+        }
+        match self.of.undo(subject, original(fact), readings) {
+            Err(truth) => Sight::of(truth),
+            Ok(None) => Sight::of(Truth::Holds),
+            Ok(Some(act)) => Sight {
+                says: format!("give back what {} took", original(fact)),
+                count: act.requests.len(),
+                act: Some(Act {
+                    fact: fact.to_owned(),
+                    ..act
+                }),
+                ..Sight::of(Truth::DoesNotHold)
+            },
+        }
+    }
+
+    async fn act(&self, subject: &Subject, act: &Act, order: &Order<'_>) -> Result<Receipt, Fault> {
+        let own = Act {
+            fact: original(&act.fact).to_owned(),
+            ..act.clone()
+        };
+        self.of.act(subject, &own, order).await
+    }
+}
