@@ -32,6 +32,7 @@ pub use build::Options;
 pub use builtin::{builtin, builtins};
 pub use connector::Declarative;
 pub use driver_section::ResolvedDriver;
+pub use expression::{Expression, Scope, Unevaluable};
 pub use functions::counted;
 pub use load::{Definition, parse};
 pub use problems::{Problem, Problems};
