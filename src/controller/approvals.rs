@@ -90,11 +90,9 @@ fn refuses(policy: &ValidatingAdmissionPolicy) -> bool {
 
 /// Whether the binding refuses, everywhere.
 fn binds(binding: &ValidatingAdmissionPolicyBinding) -> bool {
-    let Some(spec) = &binding.spec else {
-        return false;
-    };
-    let denies = spec.validation_actions.iter().flatten().any(|action| action == "Deny");
-    denies && spec.policy_name.as_deref() == Some(POLICY) && spec.match_resources.is_none()
+    let spec = &binding.spec;
+    let denies = spec.validation_actions.iter().any(|action| action == "Deny");
+    denies && spec.policy_name == POLICY && spec.match_resources.is_none()
 }
 
 #[cfg(test)]

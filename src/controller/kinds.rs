@@ -56,6 +56,7 @@ pub async fn connector(connector: Arc<Connector>, context: Arc<Context>) -> Resu
     if context.link_changed(&namespace, &name, made.revision) {
         context.caches.tell_leavers(&namespace);
         context.caches.tell_policies(&namespace);
+        context.caches.tell_sources(&namespace, &name);
     }
     let good = made.works();
     let status = connector.status.clone().unwrap_or_default();

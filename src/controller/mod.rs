@@ -10,6 +10,8 @@
 //! | [`reconcile`] | one pass over one Offboarding |
 //! | `pause` | when to look again |
 //! | `run` | starts the watches and the workers, and ends them |
+//! | [`sources`] | HR systems read, their leavers' Offboardings kept |
+//! | [`approvals`] | whether Approvals can be trusted |
 //! | [`kinds`] | conditions of Connectors, definitions and policies |
 //! | [`events`], [`metrics`] | what is told and counted |
 //! | [`call`] | deadlines for calls to the API server |
@@ -18,6 +20,7 @@
 //!
 //! It decides nothing about systems: that is [`crate::core::plan`], driven by [`crate::drive`].
 
+pub mod approvals;
 pub mod call;
 pub mod events;
 pub mod gather;
@@ -30,6 +33,7 @@ mod pause;
 pub mod reconcile;
 mod run;
 pub mod show;
+pub mod sources;
 pub mod store;
 pub mod watch;
 
@@ -58,6 +62,10 @@ pub struct Context {
     pub links: Links,
     /// What is remembered of leavers.
     pub leavers: Leavers,
+    /// What is remembered of HR systems.
+    pub sources: sources::Sources,
+    /// Whether Approvals can be trusted.
+    pub trust: approvals::Trust,
     /// What is counted.
     pub metrics: Metrics,
     /// For Events.

@@ -22,7 +22,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::watch as signal;
 
-use crate::api::{Connector, ConnectorDefinition, Offboarding, OffboardingPolicy};
+use crate::api::{Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy};
 
 /// One kind of object: its cache, and the queue of those that are to be looked at again.
 pub struct Kind<K: Resource<DynamicType = ()> + 'static> {
@@ -87,6 +87,10 @@ pub struct Namespace {
     pub connectors: Kind<Connector>,
     /// Policies.
     pub policies: Kind<OffboardingPolicy>,
+    /// HR systems.
+    pub sources: Kind<LeaverSource>,
+    /// What people decided.
+    pub approvals: Kind<Approval>,
 }
 
 /// What is known without a call.
@@ -118,6 +122,19 @@ impl Caches {
             .get(&ObjectRef::new(name).within(namespace))
     }
 
+    /// A `LeaverSource` of this name, as last seen.
+    pub fn source(&self, namespace: &str, name: &str) -> Option<Arc<LeaverSource>> {
+        let caches = self.namespaces.get(namespace)?;
+        caches.sources.cache.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// What a Connector of `namespace` means has changed: the sources that read it look again.
+    pub fn tell_sources(&self, namespace: &str, connector: &str) {
+        if let Some(caches) = self.namespaces.get(namespace) {
+            caches.sources.tell_all(|source| source.spec.connector_ref.name == connector);
+        }
+    }
+
     /// What a Connector or a policy of `namespace` means has changed: everybody there looks again.
     pub fn tell_leavers(&self, namespace: &str) {
         if let Some(caches) = self.namespaces.get(namespace) {
@@ -143,7 +160,16 @@ impl Caches {
     /// Waits until every first list is complete.
     pub async fn ready(&self) {
         for namespace in self.namespaces.keys() {
-            self.ready_in(namespace).await;
+            self.sources_ready_in(namespace).await;
+        }
+    }
+
+    /// As [`Self::ready_in`], and of what a source needs beyond. Leavers do not wait for it.
+    pub async fn sources_ready_in(&self, namespace: &str) {
+        self.ready_in(namespace).await;
+        if let Some(caches) = self.namespaces.get(namespace) {
+            caches.sources.ready().await;
+            caches.approvals.ready().await;
         }
     }
 
@@ -157,6 +183,11 @@ impl Caches {
             caches.policies.ready().await;
         }
         self.definitions_ready().await;
+    }
+
+    /// Whether the first lists of sources are complete: not while another operator acts.
+    pub fn sources_known(&self) -> bool {
+        self.namespaces.values().all(|namespace| *namespace.sources.listed.borrow())
     }
 
     /// Waits until the first list of definitions is complete.

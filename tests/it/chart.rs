@@ -86,7 +86,7 @@ const VALUES: [&[&str]; 5] = [
     &[],
     &[
         "--set",
-        "replicas=2,podDisruptionBudget.enabled=true,networkPolicy.enabled=true",
+        "replicas=2,podDisruptionBudget.enabled=true,networkPolicy.enabled=true,wake.enabled=true",
     ],
     &[
         "--set",
