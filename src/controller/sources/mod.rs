@@ -425,15 +425,12 @@ impl<'a> Work<'a> {
         }
         let api: Api<Approval> = watch::api(&self.context.client, &self.namespace);
         for vote in votes.iter().filter(|a| a.spec.decision == Vote::Approved) {
-            if !approvals_trusted(self.context).await {
-                return Voted::Untrusted;
-            }
             // The cache may not know yet that it was taken back.
-            match within(api.get(&vote.name_any())).await {
-                Ok(now) if now.uid() == vote.uid() && about(&now) && now.spec.decision == Vote::Approved => {
-                    return Voted::Yes;
-                }
-                _ => {}
+            let now = within(api.get(&vote.name_any())).await;
+            let same = now.is_ok_and(|now| now.uid() == vote.uid() && about(&now) && now.spec.decision == Vote::Approved);
+            if same {
+                let trusted = approvals_trusted(self.context).await;
+                return if trusted { Voted::Yes } else { Voted::Untrusted };
             }
         }
         Voted::Nobody
