@@ -21,6 +21,7 @@ mod graph;
 mod inputs;
 mod learned;
 mod load;
+mod paths;
 mod people;
 mod problems;
 mod references;
