@@ -1,7 +1,5 @@
 //! What happens to people in an HR system, and what becomes of it.
 
-use std::time::Duration;
-
 use offboard::simulators::scim::Scim;
 use serde_json::{Value, json};
 
@@ -228,6 +226,4 @@ async fn an_hr_system_that_fails_or_hangs_delays_nobody() {
     office.site.apply(&missing.replace("name: none}}}", "name: hr}, suspend: true}}"));
     office.site.until("leaversource/none", "Ready", "False/Suspended");
     assert!(operator.http("/metrics").contains("offboarding_source_last_success_timestamp_seconds{"));
-    drop(operator);
-    assert!(Duration::ZERO < PATIENCE);
 }

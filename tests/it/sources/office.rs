@@ -5,7 +5,6 @@ use std::{
         Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use axum::{
@@ -283,6 +282,3 @@ impl Office {
         (count("offboardings"), count("leaversources/status"))
     }
 }
-
-/// Waits for nothing longer than this before a thing that must not happen is taken for not happening.
-pub const A_WHILE: Duration = Duration::from_secs(5);
