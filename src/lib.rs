@@ -6,6 +6,7 @@
 //! | [`api`] | the kinds users write and read | the words of `core` |
 //! | [`transport`] | sockets, TLS, logins, limits, secrets | `core` faults, `api` |
 //! | [`connectors`] | connected systems: the declarative connector and its drivers | `core`, `transport`, `api` |
+//! | [`sources`] | from the people in an HR system to Offboardings | `core`, `transport`, `api`, `connectors` |
 //! | [`drive`] | drives one leaver over the connectors | `core`, `connectors`, `transport`, `api` |
 //! | [`simulators`] | vendors without a server, by the vendors' documented rules | nothing of ours but itself |
 //! | [`company`] | the small company of the demo | all but `cli` |
@@ -24,4 +25,5 @@ pub mod core;
 pub mod drive;
 pub mod serve;
 pub mod simulators;
+pub mod sources;
 pub mod transport;

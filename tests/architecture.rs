@@ -18,16 +18,28 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("api", &["core"]),
     ("transport", &["core", "api"]),
     ("connectors", &["core", "transport", "api"]),
+    ("sources", &["core", "transport", "api", "connectors"]),
     ("drive", &["core", "connectors", "transport", "api"]),
     ("simulators", &["transport"]),
     (
         "company",
         &["core", "api", "connectors", "drive", "transport", "simulators"],
     ),
-    ("controller", &["core", "api", "connectors", "drive", "transport"]),
+    (
+        "controller",
+        &["core", "api", "connectors", "drive", "sources", "transport"],
+    ),
     (
         "serve",
-        &["core", "api", "connectors", "drive", "transport", "controller"],
+        &[
+            "core",
+            "api",
+            "connectors",
+            "drive",
+            "sources",
+            "transport",
+            "controller",
+        ],
     ),
     (
         "cli",
@@ -36,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "api",
             "connectors",
             "drive",
+            "sources",
             "transport",
             "simulators",
             "company",

@@ -90,9 +90,24 @@ pub struct LeaverSourceSpec {
     /// What happens when the end is taken back.
     #[serde(default)]
     pub on_withdrawn: OnWithdrawn,
+    /// Addresses and employee numbers of people who are never taken over, whatever the HR system says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("maxItems" = 256, "items" = {"type": "string", "minLength": 1, "maxLength": 254}))]
+    pub protected: Vec<String>,
+    /// Lets the HR system say that something changed. Such a message can only make this source look at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake: Option<Wake>,
     /// Stops reading until it is false again.
     #[serde(default)]
     pub suspend: bool,
+}
+
+/// How a message that something changed is told from a forged one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wake {
+    /// A Secret in the same namespace whose key `key` signs the messages (HMAC-SHA256).
+    pub secret_ref: LocalRef,
 }
 
 /// What stops an error in the HR system from becoming a mass lockout. Counted over a sliding window that survives restarts.
@@ -102,10 +117,10 @@ pub struct Guard {
     /// The length of the window. Default `24h`.
     #[schemars(extend("pattern" = "^[0-9]+(s|m|h|d)$"))]
     pub window: String,
-    /// More new leavers within the window are held. Default 10.
+    /// More changes within the window are held: new leavers, moved days, ends that are taken back. Default 10.
     #[schemars(extend("minimum" = 0, "maximum" = 100000))]
     pub max_new: u32,
-    /// The same in percent of all who work here. Default 5. The lower of both holds, but one leaver is always let through.
+    /// The same in percent of all who work here, but one at least. Default 5. The lower of both holds.
     #[schemars(extend("minimum" = 0, "maximum" = 100))]
     pub max_percent: u32,
     /// A feed that has lost more than this share of its people, in percent, is not believed. Default 10.
@@ -191,7 +206,7 @@ pub struct Counts {
     pub active: u32,
     /// Leavers whose cutoff is still ahead.
     pub upcoming: u32,
-    /// Leavers that the guard holds.
+    /// Changes that the guard holds: new leavers above all.
     pub held: u32,
     /// People with an end who are no leavers: transferred, converted, rehired, on leave, left out by `when`.
     pub staying: u32,
@@ -205,13 +220,25 @@ pub struct Counts {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GuardStatus {
-    /// Persons who worked here when the feed was last believed.
+    /// Persons who worked here, or had left recently, when the feed was last believed.
     pub population: u32,
-    /// New leavers that were let through, by the minute, as far as the window reaches.
+    /// How old that feed was, if it says. An older one is not believed any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub as_of: Option<Timestamp>,
+    /// Changes that were let through, by the minute, as far as the window reaches.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub admitted: Vec<Admitted>,
-    /// Digest of the exact set of leavers that is held. An Approval names it.
+    /// Changes that were counted and are not known to be written yet, by the beginning of their digest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub granted: Vec<String>,
+    /// Changes that an Approval let through and that are not known to be written yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub released: Vec<String>,
+    /// Digest of the exact set of changes that is held. An Approval names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
     /// Why the feed is not believed, or why leavers are held: `Empty`, `Shrunken`, `Stale`, `TooMany`.
@@ -219,7 +246,7 @@ pub struct GuardStatus {
     pub tripped: Option<String>,
 }
 
-/// New leavers that were let through in one minute.
+/// Changes that were let through in one minute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Admitted {
     /// The beginning of the minute.

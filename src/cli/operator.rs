@@ -24,6 +24,9 @@ pub struct Arguments {
     /// Where to serve /livez, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
+    /// Where an HR system may say that something changed: POST /wake/NAMESPACE/SOURCE, signed. Default: nowhere.
+    #[arg(long, value_name = "ADDRESS")]
+    pub wake: Option<SocketAddr>,
     /// The Lease, in the pod's own namespace, by which several operators agree on who acts. Without it there must be only
     /// one.
     #[arg(long, value_name = "NAME")]
@@ -57,6 +60,16 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
     };
     let operator = Operator::new(client.clone(), &namespaces);
     let health = tokio::spawn(serve::serve(arguments.listen, operator.context()));
+    let woken = operator.context();
+    let wake = async move {
+        match arguments.wake {
+            Some(address) => serve::wake::serve(address, woken)
+                .await
+                .map_err(|e| format!("{address}: {e}")),
+            None => std::future::pending().await,
+        }
+    };
+    let wake = tokio::spawn(wake);
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -83,6 +96,10 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
         served = health => Err(match served {
             Ok(Err(error)) => format!("{}: {error}", arguments.listen),
             _ => "the server for health and metrics ended".to_owned(),
+        }),
+        served = wake => Err(match served {
+            Ok(Err(error)) => error,
+            _ => "the server for wake messages ended".to_owned(),
         }),
     }
 }

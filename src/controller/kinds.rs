@@ -54,6 +54,7 @@ pub async fn connector(connector: Arc<Connector>, context: Arc<Context>) -> Resu
     if context.link_changed(&namespace, &name, made.revision) {
         context.caches.tell_leavers(&namespace);
         context.caches.tell_policies(&namespace);
+        context.caches.tell_sources(&namespace, &name);
     }
     let good = made.works();
     let status = connector.status.clone().unwrap_or_default();
@@ -172,6 +173,9 @@ async fn problem(
     let mut connectors = vec![];
     for connector in caches.connectors.cache.state() {
         let made = gather::make(context, &context.links, &connector).await;
+        if made.only_people {
+            continue;
+        }
         connectors.push((connector.name_any(), connector, made));
     }
     let none = std::collections::BTreeMap::new();

@@ -23,6 +23,13 @@ struct ByState {
     state: String,
 }
 
+/// By `LeaverSource`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BySource {
+    namespace: String,
+    source: String,
+}
+
 /// By how a pass ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByResult {
@@ -39,6 +46,7 @@ pub struct Metrics {
     revocation: Histograms<ByConnector>,
     drift: Family<ByConnector, Counter>,
     reconcile: Histograms<ByResult>,
+    synced: Family<BySource, Gauge>,
 }
 
 impl Default for Metrics {
@@ -74,8 +82,16 @@ impl Default for Metrics {
             Unit::Seconds,
             reconcile.clone(),
         );
+        let synced = Family::default();
+        registry.register_with_unit(
+            "source_last_success_timestamp",
+            "When all people of an HR system were last read and believed",
+            Unit::Seconds,
+            synced.clone(),
+        );
         Self {
             registry,
+            synced,
             offboardings,
             left,
             revocation,
@@ -107,6 +123,15 @@ impl Metrics {
         self.drift
             .get_or_create(&ByConnector { connector })
             .inc_by(facts as u64);
+    }
+
+    /// All people of a source were read and believed.
+    pub fn synced(&self, namespace: &str, source: &str, at: jiff::Timestamp) {
+        let by = BySource {
+            namespace: namespace.to_owned(),
+            source: source.to_owned(),
+        };
+        self.synced.get_or_create(&by).set(at.as_second());
     }
 
     /// The text that Prometheus reads, with these gauges.
@@ -142,12 +167,14 @@ mod tests {
         metrics.pass("done", 0.2);
         metrics.revoked("crm", 3.0);
         metrics.drifted("crm", 2);
+        metrics.synced("people", "bamboo", jiff::Timestamp::UNIX_EPOCH);
         let text = metrics.text([("Offboarded".to_owned(), 2)], [("crm".to_owned(), 0)]);
         for line in [
             "offboarding_offboardings{state=\"Offboarded\"} 2",
             "offboarding_access_left{connector=\"crm\"} 0",
             "offboarding_revocation_seconds_count{connector=\"crm\"} 1",
             "offboarding_drift_total{connector=\"crm\"} 2",
+            "offboarding_source_last_success_timestamp_seconds{namespace=\"people\",source=\"bamboo\"} 0",
             "offboarding_reconcile_seconds_count{result=\"done\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

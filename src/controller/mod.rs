@@ -13,6 +13,7 @@
 //! | [`reconcile`] | one pass over one Offboarding |
 //! | `pause` | when to look again |
 //! | `run` | starts the watches and the workers, and ends them |
+//! | [`sources`] | HR systems read, their leavers' Offboardings kept |
 //! | [`kinds`] | conditions of Connectors, definitions and policies |
 //! | [`events`], [`metrics`] | what is told and counted |
 //! | [`call`] | deadlines for calls to the API server |
@@ -35,6 +36,7 @@ mod pause;
 pub mod reconcile;
 mod run;
 pub mod show;
+pub mod sources;
 pub mod store;
 pub mod votes;
 pub mod watch;
@@ -64,6 +66,8 @@ pub struct Context {
     pub links: Links,
     /// What is remembered of leavers.
     pub leavers: Leavers,
+    /// What is remembered of HR systems.
+    pub sources: sources::Sources,
     /// What is counted.
     pub metrics: Metrics,
     /// For Events.

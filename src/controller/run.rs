@@ -30,10 +30,10 @@ use super::{
     links::Links,
     memory::Leavers,
     metrics::Metrics,
-    reconcile,
+    reconcile, sources,
     watch::{self, Caches, Ends, Kind, Namespace, Seen},
 };
-use crate::api::{Approval, Connector, ConnectorDefinition, Offboarding, OffboardingPolicy};
+use crate::api::{Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy};
 
 /// Urgent leavers that are worked on at the same time, in each namespace.
 const URGENT_AT_ONCE: u16 = 64;
@@ -44,6 +44,8 @@ const OTHERS_AT_ONCE: u16 = 256;
 const LANES: usize = 32;
 /// Connectors, policies or definitions that are looked at at the same time.
 const KINDS_AT_ONCE: u16 = 8;
+/// HR systems that are read at the same time. Each may take minutes, and none waits for another.
+const SOURCES_AT_ONCE: u16 = 64;
 /// How long passes may take to end after the process was told to.
 const GRACE: Duration = Duration::from_secs(8);
 
@@ -59,6 +61,7 @@ struct NamespaceEnds {
     others: Ends<Offboarding>,
     connectors: Ends<Connector>,
     policies: Ends<OffboardingPolicy>,
+    sources: Ends<LeaverSource>,
     approvals: Ends<Approval>,
 }
 
@@ -73,12 +76,14 @@ impl Operator {
             let (others, others_ends) = Kind::new();
             let (connectors, connector_ends) = Kind::new();
             let (policies, policy_ends) = Kind::new();
+            let (sources, source_ends) = Kind::new();
             let (approvals, approval_ends) = Kind::new();
             let namespace = Namespace {
                 urgent,
                 others,
                 connectors,
                 policies,
+                sources,
                 approvals,
                 leaving: Leaving::default(),
             };
@@ -88,6 +93,7 @@ impl Operator {
                     others: others_ends,
                     connectors: connector_ends,
                     policies: policy_ends,
+                    sources: source_ends,
                     approvals: approval_ends,
                 };
                 ends.push((name.clone(), namespace));
@@ -106,6 +112,7 @@ impl Operator {
             },
             links: Links::default(),
             leavers: Leavers::default(),
+            sources: sources::Sources::default(),
             metrics: Metrics::default(),
             trust: approvals::Trust::default(),
             tenure: Arc::default(),
@@ -269,6 +276,31 @@ fn namespace(
         approvals::approval,
         kinds::later,
     ));
+    let api = watch::api::<LeaverSource>(&context.client, name);
+    let on = hr_systems(context.clone(), name.to_owned());
+    watches.push(watch::watch(api, None, (ends.sources.writer, ends.sources.listed), on).boxed());
+    workers.push(worker(
+        context,
+        caches.sources.cache.clone(),
+        ends.sources.work,
+        SOURCES_AT_ONCE,
+        stopped,
+        sources::source,
+        kinds::later,
+    ));
+}
+
+fn hr_systems(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, LeaverSource>) + Send {
+    move |seen| {
+        let Some(caches) = context.caches.namespaces.get(&namespace) else {
+            return;
+        };
+        match seen {
+            Seen::There(source) => caches.sources.tell(source),
+            Seen::Listed => caches.sources.tell_all(|_| true),
+            Seen::Gone(source) => context.sources.forget(&namespace, &source.name_any()),
+        }
+    }
 }
 
 fn leavers(context: Arc<Context>, namespace: String, urgent: bool) -> impl Fn(Seen<'_, Offboarding>) + Send {
@@ -313,8 +345,10 @@ fn connectors(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, Conn
             Seen::There(connector) => {
                 caches.connectors.tell(connector);
                 context.caches.tell_leavers(&namespace);
+                context.caches.tell_sources(&namespace, &connector.name_any());
             }
             Seen::Gone(connector) => {
+                context.caches.tell_sources(&namespace, &connector.name_any());
                 context.links.forget(&namespace, &connector.name_any());
                 context.caches.tell_leavers(&namespace);
                 context.caches.tell_policies(&namespace);
@@ -345,6 +379,11 @@ fn said(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, Approval>)
         let Some(caches) = context.caches.namespaces.get(&namespace) else {
             return;
         };
+        if let Seen::There(approval) | Seen::Gone(approval) = &seen
+            && let Some(source) = &approval.spec.source_ref
+        {
+            context.wake_source(&namespace, &source.name);
+        }
         match seen {
             Seen::There(approval) => caches.approvals.tell(approval),
             Seen::Listed => caches.approvals.tell_all(|_| true),

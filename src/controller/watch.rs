@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch as signal;
 
 use super::leaving::Leaving;
-use crate::api::{Approval, Connector, ConnectorDefinition, Offboarding, OffboardingPolicy};
+use crate::api::{Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy};
 
 /// One kind of object: its cache, and the queue of those that are to be looked at again.
 pub struct Kind<K: Resource<DynamicType = ()> + 'static> {
@@ -88,6 +88,8 @@ pub struct Namespace {
     pub connectors: Kind<Connector>,
     /// Policies.
     pub policies: Kind<OffboardingPolicy>,
+    /// HR systems.
+    pub sources: Kind<LeaverSource>,
     /// Approvals.
     pub approvals: Kind<Approval>,
     /// Who leaves.
@@ -140,6 +142,21 @@ impl Caches {
         }
     }
 
+    /// A `LeaverSource` of this name, as last seen.
+    pub fn source(&self, namespace: &str, name: &str) -> Option<Arc<LeaverSource>> {
+        let caches = self.namespaces.get(namespace)?;
+        caches.sources.cache.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// What a Connector of `namespace` means has changed: the sources that read it look again.
+    pub fn tell_sources(&self, namespace: &str, connector: &str) {
+        if let Some(caches) = self.namespaces.get(namespace) {
+            caches
+                .sources
+                .tell_all(|source| source.spec.connector_ref.name == connector);
+        }
+    }
+
     /// What a Connector or a policy of `namespace` means has changed: everybody there looks again.
     pub fn tell_leavers(&self, namespace: &str) {
         if let Some(caches) = self.namespaces.get(namespace) {
@@ -165,7 +182,16 @@ impl Caches {
     /// Waits until every first list is complete.
     pub async fn ready(&self) {
         for namespace in self.namespaces.keys() {
-            self.ready_in(namespace).await;
+            self.sources_ready_in(namespace).await;
+        }
+    }
+
+    /// As [`Self::ready_in`], and of what a source needs beyond. Leavers do not wait for it.
+    pub async fn sources_ready_in(&self, namespace: &str) {
+        self.ready_in(namespace).await;
+        if let Some(caches) = self.namespaces.get(namespace) {
+            caches.sources.ready().await;
+            caches.approvals.ready().await;
         }
     }
 
@@ -179,6 +205,13 @@ impl Caches {
             caches.policies.ready().await;
         }
         self.definitions_ready().await;
+    }
+
+    /// Whether the first lists of sources are complete: not while another operator acts.
+    pub fn sources_known(&self) -> bool {
+        self.namespaces
+            .values()
+            .all(|namespace| *namespace.sources.listed.borrow())
     }
 
     /// Waits until the first list of definitions is complete.

@@ -1,4 +1,8 @@
 //! Health and metrics over HTTP, for the kubelet and Prometheus. No login, nothing about a person, nothing to change.
+//!
+//! [`wake`] is a server of its own, on an address of its own: it is the only one that strangers may reach.
+
+pub mod wake;
 
 use std::{io, net::SocketAddr, sync::Arc};
 

@@ -86,7 +86,7 @@ const VALUES: [&[&str]; 5] = [
     &[],
     &[
         "--set",
-        "replicas=2,podDisruptionBudget.enabled=true,networkPolicy.enabled=true",
+        "replicas=2,podDisruptionBudget.enabled=true,networkPolicy.enabled=true,wake.enabled=true",
     ],
     &[
         "--set",
@@ -275,8 +275,10 @@ fn no_role_is_aggregated_and_none_has_a_wildcard_or_lists_secrets() {
         let cluster = of_kind(&objects, "ClusterRole");
         for rule in cluster.iter().flat_map(|role| role["rules"].as_array().unwrap()) {
             let resources = rule["resources"].to_string();
+            let policy = rule["resourceNames"] == serde_json::json!(["offboard-approvals"])
+                && rule["verbs"] == serde_json::json!(["get"]);
             assert!(
-                resources.starts_with("[\"connectordefinitions"),
+                policy || resources.starts_with("[\"connectordefinitions"),
                 "cluster-wide: {resources}"
             );
         }
@@ -382,6 +384,8 @@ const CONNECTORS: &str = "connectors.offboard.dev";
 const POLICIES: &str = "offboardingpolicies.offboard.dev";
 const LEASES: &str = "leases.coordination.k8s.io";
 const RECORDS: &str = "offboardingrecords.offboard.dev";
+const SOURCES: &str = "leaversources.offboard.dev";
+const APPROVALS: &str = "approvals.offboard.dev";
 const DEFINITIONS: &str = "connectordefinitions.offboard.dev";
 
 #[test]
@@ -392,7 +396,7 @@ fn the_operators_token_may_do_what_it_needs_and_nothing_else() {
     let token = plane().kubeconfig_of(&namespace, "rights-offboard");
     let allowed = |verb: &str, resource: &str, name: &str| may(&token, &namespace, verb, resource, name);
 
-    for kind in [OFFBOARDINGS, CONNECTORS, POLICIES, DEFINITIONS] {
+    for kind in [OFFBOARDINGS, CONNECTORS, POLICIES, DEFINITIONS, SOURCES] {
         for verb in ["list", "watch"] {
             assert!(allowed(verb, kind, ""), "{verb} {kind}");
         }
@@ -403,8 +407,19 @@ fn the_operators_token_may_do_what_it_needs_and_nothing_else() {
             "patch {kind}/status"
         );
         for verb in ["create", "update", "patch", "delete", "deletecollection"] {
-            assert!(!allowed(verb, kind, ""), "{verb} {kind}: it never writes a spec");
+            // Sources make Offboardings. Every other spec is somebody else's.
+            let made = kind == OFFBOARDINGS && matches!(verb, "create" | "patch");
+            assert_eq!(allowed(verb, kind, ""), made, "{verb} {kind}");
         }
+    }
+    for verb in ["list", "watch", "get"] {
+        assert!(allowed(verb, APPROVALS, ""), "{verb} {APPROVALS}");
+    }
+    for verb in ["create", "update", "patch", "delete"] {
+        assert!(
+            !allowed(verb, APPROVALS, ""),
+            "{verb} {APPROVALS}: only people approve"
+        );
     }
     for verb in ["get", "create", "update"] {
         assert!(allowed(verb, RECORDS, ""), "{verb} {RECORDS}");

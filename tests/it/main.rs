@@ -27,6 +27,7 @@ mod postgresql;
 mod relay;
 mod salesforce;
 mod scim;
+mod sources;
 mod support;
 mod support_servers;
 mod trial;

@@ -7,6 +7,7 @@
 
 mod build;
 mod builtin;
+mod census;
 mod compile;
 mod connector;
 mod driver_section;
@@ -20,19 +21,22 @@ mod graph;
 mod inputs;
 mod learned;
 mod load;
+mod paths;
+mod people;
 mod problems;
 mod references;
 mod request;
 mod setting;
 mod sight;
 mod template;
+mod worker;
 mod xml;
 
 pub use build::Options;
 pub use builtin::{builtin, builtins};
 pub use connector::Declarative;
 pub use driver_section::ResolvedDriver;
-pub use expression::{Expression, Scope};
+pub use expression::{Expression, Scope, Unevaluable};
 pub use functions::counted;
 pub use load::{Definition, parse};
 pub use problems::{Problem, Problems};

@@ -25,6 +25,7 @@ const TYPES: &[&str] = &[
 
 /// Functions that exist, by the name they are called with; operators are not among them.
 const FUNCTIONS: &[&str] = &[
+    "at",
     "base64.decode",
     "base64.encode",
     "bool",
@@ -105,6 +106,7 @@ const FUNCTIONS: &[&str] = &[
     "upperAscii",
     "value",
     "xml",
+    "xmlText",
 ];
 
 /// What an expression, or several together, refers to.
@@ -124,6 +126,8 @@ pub struct Uses {
     pub snapshots: BTreeSet<String>,
     /// `inputs.x`.
     pub inputs: BTreeSet<String>,
+    /// `details.x`.
+    pub details: BTreeSet<String>,
     functions: BTreeSet<String>,
     whole_reads: bool,
     loops: usize,
@@ -146,6 +150,7 @@ impl Uses {
         self.operations.extend(other.operations.iter().cloned());
         self.snapshots.extend(other.snapshots.iter().cloned());
         self.inputs.extend(other.inputs.iter().cloned());
+        self.details.extend(other.details.iter().cloned());
     }
 
     /// Whether `name` is used.
@@ -273,6 +278,7 @@ impl Uses {
             "operations" | "accepted" => &mut self.operations,
             "snapshot" => &mut self.snapshots,
             "inputs" => &mut self.inputs,
+            "details" => &mut self.details,
             "who" => {
                 self.who_at_all.insert(field.to_owned());
                 if tested {

@@ -1,0 +1,372 @@
+//! What is to be written because of the decisions: compared with the Offboardings that are there.
+//!
+//! # Why
+//! An Offboarding that somebody else made, or has made theirs, is never changed: one person is one object, and Git wins.
+//! Nobody is missed by being absent: a feed that does not name a person says nothing about them (R2).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{Decision, Horizon, Leaving, Staying};
+
+/// An Offboarding that is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub name: String,
+    /// The person's id, when this source made it and nobody took it over.
+    pub person: Option<String>,
+    /// Address.
+    pub email: Option<String>,
+    /// Employee number.
+    pub number: Option<String>,
+    /// The last day.
+    pub last_day: Option<String>,
+    /// Access ends now.
+    pub immediate: bool,
+    /// What was removed is wanted back.
+    pub reinstated: bool,
+    /// This source has taken the end back already.
+    pub taken_back: bool,
+    /// It is about a leave, not an end.
+    pub leave: bool,
+    /// The cutoff is past.
+    pub over: bool,
+}
+
+/// What the user wants of changes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wishes {
+    /// A person is asked when the last day moves.
+    pub ask_when_moved: bool,
+    /// What was done is taken back when the end is.
+    pub reinstate_when_withdrawn: bool,
+}
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A new Offboarding.
+    Create,
+    /// Another last day, or now.
+    Move,
+    /// Leaves after all, after the end had been taken back.
+    Renew,
+    /// Nothing more is done until a person decides.
+    Suspend,
+    /// What was removed is wanted back.
+    Reinstate,
+}
+
+/// One change of one Offboarding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// What is written.
+    pub kind: Kind,
+    /// The Offboarding.
+    pub name: String,
+    /// The HR system's id of the person.
+    pub person: String,
+    /// What it is to say; none when the end is taken back.
+    pub leaving: Option<Box<Leaving>>,
+}
+
+impl Change {
+    /// Exactly this change as one text: a set of changes is bound by it.
+    pub fn line(&self) -> String {
+        let leaving = self.leaving.as_ref();
+        let last_day = leaving.and_then(|l| l.last_day.as_deref());
+        let immediate = leaving.is_some_and(|l| l.immediate);
+        let kind = format!("{:?}", self.kind);
+        json!([kind, self.person, self.name, last_day, immediate]).to_string()
+    }
+
+    /// Whether access ends now by it.
+    pub fn urgent(&self) -> bool {
+        self.leaving.as_ref().is_some_and(|l| l.immediate)
+    }
+}
+
+/// A person is asked about one Offboarding, or about one that cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ask {
+    /// The Offboarding.
+    pub name: String,
+    /// Whether this source may write to it.
+    pub ours: bool,
+    /// What the matter is: no name, no address.
+    pub why: String,
+}
+
+/// What came of a comparison.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Compared {
+    /// What is to be written.
+    pub changes: Vec<Change>,
+    /// Where a person is asked.
+    pub asks: Vec<Ask>,
+    /// Leavers whose last day is not past, who are there.
+    pub upcoming: u32,
+}
+
+/// The name of a person's Offboarding: by the employee number, so that Git and every source mean the same object.
+pub fn name_of(leaving: &Leaving) -> String {
+    let worker = &leaving.worker;
+    let Some(number) = &worker.employee_id else {
+        let email = worker.email.as_deref().unwrap_or_default().to_lowercase();
+        return format!("leaver-{}", hash(&email, 10));
+    };
+    let plain: String = number
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let plain = plain.trim_matches('-');
+    // Two numbers that are written differently never share a name.
+    if plain == number {
+        format!("leaver-{plain}")
+    } else if plain.is_empty() {
+        format!("leaver-{}", hash(number, 8))
+    } else {
+        format!("leaver-{plain}-{}", hash(number, 8))
+    }
+}
+
+/// The first `length` hexadecimal digits of the digest of `text`.
+pub(crate) fn hash(text: &str, length: usize) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.chars().take(length).collect()
+}
+
+/// What the decisions ask for, beyond what is there.
+pub fn compare(
+    decisions: &BTreeMap<String, Decision>,
+    known: &[Known],
+    wishes: Wishes,
+    today: Date,
+) -> Compared {
+    let mut comparison = Comparison::new(known, wishes, today);
+    for (person, decision) in decisions {
+        match decision {
+            Decision::Leaving(leaving) => comparison.leaving(leaving),
+            Decision::Staying(why) => comparison.staying(person, *why),
+            Decision::Unusable(_) => {}
+        }
+    }
+    comparison.compared
+}
+
+struct Comparison<'k> {
+    by_person: BTreeMap<&'k str, Vec<&'k Known>>,
+    by_number: BTreeMap<String, Vec<&'k Known>>,
+    by_email: BTreeMap<String, Vec<&'k Known>>,
+    names: BTreeSet<&'k str>,
+    wishes: Wishes,
+    today: Date,
+    compared: Compared,
+}
+
+impl<'k> Comparison<'k> {
+    fn new(known: &'k [Known], wishes: Wishes, today: Date) -> Self {
+        let mut by_person = BTreeMap::<_, Vec<_>>::new();
+        let mut by_number = BTreeMap::<_, Vec<_>>::new();
+        let mut by_email = BTreeMap::<_, Vec<_>>::new();
+        for one in known {
+            if let Some(person) = &one.person {
+                by_person.entry(person.as_str()).or_default().push(one);
+            }
+            if let Some(number) = &one.number {
+                by_number.entry(number.to_lowercase()).or_default().push(one);
+            }
+            if let Some(email) = &one.email {
+                by_email.entry(email.to_lowercase()).or_default().push(one);
+            }
+        }
+        Self {
+            by_person,
+            by_number,
+            by_email,
+            names: known.iter().map(|one| one.name.as_str()).collect(),
+            wishes,
+            today,
+            compared: Compared::default(),
+        }
+    }
+
+    fn ask(&mut self, name: &str, ours: bool, why: impl Into<String>) {
+        self.compared.asks.push(Ask {
+            name: name.to_owned(),
+            ours,
+            why: why.into(),
+        });
+    }
+
+    fn change(&mut self, kind: Kind, name: &str, person: &str, leaving: Option<&Leaving>) {
+        self.compared.changes.push(Change {
+            kind,
+            name: name.to_owned(),
+            person: person.to_owned(),
+            leaving: leaving.map(|l| Box::new(l.clone())),
+        });
+    }
+
+    /// The Offboardings of this person.
+    ///
+    /// # Errors
+    /// One of the same address that is somebody else's by its number.
+    fn of(&self, leaving: &Leaving) -> Result<Vec<&'k Known>, &'k Known> {
+        let key = |text: &Option<String>| text.as_ref().map(|t| t.to_lowercase());
+        let (number, email) = (key(&leaving.worker.employee_id), key(&leaving.worker.email));
+        let other = |one: &Known| key(&one.number).zip(number.clone()).is_some_and(|(a, b)| a != b);
+        // Of another contract, under another number.
+        let own = self.by_person.get(leaving.person.as_str()).into_iter().flatten();
+        let mut found: Vec<&Known> = own.copied().filter(|one| !other(one)).collect();
+        let numbered = number
+            .as_ref()
+            .and_then(|n| self.by_number.get(n))
+            .into_iter()
+            .flatten();
+        found.extend(numbered.copied());
+        for one in email.and_then(|e| self.by_email.get(&e)).into_iter().flatten() {
+            let earlier = one.person.as_deref() == Some(leaving.person.as_str());
+            match other(one) {
+                true if earlier => {}
+                true => return Err(one),
+                false => found.push(one),
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found.dedup_by(|a, b| a.name == b.name);
+        Ok(found)
+    }
+
+    fn leaving(&mut self, leaving: &Leaving) {
+        let found = match self.of(leaving) {
+            Ok(found) => found,
+            Err(other) => {
+                let why = "the source has somebody of the same address with another employee number";
+                return self.ask(&other.name, false, why);
+            }
+        };
+        let name = name_of(leaving);
+        match found.as_slice() {
+            [] if leaving.horizon != Horizon::Within => {}
+            [] if self.names.contains(name.as_str()) => {
+                self.ask(
+                    &name,
+                    false,
+                    "the source has a leaver of this name who is somebody else",
+                );
+            }
+            [] => self.change(Kind::Create, &name, &leaving.person, Some(leaving)),
+            [one] if one.person.as_deref() == Some(leaving.person.as_str()) => self.ours(one, leaving),
+            [one] => self.theirs(one, leaving),
+            [first, ..] => match found.iter().find(|one| one.person.is_none()) {
+                Some(one) => self.theirs(one, leaving),
+                None => self.ask(
+                    &first.name,
+                    false,
+                    "several Offboardings are about the same person",
+                ),
+            },
+        }
+    }
+
+    /// Git, or somebody by hand, says what is wanted.
+    fn theirs(&mut self, one: &Known, leaving: &Leaving) {
+        self.upcoming(leaving);
+        if !one.immediate && one.last_day != leaving.last_day {
+            let day = leaving.last_day.as_deref().unwrap_or("now");
+            self.ask(&one.name, false, format!("the source says last day {day}"));
+        }
+    }
+
+    fn upcoming(&mut self, leaving: &Leaving) {
+        if !leaving.immediate && self.is_ahead(leaving) {
+            self.compared.upcoming += 1;
+        }
+    }
+
+    /// Whether the last day is not over yet.
+    fn is_ahead(&self, leaving: &Leaving) -> bool {
+        let day = leaving
+            .last_day
+            .as_deref()
+            .and_then(|day| day.parse::<Date>().ok());
+        day.is_some_and(|day| day >= self.today)
+    }
+
+    fn ours(&mut self, one: &Known, leaving: &Leaving) {
+        let sooner = leaving.immediate && !one.immediate;
+        let moved = leaving.last_day.is_some() && one.last_day != leaving.last_day;
+        if one.taken_back || one.reinstated && (one.leave || moved) {
+            if leaving.horizon == Horizon::Within {
+                self.change(Kind::Renew, &one.name, &leaving.person, Some(leaving));
+            }
+            return;
+        }
+        if one.reinstated {
+            return self.ask(
+                &one.name,
+                true,
+                "reinstated by somebody, and the source still has the end",
+            );
+        }
+        self.upcoming(leaving);
+        // What is past is not moved about.
+        if !sooner && (!moved || one.over && !self.is_ahead(leaving)) {
+            return;
+        }
+        let day = leaving.last_day.clone().unwrap_or_default();
+        if !sooner && one.over {
+            let why = format!("the source moved the last day to {day} after access had ended: reinstate?");
+            self.ask(&one.name, true, why);
+        } else if !sooner && self.wishes.ask_when_moved {
+            self.ask(&one.name, true, format!("the source moved the last day to {day}"));
+        } else {
+            self.change(Kind::Move, &one.name, &leaving.person, Some(leaving));
+        }
+    }
+
+    fn staying(&mut self, person: &str, why: Staying) {
+        let own: Vec<&Known> = self
+            .by_person
+            .get(person)
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect();
+        for one in own {
+            if one.reinstated {
+                continue;
+            }
+            match why {
+                Staying::LeftOut | Staying::Protected => {
+                    self.ask(&one.name, true, "the LeaverSource leaves this person out now");
+                }
+                Staying::OnLeave if one.leave => {
+                    self.ask(&one.name, true, "leave ends no access any more: spec.onLeave");
+                }
+                // With the person, access comes back.
+                _ if one.leave => self.change(Kind::Reinstate, &one.name, person, None),
+                _ if one.taken_back => self.ask(&one.name, true, WITHDRAWN),
+                // The account may be another one now: nothing is given back, and nothing taken away again.
+                Staying::Rehired => self.change(Kind::Suspend, &one.name, person, None),
+                _ if self.wishes.reinstate_when_withdrawn => {
+                    self.change(Kind::Reinstate, &one.name, person, None);
+                }
+                _ if one.over => self.ask(&one.name, true, WITHDRAWN),
+                _ => self.change(Kind::Suspend, &one.name, person, None),
+            }
+        }
+    }
+}
+
+const WITHDRAWN: &str = "the source took the end back: set desired: Reinstated, or suspend: false to go on";
+
+#[cfg(test)]
+mod tests;

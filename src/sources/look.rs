@@ -1,0 +1,205 @@
+//! One look at an HR system: what it shows, and what the guard remembers of it in the status.
+
+use std::collections::BTreeMap;
+
+use jiff::{Timestamp, civil::Date};
+
+use super::settings::Settings;
+use crate::{
+    api::source::{Admitted, Counts, GuardStatus},
+    core::{
+        guard::{Feed, State, Tripped},
+        leavers::{
+            Decision, Horizon,
+            compare::{Compared, Known, compare},
+            judge,
+        },
+        people::{Census, Worker},
+    },
+};
+
+/// What a census shows, before it is compared with anything.
+#[derive(Debug)]
+pub struct Seen {
+    /// The decisions, by person.
+    pub decisions: BTreeMap<String, Decision>,
+    /// The feed as a whole.
+    pub feed: Feed,
+    /// Counts, as far as the feed tells.
+    pub counts: Counts,
+    /// What makes records unusable, and how many; never a value.
+    pub unusable: BTreeMap<String, usize>,
+    now: Timestamp,
+}
+
+impl Seen {
+    /// What `census` shows at `now`. Takes as long as there are people.
+    pub fn of(census: Census, settings: &Settings, now: Timestamp) -> Self {
+        let rules = settings.rules(now);
+        let mut unusable = BTreeMap::<String, usize>::new();
+        for (_, what) in &census.unusable {
+            *unusable.entry(what.clone()).or_default() += 1;
+        }
+        let ended = |w: &Worker| w.last_day.is_some() || w.employment_ends.is_some();
+        let with_an_end = census.workers.iter().filter(|w| ended(w)).count();
+        tracing::debug!(records = census.workers.len(), with_an_end, "people were read");
+        let readings: Vec<_> = census
+            .workers
+            .into_iter()
+            .map(|w| settings.mapping.apply(w))
+            .collect();
+        let (decisions, nameless) = judge(&readings, &rules);
+        if nameless > 0 {
+            *unusable.entry("person: empty".into()).or_default() += nameless;
+        }
+        let (mut active, mut recent, mut staying) = (0_u32, 0_u32, 0_u32);
+        for decision in decisions.values() {
+            match decision {
+                Decision::Staying(why) => {
+                    active += 1;
+                    staying += u32::from(why.despite_an_end());
+                }
+                Decision::Unusable(what) => {
+                    active += 1;
+                    *unusable.entry(what.clone()).or_default() += 1;
+                }
+                Decision::Leaving(leaving) if leaving.horizon == Horizon::History => {}
+                Decision::Leaving(leaving) => {
+                    let day = leaving
+                        .last_day
+                        .as_deref()
+                        .and_then(|day| day.parse::<Date>().ok());
+                    match day {
+                        Some(day) if day < rules.today => recent += 1,
+                        _ => active += 1,
+                    }
+                }
+            }
+        }
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self {
+            feed: Feed {
+                everyone: census.everyone,
+                people: active + recent,
+                active,
+                as_of: census.as_of,
+            },
+            counts: Counts {
+                people: number(decisions.len()),
+                active,
+                staying,
+                unusable: number(unusable.values().sum()),
+                ..Counts::default()
+            },
+            decisions,
+            unusable,
+            now,
+        }
+    }
+
+    /// What is to be written because of it.
+    pub fn compared(&self, known: &[Known], settings: &Settings) -> Compared {
+        compare(
+            &self.decisions,
+            known,
+            settings.wishes,
+            settings.rules(self.now).today,
+        )
+    }
+}
+
+/// What the guard remembers, from the status.
+pub fn remembered(status: &GuardStatus) -> State {
+    State {
+        population: status.population,
+        as_of: status.as_of,
+        admitted: status.admitted.iter().map(|a| (a.at, a.count)).collect(),
+        granted: status.granted.iter().cloned().collect(),
+        released: status.released.iter().cloned().collect(),
+        held: status.held.clone(),
+        tripped: None,
+    }
+}
+
+/// The same for the status.
+pub fn written(state: &State) -> GuardStatus {
+    let tripped = state.tripped.map(|why| match why {
+        Tripped::Empty => "Empty",
+        Tripped::Shrunken => "Shrunken",
+        Tripped::Stale => "Stale",
+        Tripped::TooMany => "TooMany",
+    });
+    GuardStatus {
+        population: state.population,
+        as_of: state.as_of,
+        admitted: state
+            .admitted
+            .iter()
+            .map(|(at, count)| Admitted {
+                at: *at,
+                count: *count,
+            })
+            .collect(),
+        granted: state.granted.iter().cloned().collect(),
+        released: state.released.iter().cloned().collect(),
+        held: state.held.clone(),
+        tripped: tripped.map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::LeaverSourceSpec;
+
+    fn worker(number: u32, last_day: Option<&str>) -> Worker {
+        Worker {
+            person: number.to_string(),
+            record: number.to_string(),
+            employee_id: Some(number.to_string()),
+            last_day: last_day.map(str::to_owned),
+            ..Worker::default()
+        }
+    }
+
+    #[test]
+    fn everybody_is_counted_once() {
+        let census = Census {
+            workers: vec![
+                worker(1, None),
+                worker(2, Some("2026-09-20")),
+                worker(3, Some("2026-09-01")),
+                worker(4, Some("2020-01-01")),
+                worker(5, Some("soon")),
+                worker(6, Some("2026-09-20")),
+                worker(6, None),
+            ],
+            everyone: true,
+            as_of: None,
+            unusable: vec![("row 7".into(), "lastDay: not a date".into())],
+        };
+        let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
+        let seen = Seen::of(census, &settings, "2026-09-15T12:00:00Z".parse().unwrap());
+        let feed = (seen.feed.everyone, seen.feed.people, seen.feed.active);
+        assert_eq!(feed, (true, 5, 4));
+        let counts = &seen.counts;
+        assert_eq!(
+            (counts.people, counts.active, counts.staying, counts.unusable),
+            (6, 4, 1, 2)
+        );
+        assert_eq!(seen.compared(&[], &settings).changes.len(), 2);
+    }
+
+    #[test]
+    fn the_guard_remembers_through_the_status() {
+        let state = State {
+            population: 7,
+            admitted: BTreeMap::from([("2026-09-15T12:00:00Z".parse().unwrap(), 3)]),
+            granted: ["a".to_owned()].into(),
+            released: ["b".to_owned()].into(),
+            held: Some("sha256:0".into()),
+            ..State::default()
+        };
+        assert_eq!(remembered(&written(&state)), state);
+    }
+}

@@ -1,0 +1,117 @@
+//! What a `LeaverSource` wants, read once and checked.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Invalid, mapping::Mapping};
+use crate::{
+    api::{
+        LeaverSourceSpec,
+        source::{OnDateMoved, OnLeave, OnWithdrawn},
+    },
+    core::{
+        guard::Limits,
+        leavers::{Rules, compare::Wishes},
+        schedule,
+    },
+};
+
+/// No source is read more often.
+const SHORTEST: SignedDuration = SignedDuration::from_secs(10);
+
+/// What a source wants.
+#[derive(Debug)]
+pub struct Settings {
+    /// Time between two looks.
+    pub every: SignedDuration,
+    /// The guard's limits.
+    pub limits: Limits,
+    /// What happens when something changes.
+    pub wishes: Wishes,
+    /// The user's expressions.
+    pub mapping: Mapping,
+    look_ahead: SignedDuration,
+    look_back: SignedDuration,
+    bridge_days: i64,
+    leave_is_leaving: bool,
+    protected: Vec<String>,
+}
+
+impl Settings {
+    /// Reads `spec`.
+    ///
+    /// # Errors
+    /// The first field that cannot be used.
+    pub fn read(spec: &LeaverSourceSpec) -> Result<Self, Invalid> {
+        let guard = &spec.guard;
+        let bridge = length("spec.rehireBridge", spec.rehire_bridge.as_deref(), "0d")?;
+        Ok(Self {
+            every: length("spec.every", spec.every.as_deref(), "15m")?.max(SHORTEST),
+            look_ahead: length("spec.lookAhead", spec.look_ahead.as_deref(), "14d")?,
+            look_back: length("spec.lookBack", spec.look_back.as_deref(), "365d")?,
+            bridge_days: bridge.as_hours() / 24,
+            leave_is_leaving: spec.on_leave == OnLeave::Offboard,
+            protected: spec
+                .protected
+                .iter()
+                .map(|key| key.trim().to_lowercase())
+                .collect(),
+            limits: Limits {
+                window: length("spec.guard.window", Some(&guard.window), "24h")?,
+                max_new: guard.max_new,
+                max_percent: guard.max_percent,
+                max_shrink_percent: guard.max_shrink_percent,
+                max_age: length("spec.guard.maxAge", Some(&guard.max_age), "36h")?,
+            },
+            wishes: Wishes {
+                ask_when_moved: spec.on_date_moved == OnDateMoved::Ask,
+                reinstate_when_withdrawn: spec.on_withdrawn == OnWithdrawn::Reinstate,
+            },
+            mapping: Mapping::compile(&spec.map, spec.when.as_deref())?,
+        })
+    }
+
+    /// The rules at `now`.
+    pub fn rules(&self, now: Timestamp) -> Rules {
+        Rules {
+            bridge_days: self.bridge_days,
+            leave_is_leaving: self.leave_is_leaving,
+            protected: self.protected.iter().cloned().collect(),
+            ..Rules::at(now, self.look_ahead, self.look_back)
+        }
+    }
+}
+
+fn length(field: &str, text: Option<&str>, default: &str) -> Result<SignedDuration, Invalid> {
+    schedule::duration(text.unwrap_or(default)).map_err(|error| Invalid {
+        field: field.to_owned(),
+        problem: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_has_a_default() {
+        let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
+        assert_eq!(settings.every, SignedDuration::from_mins(15));
+        assert_eq!(settings.limits.max_new, 10);
+        let rules = settings.rules("2026-09-15T12:00:00Z".parse().unwrap());
+        assert_eq!(rules.ahead_until.to_string(), "2026-09-29");
+        assert_eq!(rules.history_before.to_string(), "2025-09-15");
+    }
+
+    #[test]
+    fn a_field_that_is_wrong_is_named() {
+        let mut spec = LeaverSourceSpec {
+            every: Some("soon".into()),
+            ..LeaverSourceSpec::default()
+        };
+        assert_eq!(Settings::read(&spec).unwrap_err().field, "spec.every");
+        spec.every = Some("1s".into());
+        assert_eq!(Settings::read(&spec).unwrap().every, SHORTEST);
+        spec.guard.window = "day".into();
+        assert_eq!(Settings::read(&spec).unwrap_err().field, "spec.guard.window");
+    }
+}

@@ -1,0 +1,211 @@
+//! Errors in an HR system never become a mass lockout, and a real layoff needs one yes for exactly that set.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::office::{Office, SOURCE, ending, in_days, person, plane, staff, with};
+use crate::{
+    operator::site::PATIENCE,
+    relay::Relay,
+    support::{control_plane, poll},
+};
+
+/// A thousand people, of whom these many leave.
+fn layoff(leaving: u32) -> Vec<Value> {
+    let day = in_days(5);
+    let staying = (leaving..1000).map(person);
+    (0..leaving)
+        .map(|number| ending(number, &day))
+        .chain(staying)
+        .collect()
+}
+
+fn held(office: &Office) -> (String, String) {
+    let digest = office.status()["guard"]["held"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let uid = office.site.get(SOURCE)["metadata"]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    (digest, uid)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layoff_of_200_trips_the_guard_and_one_approval_of_exactly_that_set_lets_it_through() {
+    let office = Office::new("layoff").await;
+    office.hr.has(&layoff(200));
+    office.source("");
+    let operator = office.site.start();
+    let text = office.until("False/GuardTripped");
+    assert!(text.contains("200 changes are held, 10 fit into 24h"), "{text}");
+    assert_eq!(office.site.condition(SOURCE, "Stalled").0, "True/GuardTripped");
+    assert_eq!(office.status()["counts"]["held"], 200);
+    let (digest, uid) = held(&office);
+    // Of another set, and of an earlier source of that name.
+    office.approve(&format!("sha256:{}", "0".repeat(64)), &uid);
+    office.approve(&digest, "00000000-0000-0000-0000-000000000000");
+    office.another_look(&operator);
+    // One leaver more: the yes would be for another set.
+    office.hr.has(&layoff(201));
+    let changed = || office.status()["counts"]["held"] == 201;
+    assert!(poll(PATIENCE, changed), "{}", office.status());
+    office.approve(&digest, &uid);
+    office.another_look(&operator);
+    assert_eq!(office.leavers(), [""; 0]);
+    office.hr.has(&layoff(200));
+    office.until("True/Synced");
+    assert_eq!(office.leavers().len(), 200);
+    let guard = office.status()["guard"].clone();
+    assert_eq!(
+        (&guard["released"], &guard["held"], &guard["admitted"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+    let (offboardings, statuses) = office.writes();
+    assert_eq!(offboardings, 200);
+    assert!(statuses <= 6, "{statuses} writes of the status");
+    // What was approved took no room: tomorrow's leavers go through by themselves.
+    let mut people = layoff(200);
+    people[500] = ending(500, &in_days(6));
+    office.hr.has(&people);
+    office.until_leaver("leaver-0500", "lastDay", in_days(6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_must_go_now_is_held_too_and_the_condition_says_so() {
+    let office = Office::new("urgent").await;
+    let mut people = layoff(20);
+    people[0] = with(person(0), "now", true);
+    office.hr.has(&people);
+    office.source("");
+    let _operator = office.site.start();
+    let text = office.until("False/GuardTripped");
+    assert!(text.contains("1 END ACCESS NOW"), "{text}");
+    let events = || {
+        office
+            .site
+            .get("events.events.k8s.io")
+            .to_string()
+            .contains("GuardTripped")
+    };
+    assert!(poll(PATIENCE, events));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn feeds_that_are_empty_shrunken_or_old_change_nothing() {
+    let office = Office::new("feeds").await;
+    let leaver = ending(1, &in_days(5));
+    let people = [staff(100), vec![leaver.clone()]].concat();
+    office.hr.has(&people);
+    office.source(", onWithdrawn: Reinstate");
+    let operator = office.site.start();
+    office.until("True/Synced");
+    let before = office.site.get("offboarding/leaver-0001")["metadata"]["resourceVersion"].clone();
+    let tripped = |why: &str| {
+        let tripped = || office.status()["guard"]["tripped"] == why;
+        assert!(poll(PATIENCE, tripped), "{}", office.status());
+        office.until("False/GuardTripped");
+    };
+    office.hr.has(&[]);
+    tripped("Empty");
+    let moved = [ending(1, &in_days(1)), ending(2, &in_days(1))];
+    office.hr.has(&[staff(50), moved.to_vec()].concat());
+    tripped("Shrunken");
+    // Everybody is there, but the file is of the day before yesterday.
+    let feed = [staff(100), moved.to_vec()].concat();
+    office.hr.has(&feed);
+    office.hr.is_of(Timestamp::now() - SignedDuration::from_hours(48));
+    tripped("Stale");
+    office.another_look(&operator);
+    assert_eq!(office.leavers(), ["leaver-0001"]);
+    let after = office.site.get("offboarding/leaver-0001");
+    assert_eq!(after["spec"]["lastDay"], in_days(5));
+    assert_eq!(after["spec"]["desired"], "Offboarded");
+    drop(before);
+    office.hr.is_of(Timestamp::now());
+    office.until("True/Synced");
+    office.until_leaver("leaver-0001", "lastDay", in_days(1));
+    // The file of an hour ago once more.
+    office.hr.has(&[feed, vec![ending(3, &in_days(1))]].concat());
+    office.hr.is_of(Timestamp::now() - SignedDuration::from_hours(1));
+    tripped("Stale");
+    assert_eq!(office.leavers(), ["leaver-0001", "leaver-0002"]);
+    // What really shrank needs one yes.
+    office.hr.is_of(Timestamp::now());
+    office.hr.has(&[staff(50), moved.to_vec()].concat());
+    tripped("Shrunken");
+    let (digest, uid) = held(&office);
+    office.approve(&digest, &uid);
+    office.until("True/Synced");
+    assert_eq!(office.status()["guard"]["population"], 52);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_policy_no_approval_counts() {
+    let office = Office::on(control_plane(), "untrusted").await;
+    office.hr.has(&layoff(20));
+    office.source("");
+    let operator = office.site.start();
+    office.until("False/GuardTripped");
+    let (digest, uid) = held(&office);
+    office.approve(&digest, &uid);
+    let said = || {
+        office
+            .site
+            .condition(SOURCE, "Ready")
+            .1
+            .contains("not trusted: install the policy")
+    };
+    assert!(poll(PATIENCE, said), "{}", office.status());
+    office.another_look(&operator);
+    assert_eq!(office.leavers(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_dies_between_writing_down_and_creating_loses_nobody_and_counts_nobody_twice() {
+    let office = Office::new("killed").await;
+    office.hr.has(&layoff(10));
+    office.source("");
+    let url = plane().url.clone();
+    let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
+    let relay = Relay::to(([127, 0, 0, 1], port).into()).await;
+    office.site.reach_api_server_by(relay.port);
+    // The guard's memory is written; then the API server takes no Offboarding.
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"},
+        "spec": {"hard": {"count/offboardings.offboard.dev": "0"}},
+    });
+    office.site.apply(&quota.to_string());
+    let mut operator = office.site.start();
+    let granted = || office.status()["guard"]["granted"].as_array().map(Vec::len) == Some(10);
+    assert!(poll(PATIENCE, granted), "{}\n{}", office.status(), operator.log());
+    operator.kill();
+    assert_eq!(office.leavers(), [""; 0]);
+    office
+        .site
+        .kubectl(&["delete", "resourcequota", "none"], "")
+        .expect_ok();
+    let operator = office.site.start();
+    let all = || office.leavers().len() == 10;
+    assert!(poll(PATIENCE, all), "{}\n{}", office.status(), operator.log());
+    let counted = || {
+        let guard = office.status()["guard"].clone();
+        let counts: u64 = guard["admitted"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|a| a["count"].as_u64().unwrap())
+            .sum();
+        guard["granted"].is_null() && counts == 10
+    };
+    assert!(poll(PATIENCE, counted), "{}", office.status());
+    // The window is full: one more is held, after another restart too.
+    office.hr.has(&layoff(11));
+    office.until("False/GuardTripped");
+    drop(operator);
+    let operator = office.site.start();
+    office.another_look(&operator);
+    assert_eq!(office.leavers().len(), 10);
+    office.until("False/GuardTripped");
+}
