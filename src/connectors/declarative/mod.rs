@@ -15,6 +15,7 @@ mod exchange;
 mod expression;
 mod fact;
 mod fields;
+mod files;
 mod functions;
 mod graph;
 mod inputs;

@@ -153,6 +153,11 @@ impl Uses {
         self.names.contains(name)
     }
 
+    /// Whether `name` is used and no other.
+    pub fn only(&self, name: &str) -> bool {
+        self.names.iter().all(|used| used == name)
+    }
+
     /// What is wrong with the expression where only `names` are known.
     pub(super) fn complaints(&self, names: &[&str]) -> Vec<String> {
         let mut found = vec![];
