@@ -18,6 +18,10 @@
 //! | `cutoff`, `now`, `since` | timestamps; `since` is when the system last accepted this fact's act, else the cutoff, and never before the acts of the facts it comes after |
 //! | `key` | the deterministic key of the act, for systems that keep one |
 //! | `random` | a new random password, known to nobody; only as a whole hole, put in when the request is sent |
+//! | `page` | in a request with `page.number`, the number of the page that is asked for |
+//!
+//! The `people` section has names of its own: `inputs` and `now` everywhere, `since` in `changed`, and what [`PeopleSpec`]
+//! says of `item`, `details` and `record`. No person is bound there, so `who` and `account` are not known.
 
 use std::collections::BTreeMap;
 
@@ -97,13 +101,18 @@ pub struct ConnectorDefinitionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^([0-9]+(ms|s|m|h|d))+$"))]
     pub settle: Option<String>,
-    /// How to find and recognise an account.
-    pub account: AccountSpec,
+    /// How to find and recognise an account. Not needed for a system that is only asked for `people`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountSpec>,
     /// What is read in a look, each once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reads: BTreeMap<String, Request>,
-    /// What must hold.
+    /// What must hold. Not needed for a system that is only asked for `people`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, Fact>,
+    /// How an HR system tells who works there, and until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub people: Option<PeopleSpec>,
 }
 
 /// One input of a definition.
@@ -692,7 +701,7 @@ pub struct Swap {
     pub to: String,
 }
 
-/// How further pages are asked for. Exactly one of `next`, `cursor`, `offset`.
+/// How further pages are asked for. Exactly one of `next`, `cursor`, `offset`, `number`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Page {
@@ -702,9 +711,12 @@ pub struct Page {
     /// The next page is asked for by a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
-    /// The next page is asked for by a number.
+    /// The next page is asked for by the number of its first element.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<Offset>,
+    /// The next page is asked for by its own number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<PageNumber>,
 }
 
 /// Paging by a token.
@@ -728,6 +740,135 @@ pub struct Offset {
     pub first: u32,
     /// Expression over `response`: how many there are in all. Reading fewer is an incomplete answer, never the end.
     pub total: String,
+}
+
+/// Paging by the number of the page, which every template of the request knows as `page`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PageNumber {
+    /// The number of the first page. Default 1.
+    #[serde(default = "one")]
+    pub first: u32,
+    /// Expression over `response`: how many pages there are.
+    pub pages: String,
+    /// Expression over `response`: how many elements there are in all. Reading another number is an incomplete answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// How an HR system tells who works there, and until when. The answers of its requests together are a list; each element of
+/// it is an `item`, and `worker` says what it means.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PeopleSpec {
+    /// Requests that list everybody.
+    pub everyone: Vec<Request>,
+    /// Requests that list what changed since the instant `since`. All of them are sent; of an element that is told twice the
+    /// last counts. Default: everybody is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<Request>,
+    /// More reads, known as `details.NAME`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, Detail>,
+    /// Expression over `item` and `details`: a list with an element for each work relationship of the person, known as
+    /// `record`. Default: the item is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<String>,
+    /// Expression over `item`, `details` and `record`: this is a worker at all. Default: all are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// The normal form of a worker.
+    pub worker: WorkerFields,
+    /// Expression over the same: the texts (one, or a list) that the `manager` of another worker may call this one by. That
+    /// worker's manager becomes this one's address. Default: `manager` gives the address itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_as: Option<String>,
+    /// Expression over `response`, of the first page: when the system says that the list was true. Of several the earliest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
+}
+
+/// One more read about people: once for every `item`, or, with `by` and `of`, once for all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Detail {
+    /// The request. Its value is what `details.NAME` is.
+    pub read: Request,
+    /// Expression over an `item` of this read, which then is a list of everybody's: whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Expression over the `item` of the people: what `by` gives for theirs. `details.NAME` is the list of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+}
+
+/// Expressions for the fields of a worker, over `item`, `details` and `record`. Null and an empty text are none. Dates are
+/// texts, `YYYY-MM-DD`; a midnight and a zone after it are dropped, any other time of day is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkerFields {
+    /// The durable id of the person, the same in all of the person's records.
+    pub person: String,
+    /// The id of the record. Default: `person`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// The employee number, as the directory knows it.
+    #[serde(default, rename = "employeeID", skip_serializing_if = "Option::is_none")]
+    pub employee_id: Option<String>,
+    /// The work address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The name for people to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// The kind of work relationship, such as `Employee` or `Contractor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// `Active`, `Leave` or `Terminated`.
+    pub status: String,
+    /// Why the person leaves, one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The first day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<String>,
+    /// When notice was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
+    /// The last day of work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_day: Option<String>,
+    /// The last day of the contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub employment_ends: Option<String>,
+    /// The last day that is paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_through: Option<String>,
+    /// Access is to end now: true or false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub immediate: Option<String>,
+    /// The place of work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The country, ISO 3166-1 alpha-2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// The department.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub department: Option<String>,
+    /// The IANA time zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// The manager: an address, or with `knownAs` what the manager is known as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<String>,
+    /// Anything else that a mapping or a policy may ask for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// One fact of a definition.

@@ -19,8 +19,9 @@ pub fn check(files: &[PathBuf]) -> Result<ExitCode, exit::Error> {
         match parse(&text).and_then(|(name, spec)| Definition::compile(&name, spec)) {
             Ok(definition) => {
                 let facts = definition.facts().len();
+                let people = if definition.has_people() { ", people" } else { "" };
                 out!(
-                    "{}: {} is sound, {facts} facts",
+                    "{}: {} is sound, {facts} facts{people}",
                     file.display(),
                     definition.name()
                 );

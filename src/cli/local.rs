@@ -1,13 +1,17 @@
 //! One leaver of a folder of manifests, with links to the systems: what `plan`, `run` and `demo` have in common.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
 use super::manifests::Manifests;
 use crate::{
     api::{Offboarding, OffboardingPolicySpec, OffboardingStatus},
-    connectors::assemble::Assembly,
+    connectors::{People, assemble::Assembly},
     core::{
         case::Case,
         fact::FactSpec,
@@ -23,8 +27,11 @@ use crate::{
 
 /// Links to all connectors of a folder, by connector name.
 pub struct Links {
-    links: BTreeMap<String, Link>,
+    by_name: BTreeMap<String, Link>,
     facts: BTreeMap<String, Vec<FactSpec>>,
+    people: BTreeMap<String, Arc<dyn People>>,
+    /// Connectors that are only asked for people: no leaver has a row for them.
+    only_people: BTreeSet<String>,
 }
 
 impl Links {
@@ -36,11 +43,17 @@ impl Links {
             .map(|(name, d)| (name.clone(), d.spec.clone()))
             .collect();
         let mut links = Self {
-            links: BTreeMap::new(),
+            by_name: BTreeMap::new(),
             facts: BTreeMap::new(),
+            people: BTreeMap::new(),
+            only_people: BTreeSet::new(),
         };
         for (name, connector) in &manifests.connectors {
             let spec = &connector.spec;
+            let known = assembly.definition(&spec.definition, &own);
+            if known.is_ok_and(|definition| !definition.has_account()) {
+                links.only_people.insert(name.clone());
+            }
             let secret = spec.secret_ref.as_ref().map(|reference| reference.name.as_str());
             let credentials = match secret.map(|name| (name, manifests.secrets.get(name))) {
                 None => Ok(crate::transport::secret::Credentials::from_data([], "none")),
@@ -58,24 +71,31 @@ impl Links {
                     .map_err(|e| e.to_string())
             });
             let link = match connected {
-                Ok(connector) => {
-                    links
-                        .facts
-                        .insert(name.clone(), connector.capabilities().facts.clone());
-                    Link::Ready(connector)
+                Ok(connected) => {
+                    let facts = connected.connector.capabilities().facts.clone();
+                    links.facts.insert(name.clone(), facts);
+                    if let Some(people) = connected.people {
+                        links.people.insert(name.clone(), people);
+                    }
+                    Link::Ready(connected.connector)
                 }
                 Err(text) => Link::Broken(Fault::needs_decision(Reason::ConnectorNotReady), text),
             };
-            links.links.insert(name.clone(), link);
+            links.by_name.insert(name.clone(), link);
         }
         links
+    }
+
+    /// The people of the Connector `name`, if its definition can list them and it could be put together.
+    pub fn people(&self, name: &str) -> Option<&Arc<dyn People>> {
+        self.people.get(name)
     }
 
     /// The links of one leaver's systems, by row: rows of one connector share it.
     pub fn of(&self, case: &Case) -> BTreeMap<String, Link> {
         let row = |row: &str| {
             let name = row.split('/').next().unwrap_or_default();
-            self.links.get(name).map(|link| (row.to_owned(), link.clone()))
+            self.by_name.get(name).map(|link| (row.to_owned(), link.clone()))
         };
         case.systems
             .iter()
@@ -115,6 +135,7 @@ pub fn case(
     let members: Vec<Member<'_>> = manifests
         .connectors
         .iter()
+        .filter(|(name, _)| !links.only_people.contains(*name))
         .map(|(name, connector)| Member {
             name,
             labels: connector.metadata.labels.as_ref().unwrap_or(&none),

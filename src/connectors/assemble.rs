@@ -10,7 +10,7 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    Shared,
+    People, Shared,
     declarative::{Definition, Options, Problems, ResolvedDriver, builtin, parse},
     driver::Driver,
     http::HttpDriver,
@@ -63,6 +63,16 @@ impl Default for Assembly {
     }
 }
 
+/// A connector that was put together.
+pub struct Connected {
+    /// Its accounts. Without any fact where the definition only lists people.
+    pub connector: Shared,
+    /// Its people, if the definition can list them.
+    pub people: Option<Arc<dyn People>>,
+    /// It knows accounts, and so concerns every leaver.
+    pub has_account: bool,
+}
+
 impl Assembly {
     /// The definition `name`: a user's own one, which wins, or a built-in one.
     ///
@@ -98,7 +108,7 @@ impl Assembly {
         spec: &ConnectorSpec,
         definition: &Definition,
         credentials: Credentials,
-    ) -> Result<Shared, Error> {
+    ) -> Result<Connected, Error> {
         let mut protected = spec.protected.clone();
         protected.extend(own_names(&credentials));
         let driver = self.driver(name, spec, definition, credentials)?;
@@ -111,7 +121,14 @@ impl Assembly {
         let connector = definition
             .build(&spec.inputs, options, driver)
             .map_err(Error::Inputs)?;
-        Ok(Arc::new(connector))
+        let connector = Arc::new(connector);
+        Ok(Connected {
+            people: definition
+                .has_people()
+                .then(|| connector.clone() as Arc<dyn People>),
+            has_account: definition.has_account(),
+            connector,
+        })
     }
 
     fn driver(

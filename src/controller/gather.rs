@@ -122,6 +122,7 @@ impl Gathered {
         let members: Vec<Member<'_>> = self
             .connectors
             .iter()
+            .filter(|(_, (_, made))| !made.only_people)
             .map(|(name, (connector, made))| Member {
                 name,
                 labels: connector.metadata.labels.as_ref().unwrap_or(&none),

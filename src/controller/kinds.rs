@@ -177,6 +177,9 @@ async fn problem(context: &Context, namespace: &str, spec: &OffboardingPolicySpe
     let mut connectors = vec![];
     for connector in caches.connectors.cache.state() {
         let made = gather::make(context, &context.links, &connector).await;
+        if made.only_people {
+            continue;
+        }
         connectors.push((connector.name_any(), connector, made));
     }
     let none = std::collections::BTreeMap::new();

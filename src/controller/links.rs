@@ -20,6 +20,7 @@ use super::{call::Failed, call::within, watch};
 use crate::{
     api::{Connector, ConnectorDefinition},
     connectors::{
+        People,
         assemble::{Assembly, Error},
         declarative::Definition,
     },
@@ -57,6 +58,10 @@ pub struct Made {
     pub link: Link,
     /// The facts of the connector; none when it is broken.
     pub facts: Vec<FactSpec>,
+    /// The people of an HR system, for the sources.
+    pub people: Option<Arc<dyn People>>,
+    /// It is only asked for people, and so has nothing to do with any leaver's accounts.
+    pub only_people: bool,
     /// `Valid`, or one word for what is wrong.
     pub reason: &'static str,
     /// What is wrong and how to mend it.
@@ -200,24 +205,33 @@ impl Links {
             Ok(definition) => definition,
             Err(error) => return (revision, broken("InvalidDefinition", error.to_string())),
         };
+        let only_people = !definition.has_account();
         let credentials = match read {
             Ok(credentials) => credentials,
-            Err(missing) => return (revision, broken("SecretNotFound", missing.text)),
+            Err(missing) => {
+                let made = broken("SecretNotFound", missing.text);
+                return (revision, Made { only_people, ..made });
+            }
         };
         let unique = format!("{namespace}/{}", connector.name_any());
         let made = match self
             .assembly
             .connect(&unique, &connector.spec, &definition, credentials)
         {
-            Ok(shared) => Made {
-                facts: shared.capabilities().facts.clone(),
-                link: Link::Ready(shared),
+            Ok(connected) => Made {
+                facts: connected.connector.capabilities().facts.clone(),
+                link: Link::Ready(connected.connector),
+                people: connected.people,
+                only_people,
                 reason: "Valid",
                 text: String::new(),
                 revision: 0,
                 login: Login::Untried,
             },
-            Err(error) => broken(reason_of(&error), self::text(connector, &error)),
+            Err(error) => Made {
+                only_people,
+                ..broken(reason_of(&error), self::text(connector, &error))
+            },
         };
         (revision, made)
     }
@@ -251,6 +265,8 @@ impl Links {
             made: Arc::new(Made {
                 link,
                 facts,
+                people: None,
+                only_people: false,
                 reason: "Valid",
                 text: String::new(),
                 revision: 1,
@@ -280,6 +296,8 @@ fn broken(reason: &'static str, text: String) -> Made {
     Made {
         link: Link::Broken(Fault::needs_decision(Reason::ConnectorNotReady), text.clone()),
         facts: vec![],
+        people: None,
+        only_people: false,
         reason,
         text,
         revision: 0,

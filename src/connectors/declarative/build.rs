@@ -1,6 +1,9 @@
 //! Puts a definition, a connector's inputs and a driver together.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::Value;
 
@@ -79,6 +82,7 @@ impl Definition {
             target: Target { base },
             driver,
             capabilities,
+            managers: Mutex::default(),
             protected: options
                 .protected
                 .into_iter()

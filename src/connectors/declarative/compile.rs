@@ -48,6 +48,12 @@ pub enum Role {
     Read,
     /// Changes.
     Act,
+    /// Lists people.
+    People,
+    /// Lists people that changed.
+    Changed,
+    /// Reads more about one person.
+    Detail,
 }
 
 /// Names known in the requests and expressions of an account that is bound.
@@ -116,6 +122,9 @@ impl Compiler<'_> {
             Role::Find => vec!["who", "inputs", "now"],
             Role::Read => BOUND.to_vec(),
             Role::Act => [BOUND, &["key", "random"]].concat(),
+            Role::People => vec!["inputs", "now"],
+            Role::Changed => vec!["inputs", "now", "since"],
+            Role::Detail => vec!["inputs", "now", "item"],
         };
         let when = self.optional(request.when.as_ref(), &format!("{path}.when"), &names);
         let each = self.optional(request.each.as_ref(), &format!("{path}.each"), &names);
@@ -123,6 +132,9 @@ impl Compiler<'_> {
             names.push("item");
         }
         self.fields(request, path, role);
+        if request.page.as_ref().is_some_and(|page| page.number.is_some()) {
+            names.push("page");
+        }
         let verb = self.verb(request, path, &names)?;
         let mut after: Vec<&str> = match role {
             Role::Act => vec!["inputs", "who", "account", "now"],
@@ -349,24 +361,31 @@ impl Compiler<'_> {
     }
 
     fn page(&mut self, page: &Page, path: &str, names: &[&str]) -> Option<Paging> {
-        match (&page.next, &page.cursor, &page.offset) {
-            (Some(next), None, None) => Some(Paging::Next(self.expression(
+        match (&page.next, &page.cursor, &page.offset, &page.number) {
+            (Some(next), None, None, None) => Some(Paging::Next(self.expression(
                 next,
                 &format!("{path}.next"),
                 names,
             )?)),
-            (None, Some(cursor), None) => {
+            (None, Some(cursor), None, None) => {
                 let value = self.expression(&cursor.value, &format!("{path}.cursor.value"), names)?;
                 Some(Paging::Cursor(cursor.parameter.clone(), value))
             }
-            (None, None, Some(offset)) => Some(Paging::Offset {
+            (None, None, Some(offset), None) => Some(Paging::Offset {
                 parameter: offset.parameter.clone(),
                 first: offset.first,
                 total: self.expression(&offset.total, &format!("{path}.offset.total"), names)?,
             }),
+            (None, None, None, Some(number)) => Some(Paging::Number {
+                first: number.first,
+                pages: Box::new(self.expression(&number.pages, &format!("{path}.number.pages"), names)?),
+                total: self
+                    .optional(number.total.as_ref(), &format!("{path}.number.total"), names)
+                    .map(Box::new),
+            }),
             _ => {
                 self.problems
-                    .add(path, "exactly one of next, cursor and offset is needed");
+                    .add(path, "exactly one of next, cursor, offset and number is needed");
                 None
             }
         }

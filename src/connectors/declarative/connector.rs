@@ -2,7 +2,7 @@
 //!
 //! It decides nothing about a leaver. It looks as the definition says, and sends what it is handed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -16,6 +16,7 @@ use super::{
     fact::CompiledFact,
     learned::Inputs,
     load::Loaded,
+    people::Managers,
     references::Uses,
     request::{Compiled, Target},
     setting::{Setting, person, since},
@@ -44,17 +45,24 @@ pub struct Declarative {
     pub(super) target: Target,
     pub(super) driver: Arc<dyn Driver>,
     pub(super) capabilities: Capabilities,
+    /// By what managers are known as, their addresses, as the last list of everybody had them.
+    pub(super) managers: Mutex<Option<Managers>>,
     /// In lower case.
     pub(super) protected: Vec<String>,
 }
 
 impl Declarative {
-    fn exchange(&self) -> Exchange<'_> {
+    pub(super) fn exchange(&self) -> Exchange<'_> {
         Exchange {
             loaded: &self.loaded,
             driver: self.driver.as_ref(),
             target: &self.target,
         }
+    }
+
+    /// The read that an element of `find` shows.
+    fn shows(&self) -> Option<&str> {
+        self.loaded.account.as_ref()?.shows.as_deref()
     }
 
     fn fact(&self, name: &str) -> Option<&CompiledFact> {
@@ -65,7 +73,7 @@ impl Declarative {
     fn ways(&self, who: &Value, scope: &Scope<'_>) -> Result<Vec<&Compiled>, Fault> {
         let named = who.get("accountName").is_some();
         let mut ways = vec![];
-        for way in &self.loaded.find {
+        for way in self.loaded.account.iter().flat_map(|account| &account.find) {
             if named && !way.uses.who_at_all.contains("accountName") {
                 continue;
             }
@@ -90,12 +98,15 @@ impl Declarative {
             .with("item", &item)
             .with("who", who)
             .with("inputs", inputs);
-        if !self.loaded.same.holds(&scope)? {
+        let Some(recognise) = &self.loaded.account else {
+            return Ok(None);
+        };
+        if !recognise.same.holds(&scope)? {
             return Ok(None);
         }
-        let id = self.loaded.id.text_value(&scope)?;
-        let id = id.ok_or_else(|| self.loaded.id.unevaluable("no id"))?;
-        let name = self.loaded.account_name.text_value(&scope)?.unwrap_or_default();
+        let id = recognise.id.text_value(&scope)?;
+        let id = id.ok_or_else(|| recognise.id.unevaluable("no id"))?;
+        let name = recognise.name.text_value(&scope)?.unwrap_or_default();
         // Whichever of its names was listed: its login name, its address, its DN.
         let shown = item
             .as_object()
@@ -104,7 +115,7 @@ impl Declarative {
         let listed = shown
             .chain([id.as_str(), name.as_str()])
             .any(|n| self.protected.contains(&n.to_lowercase()));
-        let ruled = match &self.loaded.protected {
+        let ruled = match &recognise.protected {
             Some(protected) => protected.holds(&scope)?,
             None => false,
         };
@@ -170,8 +181,9 @@ impl Declarative {
         {
             return Ok(Value::Null);
         }
-        let shown = self.loaded.spec.account.shows.as_deref() == Some(name);
-        let echo = self.loaded.echo.as_ref().filter(|_| shown);
+        let shown = self.shows() == Some(name);
+        let recognise = self.loaded.account.as_ref().filter(|_| shown);
+        let echo = recognise.and_then(|account| account.echo.as_ref());
         let exchange = self.exchange();
         let Some(each) = &read.each else {
             let value = exchange.look(read, &scope, Some(bound), echo).await?;
@@ -201,13 +213,13 @@ impl Declarative {
     /// `readings` with what `find` showed, where that is one of the reads and it was not done yet: who is found active is
     /// disabled while the rest is read.
     fn with_found(&self, fact: &CompiledFact, subject: &Subject, readings: &Readings) -> Option<Readings> {
-        let shows = self.loaded.spec.account.shows.as_ref()?;
+        let shows = self.shows()?;
         let needed = fact.uses.reads.contains(shows) && !readings.contains_key(shows);
         if !needed || subject.account.item.is_null() {
             return None;
         }
         let mut known = readings.clone();
-        known.insert(shows.clone(), Ok(subject.account.item.clone()));
+        known.insert(shows.to_owned(), Ok(subject.account.item.clone()));
         Some(known)
     }
 
@@ -331,11 +343,11 @@ impl Connector for Declarative {
             }
         };
         let setting = Setting::new(subject, inputs);
-        if let Some(shows) = &self.loaded.spec.account.shows
+        if let Some(shows) = self.shows()
             && !subject.account.item.is_null()
-            && wanted.contains(&shows.as_str())
+            && wanted.contains(&shows)
         {
-            readings.insert(shows.clone(), Ok(subject.account.item.clone()));
+            readings.insert(shows.to_owned(), Ok(subject.account.item.clone()));
         }
         wanted.retain(|name| !readings.contains_key(*name));
         while !wanted.is_empty() {

@@ -4,6 +4,11 @@
 //! Not seeing is never "empty" (R2): a page that is missing, a list that never ends, an answer of another account and a
 //! bound account that is not found are faults here, so that no expression can take them for nothing.
 
+use std::{
+    collections::{BTreeSet, HashSet},
+    hash::{BuildHasher, RandomState},
+};
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -41,50 +46,48 @@ impl Exchange<'_> {
         bound: Option<&str>,
         echo: Option<&Expression>,
     ) -> Result<Option<Value>, Fault> {
-        let mut resolved = request.resolve(self.target, scope)?;
-        if let (Some(Paging::Offset { parameter, first, .. }), Resolved::Http(http)) =
-            (&request.page, &mut resolved)
-        {
-            set_parameter(&mut http.url, parameter, &first.to_string());
-        }
-        let mut pages = Pages::default();
-        loop {
-            let answer = self.driver.perform(&resolved).await?;
-            let inner = Scope::inside(scope).with("response", &answer.response);
-            if pages.count == 0 && absent(request, &answer, &inner) {
-                return Ok(None);
+        let mut pager = self.pages(request, scope, bound);
+        let mut check = |answer: &Answer, scope: &Scope<'_>| match (bound, echo) {
+            (Some(_), Some(_)) if answer.value.as_array().is_some_and(Vec::is_empty) => {
+                Err(Fault::permanent(Reason::NotFoundUncorroborated))
             }
-            if let Some(fault) = self.fault(&answer, &inner) {
-                return Err(match bound {
-                    Some(_) if gone(&answer) => {
-                        Fault::permanent(Reason::NotFoundUncorroborated).with_code(fault.code)
-                    }
-                    _ => fault,
-                });
+            (Some(id), Some(echo)) => {
+                same_account(echo, &Scope::inside(scope).with("item", &answer.value), id)
             }
-            if let (Some(id), Some(echo)) = (bound, echo) {
-                if answer.value.as_array().is_some_and(Vec::is_empty) {
-                    return Err(Fault::permanent(Reason::NotFoundUncorroborated));
-                }
-                same_account(echo, &Scope::inside(&inner).with("item", &answer.value), id)?;
-            }
-            let next = match &request.page {
-                Some(paging) => Some((paging, paging_mark(paging, &inner)?)),
-                None => None,
-            };
-            let value = if let Some(items) = &request.items {
-                items.evaluate(&inner)?
-            } else {
-                drop(inner);
-                answer.value
-            };
-            let Some((paging, mark)) = next else {
+            _ => Ok(()),
+        };
+        let mut together = vec![];
+        let mut data = 0;
+        while let Some(value) = pager.next(&mut check).await? {
+            if request.page.is_none() {
                 return Ok(Some(value));
-            };
-            pages.add(value, request)?;
-            if !pages.advance(paging, mark, &mut resolved, request)? {
-                return Ok(Some(Value::Array(pages.items)));
             }
+            data += weight(&value);
+            if data > MOST_DATA {
+                return Err(incomplete("too much"));
+            }
+            if let Value::Array(items) = value {
+                together.extend(items);
+            }
+        }
+        Ok((!pager.absent).then_some(Value::Array(together)))
+    }
+
+    /// The pages of a find or a read, one after the other.
+    pub fn pages<'p>(
+        &'p self,
+        request: &'p Compiled,
+        scope: &'p Scope<'p>,
+        bound: Option<&'p str>,
+    ) -> Pager<'p> {
+        Pager {
+            exchange: self,
+            request,
+            scope,
+            bound,
+            next: Next::First,
+            read: Read::default(),
+            absent: false,
         }
     }
 
@@ -162,92 +165,197 @@ fn same_account(echo: &Expression, scope: &Scope<'_>, id: &str) -> Result<(), Fa
 enum Mark {
     Text(Option<String>),
     Total(usize),
+    Pages(usize, Option<usize>),
 }
 
 fn paging_mark(paging: &Paging, scope: &Scope<'_>) -> Result<Mark, Fault> {
+    let number = |expression: &Expression| -> Result<usize, Fault> {
+        let value = expression.evaluate(scope)?;
+        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+        let number = number.and_then(|n| usize::try_from(n).ok());
+        number.ok_or_else(|| expression.unevaluable("not a number").into())
+    };
     Ok(match paging {
         Paging::Next(expression) | Paging::Cursor(_, expression) => Mark::Text(expression.text_value(scope)?),
-        Paging::Offset { total, .. } => {
-            let value = total.evaluate(scope)?;
-            let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
-            let number = number.and_then(|n| usize::try_from(n).ok());
-            Mark::Total(number.ok_or_else(|| total.unevaluable("not a number"))?)
+        Paging::Offset { total, .. } => Mark::Total(number(total)?),
+        Paging::Number { pages, total, .. } => {
+            Mark::Pages(number(pages)?, total.as_deref().map(number).transpose()?)
         }
     })
 }
 
-#[derive(Default)]
-struct Pages {
-    items: Vec<Value>,
-    count: usize,
-    data: usize,
-    seen: std::collections::BTreeSet<String>,
+/// What is asked for next.
+enum Next {
+    First,
+    Page(Resolved),
+    Nothing,
 }
 
-impl Pages {
-    fn add(&mut self, value: Value, request: &Compiled) -> Result<(), Fault> {
-        self.count += 1;
-        self.data += weight(&value);
-        if self.count > MOST_PAGES || self.data > MOST_DATA {
+/// Looks at an answer before its value is taken.
+pub(super) type Check<'c> = dyn FnMut(&Answer, &Scope<'_>) -> Result<(), Fault> + Send + 'c;
+
+/// Reads the pages of one find or read.
+pub(super) struct Pager<'p> {
+    exchange: &'p Exchange<'p>,
+    request: &'p Compiled,
+    scope: &'p Scope<'p>,
+    bound: Option<&'p str>,
+    next: Next,
+    read: Read,
+    /// The definition says that nothing is there.
+    pub absent: bool,
+}
+
+impl Pager<'_> {
+    /// The value of the next page, which is a list where there may be several; none after the last.
+    pub async fn next(&mut self, check: &mut Check<'_>) -> Result<Option<Value>, Fault> {
+        let resolved = match std::mem::replace(&mut self.next, Next::Nothing) {
+            Next::Nothing => return Ok(None),
+            Next::Page(resolved) => resolved,
+            Next::First => self.first()?,
+        };
+        let answer = self.exchange.driver.perform(&resolved).await?;
+        let inner = Scope::inside(self.scope).with("response", &answer.response);
+        if self.read.pages == 0 && absent(self.request, &answer, &inner) {
+            self.absent = true;
+            return Ok(None);
+        }
+        if let Some(fault) = self.exchange.fault(&answer, &inner) {
+            return Err(match self.bound {
+                Some(_) if gone(&answer) => {
+                    Fault::permanent(Reason::NotFoundUncorroborated).with_code(fault.code)
+                }
+                _ => fault,
+            });
+        }
+        check(&answer, &inner)?;
+        let paging = self.request.page.as_ref();
+        let mark = paging.map(|paging| paging_mark(paging, &inner)).transpose()?;
+        let value = if let Some(items) = &self.request.items {
+            items.evaluate(&inner)?
+        } else {
+            drop(inner);
+            answer.value
+        };
+        if let (Some(paging), Some(mark)) = (paging, mark) {
+            self.read.add(&value, paging, self.request)?;
+            self.next = self.after(paging, mark, resolved)?;
+        }
+        Ok(Some(value))
+    }
+
+    /// The request for the first page.
+    pub fn first(&self) -> Result<Resolved, Fault> {
+        match &self.request.page {
+            Some(Paging::Number { first, .. }) => self.numbered(*first),
+            Some(Paging::Offset { parameter, first, .. }) => {
+                let mut resolved = self.request.resolve(self.exchange.target, self.scope)?;
+                if let Resolved::Http(http) = &mut resolved {
+                    set_parameter(&mut http.url, parameter, &first.to_string());
+                }
+                Ok(resolved)
+            }
+            _ => self.request.resolve(self.exchange.target, self.scope),
+        }
+    }
+
+    /// The request for the page with this number.
+    fn numbered(&self, page: u32) -> Result<Resolved, Fault> {
+        let scope = Scope::inside(self.scope).with_owned("page", Value::from(page));
+        self.request.resolve(self.exchange.target, &scope)
+    }
+
+    /// The page after the one that `resolved` asked for, if there is one.
+    fn after(&mut self, paging: &Paging, mark: Mark, mut resolved: Resolved) -> Result<Next, Fault> {
+        let Resolved::Http(http) = &mut resolved else {
+            return Ok(Next::Nothing);
+        };
+        let read = &mut self.read;
+        match (paging, mark) {
+            (Paging::Cursor(parameter, _), Mark::Text(Some(token))) => {
+                set_parameter(&mut http.url, parameter, &token);
+                read.fresh(token)?;
+            }
+            (_, Mark::Text(Some(next))) => {
+                let next = same_host(&http.url, &next)
+                    .ok_or_else(|| Fault::permanent(Reason::Malformed).with_code(&self.request.path))?;
+                http.url.clone_from(&next);
+                read.fresh(next)?;
+            }
+            (Paging::Offset { .. }, Mark::Total(total)) if read.items >= total => {
+                read.all_different()?;
+                return Ok(Next::Nothing);
+            }
+            (Paging::Offset { parameter, first, .. }, Mark::Total(_)) => {
+                let next = u64::from(*first) + u64::try_from(read.items).unwrap_or(u64::MAX);
+                set_parameter(&mut http.url, parameter, &next.to_string());
+                read.fresh(next.to_string()).map_err(|_| incomplete("short"))?;
+            }
+            (Paging::Number { .. }, Mark::Pages(pages, total)) if read.pages >= pages => {
+                if total.is_some_and(|total| total != read.items) {
+                    return Err(incomplete("short"));
+                }
+                read.all_different()?;
+                return Ok(Next::Nothing);
+            }
+            (Paging::Number { first, .. }, Mark::Pages(..)) => {
+                let next = u32::try_from(read.pages)
+                    .unwrap_or(u32::MAX)
+                    .saturating_add(*first);
+                read.fresh(next.to_string())?;
+                return self.numbered(next).map(Next::Page);
+            }
+            (_, Mark::Text(None) | Mark::Total(_) | Mark::Pages(..)) => return Ok(Next::Nothing),
+        }
+        Ok(Next::Page(resolved))
+    }
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Read {
+    pages: usize,
+    items: usize,
+    marks: BTreeSet<String>,
+    elements: HashSet<u64>,
+    hasher: RandomState,
+    twice: bool,
+}
+
+impl Read {
+    fn add(&mut self, value: &Value, paging: &Paging, request: &Compiled) -> Result<(), Fault> {
+        self.pages += 1;
+        if self.pages > MOST_PAGES {
             return Err(incomplete("too much"));
         }
-        match value {
-            Value::Array(items) => self.items.extend(items),
-            _ => return Err(Fault::permanent(Reason::Malformed).with_code(&request.path)),
+        let Value::Array(items) = value else {
+            return Err(Fault::permanent(Reason::Malformed).with_code(&request.path));
+        };
+        self.items += items.len();
+        if matches!(paging, Paging::Offset { .. } | Paging::Number { .. }) {
+            for item in items {
+                let digest = self.hasher.hash_one(item.to_string());
+                self.twice |= !self.elements.insert(digest);
+            }
         }
         Ok(())
     }
 
-    /// Turns `resolved` to the next page, if there is one.
-    fn advance(
-        &mut self,
-        paging: &Paging,
-        mark: Mark,
-        resolved: &mut Resolved,
-        request: &Compiled,
-    ) -> Result<bool, Fault> {
-        let Resolved::Http(http) = resolved else {
-            return Ok(false);
-        };
-        match (paging, mark) {
-            (Paging::Cursor(parameter, _), Mark::Text(Some(token))) => {
-                set_parameter(&mut http.url, parameter, &token);
-                self.fresh(token)
-            }
-            (_, Mark::Text(Some(next))) => {
-                let next = same_host(&http.url, &next)
-                    .ok_or_else(|| Fault::permanent(Reason::Malformed).with_code(&request.path))?;
-                http.url.clone_from(&next);
-                self.fresh(next)
-            }
-            (Paging::Offset { parameter, first, .. }, Mark::Total(total)) => {
-                if self.items.len() >= total {
-                    return self.all_different().map(|()| false);
-                }
-                let next = u64::from(*first) + u64::try_from(self.items.len()).unwrap_or(u64::MAX);
-                set_parameter(&mut http.url, parameter, &next.to_string());
-                self.fresh(next.to_string()).map_err(|_| incomplete("short"))
-            }
-            (_, Mark::Text(None) | Mark::Total(_)) => Ok(false),
-        }
-    }
-
     /// An element that comes twice on pages counted by number has pushed another one out: the list moved while it was read.
     fn all_different(&self) -> Result<(), Fault> {
-        let mut seen = std::collections::BTreeSet::new();
-        if self.count < 2 || self.items.iter().all(|item| seen.insert(item.to_string())) {
+        if self.pages < 2 || !self.twice {
             return Ok(());
         }
         Err(incomplete("moved"))
     }
 
     /// A page that was already asked for would be asked for again for ever.
-    fn fresh(&mut self, mark: String) -> Result<bool, Fault> {
-        if self.count == MOST_PAGES {
+    fn fresh(&mut self, mark: String) -> Result<(), Fault> {
+        if self.pages == MOST_PAGES {
             return Err(incomplete("endless"));
         }
-        if self.seen.insert(mark) {
-            Ok(true)
+        if self.marks.insert(mark) {
+            Ok(())
         } else {
             Err(incomplete("repeated page"))
         }

@@ -52,7 +52,8 @@ impl Compiler<'_> {
         let once = match role {
             Role::Find => Some("find asks once; write one find per way"),
             Role::Discover => Some("an input is asked for once; remove it"),
-            Role::Read | Role::Act => None,
+            Role::Detail => Some("a detail is asked for once for each item; remove it"),
+            Role::Read | Role::Act | Role::People | Role::Changed => None,
         };
         if let (Some(message), Some(_)) = (once, &request.each) {
             self.problems.add(format!("{path}.each"), message);

@@ -65,7 +65,8 @@ pub(super) fn check_references<'c>(
     }
 }
 
-fn check_uses(path: &str, uses: &Uses, spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
+/// Checks that what `uses` names exists.
+pub(super) fn check_uses(path: &str, uses: &Uses, spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
     for read in uses.reads.iter().filter(|read| !spec.reads.contains_key(*read)) {
         problems.add(
             path,
@@ -83,6 +84,18 @@ fn check_uses(path: &str, uses: &Uses, spec: &ConnectorDefinitionSpec, problems:
                 "there is no input '{input}'{}",
                 nearest(input, spec.inputs.keys())
             ),
+        );
+    }
+    let none = BTreeMap::new();
+    let details = spec.people.as_ref().map_or(&none, |people| &people.details);
+    for detail in uses
+        .details
+        .iter()
+        .filter(|detail| !details.contains_key(*detail))
+    {
+        problems.add(
+            path,
+            format!("there is no detail '{detail}'{}", nearest(detail, details.keys())),
         );
     }
     for fact in uses

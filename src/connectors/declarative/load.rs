@@ -12,11 +12,12 @@ use super::{
     fact::{CompiledFact, compile_fact},
     graph,
     inputs::fits,
+    people::{self, CompiledPeople},
     problems::Problems,
     request::Compiled,
 };
 use crate::{
-    api::definition::{ConnectorDefinitionSpec, FaultIs},
+    api::definition::{AccountSpec, ConnectorDefinitionSpec, FaultIs},
     core::{fact::FactSpec, fault::Reason},
 };
 
@@ -30,16 +31,26 @@ pub(super) struct Loaded {
     pub name: String,
     pub spec: ConnectorDefinitionSpec,
     pub discover: BTreeMap<String, Compiled>,
-    pub find: Vec<Compiled>,
-    pub id: Expression,
-    pub account_name: Expression,
-    pub same: Expression,
-    pub protected: Option<Expression>,
-    pub echo: Option<Expression>,
+    /// None: the system is only asked for people.
+    pub account: Option<Recognise>,
     pub reads: BTreeMap<String, Compiled>,
     pub facts: BTreeMap<String, CompiledFact>,
     pub order: Vec<FactSpec>,
     pub faults: Vec<Rule>,
+    pub people: Option<CompiledPeople>,
+}
+
+/// How an account is found and recognised.
+#[derive(Debug)]
+pub(super) struct Recognise {
+    pub find: Vec<Compiled>,
+    pub id: Expression,
+    pub name: Expression,
+    pub same: Expression,
+    pub protected: Option<Expression>,
+    /// The read that an element of `find` shows.
+    pub shows: Option<String>,
+    pub echo: Option<Expression>,
 }
 
 /// One rule that tells faults apart.
@@ -112,11 +123,9 @@ impl Definition {
             ));
         };
         check_inputs(&spec, &mut problems);
+        // A section that could not be compiled is missing from it, and is among the problems.
         let loaded = load(name, spec, *protocol, &mut problems);
-        match loaded {
-            Some(loaded) if problems.0.is_empty() => Ok(Self(Arc::new(loaded))),
-            _ => Err(problems),
-        }
+        problems.or(|| Self(Arc::new(loaded)))
     }
 
     /// Its name.
@@ -129,26 +138,24 @@ impl Definition {
         &self.0.spec
     }
 
+    /// Whether it knows accounts, and so concerns every leaver; else it is only asked for people.
+    pub fn has_account(&self) -> bool {
+        self.0.account.is_some()
+    }
+
+    /// Whether it can list people.
+    pub fn has_people(&self) -> bool {
+        self.0.people.is_some()
+    }
+
     /// All its facts, optional ones too, in the order in which they are asked for.
     pub fn facts(&self) -> &[FactSpec] {
         &self.0.order
     }
 }
 
-fn load(
-    name: &str,
-    spec: ConnectorDefinitionSpec,
-    protocol: Protocol,
-    problems: &mut Problems,
-) -> Option<Loaded> {
+fn load(name: &str, spec: ConnectorDefinitionSpec, protocol: Protocol, problems: &mut Problems) -> Loaded {
     let mut compiler = Compiler { protocol, problems };
-    let recognise = ["item", "who", "inputs"];
-    let account = &spec.account;
-    if account.find.is_empty() {
-        compiler
-            .problems
-            .add("account.find", "at least one way to find an account is needed");
-    }
     let discover: BTreeMap<String, Compiled> = spec
         .inputs
         .iter()
@@ -158,17 +165,14 @@ fn load(
             Some((input.clone(), request))
         })
         .collect();
-    let find: Vec<Compiled> = account
-        .find
-        .iter()
-        .enumerate()
-        .filter_map(|(i, r)| compiler.request(r, &format!("account.find[{i}]"), Role::Find))
-        .collect();
-    let id = compiler.expression(&account.id, "account.id", &recognise);
-    let account_name = compiler.expression(&account.name, "account.name", &recognise);
-    let same = compiler.expression(&account.same, "account.same", &recognise);
-    let protected = compiler.optional(account.protected.as_ref(), "account.protected", &recognise);
-    let echo = compiler.optional(account.echo.as_ref(), "account.echo", &["response", "item"]);
+    let account = spec
+        .account
+        .as_ref()
+        .and_then(|account| recognise(account, &mut compiler));
+    let people = spec
+        .people
+        .as_ref()
+        .and_then(|people| people::compile(people, &spec, &mut compiler));
     let reads: BTreeMap<String, Compiled> = spec
         .reads
         .iter()
@@ -188,38 +192,79 @@ fn load(
     check_account(&spec, compiler.problems);
     super::driver_section::check(&spec, compiler.problems);
     let order = graph::order(&spec, &facts, problems);
-    graph::check_references(&spec, discover.values().chain(&find), &reads, &facts, problems);
-    Some(Loaded {
+    let find = account.iter().flat_map(|account| &account.find);
+    graph::check_references(&spec, discover.values().chain(find), &reads, &facts, problems);
+    Loaded {
         name: name.to_owned(),
         discover,
-        find,
-        id: id?,
-        account_name: account_name?,
-        same: same?,
-        protected,
-        echo,
+        account,
         reads,
         facts,
         order,
         faults,
+        people,
         spec,
+    }
+}
+
+fn recognise(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Option<Recognise> {
+    let names = ["item", "who", "inputs"];
+    if account.find.is_empty() {
+        compiler
+            .problems
+            .add("account.find", "at least one way to find an account is needed");
+    }
+    let find: Vec<Compiled> = account
+        .find
+        .iter()
+        .enumerate()
+        .filter_map(|(i, r)| compiler.request(r, &format!("account.find[{i}]"), Role::Find))
+        .collect();
+    let id = compiler.expression(&account.id, "account.id", &names);
+    let name = compiler.expression(&account.name, "account.name", &names);
+    let same = compiler.expression(&account.same, "account.same", &names);
+    let protected = compiler.optional(account.protected.as_ref(), "account.protected", &names);
+    let echo = compiler.optional(account.echo.as_ref(), "account.echo", &["response", "item"]);
+    Some(Recognise {
+        find,
+        id: id?,
+        name: name?,
+        same: same?,
+        protected,
+        shows: account.shows.clone(),
+        echo,
     })
 }
 
 fn check_account(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
-    if let Some(shows) = &spec.account.shows
+    let Some(account) = &spec.account else {
+        if spec.people.is_none() {
+            problems.add(
+                "account",
+                "missing; say how to find an account, or in people how to list the people of an HR system",
+            );
+        }
+        if !spec.facts.is_empty() {
+            problems.add("facts", "are about an account; add account, or remove them");
+        }
+        if !spec.reads.is_empty() {
+            problems.add("reads", "are about an account; add account, or remove them");
+        }
+        return;
+    };
+    if let Some(shows) = &account.shows
         && !spec.reads.contains_key(shows)
     {
         problems.add("account.shows", format!("there is no read '{shows}'"));
     }
-    if spec.account.echo.is_some() && spec.account.shows.is_none() {
+    if account.echo.is_some() && account.shows.is_none() {
         problems.add(
             "account.echo",
             "needs account.shows: name the read whose answers carry the id",
         );
     }
     if spec.facts.is_empty() {
-        problems.add("facts", "at least one fact is needed");
+        problems.add("facts", "at least one fact is needed where there is an account");
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod build;
 mod builtin;
+mod census;
 mod compile;
 mod connector;
 mod driver_section;
@@ -21,12 +22,14 @@ mod graph;
 mod inputs;
 mod learned;
 mod load;
+mod people;
 mod problems;
 mod references;
 mod request;
 mod setting;
 mod sight;
 mod template;
+mod worker;
 mod xml;
 
 pub use build::Options;

@@ -124,6 +124,8 @@ pub struct Uses {
     pub snapshots: BTreeSet<String>,
     /// `inputs.x`.
     pub inputs: BTreeSet<String>,
+    /// `details.x`.
+    pub details: BTreeSet<String>,
     functions: BTreeSet<String>,
     whole_reads: bool,
     loops: usize,
@@ -146,6 +148,7 @@ impl Uses {
         self.operations.extend(other.operations.iter().cloned());
         self.snapshots.extend(other.snapshots.iter().cloned());
         self.inputs.extend(other.inputs.iter().cloned());
+        self.details.extend(other.details.iter().cloned());
     }
 
     /// Whether `name` is used.
@@ -278,6 +281,7 @@ impl Uses {
             "operations" | "accepted" => &mut self.operations,
             "snapshot" => &mut self.snapshots,
             "inputs" => &mut self.inputs,
+            "details" => &mut self.details,
             "who" => {
                 self.who_at_all.insert(field.to_owned());
                 if tested {

@@ -144,6 +144,15 @@ pub enum Paging {
         /// How many there are.
         total: Expression,
     },
+    /// The number of the page, in the templates of the request.
+    Number {
+        /// The first page.
+        first: u32,
+        /// How many pages there are.
+        pages: Box<Expression>,
+        /// How many elements there are.
+        total: Option<Box<Expression>>,
+    },
 }
 
 /// Where requests go: the resolved `base` of the definition's driver (an address for http, a DN for ldap, a folder for
@@ -310,6 +319,9 @@ pub(super) fn uses(request: &Compiled) -> Uses {
     }
     match &request.page {
         Some(Paging::Next(e) | Paging::Cursor(_, e) | Paging::Offset { total: e, .. }) => uses.add(e.uses()),
+        Some(Paging::Number { pages, total, .. }) => {
+            total.iter().chain([pages]).for_each(|e| uses.add(e.uses()));
+        }
         None => {}
     }
     let named =

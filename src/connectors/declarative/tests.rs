@@ -4,6 +4,7 @@ mod acting;
 mod finding;
 mod loading;
 mod looking;
+mod people;
 
 use std::{
     collections::BTreeMap,

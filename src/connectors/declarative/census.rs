@@ -1,0 +1,414 @@
+//! Asks an HR system who works there.
+//!
+//! # Why
+//! An answer that is not complete is a fault, so that nobody is missing by accident. A record that cannot be understood is
+//! set apart and counted, and so are the other records of the same person: one of two contracts alone would make a leaver
+//! of somebody who only changed from one to the other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+};
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    connector::Declarative,
+    exchange::{Check, Exchange},
+    expression::{Expression, Scope, Unevaluable},
+    people::{CompiledPeople, Managers, Table},
+    request::Compiled,
+};
+use crate::{
+    connectors::{People, driver::Answer},
+    core::{
+        fault::{Fault, Reason},
+        people::{Census, Reach, Worker},
+    },
+};
+
+/// How many requests about single people are on their way at the same time.
+const ABREAST: usize = 8;
+/// The most records that a system may have.
+const MOST_RECORDS: usize = 500_000;
+
+#[async_trait]
+impl People for Declarative {
+    async fn census(&self, reach: Reach) -> Result<Census, Fault> {
+        let Some(people) = &self.loaded.people else {
+            return Err(Fault::permanent(Reason::ConnectorNotReady).with_code("people"));
+        };
+        let exchange = self.exchange();
+        let inputs = self.inputs.learn(&exchange).await?;
+        let scope = Scope::new()
+            .with("inputs", inputs)
+            .with_instant("now", Timestamp::now());
+        let known = self
+            .managers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        // A manager who did not change is not among what changed, so their address must be known from before.
+        let complete = people.changed.is_empty() || people.known_as.is_some() && known.is_none();
+        let look = Look {
+            people,
+            exchange: &exchange,
+        };
+        match reach {
+            Reach::ChangedSince(since) if !complete => {
+                let scope = Scope::inside(&scope).with_instant("since", since);
+                let found = look.all(&people.changed, &scope).await?;
+                Ok(found.census(false, known.unwrap_or_default()).0)
+            }
+            _ => {
+                let found = look.all(&people.everyone, &scope).await?;
+                let (census, managers) = found.census(true, Managers::new());
+                *self.managers.lock().unwrap_or_else(PoisonError::into_inner) = Some(managers);
+                Ok(census)
+            }
+        }
+    }
+}
+
+/// One look at all people, or at those that changed.
+struct Look<'l> {
+    people: &'l CompiledPeople,
+    exchange: &'l Exchange<'l>,
+}
+
+/// The parts of a table, by whose they are.
+type Parts = BTreeMap<String, Vec<Value>>;
+
+impl Look<'_> {
+    async fn all(&self, requests: &[Compiled], scope: &Scope<'_>) -> Result<Found, Fault> {
+        let mut found = Found::default();
+        let mut tables = BTreeMap::new();
+        for (name, table) in &self.people.tables {
+            tables.insert(name.as_str(), self.table(name, table, scope, &mut found).await?);
+        }
+        let mut asked = false;
+        for request in requests {
+            if let Some(when) = &request.when
+                && !when.holds(scope)?
+            {
+                continue;
+            }
+            let Some(each) = &request.each else {
+                asked = true;
+                self.list(request, scope, &tables, &mut found).await?;
+                continue;
+            };
+            for item in each.list(scope)? {
+                asked = true;
+                let inner = Scope::inside(scope).with("item", &item);
+                self.list(request, &inner, &tables, &mut found).await?;
+            }
+        }
+        if asked {
+            Ok(found)
+        } else {
+            // Nothing was asked, so nothing is known: "nobody works here" would be a guess (R2).
+            Err(Fault::permanent(Reason::ConnectorNotReady).with_code("people.everyone"))
+        }
+    }
+
+    async fn table<'t>(
+        &self,
+        name: &str,
+        table: &'t Table,
+        scope: &Scope<'_>,
+        found: &mut Found,
+    ) -> Result<(&'t Table, Parts), Fault> {
+        let mut parts = Parts::new();
+        let mut number = 0;
+        let mut pager = self.exchange.pages(&table.read, scope, None);
+        while let Some(value) = pager.next(&mut |_, _| Ok(())).await? {
+            for element in elements(value, &table.read)? {
+                number += 1;
+                let key = text(&table.by, &Scope::inside(scope).with("item", &element));
+                match key {
+                    Ok(key) => parts.entry(key).or_default().push(element),
+                    Err(error) => found
+                        .unusable
+                        .push((format!("{name} {number}"), error.to_string())),
+                }
+            }
+        }
+        Ok((table, parts))
+    }
+
+    async fn list(
+        &self,
+        request: &Compiled,
+        scope: &Scope<'_>,
+        tables: &BTreeMap<&str, (&Table, Parts)>,
+        found: &mut Found,
+    ) -> Result<(), Fault> {
+        let mut pager = self.exchange.pages(request, scope, None);
+        let mut first = true;
+        loop {
+            let mut as_of = None;
+            let check: &mut Check<'_> = &mut |_: &Answer, scope: &Scope<'_>| {
+                if let Some(expression) = self.people.as_of.as_ref().filter(|_| first) {
+                    as_of = expression.instant(scope)?;
+                }
+                Ok(())
+            };
+            let Some(value) = pager.next(check).await? else {
+                return Ok(());
+            };
+            first = false;
+            found.as_of = [found.as_of, as_of].into_iter().flatten().min();
+            let items = elements(value, request)?;
+            for abreast in items.chunks(ABREAST) {
+                let details = join_all(abreast.iter().map(|item| self.details(item, scope, tables))).await;
+                for (item, details) in abreast.iter().zip(details) {
+                    self.records(item, &details?, scope, found)?;
+                }
+            }
+        }
+    }
+
+    /// Everything more about one item.
+    async fn details<'d>(
+        &'d self,
+        item: &Value,
+        scope: &Scope<'_>,
+        tables: &BTreeMap<&'d str, (&Table, Parts)>,
+    ) -> Result<Details<'d>, Fault> {
+        let inner = Scope::inside(scope).with("item", item);
+        let mut details = BTreeMap::new();
+        for (name, (table, parts)) in tables {
+            match text(&table.of, &inner) {
+                Ok(key) => details.insert(*name, Value::Array(parts.get(&key).cloned().unwrap_or_default())),
+                Err(error) => return Ok(Err(error)),
+            };
+        }
+        for (name, read) in &self.people.each {
+            let sent = match read.when.as_ref().map_or(Ok(true), |when| when.holds(&inner)) {
+                Ok(sent) => sent,
+                Err(error) => return Ok(Err(error)),
+            };
+            let mut value = None;
+            if sent {
+                // What is wrong with one item is no reason to know nothing about the others.
+                if self.exchange.pages(read, &inner, None).first().is_err() {
+                    let (path, why) = (read.path.clone(), "cannot be asked for");
+                    return Ok(Err(Unevaluable { path, why }));
+                }
+                value = self.exchange.look(read, &inner, None, None).await?;
+            }
+            details.insert(name, value.unwrap_or(Value::Null));
+        }
+        Ok(Ok(details))
+    }
+
+    /// The workers that one item shows.
+    fn records(
+        &self,
+        item: &Value,
+        details: &Details<'_>,
+        scope: &Scope<'_>,
+        found: &mut Found,
+    ) -> Result<(), Fault> {
+        found.items += 1;
+        let scope = Scope::inside(scope).with("item", item);
+        let (details, wrong) = match details {
+            Ok(details) => (Some(details), None),
+            Err(error) => (None, Some(error.clone())),
+        };
+        let details = details.into_iter().flatten();
+        let scope = scope.with_map("details", details.map(|(name, value)| (*name, value)));
+        let records = match (wrong, &self.people.records) {
+            (Some(error), _) => Err(error),
+            (None, Some(records)) => records.list(&scope).map(Some),
+            (None, None) => Ok(None),
+        };
+        match records {
+            Ok(None) => self.record(&scope, found),
+            Ok(Some(records)) => {
+                for record in &records {
+                    self.record(&Scope::inside(&scope).with("record", record), found);
+                }
+            }
+            Err(error) => found.unusable(&error, self.people.worker.person(&scope).ok()),
+        }
+        if found.workers.len() > MOST_RECORDS {
+            return Err(Fault::transient(Reason::Incomplete).with_code("too much"));
+        }
+        Ok(())
+    }
+
+    fn record(&self, scope: &Scope<'_>, found: &mut Found) {
+        let read = || {
+            if let Some(when) = &self.people.when
+                && !when.holds(scope)?
+            {
+                return Ok(None);
+            }
+            let known_as = match &self.people.known_as {
+                Some(known_as) => Some(texts(known_as, scope)?),
+                None => None,
+            };
+            Ok(Some((self.people.worker.worker(scope)?, known_as)))
+        };
+        match read() {
+            Ok(None) => {}
+            Ok(Some((worker, known_as))) => found.workers.push(Told {
+                worker,
+                known_as,
+                item: found.items,
+            }),
+            Err(error) => found.unusable(&error, self.people.worker.person(scope).ok()),
+        }
+    }
+}
+
+/// What is known beyond an item, or why it cannot be told.
+type Details<'d> = Result<BTreeMap<&'d str, Value>, Unevaluable>;
+
+/// The elements of an answer; one that is no list is one element, and null is none.
+fn elements(value: Value, request: &Compiled) -> Result<Vec<Value>, Fault> {
+    match value {
+        Value::Array(elements) => Ok(elements),
+        Value::Null => Ok(vec![]),
+        Value::Object(_) => Ok(vec![value]),
+        _ => Err(Fault::permanent(Reason::Malformed).with_code(&request.path)),
+    }
+}
+
+fn text(expression: &Expression, scope: &Scope<'_>) -> Result<String, Unevaluable> {
+    expression
+        .text_value(scope)?
+        .ok_or_else(|| expression.unevaluable("empty"))
+}
+
+fn texts(expression: &Expression, scope: &Scope<'_>) -> Result<Vec<String>, Unevaluable> {
+    let one = |value: Value| match value {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let values = match expression.evaluate(scope)? {
+        Value::Null => vec![],
+        Value::Array(values) => values,
+        value => vec![value],
+    };
+    let values: Option<Vec<String>> = values
+        .into_iter()
+        .filter(|value| !value.is_null())
+        .map(one)
+        .collect();
+    values.ok_or_else(|| expression.unevaluable("not a text"))
+}
+
+/// A worker as the system told it.
+struct Told {
+    worker: Worker,
+    /// What other records may call it; none when managers are told by address.
+    known_as: Option<Vec<String>>,
+    /// Its item's number.
+    item: usize,
+}
+
+/// What the pages showed so far.
+#[derive(Default)]
+struct Found {
+    workers: Vec<Told>,
+    unusable: Vec<(String, String)>,
+    /// People of whom a record could not be understood.
+    doubtful: BTreeSet<String>,
+    as_of: Option<Timestamp>,
+    items: usize,
+}
+
+impl Found {
+    fn unusable(&mut self, error: &Unevaluable, person: Option<String>) {
+        self.unusable.push((place(self.items), error.to_string()));
+        self.doubtful.extend(person);
+    }
+
+    /// The census, and by what managers are known as their addresses; `known` are those of before.
+    fn census(mut self, everyone: bool, known: Managers) -> (Census, Managers) {
+        self.once(everyone);
+        let managers = self.managers(known);
+        let mut workers = vec![];
+        for Told {
+            mut worker,
+            known_as,
+            item,
+        } in self.workers
+        {
+            if self.doubtful.contains(&worker.person) {
+                let why = "another record of the same person cannot be used";
+                self.unusable.push((place(item), why.to_owned()));
+                continue;
+            }
+            if known_as.is_some() {
+                worker.manager = worker.manager.and_then(|manager| match managers.get(&manager) {
+                    Some(address) => Some(address.clone()),
+                    None => Some(manager).filter(|manager| manager.contains('@')),
+                });
+            }
+            workers.push(worker);
+        }
+        let census = Census {
+            workers,
+            everyone,
+            as_of: self.as_of,
+            unusable: self.unusable,
+        };
+        (census, managers)
+    }
+
+    /// Keeps one of each record. Of what changed the last that was told counts; in a list of everybody a record that is told
+    /// in two ways is doubtful.
+    fn once(&mut self, everyone: bool) {
+        let mut at: BTreeMap<String, usize> = BTreeMap::new();
+        let mut kept: Vec<Told> = vec![];
+        for told in std::mem::take(&mut self.workers) {
+            match at.get(&told.worker.record) {
+                None => {
+                    at.insert(told.worker.record.clone(), kept.len());
+                    kept.push(told);
+                }
+                Some(&place) if kept[place].worker == told.worker => {}
+                Some(&place) if !everyone => kept[place] = told,
+                Some(&first) => {
+                    let why = "people.worker.record: another record has the same id";
+                    self.unusable.push((place(told.item), why.to_owned()));
+                    self.doubtful.insert(kept[first].worker.person.clone());
+                    self.doubtful.insert(told.worker.person);
+                }
+            }
+        }
+        self.workers = kept;
+    }
+
+    fn managers(&self, mut managers: Managers) -> Managers {
+        let mut addresses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for told in &self.workers {
+            for name in told.known_as.iter().flatten() {
+                addresses
+                    .entry(name)
+                    .or_default()
+                    .extend(told.worker.email.as_deref());
+            }
+        }
+        for (name, addresses) in addresses {
+            match addresses.iter().collect::<Vec<_>>().as_slice() {
+                [address] => managers.insert(name.to_owned(), (**address).to_owned()),
+                // No address, or several: nobody may be told another's leavers.
+                _ => managers.remove(name),
+            };
+        }
+        managers
+    }
+}
+
+fn place(item: usize) -> String {
+    format!("record {item}")
+}
