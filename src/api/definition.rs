@@ -392,8 +392,9 @@ pub struct Csv {
     /// Templates. With a header: columns that must be there. Without one: the names of all columns, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
-    /// Lines before the table.
-    pub skip: u32,
+    /// Template: how many lines there are before the table. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip: Option<String>,
     /// Whether values may be in double quotes.
     pub quotes: bool,
     /// Whether a value in quotes may have line breaks. Otherwise one is refused: a quote that is not closed would swallow rows.
@@ -406,21 +407,11 @@ impl Default for Csv {
             delimiter: ",".into(),
             header: true,
             columns: vec![],
-            skip: 0,
+            skip: None,
             quotes: true,
             line_breaks: false,
         }
     }
-}
-
-/// How the letters of a file are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Encoding {
-    /// UTF-8, with or without a byte order mark. Anything else is refused.
-    #[default]
-    Utf8,
-    /// ISO 8859-1, as Windows writes it (code page 1252).
-    Latin1,
 }
 
 /// When a file is believed. A rule whose template is one hole that gives null does not apply. A file whose name begins with
@@ -452,9 +443,9 @@ pub struct Trust {
 pub struct Trailer {
     /// Template: a regular expression for the whole line, whose first group is the number, such as `TRAILER;(\d+)`.
     pub pattern: String,
-    /// How many lines are counted that are no rows, such as the header and the trailer itself.
-    #[serde(default)]
-    pub beside: u32,
+    /// Template: how many lines are counted that are no rows, such as the header and the trailer itself. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<String>,
 }
 
 /// Where a file says of which day or instant it is.
@@ -669,9 +660,10 @@ pub struct Request {
     /// sftp: the file is a table. Each row that is read is a map from the names of the columns to texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub csv: Option<Csv>,
-    /// sftp: how the file's letters are written.
+    /// sftp: template: how the file's letters are written: `Utf8` (default, anything else is refused) or `Latin1` (as Windows
+    /// writes it, code page 1252).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub encoding: Option<Encoding>,
+    pub encoding: Option<String>,
     /// sftp: when the file is believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust: Option<Trust>,

@@ -10,10 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{
-    api::definition::{DatePlace, Encoding},
-    core::fault::Fault,
-};
+use crate::{api::definition::DatePlace, core::fault::Fault};
 
 /// Stands for a new random password in a resolved request, and is replaced by one when the request is sent, so that
 /// no password is ever in an act, a plan, a ledger or a log.
@@ -171,6 +168,16 @@ pub enum SftpRequest {
     },
 }
 
+/// How the letters of a file are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encoding {
+    /// UTF-8, with or without a byte order mark. Anything else is refused.
+    #[default]
+    Utf8,
+    /// ISO 8859-1, as Windows writes it (code page 1252).
+    Latin1,
+}
+
 /// How a table is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -182,7 +189,7 @@ pub struct Table {
     /// Columns that must be there, or without a header all columns.
     pub columns: Vec<String>,
     /// Lines before the table.
-    pub skip: u32,
+    pub skip: usize,
     /// Whether values may be in double quotes.
     pub quotes: bool,
     /// Whether a value in quotes may have line breaks.
@@ -204,7 +211,7 @@ pub struct Believed {
     pub marker: Option<String>,
     /// The expression for the last line, and how many lines it counts that are no rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trailer: Option<(String, u32)>,
+    pub trailer: Option<(String, usize)>,
     /// Where its date stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<DateMark>,

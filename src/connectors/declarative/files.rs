@@ -12,9 +12,12 @@ use super::{
     template::{Place, Template, has_hole},
 };
 use crate::{
-    api::definition::{Csv, DatePlace, Encoding, FileDate, Request, Trust},
-    connectors::driver::{Believed, Content, DateMark, SftpRequest, Table},
+    api::definition::{Csv, DatePlace, FileDate, Request, Trust},
+    connectors::driver::{Believed, Content, DateMark, Encoding, SftpRequest, Table},
 };
+
+const ENCODINGS: &str = "must be Utf8 or Latin1";
+const NUMBER: &str = "must be a whole number";
 
 /// Something about files.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ pub enum Files {
         /// Which.
         pattern: Template,
         /// How its letters are written.
-        encoding: Encoding,
+        encoding: Option<Template>,
         /// It is a table.
         table: Option<TableTemplate>,
         /// When it is believed.
@@ -37,7 +40,7 @@ pub enum Files {
         /// Where.
         path: Template,
         /// How its letters are written.
-        encoding: Encoding,
+        encoding: Option<Template>,
         /// What.
         content: ContentTemplate,
     },
@@ -52,6 +55,7 @@ pub enum Files {
 pub struct TableTemplate {
     delimiter: Template,
     columns: Vec<Template>,
+    skip: Option<Template>,
     csv: Csv,
 }
 
@@ -61,7 +65,7 @@ pub struct TrustTemplate {
     max_age: Option<Template>,
     quiet: Option<Template>,
     marker: Option<Template>,
-    trailer: Option<(Template, u32)>,
+    trailer: Option<(Template, Option<Template>)>,
     date: Option<DateTemplate>,
 }
 
@@ -98,7 +102,7 @@ impl Compiler<'_> {
             }
             "file" => Files::Read {
                 pattern: self.template(request.file.as_ref()?, Place::Files, &field("file"), names)?,
-                encoding: request.encoding.unwrap_or_default(),
+                encoding: self.encoding(request, path, names)?,
                 table: match &request.csv {
                     Some(csv) => Some(self.table(csv, &field("csv"), names)?),
                     None => None,
@@ -110,7 +114,7 @@ impl Compiler<'_> {
             },
             "write" => Files::Write {
                 path: self.template(request.write.as_ref()?, Place::File, &field("write"), names)?,
-                encoding: request.encoding.unwrap_or_default(),
+                encoding: self.encoding(request, path, names)?,
                 content: self.content(request, path, names)?,
             },
             "move" => {
@@ -183,6 +187,7 @@ impl Compiler<'_> {
         Some(TableTemplate {
             delimiter: self.template(&csv.delimiter, Place::Plain, &field("delimiter"), names)?,
             columns: self.names(&csv.columns, &field("columns"), names),
+            skip: self.number(csv.skip.as_ref(), &field("skip"), names)?,
             csv: csv.clone(),
         })
     }
@@ -205,7 +210,7 @@ impl Compiler<'_> {
         let trailer = match &trust.trailer {
             Some(trailer) => Some((
                 self.group(&trailer.pattern, &field("trailer.pattern"), names)?,
-                trailer.beside,
+                self.number(trailer.beside.as_ref(), &field("trailer.beside"), names)?,
             )),
             None => None,
         };
@@ -240,6 +245,25 @@ impl Compiler<'_> {
                 None => None,
             },
         })
+    }
+
+    fn encoding(&mut self, request: &Request, path: &str, names: &[&str]) -> Option<Option<Template>> {
+        let Some(text) = &request.encoding else {
+            return Some(None);
+        };
+        let path = format!("{path}.encoding");
+        if !has_hole(text) && encoding(text).is_none() {
+            self.problems.add(path.clone(), ENCODINGS);
+        }
+        self.template(text, Place::Plain, &path, names).map(Some)
+    }
+
+    fn number(&mut self, text: Option<&String>, path: &str, names: &[&str]) -> Option<Option<Template>> {
+        let Some(text) = text else { return Some(None) };
+        if !has_hole(text) && text.parse::<usize>().is_err() {
+            self.problems.add(path, NUMBER);
+        }
+        self.template(text, Place::Plain, path, names).map(Some)
     }
 
     /// A regular expression with a group. One that has holes is looked at when it is used.
@@ -277,7 +301,7 @@ impl Files {
                 trust,
             } => SftpRequest::Read {
                 pattern: behind_pattern(folder, text(pattern)?),
-                encoding: *encoding,
+                encoding: letters(encoding.as_ref(), scope)?,
                 table: table.as_ref().map(|table| table.resolve(scope)).transpose()?,
                 trust: trust.resolve(scope)?,
             },
@@ -287,7 +311,7 @@ impl Files {
                 content,
             } => SftpRequest::Write {
                 path: path(file)?,
-                encoding: *encoding,
+                encoding: letters(encoding.as_ref(), scope)?,
                 content: content.resolve(scope)?,
             },
             Self::Move(file, into) => SftpRequest::Move {
@@ -304,19 +328,25 @@ impl Files {
             Self::List(path) | Self::Delete(path) => path.uses(uses),
             Self::Read {
                 pattern,
+                encoding,
                 table,
                 trust,
-                ..
             } => {
                 pattern.uses(uses);
-                for table in table {
-                    table.delimiter.uses(uses);
-                    table.columns.iter().for_each(|column| column.uses(uses));
+                encoding.iter().for_each(|encoding| encoding.uses(uses));
+                if let Some(table) = table {
+                    let templates = table.columns.iter().chain(&table.skip).chain([&table.delimiter]);
+                    templates.for_each(|template| template.uses(uses));
                 }
                 trust.templates().for_each(|template| template.uses(uses));
             }
-            Self::Write { path, content, .. } => {
+            Self::Write {
+                path,
+                encoding,
+                content,
+            } => {
                 path.uses(uses);
+                encoding.iter().for_each(|encoding| encoding.uses(uses));
                 match content {
                     ContentTemplate::Text(text) => text.uses(uses),
                     ContentTemplate::Rows(delimiter, rows) => {
@@ -330,6 +360,31 @@ impl Files {
                 into.uses(uses);
             }
         }
+    }
+}
+
+fn letters(template: Option<&Template>, scope: &Scope<'_>) -> Result<Encoding, Unevaluable> {
+    match template {
+        Some(template) => encoding(&template.text(scope)?).ok_or_else(|| template.unevaluable(ENCODINGS)),
+        None => Ok(Encoding::default()),
+    }
+}
+
+fn encoding(text: &str) -> Option<Encoding> {
+    match text {
+        "Utf8" => Some(Encoding::Utf8),
+        "Latin1" => Some(Encoding::Latin1),
+        _ => None,
+    }
+}
+
+fn whole(template: Option<&Template>, scope: &Scope<'_>) -> Result<usize, Unevaluable> {
+    match template {
+        Some(template) => template
+            .text(scope)?
+            .parse()
+            .map_err(|_| template.unevaluable(NUMBER)),
+        None => Ok(0),
     }
 }
 
@@ -358,7 +413,7 @@ impl TableTemplate {
             delimiter: self.delimiter.text(scope)?,
             header: self.csv.header,
             columns,
-            skip: self.csv.skip,
+            skip: whole(self.skip.as_ref(), scope)?,
             quotes: self.csv.quotes,
             line_breaks: self.csv.line_breaks,
         })
@@ -372,7 +427,10 @@ impl TrustTemplate {
             None => Ok(None),
         };
         let trailer = match &self.trailer {
-            Some((pattern, beside)) => pattern.optional_text(scope)?.map(|pattern| (pattern, *beside)),
+            Some((pattern, beside)) => match pattern.optional_text(scope)? {
+                Some(pattern) => Some((pattern, whole(beside.as_ref(), scope)?)),
+                None => None,
+            },
             None => None,
         };
         let date = match &self.date {
@@ -408,7 +466,10 @@ impl TrustTemplate {
             let fixed = [&date.pattern, &date.format];
             fixed.into_iter().chain(&date.zone)
         });
-        let trailer = self.trailer.iter().map(|(pattern, _)| pattern);
+        let trailer = self
+            .trailer
+            .iter()
+            .flat_map(|(pattern, beside)| beside.iter().chain([pattern]));
         [&self.max_age, &self.quiet, &self.marker]
             .into_iter()
             .flatten()

@@ -32,6 +32,7 @@ const FUNCTIONS: &[&str] = &[
     "charAt",
     "contains",
     "counted",
+    "day",
     "distinct",
     "double",
     "duration",

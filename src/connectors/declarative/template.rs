@@ -226,7 +226,8 @@ impl Template {
             }
             Place::File | Place::Files => {
                 let data = text.replace(KEY, "");
-                if text.is_empty() || data.contains(['/', '\\']) || data.chars().any(char::is_control) {
+                let above = matches!(text, "" | "." | "..");
+                if above || data.contains(['/', '\\']) || data.chars().any(char::is_control) {
                     return Err(self.unevaluable("it must be a part of one file's name"));
                 }
                 if self.place == Place::Files {

@@ -123,9 +123,8 @@ pub(super) fn open<'t>(
         .get(1)
         .and_then(|number| number.as_str().trim().parse().ok())
         .ok_or_else(|| incomplete("no count in trailer"))?;
-    let beside = usize::try_from(*beside).unwrap_or(usize::MAX);
     let rows = counted
-        .checked_sub(beside)
+        .checked_sub(*beside)
         .ok_or_else(|| incomplete("trailer counts other rows"))?;
     Ok(Body {
         text: before,
@@ -374,7 +373,7 @@ mod tests {
         let line = |place, format: &str, zone: Option<&str>| {
             day(Some(DateMark {
                 place,
-                pattern: r"^HEADER;(\S+)".into(),
+                pattern: r"^HEADER;([^;]+)".into(),
                 format: format.into(),
                 zone: zone.map(str::to_owned),
             }))

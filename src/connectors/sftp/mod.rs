@@ -31,11 +31,11 @@ use self::{
     sessions::Sessions,
 };
 use super::{
-    driver::{Answer, Believed, Driver, Resolved, SftpRequest, Table},
+    driver::{Answer, Believed, Driver, Encoding, Resolved, SftpRequest, Table},
     http::duration,
 };
 use crate::{
-    api::definition::{self, Encoding},
+    api::definition,
     core::fault::{Fault, Reason},
     transport::{
         Clock, SetupError,

@@ -6,8 +6,7 @@ use csv::{ReaderBuilder, Terminator, WriterBuilder};
 use serde_json::{Map, Value};
 
 use crate::{
-    api::definition::Encoding,
-    connectors::driver::{Content, Table},
+    connectors::driver::{Content, Encoding, Table},
     core::fault::{Fault, Reason},
 };
 
