@@ -186,6 +186,10 @@ pub struct HttpDriver {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^([0-9]+(ms|s|m))+$"))]
     pub deadline: Option<String>,
+    /// The largest answer that is read, such as `64Mi`. Default `8Mi`; at most `256Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[0-9]+(Ki|Mi)$"))]
+    pub largest_answer: Option<String>,
 }
 
 /// How to log in. At most one of the fields; none means that no login is needed.
@@ -204,9 +208,13 @@ pub struct Auth {
     /// A token from a token endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oauth2: Option<OAuth2>,
+    /// User name and password in the header of each SOAP envelope (WS-Security UsernameToken): keys `username` and `password`
+    /// of the Secret. Every request must have an `xml` body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ws_security: Option<BasicAuth>,
 }
 
-/// Names of the Secret's keys for basic authentication.
+/// Names of the Secret's keys for a user name and a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct BasicAuth {

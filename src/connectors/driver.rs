@@ -279,3 +279,16 @@ pub trait Driver: Send + Sync {
         let _ = until;
     }
 }
+
+/// A size such as `64Mi`, up to 256Mi.
+pub(super) fn bytes(text: &str) -> Option<usize> {
+    let unit = text.len().checked_sub(2)?;
+    let (number, unit) = text.split_at_checked(unit)?;
+    let unit = match unit {
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        _ => return None,
+    };
+    let size = number.parse::<usize>().ok()?.checked_mul(unit)?;
+    (1..=256 << 20).contains(&size).then_some(size)
+}

@@ -5,6 +5,7 @@
 
 mod answer;
 mod request;
+mod soap;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use reqwest::{
 use tokio::time::Instant;
 
 use super::{
-    driver::{Answer, Driver, HttpRequest, Resolved},
+    driver::{Answer, Driver, HttpRequest, Resolved, bytes},
     password,
 };
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
         http::Client,
         limit::Limit,
         oauth::{self, Grant, Login, Token, Tokens, sensitive},
-        secret::Credentials,
+        secret::{Credentials, Secret},
     },
 };
 
@@ -43,6 +44,8 @@ enum Identity {
     Nobody,
     /// By the same header each time.
     Header(HeaderName, HeaderValue),
+    /// By a user name and a password in the header of the SOAP envelope.
+    Envelope(Secret, Secret),
     /// By a token from a token endpoint.
     Tokens(Box<Tokens>),
 }
@@ -84,6 +87,10 @@ impl HttpDriver {
             return Err(SetupError::Field("http.base"));
         }
         let client = Client::new(credentials.optional("ca.crt")?, base.scheme() == "http")?;
+        let client = match &config.largest_answer {
+            Some(text) => client.with_largest(bytes(text).ok_or(SetupError::Field("http.largestAnswer"))?),
+            None => client,
+        };
         let deadline = match &config.deadline {
             Some(text) => duration(text).ok_or(SetupError::Field("http.deadline"))?,
             None => DEADLINE,
@@ -152,6 +159,14 @@ impl HttpDriver {
                 request.headers_mut().insert(name, value.clone());
                 Ok(None)
             }
+            Identity::Envelope(user, password) => {
+                let text = request.body().and_then(|body| std::str::from_utf8(body.as_bytes()?).ok());
+                let signed = text.and_then(|text| soap::with_token(text, user.expose(), password.expose()));
+                // Whatever is no envelope would go out without a login.
+                let signed = signed.ok_or_else(|| Fault::permanent(Reason::Malformed).with_code("envelope"))?;
+                *request.body_mut() = Some(signed.as_str().to_owned().into());
+                Ok(None)
+            }
             Identity::Tokens(tokens) => {
                 let token = tokens.get(subject, deadline).await?;
                 let value = sensitive(&format!("Bearer {}", token.secret().expose()))?;
@@ -214,6 +229,10 @@ fn identity(
             name,
             sensitive(&value).map_err(illegal("http.auth.header"))?,
         ));
+    }
+    if let Some(token) = &auth.ws_security {
+        let user = credentials.get(&token.username_key)?.clone();
+        return Ok(Identity::Envelope(user, credentials.get(&token.password_key)?.clone()));
     }
     let Some(config) = &auth.oauth2 else {
         return Ok(Identity::Nobody);

@@ -295,6 +295,8 @@ fn every_request_is_one_that_the_vendor_describes() {
         .flat_map(|f| f.act.iter().chain(&f.undo));
     let all = definition
         .account
+        .as_ref()
+        .unwrap()
         .find
         .iter()
         .chain(definition.reads.values())

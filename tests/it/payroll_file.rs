@@ -130,7 +130,7 @@ async fn a_request_is_believed_done_only_by_a_later_export() {
     file.set_modified(later.into()).unwrap();
     driven.pass().await;
     driven.assert_done();
-    assert!(matches!(driven.verdict("PayrollEnded"), Verdict::Verified { .. }));
+    assert!(matches!(driven.verdict("PayrollEnded"), Verdict::Verified));
     assert_eq!(payroll.asked(), asked);
 }
 
@@ -182,7 +182,7 @@ async fn a_folder_that_we_may_not_write_to_is_said() {
     let mut driven = Driven::leaver(&payroll.system(), leaves("E7"));
     driven.pass().await;
     match driven.verdict("PayrollEnded") {
-        Verdict::Unmet(Why::Fault(fault)) => assert_eq!(fault.reason, Reason::PermissionDenied),
+        Verdict::Unmet(Why::Failed(fault)) => assert_eq!(fault.reason, Reason::PermissionDenied),
         other => panic!("{other:?}"),
     }
 }

@@ -10,8 +10,9 @@ use super::{
     problems::Problems,
     template::{Place, Template},
 };
-use crate::api::definition::{
-    ConnectorDefinitionSpec, HttpDriver, LdapDriver, OAuth2, SftpDriver, SqlDriver,
+use crate::{
+    api::definition::{ConnectorDefinitionSpec, HttpDriver, LdapDriver, OAuth2, SftpDriver, SqlDriver},
+    connectors::driver::bytes,
 };
 
 /// A driver section with every template filled: the same structs as in a definition, with plain text in them.
@@ -65,15 +66,22 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
         }
     }
     if let Some(http) = &spec.http {
+        if http.largest_answer.as_deref().is_some_and(|text| bytes(text).is_none()) {
+            problems.add(
+                "http.largestAnswer",
+                "not a size up to 256Mi; write it like 512Ki or 64Mi",
+            );
+        }
         let auth = &http.auth;
         let set = [
             auth.basic.is_some(),
             auth.bearer.is_some(),
             auth.header.is_some(),
             auth.oauth2.is_some(),
+            auth.ws_security.is_some(),
         ];
         if set.iter().filter(|set| **set).count() > 1 {
-            problems.add("http.auth", "at most one of basic, bearer, header and oauth2");
+            problems.add("http.auth", "at most one of basic, bearer, header, oauth2 and wsSecurity");
         }
     }
 }

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::{
     expression::{owned, timestamp, to_json},
+    paths,
     xml,
 };
 
@@ -60,7 +61,8 @@ pub(super) fn environment() -> &'static Arc<Env> {
                 env.add_overload("counted", "counted_int_text", vec![INT_TYPE, STRING_TYPE], count)
             })
             .and_then(|()| env.add_overload("day", "day_text_text", vec![STRING_TYPE, STRING_TYPE], day))
-            .and_then(|()| env.add_overload("merged", "merged_map_map", vec![MAP_TYPE, MAP_TYPE], merged));
+            .and_then(|()| env.add_overload("merged", "merged_map_map", vec![MAP_TYPE, MAP_TYPE], merged))
+            .and_then(|()| paths::add_to(&mut env));
         added.expect("none of these names exists twice");
         Arc::new(env)
     });

@@ -22,6 +22,7 @@ mod graph;
 mod inputs;
 mod learned;
 mod load;
+mod paths;
 mod people;
 mod problems;
 mod references;

@@ -25,6 +25,7 @@ const TYPES: &[&str] = &[
 
 /// Functions that exist, by the name they are called with; operators are not among them.
 const FUNCTIONS: &[&str] = &[
+    "at",
     "base64.decode",
     "base64.encode",
     "bool",
@@ -106,6 +107,7 @@ const FUNCTIONS: &[&str] = &[
     "upperAscii",
     "value",
     "xml",
+    "xmlText",
 ];
 
 /// What an expression, or several together, refers to.

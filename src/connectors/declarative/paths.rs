@@ -1,0 +1,158 @@
+//! Functions that find something inside data by a path, so that definitions need not test each step: an HR record has many
+//! parts that may be missing.
+
+#![expect(clippy::needless_pass_by_value, reason = "the signature cel asks for")]
+
+use cel::{
+    DeclarationError, Env, ExecutionError, Value as Cel,
+    common::{
+        types::{CelList, CelMap, CelMapKey, CelString, DYN_TYPE, MAP_TYPE, STRING_TYPE},
+        value::{CowVal, Val},
+    },
+};
+use serde_json::Value;
+
+use super::expression::{owned, to_json};
+
+/// Adds `at(data, path)`, `xml(element, path)` and `xmlText(element, path)`.
+pub(super) fn add_to(env: &mut Env) -> Result<(), DeclarationError> {
+    env.add_overload("at", "at_dyn_text", vec![DYN_TYPE, STRING_TYPE], at)?;
+    env.add_overload("xml", "xml_map_text", vec![MAP_TYPE, STRING_TYPE], below)?;
+    env.add_overload("xmlText", "xml_text_map_text", vec![MAP_TYPE, STRING_TYPE], text_below)
+}
+
+fn arguments<'b, 'v>(
+    args: &'b [CowVal<'b, 'v>],
+    function: &str,
+) -> Result<(&'b (dyn Val + 'v), &'b str), ExecutionError> {
+    let refused = || ExecutionError::function_error(function, "refused");
+    match args {
+        [data, path] => {
+            let path = path.as_ref().downcast_ref::<CelString>().ok_or_else(refused)?;
+            Ok((data.as_ref(), path.inner()))
+        }
+        _ => Err(refused()),
+    }
+}
+
+fn json(value: &dyn Val) -> Result<Value, ExecutionError> {
+    to_json(&Cel::try_from(value)?).ok_or_else(|| ExecutionError::function_error("at", "refused"))
+}
+
+fn steps(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|step| !step.is_empty())
+}
+
+/// What is at `path`, such as `emails/0/value`: keys of maps and places in lists. Null where there is nothing, and for an
+/// empty path.
+fn at<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let (data, path) = arguments(&args, "at")?;
+    let mut found = Some(data).filter(|_| steps(path).next().is_some());
+    for step in steps(path) {
+        found = found.and_then(|data| match data.downcast_ref::<CelList>() {
+            Some(list) => list.inner().get(step.parse::<usize>().ok()?).map(AsRef::as_ref),
+            None => member(data, step),
+        });
+    }
+    let value = found.map(json).transpose()?;
+    Ok(CowVal::Owned(owned(value.unwrap_or(Value::Null))))
+}
+
+/// All elements at `path` below an element, such as `Worker_Reference/ID[@type='WID']`.
+fn below<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let (element, path) = arguments(&args, "xml")?;
+    let elements = descend(element, path);
+    let values: Vec<Value> = elements.into_iter().map(json).collect::<Result<_, _>>()?;
+    Ok(CowVal::Owned(owned(Value::Array(values))))
+}
+
+/// The text of the first element at `path` below an element, or null.
+fn text_below<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let (element, path) = arguments(&args, "xmlText")?;
+    let first = descend(element, path).into_iter().next();
+    let text = first.and_then(|element| text(element, "text"));
+    let value = text.map_or(Value::Null, |text| Value::String(text.to_owned()));
+    Ok(CowVal::Owned(owned(value)))
+}
+
+fn member<'b, 'v>(data: &'b (dyn Val + 'v), key: &str) -> Option<&'b (dyn Val + 'v)> {
+    let map = data.downcast_ref::<CelMap>()?;
+    map.inner().get(&CelMapKey::from(key.to_owned())).map(AsRef::as_ref)
+}
+
+fn text<'b>(data: &'b dyn Val, key: &str) -> Option<&'b str> {
+    member(data, key)?.downcast_ref::<CelString>().map(CelString::inner)
+}
+
+/// The elements at `path` below an element as [`super::xml`] gives them.
+fn descend<'b, 'v>(element: &'b (dyn Val + 'v), path: &str) -> Vec<&'b (dyn Val + 'v)> {
+    let mut found = vec![element];
+    for step in steps(path) {
+        let (name, wanted) = match step.split_once("[@") {
+            Some((name, condition)) => (name, condition.trim_end_matches(']').split_once('=')),
+            None => (step, None),
+        };
+        let children = found.into_iter().filter_map(|element| {
+            let children = member(member(element, "children")?, name)?;
+            children.downcast_ref::<CelList>()
+        });
+        found = children
+            .flat_map(|list| list.inner().iter().map(AsRef::as_ref))
+            .filter(|child: &&(dyn Val + 'v)| {
+                wanted.is_none_or(|(attribute, value)| {
+                    let attributes = member(*child, "attributes");
+                    attributes.and_then(|all| text(all, attribute)) == Some(value.trim_matches(['\'', '"']))
+                })
+            })
+            .collect();
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::connectors::declarative::{
+        Problems,
+        expression::{Expression, Scope},
+    };
+
+    fn value(text: &str) -> serde_json::Value {
+        let mut problems = Problems::default();
+        let expression = Expression::compile(text, "here", &["x", "doc"], &mut problems);
+        assert_eq!(problems, Problems::default(), "{text}");
+        let x = json!({ "a": [{ "b": 1 }], "urn:x:2.0:User": { "c": "d" }, "none": null });
+        let doc = json!("<r><w><id type='A'>1</id><id type='B'>2</id><n/></w><w><id>3</id></w></r>");
+        let scope = Scope::new().with("x", &x).with("doc", &doc);
+        expression.unwrap().evaluate(&scope).unwrap()
+    }
+
+    #[test]
+    fn a_path_finds_what_is_there_and_null_where_there_is_nothing() {
+        for (text, expected) in [
+            ("at(x, 'a/0/b')", json!(1)),
+            ("at(x, 'urn:x:2.0:User/c')", json!("d")),
+            ("at(x, 'a')", json!([{ "b": 1 }])),
+            ("at(x, 'a/1/b')", json!(null)),
+            ("at(x, 'a/b')", json!(null)),
+            ("at(x, 'none/b')", json!(null)),
+            ("at(x, 'a/0/b/c')", json!(null)),
+            ("at(x, '')", json!(null)),
+        ] {
+            assert_eq!(value(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn elements_are_found_below_elements_by_name_and_attribute() {
+        for (text, expected) in [
+            ("xmlText(xml(doc, 'r')[0], \"w/id[@type='B']\")", json!("2")),
+            ("xml(xml(doc, 'r')[0], 'w/id').map(e, e.text)", json!(["1", "2", "3"])),
+            ("xmlText(xml(doc, 'r')[0], 'w/none')", json!(null)),
+            ("xmlText(xml(doc, 'r/w')[0], 'n')", json!("")),
+        ] {
+            assert_eq!(value(text), expected, "{text}");
+        }
+    }
+}
