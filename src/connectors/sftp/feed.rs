@@ -79,7 +79,9 @@ pub(super) fn newest<'e>(
 /// Whether a file is at rest.
 pub(super) fn at_rest(modified: Timestamp, believed: &Believed, now: Timestamp) -> Result<(), Fault> {
     match believed.quiet {
-        Some(quiet) if now.duration_since(modified) < quiet => Err(unfinished("still written")),
+        Some(quiet) if !quiet.is_zero() && now.duration_since(modified) < quiet => {
+            Err(unfinished("still written"))
+        }
         _ => Ok(()),
     }
 }
