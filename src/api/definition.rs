@@ -389,7 +389,7 @@ pub struct SftpDriver {
     pub deadline: Option<String>,
 }
 
-/// A table in a file, a line for each row.
+/// A table in a file, a line for each row. Blanks around a value are dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Csv {

@@ -27,7 +27,7 @@ pub enum Resolved {
     /// One SQL statement.
     Sql(SqlRequest),
     /// Something about files.
-    Sftp(SftpRequest),
+    Sftp(Box<SftpRequest>),
 }
 
 /// One HTTP exchange.

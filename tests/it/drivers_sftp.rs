@@ -1,8 +1,10 @@
 //! The SFTP driver against OpenSSH.
 
+mod feeds;
+mod logins;
+
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
-    io::Write,
+    fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::Path,
     sync::{
@@ -15,9 +17,9 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use offboard::{
-    api::definition::{self, DatePlace},
+    api::definition,
     connectors::{
-        driver::{Answer, Believed, Content, DateMark, Driver, Encoding, Resolved, SftpRequest, Table},
+        driver::{Answer, Believed, Content, Driver, Encoding, Resolved, SftpRequest, Table},
         sftp::SftpDriver,
     },
     core::fault::{Fault, Reason},
@@ -81,7 +83,7 @@ impl<'a> Way<'a> {
 }
 
 async fn perform(driver: &SftpDriver, request: SftpRequest) -> Result<Answer, Fault> {
-    driver.perform(&Resolved::Sftp(request)).await
+    driver.perform(&Resolved::Sftp(Box::new(request))).await
 }
 
 /// The value of an answer that is no refusal.
@@ -153,14 +155,6 @@ fn delete(folder: &Path, name: &str) -> SftpRequest {
     }
 }
 
-fn incomplete(code: &str) -> Fault {
-    Fault::permanent(Reason::Incomplete).with_code(code)
-}
-
-fn unfinished(code: &str) -> Fault {
-    Fault::transient(Reason::Incomplete).with_code(code)
-}
-
 /// Everything in a folder, hidden files too, as the machine itself sees it.
 fn there(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap();
@@ -171,150 +165,7 @@ fn there(folder: &Path) -> Vec<String> {
     names
 }
 
-fn set_modified(path: &Path, at: Timestamp) {
-    let file = OpenOptions::new().write(true).open(path).unwrap();
-    file.set_modified(at.into()).unwrap();
-}
-
 const ROWS: &str = "id;name\n1;Jane\n2;Joe\n";
-
-#[tokio::test]
-async fn a_login_is_by_key_or_by_password() {
-    let server = support::sshd();
-    let folder = server.folder("logins");
-    let user = ("username", server.user());
-    let password = ("password", Sshd::PASSWORD.to_owned());
-    let key = |name: &str| ("privateKey", server.private_key(name));
-    for secret in [
-        vec![user.clone(), key("client_ed25519")],
-        vec![user.clone(), key("client_rsa")],
-        vec![user.clone(), password.clone()],
-        vec![user.clone(), key("other"), password.clone()],
-    ] {
-        let way = Way {
-            secret,
-            ..Way::to(server)
-        };
-        assert_eq!(value(&way.driver(), list(&folder)).await, json!([]));
-    }
-    let rejected = |code: &str| Fault::permanent(Reason::CredentialRejected).with_code(code);
-    for (secret, code) in [
-        (vec![user.clone(), key("other")], "publickey"),
-        (
-            vec![user.clone(), ("password", "wrong-Passw0rd".into())],
-            "password",
-        ),
-        (
-            vec![("username", "stranger".into()), key("client_ed25519")],
-            "publickey",
-        ),
-    ] {
-        let driver = Way {
-            secret,
-            ..Way::to(server)
-        }
-        .driver();
-        assert_eq!(fault(&driver, list(&folder)).await, rejected(code));
-    }
-    let nothing = Way {
-        secret: vec![user.clone()],
-        ..Way::to(server)
-    }
-    .try_driver();
-    assert!(matches!(nothing, Err(SetupError::Secret(_))), "{nothing:?}");
-    let broken = Way {
-        secret: vec![user, ("privateKey", "-----BEGIN".into())],
-        ..Way::to(server)
-    };
-    assert_eq!(broken.try_driver().unwrap_err(), SetupError::SshKey);
-}
-
-#[tokio::test]
-async fn a_refused_login_is_not_tried_again_at_once() {
-    let server = support::sshd();
-    let relay = Relay::to(server.address()).await;
-    let mut way = Way::to(server).through(&relay);
-    way.secret = vec![("username", server.user()), ("password", "wrong-Passw0rd".into())];
-    let driver = way.driver();
-    for _ in 0..3 {
-        let refused = fault(&driver, list(&server.folder("refused"))).await;
-        assert_eq!(refused.reason, Reason::CredentialRejected);
-    }
-    assert_eq!(relay.connections(), 1);
-}
-
-#[tokio::test]
-async fn every_way_to_pin_the_servers_key_is_good() {
-    let server = support::sshd();
-    let folder = server.folder("pinned");
-    let (ed25519, rsa) = (server.public_key("host_ed25519"), server.public_key("host_rsa"));
-    let fingerprint = server.fingerprint("host_ed25519");
-    let bare = fingerprint.split_whitespace().nth(1).unwrap().to_owned();
-    for host_keys in [
-        format!("[127.0.0.1]:{} {ed25519}", server.port),
-        // A server with several keys shows the one that is pinned.
-        rsa,
-        server.fingerprint("host_rsa"),
-        fingerprint,
-        bare,
-        format!("{}\n{ed25519}", server.public_key("other")),
-    ] {
-        let way = Way {
-            host_keys,
-            ..Way::to(server)
-        };
-        assert_eq!(value(&way.driver(), list(&folder)).await, json!([]));
-    }
-    let mut way = Way {
-        host_keys: String::new(),
-        ..Way::to(server)
-    };
-    way.secret.push(("known_hosts", ed25519));
-    assert_eq!(value(&way.driver(), list(&folder)).await, json!([]));
-    let none = Way {
-        host_keys: String::new(),
-        ..Way::to(server)
-    }
-    .try_driver();
-    assert!(matches!(none, Err(SetupError::HostKeys(_))), "{none:?}");
-}
-
-#[tokio::test]
-async fn a_server_with_another_key_is_told_nothing_about_us() {
-    let server = Sshd::start_with("");
-    let folder = server.folder("untrusted");
-    let untrusted = |code: &str| Fault::needs_decision(Reason::Untrusted).with_code(code);
-    let other = server.public_key("other");
-    let bare = server.fingerprint("other");
-    let bare = bare.split_whitespace().nth(1).unwrap().to_owned();
-    let own = server.public_key("host_ed25519");
-    for (host_keys, code) in [
-        (other, "host key changed"),
-        (bare, "host key unknown"),
-        (format!("{own}\n@revoked * {own}"), "host key revoked"),
-        (
-            "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YRrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg=".into(),
-            "host key of another kind",
-        ),
-    ] {
-        let mut way = Way { host_keys, ..Way::to(&server) };
-        way.secret.push(("password", "canary-Passw0rd".into()));
-        assert_eq!(fault(&way.driver(), list(&folder)).await, untrusted(code));
-    }
-    let ended = || server.log().matches("Connection closed by 127.0.0.1").count() >= 1;
-    assert!(poll(Duration::from_secs(30), ended), "{}", server.log());
-    assert!(
-        server.log().matches("Connection from 127.0.0.1").count() >= 4,
-        "{}",
-        server.log()
-    );
-    // `userauth-request` is what the server logs for every try to log in, even for one without a credential.
-    assert!(!server.log().contains("userauth-request"), "{}", server.log());
-    value(&Way::to(&server).driver(), list(&folder)).await;
-    assert!(poll(Duration::from_secs(30), || server
-        .log()
-        .contains("userauth-request")));
-}
 
 #[tokio::test]
 async fn files_are_listed_read_moved_and_deleted() {
@@ -418,7 +269,7 @@ async fn what_the_login_may_not_do_is_refused_and_leaves_nothing_behind() {
     let driver = Way::to(server).driver();
     let folder = server.folder("denied");
     Sshd::put(&folder.join("mine.csv"), ROWS);
-    fs::set_permissions(folder.join("mine.csv"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(folder.join("mine.csv"), Permissions::from_mode(0o0)).unwrap();
     fs::set_permissions(&folder, Permissions::from_mode(0o555)).unwrap();
     let denied = Fault::permanent(Reason::PermissionDenied).with_code("sftp 3");
     for request in [
@@ -520,174 +371,6 @@ async fn a_server_without_extensions_gets_a_new_file_and_keeps_an_old_one() {
     assert_eq!(there(&folder), ["out.csv"], "nothing unfinished is left");
 }
 
-#[tokio::test]
-async fn an_old_file_is_stale_by_its_change_or_by_the_date_in_its_name() {
-    let server = support::sshd();
-    let now: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
-    let driver = Way {
-        clock: Arc::new(move || now),
-        ..Way::to(server)
-    }
-    .driver();
-    let folder = server.folder("stale");
-    let day = Believed {
-        max_age: Some(SignedDuration::from_hours(26)),
-        ..Believed::default()
-    };
-    Sshd::put(&folder.join("hr-20261124.csv"), ROWS);
-    set_modified(
-        &folder.join("hr-20261124.csv"),
-        now - SignedDuration::from_hours(25),
-    );
-    Sshd::put(&folder.join("hr-20261120.csv"), "id\n");
-    set_modified(
-        &folder.join("hr-20261120.csv"),
-        now - SignedDuration::from_hours(27),
-    );
-    let rows = value(&driver, believed(&folder, "hr-*.csv", day.clone())).await;
-    assert_eq!(rows.as_array().unwrap().len(), 2, "the newest");
-    assert_eq!(
-        fault(&driver, believed(&folder, "hr-20261120.csv", day.clone())).await,
-        incomplete("stale")
-    );
-    // The date in the name counts more than when it was copied here.
-    set_modified(&folder.join("hr-20261120.csv"), now);
-    let dated = Believed {
-        date: Some(DateMark {
-            place: DatePlace::Name,
-            pattern: r"-(\d{8})\.".into(),
-            format: "%Y%m%d".into(),
-            zone: Some("Pacific/Auckland".into()),
-        }),
-        ..day
-    };
-    let old = fault(&driver, believed(&folder, "hr-*.csv", dated.clone())).await;
-    assert_eq!(
-        old,
-        incomplete("stale"),
-        "that day began 49 hours ago in Auckland"
-    );
-    Sshd::put(&folder.join("hr-20261126.csv"), "id\n7\n");
-    let answer = perform(&driver, believed(&folder, "hr-*.csv", dated))
-        .await
-        .unwrap();
-    assert_eq!(answer.value, json!([{ "id": "7" }]));
-    assert_eq!(answer.response["file"]["asOf"], "2026-11-25T11:00:00Z");
-}
-
-#[tokio::test]
-async fn a_trailer_that_is_missing_or_counts_other_rows_makes_it_no_list() {
-    let server = support::sshd();
-    let driver = Way::to(server).driver();
-    let folder = server.folder("trailer");
-    let counted = Believed {
-        trailer: Some((r"TRAILER;(\d+)".into(), 0)),
-        ..Believed::default()
-    };
-    for (content, expected) in [
-        (format!("{ROWS}TRAILER;2\n"), None),
-        (ROWS.to_owned(), Some("no trailer")),
-        (format!("{ROWS}TRAILER;3\n"), Some("trailer counts other rows")),
-        (format!("{ROWS}TRAILER;1\n"), Some("trailer counts other rows")),
-        (format!("{ROWS}TRAI"), Some("no trailer")),
-        (String::new(), Some("no trailer")),
-        ("id\nTRAILER;0".to_owned(), None),
-    ] {
-        Sshd::put(&folder.join("hr.csv"), &content);
-        let request = believed(&folder, "hr.csv", counted.clone());
-        match expected {
-            Some(code) => assert_eq!(fault(&driver, request).await, incomplete(code), "{content:?}"),
-            None => drop(value(&driver, request).await),
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_file_that_is_still_written_is_not_read() {
-    let server = support::sshd();
-    let driver = Way::to(server).driver();
-    let folder = server.folder("growing");
-    Sshd::put(&folder.join("hr.csv.part"), ROWS);
-    Sshd::put(&folder.join("hr.csv"), ROWS);
-    let quiet = Believed {
-        quiet: Some(SignedDuration::from_hours(1)),
-        ..Believed::default()
-    };
-    let request = || believed(&folder, "hr*", quiet.clone());
-    assert_eq!(fault(&driver, request()).await, unfinished("still written"));
-    set_modified(
-        &folder.join("hr.csv"),
-        Timestamp::now() - SignedDuration::from_hours(2),
-    );
-    value(&driver, request()).await;
-
-    let marked = Believed {
-        marker: Some(".done".into()),
-        ..Believed::default()
-    };
-    let request = || believed(&folder, "hr.csv", marked.clone());
-    assert_eq!(fault(&driver, request()).await, unfinished("no marker"));
-    Sshd::put(&folder.join("hr.csv.done"), "");
-    value(&driver, request()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_grows_while_it_is_read_is_not_believed() {
-    let server = support::sshd();
-    let driver = Way::to(server).driver();
-    let folder = server.folder("growing");
-    let file = folder.join("hr.csv");
-    let done = Arc::new(AtomicBool::new(false));
-    Sshd::put(&file, ROWS.to_owned() + &"3;Jim\n".repeat(100_000));
-    let writer = thread::spawn({
-        let (file, done) = (file.clone(), done.clone());
-        move || {
-            let mut open = OpenOptions::new().append(true).open(file).unwrap();
-            while !done.load(Ordering::SeqCst) {
-                open.write_all(b"4;Jill\n").unwrap();
-                thread::yield_now();
-            }
-        }
-    });
-    // One that was read between two lines of a slow writer cannot be told from a whole one.
-    let mut seen = None;
-    for _ in 0..50 {
-        if let Err(growing) = perform(&driver, read(&folder, "hr.csv")).await {
-            seen = Some(growing);
-            break;
-        }
-    }
-    done.store(true, Ordering::SeqCst);
-    writer.join().unwrap();
-    assert_eq!(seen, Some(unfinished("still written")));
-}
-
-/// Memory of this process, in bytes.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-}
-
-#[tokio::test]
-async fn a_huge_file_is_refused_before_it_fills_the_memory() {
-    let server = support::sshd();
-    let relay = Relay::to(server.address()).await;
-    let driver = Way::to(server).through(&relay).driver();
-    let folder = server.folder("huge");
-    let huge = File::create(folder.join("huge.csv")).unwrap();
-    huge.set_len(1 << 30).unwrap();
-    fs::set_permissions(folder.join("huge.csv"), Permissions::from_mode(0o644)).unwrap();
-    let before = resident();
-    assert_eq!(
-        fault(&driver, read(&folder, "huge.csv")).await,
-        incomplete("too large")
-    );
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 512 << 20, "{grown} bytes more");
-    assert!(relay.sent().len() < 64 << 10, "nothing of it was asked for");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_cut_in_the_middle_of_a_file_leaves_no_file_and_is_tried_again() {
     let server = support::sshd();
@@ -781,17 +464,17 @@ async fn many_requests_share_one_connection() {
 }
 
 #[tokio::test]
-async fn no_credential_is_ever_shown() {
-    let server = support::sshd();
-    let (shown, guard) = crate::relay::everything_logged();
-    let mut way = Way::to(server);
-    way.secret = vec![
-        ("username", server.user()),
-        ("password", "canary-Passw0rd".into()),
-    ];
-    let driver = way.driver();
-    let rejected = fault(&driver, list(&server.folder("secret"))).await;
-    drop(guard);
-    let shown = format!("{driver:?} {rejected:?} {}", shown.text());
-    assert!(!shown.contains("Passw0rd"), "{shown}");
+async fn a_driver_that_is_dropped_ends_its_connection() {
+    let server = Sshd::start_with("");
+    let driver = Way::to(&server).driver();
+    value(&driver, list(&server.folder("dropped"))).await;
+    let ended = move || {
+        let log = server.log();
+        log.contains("Connection closed by 127.0.0.1") || log.contains("Disconnected from user")
+    };
+    assert!(!ended());
+    drop(driver);
+    let patience = Duration::from_secs(30);
+    let seen = tokio::task::spawn_blocking(move || poll(patience, ended));
+    assert!(seen.await.unwrap());
 }

@@ -1,19 +1,18 @@
 //! The requests of `sftp`: compiled, and resolved.
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::{
     compile::Compiler,
     escape::plain,
     expression::{Expression, Scope, Unevaluable},
-    fact::duration,
     references::Uses,
     template::{Place, Template, has_hole},
+    trust::TrustTemplate,
 };
 use crate::{
-    api::definition::{Csv, DatePlace, FileDate, Request, Trust},
-    connectors::driver::{Believed, Content, DateMark, Encoding, SftpRequest, Table},
+    api::definition::{Csv, Request},
+    connectors::driver::{Content, Encoding, SftpRequest, Table},
 };
 
 const ENCODINGS: &str = "must be Utf8 or Latin1";
@@ -25,29 +24,30 @@ pub enum Files {
     /// Lists.
     List(Template),
     /// Reads one.
-    Read {
-        /// Which.
-        pattern: Template,
-        /// How its letters are written.
-        encoding: Option<Template>,
-        /// It is a table.
-        table: Option<TableTemplate>,
-        /// When it is believed.
-        trust: Box<TrustTemplate>,
-    },
+    Read(Box<ReadTemplate>),
     /// Writes one.
-    Write {
-        /// Where.
-        path: Template,
-        /// How its letters are written.
-        encoding: Option<Template>,
-        /// What.
-        content: ContentTemplate,
-    },
+    Write(Box<WriteTemplate>),
     /// Moves one into a folder.
     Move(Template, Template),
     /// Deletes one.
     Delete(Template),
+}
+
+/// Which file is read, and how.
+#[derive(Debug)]
+pub struct ReadTemplate {
+    pattern: Template,
+    encoding: Option<Template>,
+    table: Option<TableTemplate>,
+    trust: TrustTemplate,
+}
+
+/// Which file is written, how, and what.
+#[derive(Debug)]
+pub struct WriteTemplate {
+    path: Template,
+    encoding: Option<Template>,
+    content: ContentTemplate,
 }
 
 /// How a table is read.
@@ -59,30 +59,12 @@ pub struct TableTemplate {
     csv: Csv,
 }
 
-/// When a file is believed.
-#[derive(Debug, Default)]
-pub struct TrustTemplate {
-    max_age: Option<Template>,
-    quiet: Option<Template>,
-    marker: Option<Template>,
-    trailer: Option<(Template, Option<Template>)>,
-    date: Option<DateTemplate>,
-}
-
-#[derive(Debug)]
-struct DateTemplate {
-    place: DatePlace,
-    pattern: Template,
-    format: Template,
-    zone: Option<Template>,
-}
-
 /// What is written.
 #[derive(Debug)]
-pub enum ContentTemplate {
-    /// A text.
+#[expect(clippy::large_enum_variant, reason = "one per request")]
+enum ContentTemplate {
     Text(Template),
-    /// A table: its delimiter and its rows.
+    /// Its delimiter and its rows.
     Rows(Template, Expression),
 }
 
@@ -100,23 +82,23 @@ impl Compiler<'_> {
             "list" => {
                 Files::List(self.template(request.list.as_ref()?, Place::Files, &field("list"), names)?)
             }
-            "file" => Files::Read {
+            "file" => Files::Read(Box::new(ReadTemplate {
                 pattern: self.template(request.file.as_ref()?, Place::Files, &field("file"), names)?,
-                encoding: self.encoding(request, path, names)?,
+                encoding: self.encoding(request, path, names),
                 table: match &request.csv {
                     Some(csv) => Some(self.table(csv, &field("csv"), names)?),
                     None => None,
                 },
-                trust: Box::new(match &request.trust {
+                trust: match &request.trust {
                     Some(trust) => self.trust(trust, &field("trust"), names)?,
                     None => TrustTemplate::default(),
-                }),
-            },
-            "write" => Files::Write {
+                },
+            })),
+            "write" => Files::Write(Box::new(WriteTemplate {
                 path: self.template(request.write.as_ref()?, Place::File, &field("write"), names)?,
-                encoding: self.encoding(request, path, names)?,
+                encoding: self.encoding(request, path, names),
                 content: self.content(request, path, names)?,
-            },
+            })),
             "move" => {
                 let Some(into) = &request.into else {
                     self.problems.add(field("into"), "missing; name the folder");
@@ -187,132 +169,53 @@ impl Compiler<'_> {
         Some(TableTemplate {
             delimiter: self.template(&csv.delimiter, Place::Plain, &field("delimiter"), names)?,
             columns: self.names(&csv.columns, &field("columns"), names),
-            skip: self.number(csv.skip.as_ref(), &field("skip"), names)?,
+            skip: self.number(csv.skip.as_ref(), &field("skip"), names),
             csv: csv.clone(),
         })
     }
 
-    fn trust(&mut self, trust: &Trust, path: &str, names: &[&str]) -> Option<TrustTemplate> {
-        let field = |name: &str| format!("{path}.{name}");
-        for (name, text) in [("maxAge", &trust.max_age), ("quiet", &trust.quiet)] {
-            if let Some(text) = text
-                && !has_hole(text)
-                && duration(text).is_none()
-            {
-                self.problems
-                    .add(field(name), "not a duration; write it like 30s, 5m or 26h");
-            }
-        }
-        let plain = |compiler: &mut Self, name: &str, text: &Option<String>| {
-            let text = text.as_ref()?;
-            compiler.template(text, Place::Plain, &field(name), names)
-        };
-        let trailer = match &trust.trailer {
-            Some(trailer) => Some((
-                self.group(&trailer.pattern, &field("trailer.pattern"), names)?,
-                self.number(trailer.beside.as_ref(), &field("trailer.beside"), names)?,
-            )),
-            None => None,
-        };
-        let date = match &trust.date {
-            Some(date) => Some(self.date(date, &field("date"), names)?),
-            None => None,
-        };
-        Some(TrustTemplate {
-            max_age: plain(self, "maxAge", &trust.max_age),
-            quiet: plain(self, "quiet", &trust.quiet),
-            marker: plain(self, "marker", &trust.marker),
-            trailer,
-            date,
-        })
-    }
-
-    fn date(&mut self, date: &FileDate, path: &str, names: &[&str]) -> Option<DateTemplate> {
-        let field = |name: &str| format!("{path}.{name}");
-        let offset = ["%z", "%:z", "%s", "%Q", "%:Q"];
-        if date.zone.is_none() && !has_hole(&date.format) && !offset.iter().any(|o| date.format.contains(o)) {
-            self.problems.add(
-                field("zone"),
-                "missing; the date tells no offset, so say in which time zone it is",
-            );
-        }
-        Some(DateTemplate {
-            place: date.place,
-            pattern: self.group(&date.pattern, &field("pattern"), names)?,
-            format: self.template(&date.format, Place::Plain, &field("format"), names)?,
-            zone: match &date.zone {
-                Some(zone) => Some(self.template(zone, Place::Plain, &field("zone"), names)?),
-                None => None,
-            },
-        })
-    }
-
-    fn encoding(&mut self, request: &Request, path: &str, names: &[&str]) -> Option<Option<Template>> {
-        let Some(text) = &request.encoding else {
-            return Some(None);
-        };
+    fn encoding(&mut self, request: &Request, path: &str, names: &[&str]) -> Option<Template> {
+        let text = request.encoding.as_ref()?;
         let path = format!("{path}.encoding");
         if !has_hole(text) && encoding(text).is_none() {
             self.problems.add(path.clone(), ENCODINGS);
         }
-        self.template(text, Place::Plain, &path, names).map(Some)
+        self.template(text, Place::Plain, &path, names)
     }
 
-    fn number(&mut self, text: Option<&String>, path: &str, names: &[&str]) -> Option<Option<Template>> {
-        let Some(text) = text else { return Some(None) };
+    /// A whole number.
+    pub(super) fn number(&mut self, text: Option<&String>, path: &str, names: &[&str]) -> Option<Template> {
+        let text = text?;
         if !has_hole(text) && text.parse::<usize>().is_err() {
             self.problems.add(path, NUMBER);
         }
-        self.template(text, Place::Plain, path, names).map(Some)
-    }
-
-    /// A regular expression with a group. One that has holes is looked at when it is used.
-    fn group(&mut self, pattern: &str, path: &str, names: &[&str]) -> Option<Template> {
-        if !has_hole(pattern) {
-            match Regex::new(pattern) {
-                Ok(regex) if regex.captures_len() > 1 => {}
-                Ok(_) => self
-                    .problems
-                    .add(path, "needs a group for what is looked for: (…)"),
-                Err(error) => {
-                    let why = error.to_string().lines().last().unwrap_or_default().to_owned();
-                    self.problems
-                        .add(path, format!("not a regular expression: {why}"));
-                }
-            }
-        }
-        self.template(pattern, Place::Plain, path, names)
+        self.template(text, Place::Plain, path, names)
     }
 }
 
 impl Files {
     /// What is sent in `scope`, relative paths behind `folder`.
     pub(super) fn resolve(&self, folder: &str, scope: &Scope<'_>) -> Result<SftpRequest, Unevaluable> {
-        let text = |template: &Template| template.text(scope);
-        let path = |template: &Template| Ok(behind(folder, text(template)?));
+        let path = |template: &Template| Ok(behind(folder, template.text(scope)?));
+        let pattern = |template: &Template| Ok(behind_pattern(folder, template.text(scope)?));
         Ok(match self {
-            Self::List(pattern) => SftpRequest::List {
-                pattern: behind_pattern(folder, text(pattern)?),
+            Self::List(files) => SftpRequest::List {
+                pattern: pattern(files)?,
             },
-            Self::Read {
-                pattern,
-                encoding,
-                table,
-                trust,
-            } => SftpRequest::Read {
-                pattern: behind_pattern(folder, text(pattern)?),
-                encoding: letters(encoding.as_ref(), scope)?,
-                table: table.as_ref().map(|table| table.resolve(scope)).transpose()?,
-                trust: trust.resolve(scope)?,
+            Self::Read(read) => SftpRequest::Read {
+                pattern: pattern(&read.pattern)?,
+                encoding: letters(read.encoding.as_ref(), scope)?,
+                table: read
+                    .table
+                    .as_ref()
+                    .map(|table| table.resolve(scope))
+                    .transpose()?,
+                trust: read.trust.resolve(scope)?,
             },
-            Self::Write {
-                path: file,
-                encoding,
-                content,
-            } => SftpRequest::Write {
-                path: path(file)?,
-                encoding: letters(encoding.as_ref(), scope)?,
-                content: content.resolve(scope)?,
+            Self::Write(write) => SftpRequest::Write {
+                path: path(&write.path)?,
+                encoding: letters(write.encoding.as_ref(), scope)?,
+                content: write.content.resolve(scope)?,
             },
             Self::Move(file, into) => SftpRequest::Move {
                 path: path(file)?,
@@ -324,41 +227,33 @@ impl Files {
 
     /// Everything that it refers to.
     pub(super) fn uses(&self, uses: &mut Uses) {
+        let mut templates: Vec<&Template> = vec![];
         match self {
-            Self::List(path) | Self::Delete(path) => path.uses(uses),
-            Self::Read {
-                pattern,
-                encoding,
-                table,
-                trust,
-            } => {
-                pattern.uses(uses);
-                encoding.iter().for_each(|encoding| encoding.uses(uses));
-                if let Some(table) = table {
-                    let templates = table.columns.iter().chain(&table.skip).chain([&table.delimiter]);
-                    templates.for_each(|template| template.uses(uses));
+            Self::List(path) | Self::Delete(path) => templates.push(path),
+            Self::Move(path, into) => templates.extend([path, into]),
+            Self::Read(read) => {
+                templates.push(&read.pattern);
+                templates.extend(&read.encoding);
+                if let Some(table) = &read.table {
+                    templates.push(&table.delimiter);
+                    templates.extend(table.columns.iter().chain(&table.skip));
                 }
-                trust.templates().for_each(|template| template.uses(uses));
+                templates.extend(read.trust.templates());
             }
-            Self::Write {
-                path,
-                encoding,
-                content,
-            } => {
-                path.uses(uses);
-                encoding.iter().for_each(|encoding| encoding.uses(uses));
-                match content {
-                    ContentTemplate::Text(text) => text.uses(uses),
+            Self::Write(write) => {
+                templates.push(&write.path);
+                templates.extend(&write.encoding);
+                match &write.content {
+                    ContentTemplate::Text(text) => templates.push(text),
                     ContentTemplate::Rows(delimiter, rows) => {
-                        delimiter.uses(uses);
+                        templates.push(delimiter);
                         uses.add(rows.uses());
                     }
                 }
             }
-            Self::Move(path, into) => {
-                path.uses(uses);
-                into.uses(uses);
-            }
+        }
+        for template in templates {
+            template.uses(uses);
         }
     }
 }
@@ -378,7 +273,8 @@ fn encoding(text: &str) -> Option<Encoding> {
     }
 }
 
-fn whole(template: Option<&Template>, scope: &Scope<'_>) -> Result<usize, Unevaluable> {
+/// The number that a template gives; without one none.
+pub(super) fn whole(template: Option<&Template>, scope: &Scope<'_>) -> Result<usize, Unevaluable> {
     match template {
         Some(template) => template
             .text(scope)?
@@ -417,64 +313,6 @@ impl TableTemplate {
             quotes: self.csv.quotes,
             line_breaks: self.csv.line_breaks,
         })
-    }
-}
-
-impl TrustTemplate {
-    fn resolve(&self, scope: &Scope<'_>) -> Result<Believed, Unevaluable> {
-        let optional = |template: &Option<Template>| match template {
-            Some(template) => template.optional_text(scope),
-            None => Ok(None),
-        };
-        let trailer = match &self.trailer {
-            Some((pattern, beside)) => match pattern.optional_text(scope)? {
-                Some(pattern) => Some((pattern, whole(beside.as_ref(), scope)?)),
-                None => None,
-            },
-            None => None,
-        };
-        let date = match &self.date {
-            Some(date) => match date.pattern.optional_text(scope)? {
-                Some(pattern) => Some(DateMark {
-                    place: date.place,
-                    pattern,
-                    format: date.format.text(scope)?,
-                    zone: optional(&date.zone)?,
-                }),
-                None => None,
-            },
-            None => None,
-        };
-        let span = |template: &Option<Template>| {
-            let (Some(template), Some(text)) = (template, optional(template)?) else {
-                return Ok(None);
-            };
-            let span = duration(&text).ok_or_else(|| template.unevaluable("not a duration"))?;
-            Ok(Some(span))
-        };
-        Ok(Believed {
-            max_age: span(&self.max_age)?,
-            quiet: span(&self.quiet)?,
-            marker: optional(&self.marker)?,
-            trailer,
-            date,
-        })
-    }
-
-    fn templates(&self) -> impl Iterator<Item = &Template> {
-        let date = self.date.iter().flat_map(|date| {
-            let fixed = [&date.pattern, &date.format];
-            fixed.into_iter().chain(&date.zone)
-        });
-        let trailer = self
-            .trailer
-            .iter()
-            .flat_map(|(pattern, beside)| beside.iter().chain([pattern]));
-        [&self.max_age, &self.quiet, &self.marker]
-            .into_iter()
-            .flatten()
-            .chain(trailer)
-            .chain(date)
     }
 }
 

@@ -30,6 +30,7 @@ mod request;
 mod setting;
 mod sight;
 mod template;
+mod trust;
 mod worker;
 mod xml;
 

@@ -217,7 +217,7 @@ impl Compiled {
                 identifiers: texts(&sql.identifiers, scope)?,
                 literals: texts(&sql.literals, scope)?,
             }),
-            Verb::Files(files) => Resolved::Sftp(files.resolve(&target.base, scope)?),
+            Verb::Files(files) => Resolved::Sftp(Box::new(files.resolve(&target.base, scope)?)),
         })
     }
 

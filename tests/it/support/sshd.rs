@@ -14,9 +14,6 @@ use std::{
 
 use super::peer::{Peer, Ran, free_port, is_root, public_folder, run};
 
-/// Where Debian has the library and the module of `pam_wrapper`.
-const WRAPPER: &str = "/usr/lib/x86_64-linux-gnu";
-
 /// `nobody` and `nogroup` of Debian.
 const NOBODY: u32 = 65534;
 
@@ -61,8 +58,10 @@ impl Sshd {
             &format!("{user}:{}:sshd\n", Self::PASSWORD),
         );
         fs::create_dir(home.join("pam")).expect("the folder is ours");
+        // Where Debian has `pam_wrapper`.
+        let wrapper = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
         let module = format!(
-            "{WRAPPER}/pam_wrapper/pam_matrix.so passdb={}/passwords",
+            "{wrapper}/pam_wrapper/pam_matrix.so passdb={}/passwords",
             home.display()
         );
         let pam: String = ["auth", "account", "password", "session"]
@@ -80,7 +79,7 @@ impl Sshd {
             server.args(ids).args(["--clear-groups", "/usr/sbin/sshd"]);
         }
         server.args(["-D", "-e", "-f"]).arg(home.join("config"));
-        server.env("LD_PRELOAD", format!("{WRAPPER}/libpam_wrapper.so"));
+        server.env("LD_PRELOAD", format!("{wrapper}/libpam_wrapper.so"));
         server.env("PAM_WRAPPER", "1");
         server.env("PAM_WRAPPER_SERVICE_DIR", home.join("pam"));
         let log = home.join("log");

@@ -50,7 +50,7 @@ impl Driver for Echo {
         let Resolved::Sftp(request) = request else {
             panic!("{request:?}")
         };
-        self.0.lock().unwrap().push(request.clone());
+        self.0.lock().unwrap().push(SftpRequest::clone(request));
         let rows = json!([{ "id": "1" }, { "id": "2" }]);
         Ok(Answer {
             response: json!({ "code": 0, "rows": rows, "files": [] }),
