@@ -476,5 +476,5 @@ async fn a_driver_that_is_dropped_ends_its_connection() {
     drop(driver);
     let patience = Duration::from_secs(30);
     let seen = tokio::task::spawn_blocking(move || poll(patience, ended));
-    assert!(seen.await.unwrap());
+    assert!(seen.await.unwrap(), "the server still has it");
 }

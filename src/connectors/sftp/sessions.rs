@@ -124,10 +124,13 @@ impl Drop for Lease {
         if self.session.users.fetch_sub(1, Ordering::SeqCst) > 1 {
             return;
         }
-        let (session, state) = (Arc::downgrade(&self.session), self.state.clone());
+        // Neither is kept alive by waiting: with the driver its connection ends.
+        let (session, state) = (Arc::downgrade(&self.session), Arc::downgrade(&self.state));
         tokio::spawn(async move {
             sleep(IDLE).await;
-            let Some(session) = session.upgrade() else { return };
+            let (Some(session), Some(state)) = (session.upgrade(), state.upgrade()) else {
+                return;
+            };
             let idle = session.users.load(Ordering::SeqCst) == 0 && locked(&session.used).elapsed() >= IDLE;
             if idle && forget(&state, &session).await {
                 session.sftp.close().await;
