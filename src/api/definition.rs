@@ -14,7 +14,7 @@
 //! | `accepted` | when the system last accepted the act of a fact, by its own clock if it told: texts, by fact, absent where nothing was asked |
 //! | `snapshot` | what was there before our removals, by fact |
 //! | `item` | the element of `each`, or the found account in `id`, `name`, `same` and `protected` |
-//! | `response` | the answer: http `status`, `headers`, `body`; ldap `code`, `entries`; sql `code`, `rows` |
+//! | `response` | the answer: http `status`, `headers`, `body`; ldap `code`, `entries`; sql `code`, `rows`; sftp `code`, `files`, or `file` with `rows` or `text` |
 //! | `cutoff`, `now`, `since` | timestamps; `since` is when the system last accepted this fact's act, else the cutoff, and never before the acts of the facts it comes after |
 //! | `key` | the deterministic key of the act, for systems that keep one |
 //! | `random` | a new random password, known to nobody; only as a whole hole, put in when the request is sent |
@@ -82,7 +82,7 @@ pub struct ConnectorDefinitionSpec {
     /// Keys that the Connector's Secret must or may have, with what each is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secret: BTreeMap<String, SecretKey>,
-    /// The system speaks HTTP. Exactly one of `http`, `ldap`, `sql`.
+    /// The system speaks HTTP. Exactly one of `http`, `ldap`, `sql`, `sftp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpDriver>,
     /// The system speaks LDAP.
@@ -91,6 +91,9 @@ pub struct ConnectorDefinitionSpec {
     /// The system is a database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<SqlDriver>,
+    /// The system is talked to by files over SFTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sftp: Option<SftpDriver>,
     /// How faults are told apart; the first that matches wins, then the driver's own table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultRule>,
@@ -361,6 +364,125 @@ pub enum Dialect {
     Mysql,
 }
 
+/// A system that is talked to by files over SFTP. Login: key `username` of the Secret with `privateKey` (and `passphrase`) or
+/// `password`, or both where the server asks for both.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SftpDriver {
+    /// Template over `inputs`: host name.
+    pub host: String,
+    /// Template over `inputs`: port.
+    pub port: String,
+    /// Template over `inputs`: what every relative path is put behind. Default: where the login begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// Template over `inputs`: the host keys to trust, one a line: as in `known_hosts`, as `ssh-keygen -l` prints them, or
+    /// `SHA256:…`. Those in key `known_hosts` of the Secret are trusted too. Without any nothing is connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_keys: Option<String>,
+    /// How hard the system may be pressed.
+    #[serde(default)]
+    pub limits: super::connector::ConnectorLimits,
+    /// How long one request may take, the transfer of its file included. Default `60s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^([0-9]+(ms|s|m))+$"))]
+    pub deadline: Option<String>,
+}
+
+/// A table in a file, a line for each row. Blanks around a value are dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Csv {
+    /// Template: the one character between two values; `\t` is a tab. Default: a comma.
+    pub delimiter: String,
+    /// Whether the first row has the names of the columns.
+    pub header: bool,
+    /// Templates. With a header: columns that must be there. Without one: the names of all columns, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// Template: how many lines there are before the table. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip: Option<String>,
+    /// Whether values may be in double quotes.
+    pub quotes: bool,
+    /// Whether a value in quotes may have line breaks. Otherwise one is refused: a quote that is not closed would swallow rows.
+    pub line_breaks: bool,
+}
+
+impl Default for Csv {
+    fn default() -> Self {
+        Self {
+            delimiter: ",".into(),
+            header: true,
+            columns: vec![],
+            skip: None,
+            quotes: true,
+            line_breaks: false,
+        }
+    }
+}
+
+/// When a file is believed. A rule whose template is one hole that gives null does not apply. A file whose name begins with
+/// a dot or ends in `.part`, `.partial`, `.filepart` or `.tmp` is never taken for one that matches a pattern.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Trust {
+    /// Template: a file that is older is refused as stale: `26h`. The age is that of `date` where there is one, else of the
+    /// file's last change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<String>,
+    /// Template: a file that was changed within this time is still being written: `30s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<String>,
+    /// Template: only a file is read beside which there is one of the same name with this behind it: `.done`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    /// The last line tells how many rows there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trailer: Option<Trailer>,
+    /// The file says itself of which day or instant it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date: Option<FileDate>,
+}
+
+/// A last line that tells how many rows there are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Trailer {
+    /// Template: a regular expression for the whole line, whose first group is the number, such as `TRAILER;(\d+)`.
+    pub pattern: String,
+    /// Template: how many lines are counted that are no rows, such as the header and the trailer itself. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<String>,
+}
+
+/// Where a file says of which day or instant it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileDate {
+    /// Where it stands.
+    #[serde(rename = "in")]
+    pub place: DatePlace,
+    /// Template: a regular expression, whose first group is the date, such as `_(\d{8})`.
+    pub pattern: String,
+    /// Template: how the date is written, as in `strftime`: `%Y%m%d`.
+    pub format: String,
+    /// Template: the IANA time zone of a date that tells no offset. A date without a time is the beginning of that day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+/// Where a date stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DatePlace {
+    /// In the file's name. The newest file is then the one of the latest date.
+    Name,
+    /// In the first line.
+    FirstLine,
+    /// In the last line that is not empty.
+    LastLine,
+}
+
 /// What a kind of answer means.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -444,7 +566,7 @@ pub struct Request {
     /// http: template of the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<String>,
-    /// http and ldap: template of the path, or of the entry's DN.
+    /// http, ldap and sftp: template of the path, of the entry's DN, or of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delete: Option<String>,
     /// http: template of another base than the driver's.
@@ -502,10 +624,10 @@ pub struct Request {
     /// ldap: compare-and-swap by attribute: the old value is deleted and the new one added in one step.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub swap: BTreeMap<String, Swap>,
-    /// ldap: template of the DN of the entry to move, to `into`.
+    /// ldap and sftp: template of the DN of the entry, or of the file, to move to `into`, where it keeps its name.
     #[serde(rename = "move", skip_serializing_if = "Option::is_none")]
     pub move_: Option<String>,
-    /// ldap: template of the DN of the new parent.
+    /// ldap and sftp: template of the DN of the new parent, or of the folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
 
@@ -524,6 +646,35 @@ pub struct Request {
     /// sql: templates, quoted as text literals, where the database takes no parameter.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub literals: BTreeMap<String, String>,
+
+    /// sftp: template of the path of the files to list. In all paths of sftp a hole over `inputs` alone stands as it is, any
+    /// other is a part of one name. `*` and `?` in the last part match any text and any character, other than in what such
+    /// a hole brings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
+    /// sftp: template of the path of the file to read, as in `list`: the newest of those that match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// sftp: template of the path of the file to write, from `text` or `rows`. It is there whole or not at all, and takes
+    /// the place of one of that name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write: Option<String>,
+    /// sftp: template of what is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// sftp: expression: a list of rows, each a list of values, written as `csv` says. A header is a row as any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<String>,
+    /// sftp: the file is a table. Each row that is read is a map from the names of the columns to texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub csv: Option<Csv>,
+    /// sftp: template: how the file's letters are written: `Utf8` (default, anything else is refused) or `Latin1` (as Windows
+    /// writes it, code page 1252).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// sftp: when the file is believed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
 
     /// Expression over `response`: this refusal means that there is nothing there. The read is then null, or the find is
     /// empty.

@@ -15,6 +15,7 @@ use super::{
     driver::Driver,
     http::HttpDriver,
     ldap::LdapDriver,
+    sftp::SftpDriver,
     sql::SqlDriver,
 };
 use crate::{
@@ -151,6 +152,15 @@ impl Assembly {
                 ResolvedDriver::Sql(section) => {
                     let limit = self.limit(name, &lower(&section.limits, &own));
                     Arc::new(SqlDriver::new(&section, &credentials, limit)?)
+                }
+                ResolvedDriver::Sftp(section) => {
+                    let limit = self.limit(name, &lower(&section.limits, &own));
+                    Arc::new(SftpDriver::new(
+                        &section,
+                        &credentials,
+                        limit,
+                        self.clock.clone(),
+                    )?)
                 }
             },
         )

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::core::fault::Fault;
+use crate::{api::definition::DatePlace, core::fault::Fault};
 
 /// Stands for a new random password in a resolved request, and is replaced by one when the request is sent, so that
 /// no password is ever in an act, a plan, a ledger or a log.
@@ -26,6 +26,8 @@ pub enum Resolved {
     Ldap(LdapRequest),
     /// One SQL statement.
     Sql(SqlRequest),
+    /// Something about files.
+    Sftp(Box<SftpRequest>),
 }
 
 /// One HTTP exchange.
@@ -122,13 +124,138 @@ pub struct SqlRequest {
     pub literals: BTreeMap<String, String>,
 }
 
+/// Something about files, over SFTP. In a pattern `*` and `?` of the last part are wild, unless a backslash stands before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SftpRequest {
+    /// Lists files.
+    List {
+        /// Which.
+        pattern: String,
+    },
+    /// Reads the newest file that can be believed.
+    Read {
+        /// Which.
+        pattern: String,
+        /// How its letters are written.
+        encoding: Encoding,
+        /// It is a table.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        table: Option<Table>,
+        /// When it is believed.
+        trust: Believed,
+    },
+    /// Writes a file, that is there whole or not at all.
+    Write {
+        /// Where.
+        path: String,
+        /// How its letters are written.
+        encoding: Encoding,
+        /// What.
+        content: Content,
+    },
+    /// Moves a file, keeping its name.
+    Move {
+        /// The file.
+        path: String,
+        /// The folder.
+        into: String,
+    },
+    /// Deletes a file.
+    Delete {
+        /// The file.
+        path: String,
+    },
+}
+
+/// How the letters of a file are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encoding {
+    /// UTF-8, with or without a byte order mark. Anything else is refused.
+    #[default]
+    Utf8,
+    /// ISO 8859-1, as Windows writes it (code page 1252).
+    Latin1,
+}
+
+/// How a table is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Table {
+    /// Between two values.
+    pub delimiter: String,
+    /// Whether the first row has the names of the columns.
+    pub header: bool,
+    /// Columns that must be there, or without a header all columns.
+    pub columns: Vec<String>,
+    /// Lines before the table.
+    pub skip: usize,
+    /// Whether values may be in double quotes.
+    pub quotes: bool,
+    /// Whether a value in quotes may have line breaks.
+    pub line_breaks: bool,
+}
+
+/// When a file is believed. What is none is not asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Believed {
+    /// Not older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<SignedDuration>,
+    /// Not changed for so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<SignedDuration>,
+    /// What follows the file's name in the name of a file beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+    /// The expression for the last line, and how many lines it counts that are no rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trailer: Option<(String, usize)>,
+    /// Where its date stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<DateMark>,
+}
+
+/// Where a file says of which day or instant it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DateMark {
+    /// Where it stands.
+    pub place: DatePlace,
+    /// The expression whose first group it is.
+    pub pattern: String,
+    /// How it is written.
+    pub format: String,
+    /// The IANA time zone where it tells no offset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+/// What is written into a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Content {
+    /// A text as it is.
+    Text(String),
+    /// A table.
+    Rows {
+        /// Between two values.
+        delimiter: String,
+        /// Rows of values.
+        rows: Vec<Vec<String>>,
+    },
+}
+
 /// A complete answer, good or bad.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// What `response` is in expressions: http `{status, headers, body}`, ldap `{code, entries}`, sql `{code, rows}`.
+    /// What `response` is in expressions: http `{status, headers, body}`, ldap `{code, entries}`, sql `{code, rows}`,
+    /// sftp `{code}` with `files`, or with `file` and `rows` or `text`.
     /// Header names are lower case.
     pub response: Value,
-    /// The value of a read without `items`: the body, the entry or entries, the rows.
+    /// The value of a read without `items`: the body, the entry or entries, the rows, the
+    /// files, the text.
     pub value: Value,
     /// What the protocol's own table says about it; none for a success. The definition's rules are asked first.
     pub fault: Option<Fault>,

@@ -194,7 +194,7 @@ impl Driver for HttpDriver {
     async fn perform(&self, request: &Resolved) -> Result<Answer, Fault> {
         match request {
             Resolved::Http(request) => self.exchange(request).await,
-            Resolved::Ldap(_) | Resolved::Sql(_) => {
+            Resolved::Ldap(_) | Resolved::Sql(_) | Resolved::Sftp(_) => {
                 Err(Fault::permanent(Reason::Malformed).with_code("driver"))
             }
         }

@@ -10,10 +10,12 @@
 pub mod assemble;
 pub mod declarative;
 pub mod driver;
+mod glob;
 pub mod http;
 pub mod ldap;
 mod login;
 mod password;
+pub mod sftp;
 pub mod sql;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -7,6 +7,7 @@ pub mod http;
 pub mod limit;
 pub mod oauth;
 pub mod secret;
+pub mod ssh;
 pub mod trust;
 
 use std::sync::{Arc, Once};
@@ -41,6 +42,14 @@ pub enum SetupError {
     /// The private key cannot be used for signing.
     #[error("secret key {0:?} holds no RSA or P-256 private key in PEM (PKCS#8, or PKCS#1 for RSA)")]
     PrivateKey(String),
+    /// The key for SSH cannot be used.
+    #[error(
+        "secret key \"privateKey\" holds no private key for SSH, or secret key \"passphrase\" does not open it"
+    )]
+    SshKey,
+    /// No host key is pinned.
+    #[error("no host key of the server is pinned: {0}")]
+    HostKeys(&'static str),
     /// A field of the driver's section is not what it must be.
     #[error("{0} is not valid")]
     Field(&'static str),

@@ -64,6 +64,7 @@ impl Definition {
         let base = match self.resolve_driver(given) {
             Ok(ResolvedDriver::Http(http)) => http.base,
             Ok(ResolvedDriver::Ldap(ldap)) => ldap.base,
+            Ok(ResolvedDriver::Sftp(sftp)) => sftp.folder.unwrap_or_default(),
             Ok(ResolvedDriver::Sql(_)) => String::new(),
             Err(more) => {
                 problems.0.extend(more.0);

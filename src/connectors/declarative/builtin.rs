@@ -16,6 +16,8 @@ const BUILTINS: &[(&str, &str)] = &[
     ("postgresql", include_str!("../definitions/postgresql.yaml")),
     ("salesforce", include_str!("../definitions/salesforce.yaml")),
     ("scim", include_str!("../definitions/scim.yaml")),
+    ("csv-sftp", include_str!("../definitions/csv-sftp.yaml")),
+    ("payroll-file", include_str!("../definitions/payroll-file.yaml")),
     ("openldap", include_str!("../definitions/openldap.yaml")),
 ];
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::api::definition::{Page, Request};
 
-/// Which of the three driver sections a definition has.
+/// Which of the driver sections a definition has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// `http`.
@@ -21,6 +21,8 @@ pub enum Protocol {
     Ldap,
     /// `sql`.
     Sql,
+    /// `sftp`.
+    Sftp,
 }
 
 impl Protocol {
@@ -30,6 +32,7 @@ impl Protocol {
             Self::Http => "http",
             Self::Ldap => "ldap",
             Self::Sql => "sql",
+            Self::Sftp => "sftp",
         }
     }
 }
@@ -87,7 +90,13 @@ impl Compiler<'_> {
         text.and_then(|text| self.expression(text, path, names))
     }
 
-    fn template(&mut self, text: &str, place: Place, path: &str, names: &[&str]) -> Option<Template> {
+    pub(super) fn template(
+        &mut self,
+        text: &str,
+        place: Place,
+        path: &str,
+        names: &[&str],
+    ) -> Option<Template> {
         Template::compile(text, place, path, names, self.problems)
     }
 
@@ -157,6 +166,7 @@ impl Compiler<'_> {
             Protocol::Http => &["get", "post", "put", "patch", "delete"],
             Protocol::Ldap => &["entry", "filter", "modify", "move", "delete"],
             Protocol::Sql => &["statement"],
+            Protocol::Sftp => &["list", "file", "write", "move", "delete"],
         };
         let set: Vec<&str> = verbs.iter().copied().filter(|verb| has(request, verb)).collect();
         let [verb] = set.as_slice() else {
@@ -175,6 +185,7 @@ impl Compiler<'_> {
             Protocol::Http => self.http(request, verb, path, names),
             Protocol::Ldap => self.ldap(request, verb, path, names),
             Protocol::Sql => self.sql(request, path, names),
+            Protocol::Sftp => self.files(request, verb, path, names).map(Verb::Files),
         }
     }
 
@@ -280,7 +291,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn names(&mut self, from: &[String], path: &str, names: &[&str]) -> Vec<Template> {
+    pub(super) fn names(&mut self, from: &[String], path: &str, names: &[&str]) -> Vec<Template> {
         from.iter()
             .enumerate()
             .filter_map(|(i, name)| self.template(name, Place::Plain, &format!("{path}[{i}]"), names))

@@ -11,7 +11,7 @@ use super::{
     template::{Place, Template},
 };
 use crate::{
-    api::definition::{ConnectorDefinitionSpec, HttpDriver, LdapDriver, OAuth2, SqlDriver},
+    api::definition::{ConnectorDefinitionSpec, HttpDriver, LdapDriver, OAuth2, SftpDriver, SqlDriver},
     connectors::driver::bytes,
 };
 
@@ -25,6 +25,8 @@ pub enum ResolvedDriver {
     Ldap(LdapDriver),
     /// The system is a database.
     Sql(SqlDriver),
+    /// The system is talked to by files.
+    Sftp(SftpDriver),
 }
 
 /// Checks the templates and durations of the section.
@@ -56,6 +58,7 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
         ("http", spec.http.as_ref().and_then(|d| d.deadline.as_ref())),
         ("ldap", spec.ldap.as_ref().and_then(|d| d.deadline.as_ref())),
         ("sql", spec.sql.as_ref().and_then(|d| d.deadline.as_ref())),
+        ("sftp", spec.sftp.as_ref().and_then(|d| d.deadline.as_ref())),
     ];
     for (section, deadline) in deadlines {
         if deadline.is_some_and(|text| duration(text).is_none_or(|d| d.is_zero())) {
@@ -133,6 +136,7 @@ pub(super) fn resolve(spec: &ConnectorDefinitionSpec, inputs: &Value) -> Result<
         ConnectorDefinitionSpec { http: Some(http), .. } => Some(ResolvedDriver::Http(http)),
         ConnectorDefinitionSpec { ldap: Some(ldap), .. } => Some(ResolvedDriver::Ldap(ldap)),
         ConnectorDefinitionSpec { sql: Some(sql), .. } => Some(ResolvedDriver::Sql(sql)),
+        ConnectorDefinitionSpec { sftp: Some(sftp), .. } => Some(ResolvedDriver::Sftp(sftp)),
         _ => None,
     };
     match resolved {
@@ -161,6 +165,16 @@ fn visit(spec: &mut ConnectorDefinitionSpec, see: &mut Visitor<'_>) {
         see(&mut sql.port, Place::Base, "sql.port".into());
         if let Some(database) = &mut sql.database {
             see(database, Place::Plain, "sql.database".into());
+        }
+    }
+    if let Some(sftp) = &mut spec.sftp {
+        see(&mut sftp.host, Place::Base, "sftp.host".into());
+        see(&mut sftp.port, Place::Base, "sftp.port".into());
+        if let Some(folder) = &mut sftp.folder {
+            see(folder, Place::Plain, "sftp.folder".into());
+        }
+        if let Some(keys) = &mut sftp.host_keys {
+            see(keys, Place::Plain, "sftp.hostKeys".into());
         }
     }
 }

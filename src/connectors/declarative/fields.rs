@@ -64,7 +64,7 @@ impl Compiler<'_> {
                 "an input is asked for whenever it is not set; remove it",
             );
         }
-        let changes = ["put", "patch", "delete", "modify", "move"];
+        let changes = ["put", "patch", "delete", "modify", "move", "write"];
         if role != Role::Act
             && let Some(verb) = changes.iter().find(|verb| has(request, verb))
         {
@@ -97,6 +97,9 @@ pub(super) fn has(request: &Request, verb: &str) -> bool {
         "filter" => request.filter.is_some(),
         "modify" => request.modify.is_some(),
         "move" => request.move_.is_some(),
+        "list" => request.list.is_some(),
+        "file" => request.file.is_some(),
+        "write" => request.write.is_some(),
         _ => request.statement.is_some(),
     }
 }
@@ -110,13 +113,13 @@ type Field = (
 
 /// Every field that belongs to a driver: whether it is set, whose it is, and the verbs it goes with.
 fn fields(r: &Request) -> Vec<Field> {
-    use Protocol::{Http, Ldap, Sql};
+    use Protocol::{Http, Ldap, Sftp, Sql};
     vec![
         ("get", r.get.is_some(), &[Http], None),
         ("post", r.post.is_some(), &[Http], None),
         ("put", r.put.is_some(), &[Http], None),
         ("patch", r.patch.is_some(), &[Http], None),
-        ("delete", r.delete.is_some(), &[Http, Ldap], None),
+        ("delete", r.delete.is_some(), &[Http, Ldap, Sftp], None),
         ("base", r.base.is_some(), &[Http], None),
         ("subject", r.subject.is_some(), &[Http], None),
         ("query", !r.query.is_empty(), &[Http], None),
@@ -139,12 +142,25 @@ fn fields(r: &Request) -> Vec<Field> {
         ("add", !r.add.is_empty(), &[Ldap], Some(&["modify"])),
         ("remove", !r.remove.is_empty(), &[Ldap], Some(&["modify"])),
         ("swap", !r.swap.is_empty(), &[Ldap], Some(&["modify"])),
-        ("move", r.move_.is_some(), &[Ldap], None),
-        ("into", r.into.is_some(), &[Ldap], Some(&["move"])),
+        ("move", r.move_.is_some(), &[Ldap, Sftp], None),
+        ("into", r.into.is_some(), &[Ldap, Sftp], Some(&["move"])),
         ("statement", r.statement.is_some(), &[Sql], None),
         ("database", r.database.is_some(), &[Sql], None),
         ("parameters", !r.parameters.is_empty(), &[Sql], None),
         ("identifiers", !r.identifiers.is_empty(), &[Sql], None),
         ("literals", !r.literals.is_empty(), &[Sql], None),
+        ("list", r.list.is_some(), &[Sftp], None),
+        ("file", r.file.is_some(), &[Sftp], None),
+        ("write", r.write.is_some(), &[Sftp], None),
+        ("text", r.text.is_some(), &[Sftp], Some(&["write"])),
+        ("rows", r.rows.is_some(), &[Sftp], Some(&["write"])),
+        ("csv", r.csv.is_some(), &[Sftp], Some(&["file", "write"])),
+        (
+            "encoding",
+            r.encoding.is_some(),
+            &[Sftp],
+            Some(&["file", "write"]),
+        ),
+        ("trust", r.trust.is_some(), &[Sftp], Some(&["file"])),
     ]
 }

@@ -59,6 +59,7 @@ pub(super) fn environment() -> &'static Arc<Env> {
             .and_then(|()| {
                 env.add_overload("counted", "counted_int_text", vec![INT_TYPE, STRING_TYPE], count)
             })
+            .and_then(|()| env.add_overload("day", "day_text_text", vec![STRING_TYPE, STRING_TYPE], day))
             .and_then(|()| env.add_overload("merged", "merged_map_map", vec![MAP_TYPE, MAP_TYPE], merged))
             .and_then(|()| paths::add_to(&mut env));
         added.expect("none of these names exists twice");
@@ -133,6 +134,16 @@ fn count<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionE
     };
     let said = counted(number, text(&args, 1, "counted")?);
     Ok(CowVal::owned(CelString::from(said)))
+}
+
+/// The day in a text that is written by a format of `strftime`, as `YYYY-MM-DD`; null for an empty text.
+fn day<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let (written, format) = (text(&args, 0, "day")?.trim(), text(&args, 1, "day")?);
+    if written.is_empty() {
+        return Ok(CowVal::Owned(owned(Value::Null)));
+    }
+    let day = jiff::civil::Date::strptime(format, written).map_err(|_| refused("day"))?;
+    Ok(CowVal::owned(CelString::from(day.to_string())))
 }
 
 fn quoted<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
@@ -269,6 +280,8 @@ mod tests {
             ("counted(1, 'app password')", json!("1 app password")),
             ("counted(0, 'owned entry')", json!("0 owned entries")),
             ("counted(2, 'key')", json!("2 keys")),
+            ("day('31.12.2026', '%d.%m.%Y')", json!("2026-12-31")),
+            ("day(' ', '%d.%m.%Y')", Value::Null),
             (
                 "merged({'a': 1, 'b': [2], 'c': 3}, {'a': false, 'c': null, 'd': {'e': 4}})",
                 json!({ "a": false, "b": [2], "d": { "e": 4 } }),
@@ -290,6 +303,8 @@ mod tests {
             "x.list == 1 || x.text",
             "int('a')",
             "timestamp('a')",
+            "day('31.02.2026', '%d.%m.%Y')",
+            "day('12/31/2026', '%d.%m.%Y')",
         ] {
             assert!(value(text).is_err(), "{text}");
         }

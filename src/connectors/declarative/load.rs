@@ -113,12 +113,13 @@ impl Definition {
             (Protocol::Http, spec.http.is_some()),
             (Protocol::Ldap, spec.ldap.is_some()),
             (Protocol::Sql, spec.sql.is_some()),
+            (Protocol::Sftp, spec.sftp.is_some()),
         ];
         let set: Vec<Protocol> = sections.iter().filter(|(_, set)| *set).map(|(p, _)| *p).collect();
         let [protocol] = set.as_slice() else {
             return Err(Problems::one(
                 "spec",
-                "exactly one of http, ldap and sql is needed",
+                "exactly one of http, ldap, sql and sftp is needed",
             ));
         };
         check_inputs(&spec, &mut problems);

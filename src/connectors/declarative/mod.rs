@@ -16,6 +16,7 @@ mod exchange;
 mod expression;
 mod fact;
 mod fields;
+mod files;
 mod functions;
 mod graph;
 mod inputs;
@@ -29,6 +30,7 @@ mod request;
 mod setting;
 mod sight;
 mod template;
+mod trust;
 mod worker;
 mod xml;
 

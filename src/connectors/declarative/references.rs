@@ -33,6 +33,7 @@ const FUNCTIONS: &[&str] = &[
     "charAt",
     "contains",
     "counted",
+    "day",
     "distinct",
     "double",
     "duration",
@@ -156,6 +157,11 @@ impl Uses {
     /// Whether `name` is used.
     pub fn name(&self, name: &str) -> bool {
         self.names.contains(name)
+    }
+
+    /// Whether `name` is used and no other.
+    pub fn only(&self, name: &str) -> bool {
+        self.names.iter().all(|used| used == name)
     }
 
     /// What is wrong with the expression where only `names` are known.

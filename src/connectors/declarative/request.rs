@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     escape::percent,
     expression::{Expression, Scope, Unevaluable},
+    files::Files,
     references::Uses,
     template::{JsonTemplate, Template},
 };
@@ -73,6 +74,8 @@ pub enum Verb {
     Delete(Template),
     /// A statement.
     Sql(Box<Sql>),
+    /// Something about files.
+    Files(Files),
 }
 
 /// Templates of an attribute's name and of its values.
@@ -152,10 +155,11 @@ pub enum Paging {
     },
 }
 
-/// Where requests go: the resolved `base` of the definition's driver (an address for http, a DN for ldap).
+/// Where requests go: the resolved `base` of the definition's driver (an address for http, a DN for ldap, a folder for
+/// sftp).
 #[derive(Debug, Clone, Default)]
 pub struct Target {
-    /// The address or DN.
+    /// The address, DN or folder.
     pub base: String,
 }
 
@@ -213,6 +217,7 @@ impl Compiled {
                 identifiers: texts(&sql.identifiers, scope)?,
                 literals: texts(&sql.literals, scope)?,
             }),
+            Verb::Files(files) => Resolved::Sftp(Box::new(files.resolve(&target.base, scope)?)),
         })
     }
 
@@ -380,6 +385,7 @@ pub(super) fn uses(request: &Compiled) -> Uses {
             named(&sql.identifiers, &mut uses);
             named(&sql.literals, &mut uses);
         }
+        Verb::Files(files) => files.uses(&mut uses),
     }
     uses
 }

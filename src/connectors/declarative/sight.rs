@@ -278,10 +278,10 @@ pub(super) fn step_name(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or(path)
 }
 
-/// An LDAP operation is one level deeper than the others.
+/// An operation of LDAP or SFTP is one level deeper than the others.
 fn mark(request: &mut Value, step: &str) {
     let Value::Object(map) = request else { return };
-    let operation = ["search", "modify", "move", "delete"];
+    let operation = ["search", "modify", "move", "delete", "list", "read", "write"];
     if map.len() == 1
         && let Some(name) = operation.iter().find(|name| map.contains_key(**name))
         && let Some(inner) = map.get_mut(*name)

@@ -12,7 +12,7 @@ use super::{
     problems::Problems,
     references::Uses,
 };
-use crate::connectors::driver::RANDOM;
+use crate::connectors::{driver::RANDOM, glob};
 
 /// Stands for the key of an act in a resolved request, until the request is sent.
 pub(super) const KEY: &str = "\u{1}key\u{1}";
@@ -34,6 +34,20 @@ pub enum Place {
     Dn,
     /// LDAP filter (RFC 4515): escaped.
     Filter,
+    /// Path of a file: a hole over inputs alone stands as it is, any other is a part of one name.
+    File,
+    /// Path of files, the last part with wildcards: as [`Place::File`], and what such a hole brings is not wild.
+    Files,
+}
+
+impl Place {
+    /// Whether what stands there is shown to others.
+    fn is_address(self) -> bool {
+        matches!(
+            self,
+            Self::Base | Self::Path | Self::Dn | Self::Filter | Self::File | Self::Files
+        )
+    }
 }
 
 /// A compiled text.
@@ -79,19 +93,28 @@ impl Template {
                     if expression.uses().name("random") {
                         if expression.text().trim() != "random" {
                             problems.add(path, "'random' must be a hole of its own: ${random}");
-                        } else if matches!(place, Place::Base | Place::Path | Place::Dn | Place::Filter) {
+                        } else if place.is_address() {
                             problems.add(path, "'random' is a password and has no place in an address");
                         }
                     }
                     let raw = match place {
                         Place::Dn => whole || before.is_empty() || dn_raw(&before),
                         Place::Base => true,
+                        Place::File | Place::Files => expression.uses().only("inputs"),
                         _ => false,
                     };
                     before.push('\u{0}');
                     parts.push(Part::Hole { expression, raw });
                 }
             }
+        }
+        if place == Place::Files
+            && before
+                .rsplit_once('/')
+                .is_some_and(|(folder, _)| glob::is_wild(folder))
+        {
+            problems.add(path, "only the last part of a path can be wild; name the folder");
+            return None;
         }
         Some(Self {
             parts,
@@ -201,6 +224,18 @@ impl Template {
                 }
                 percent(out, text);
             }
+            Place::File | Place::Files => {
+                let data = text.replace(KEY, "");
+                let above = matches!(text, "" | "." | "..");
+                if above || data.contains(['/', '\\']) || data.chars().any(char::is_control) {
+                    return Err(self.unevaluable("it must be a part of one file's name"));
+                }
+                if self.place == Place::Files {
+                    glob::literal(out, text);
+                } else {
+                    out.push_str(text);
+                }
+            }
             Place::Xml => out.push_str(&quick_xml::escape::escape(text)),
             Place::Dn => rdn(out, text),
             Place::Filter => filter(out, text),
@@ -218,6 +253,11 @@ impl Template {
                 .chars()
                 .any(char::is_control),
             Place::Base => !out.chars().any(|c| c.is_control() || c.is_whitespace()),
+            Place::File | Place::Files => {
+                let path = out.strip_prefix('/').unwrap_or(&out);
+                !out.replace(KEY, "").chars().any(char::is_control)
+                    && !path.split('/').any(|part| matches!(part, "" | "." | ".."))
+            }
             Place::Path => {
                 let path = out.split(['?', '#']).next().unwrap_or_default();
                 !out.contains('#') && !path.split('/').any(|segment| matches!(segment, "." | ".."))
@@ -231,7 +271,8 @@ impl Template {
         }
     }
 
-    fn unevaluable(&self, why: &'static str) -> Unevaluable {
+    /// It has a value that it must not have.
+    pub(super) fn unevaluable(&self, why: &'static str) -> Unevaluable {
         Unevaluable {
             path: self.path.clone(),
             why,
@@ -402,6 +443,8 @@ mod tests {
                 "<a>&lt;/a&gt;&lt;b c=&quot;d&quot;&gt;&amp;</a>",
             ),
             ("a $${x} ${x + '}'}", Place::Plain, "b", "a ${x} b}"),
+            ("out/${x}.csv", Place::File, "a*b", "out/a*b.csv"),
+            ("out/${x}-*.csv", Place::Files, "a*b?", "out/a\\*b\\?-*.csv"),
         ] {
             assert_eq!(filled(text, place, value).as_deref(), Ok(expected), "{text}");
         }
@@ -416,8 +459,43 @@ mod tests {
             ("<GUID=${x}>", Place::Dn, "0a>,DC=b"),
             ("${x}", Place::Header, "a\r\nb: c"),
             ("${x}/v1", Place::Base, "https://a b"),
+            ("out/${x}", Place::File, "../etc/passwd"),
+            ("out/${x}", Place::File, ".."),
+            ("out/.${x}", Place::File, "."),
+            ("out/${x}", Place::File, "a\\b"),
+            ("out/${x}", Place::File, "a\u{0}b"),
+            ("out/${x}", Place::Files, "a\nb"),
+            ("${x}", Place::File, "/etc/passwd"),
+            ("out/${x}", Place::Files, ""),
         ] {
             assert!(filled(text, place, value).is_err(), "{text} with {value:?}");
         }
+    }
+
+    #[test]
+    fn inputs_may_name_folders_and_wildcards_and_never_the_folder_above() {
+        let path = |value: &str| {
+            let mut problems = Problems::default();
+            let template = Template::compile(
+                "${inputs.files}",
+                Place::Files,
+                "here",
+                &["inputs"],
+                &mut problems,
+            );
+            let inputs = json!({ "files": value });
+            template.unwrap().text(&Scope::new().with("inputs", &inputs))
+        };
+        assert_eq!(path("/export/hr-*.csv").as_deref(), Ok("/export/hr-*.csv"));
+        for above in ["../hr.csv", "a//b", "a/", "a/./b", "a\n"] {
+            assert!(path(above).is_err(), "{above:?}");
+        }
+    }
+
+    #[test]
+    fn a_wild_folder_is_refused_when_the_definition_is_read() {
+        let mut problems = Problems::default();
+        assert!(Template::compile("a*/b", Place::Files, "here", &[], &mut problems).is_none());
+        assert_eq!(problems.0[0].path, "here");
     }
 }

@@ -15,6 +15,7 @@ mod postgres;
 mod samba;
 mod session;
 mod slapd;
+mod sshd;
 
 use std::{path::PathBuf, sync::LazyLock};
 
@@ -27,6 +28,7 @@ pub use postgres::Postgres;
 pub use samba::{Samba, Ticket, unicode_password};
 pub use session::Session;
 pub use slapd::Slapd;
+pub use sshd::Sshd;
 
 /// OpenLDAP.
 pub fn slapd() -> &'static Slapd {
@@ -38,6 +40,12 @@ pub fn slapd() -> &'static Slapd {
 pub fn samba() -> &'static Samba {
     static SAMBA: LazyLock<Samba> = LazyLock::new(Samba::start);
     &SAMBA
+}
+
+/// OpenSSH, for files.
+pub fn sshd() -> &'static Sshd {
+    static SSHD: LazyLock<Sshd> = LazyLock::new(Sshd::start);
+    &SSHD
 }
 
 /// PostgreSQL.

@@ -1,0 +1,252 @@
+//! Texts and tables: from the bytes of a file and back. Strict: what could hide or swallow rows is refused.
+
+use std::collections::BTreeSet;
+
+use csv::{ReaderBuilder, Terminator, WriterBuilder};
+use serde_json::{Map, Value};
+
+use crate::{
+    connectors::driver::{Content, Encoding, Table},
+    core::fault::{Fault, Reason},
+};
+
+/// What Windows' code page 1252 has in the place of ISO 8859-1's control characters 0x80 to 0x9f.
+const WINDOWS: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}',
+    '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
+
+pub(super) fn malformed(code: impl std::fmt::Display) -> Fault {
+    Fault::permanent(Reason::Malformed).with_code(code)
+}
+
+/// The text of a file.
+pub(super) fn decode(bytes: Vec<u8>, encoding: Encoding) -> Result<String, Fault> {
+    match encoding {
+        Encoding::Utf8 => {
+            let text = String::from_utf8(bytes).map_err(|_| malformed("not UTF-8"))?;
+            Ok(match text.strip_prefix('\u{feff}') {
+                Some(rest) => rest.to_owned(),
+                None => text,
+            })
+        }
+        Encoding::Latin1 => Ok(bytes
+            .into_iter()
+            .map(|byte| match byte {
+                0x80..=0x9f => WINDOWS[usize::from(byte - 0x80)],
+                _ => char::from(byte),
+            })
+            .collect()),
+    }
+}
+
+/// The bytes of a text.
+fn encode(text: String, encoding: Encoding) -> Result<Vec<u8>, Fault> {
+    match encoding {
+        Encoding::Utf8 => Ok(text.into_bytes()),
+        Encoding::Latin1 => {
+            let byte = |c: char| {
+                let windows = WINDOWS.iter().zip(0x80_u8..).find(|(w, _)| **w == c);
+                match (windows, u8::try_from(u32::from(c))) {
+                    (Some((_, byte)), _) => Some(byte),
+                    (None, Ok(byte)) if !(0x80..=0x9f).contains(&byte) => Some(byte),
+                    _ => None,
+                }
+            };
+            text.chars()
+                .map(|c| byte(c).ok_or_else(|| malformed("letter not in Latin1")))
+                .collect()
+        }
+    }
+}
+
+/// The bytes of a file to write.
+pub(super) fn written(content: &Content, encoding: Encoding) -> Result<Vec<u8>, Fault> {
+    let text = match content {
+        Content::Text(text) => text.clone(),
+        Content::Rows { delimiter, rows } => {
+            // As RFC 4180 has it.
+            let mut writer = WriterBuilder::new()
+                .delimiter(delimiter_byte(delimiter)?)
+                .terminator(Terminator::CRLF)
+                .flexible(true)
+                .from_writer(Vec::new());
+            for row in rows {
+                writer.write_record(row).map_err(|_| malformed("rows"))?;
+            }
+            let bytes = writer.into_inner().map_err(|_| malformed("rows"))?;
+            String::from_utf8(bytes).map_err(|_| malformed("rows"))?
+        }
+    };
+    encode(text, encoding)
+}
+
+fn delimiter_byte(delimiter: &str) -> Result<u8, Fault> {
+    match delimiter.as_bytes() {
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => Ok(*byte),
+        _ => Err(malformed("delimiter")),
+    }
+}
+
+/// The rows of a table, each a map by the names of its columns.
+pub(super) fn rows(text: &str, table: &Table) -> Result<Vec<Value>, Fault> {
+    let mut rest = text;
+    for _ in 0..table.skip {
+        rest = rest.split_once('\n').ok_or_else(|| incomplete("no table"))?.1;
+    }
+    let mut reader = ReaderBuilder::new()
+        .delimiter(delimiter_byte(&table.delimiter)?)
+        .quoting(table.quotes)
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(rest.as_bytes());
+    let mut records = reader.records().zip(1_usize..).map(|(record, number)| {
+        let record = record.map_err(|_| malformed(format_args!("row {number}")))?;
+        if record.iter().any(|value| value.contains(['\n', '\r'])) && !table.line_breaks {
+            return Err(malformed(format_args!("line break in row {number}")));
+        }
+        Ok((record, number))
+    });
+    let names = if table.header {
+        let Some(header) = records.next() else {
+            return Err(incomplete("no header"));
+        };
+        header?.0.iter().map(|name| name.trim().to_owned()).collect()
+    } else {
+        table.columns.clone()
+    };
+    check_names(&names, &table.columns)?;
+    let mut rows = vec![];
+    for record in records {
+        let (record, number) = record?;
+        if record.len() != names.len() {
+            return Err(malformed(format_args!("values in row {number}")));
+        }
+        let row: Map<String, Value> = names
+            .iter()
+            .zip(record.iter())
+            .map(|(name, value)| (name.clone(), Value::String(value.trim().to_owned())))
+            .collect();
+        rows.push(Value::Object(row));
+    }
+    if table.quotes && table.line_breaks && rest.matches('"').count() % 2 == 1 {
+        return Err(malformed("quote not closed"));
+    }
+    Ok(rows)
+}
+
+fn check_names(names: &[String], wanted: &[String]) -> Result<(), Fault> {
+    let different: BTreeSet<&String> = names.iter().collect();
+    if different.len() != names.len() {
+        return Err(malformed("two columns of one name"));
+    }
+    match wanted.iter().find(|name| !different.contains(name)) {
+        // The definition's own word, not the file's.
+        Some(missing) => Err(malformed(format_args!("no column {missing}"))),
+        None => Ok(()),
+    }
+}
+
+/// Half a list is no list.
+pub(super) fn incomplete(code: impl std::fmt::Display) -> Fault {
+    Fault::permanent(Reason::Incomplete).with_code(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn table(columns: &[&str]) -> Table {
+        Table {
+            delimiter: ";".into(),
+            header: true,
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+            skip: 0,
+            quotes: true,
+            line_breaks: false,
+        }
+    }
+
+    #[test]
+    fn a_table_becomes_maps_by_the_names_of_its_columns() {
+        let text = "id;name\r\n1;\"Jane; \"\"JJ\"\"\"\r\n\r\n2; Ünal \r\n";
+        let expected = [
+            json!({ "id": "1", "name": "Jane; \"JJ\"" }),
+            json!({ "id": "2", "name": "Ünal" }),
+        ];
+        assert_eq!(rows(text, &table(&["name"])).unwrap(), expected);
+        let plain = Table {
+            header: false,
+            quotes: false,
+            skip: 2,
+            ..table(&["id", "name"])
+        };
+        let text = "EXPORT 7\n----\n1;5\" pipe\n";
+        assert_eq!(
+            rows(text, &plain).unwrap(),
+            [json!({ "id": "1", "name": "5\" pipe" })]
+        );
+    }
+
+    #[test]
+    fn what_could_hide_rows_is_refused() {
+        for (text, code) in [
+            ("id;name\n1;Jane;x\n", "values in row 2"),
+            ("id;name\n1\n", "values in row 2"),
+            ("id;name\n1;\"Jane\n2;Joe\n3;\"Jim\"\n", "line break in row 2"),
+            ("id;name\n1;\"Jane\n2;Joe\n", "line break in row 2"),
+            ("id;id\n1;2\n", "two columns of one name"),
+            ("id;other\n1;2\n", "no column name"),
+            ("", "no header"),
+        ] {
+            assert_eq!(rows(text, &table(&["name"])).unwrap_err().code, code, "{text:?}");
+        }
+        let broken = Table {
+            line_breaks: true,
+            ..table(&[])
+        };
+        let open = "id;name\n1;\"Jane\n2;Joe\n";
+        assert_eq!(rows(open, &broken).unwrap_err().code, "quote not closed");
+        let closed = "id;name\n1;\"Jane\nJ.\"\n";
+        assert_eq!(
+            rows(closed, &broken).unwrap(),
+            [json!({ "id": "1", "name": "Jane\nJ." })]
+        );
+    }
+
+    #[test]
+    fn an_empty_table_is_an_empty_list_and_says_so() {
+        assert_eq!(rows("id;name\n", &table(&["id"])), Ok(vec![]));
+    }
+
+    #[test]
+    fn letters_are_read_as_they_were_written() {
+        let latin = b"M\xfcller \x80 \x9eivko".to_vec();
+        let text = decode(latin.clone(), Encoding::Latin1).unwrap();
+        assert_eq!(text, "Müller € živko");
+        assert_eq!(encode(text, Encoding::Latin1).unwrap(), latin);
+        assert_eq!(decode(latin, Encoding::Utf8).unwrap_err().code, "not UTF-8");
+        assert_eq!(decode(b"\xef\xbb\xbfa".to_vec(), Encoding::Utf8).unwrap(), "a");
+        assert!(encode("Łukasz".into(), Encoding::Latin1).is_err());
+    }
+
+    #[test]
+    fn a_value_cannot_become_a_second_row() {
+        let hostile = "x;y\"\r\n99;REMOVE";
+        let content = Content::Rows {
+            delimiter: ";".into(),
+            rows: vec![vec!["id".into(), "name".into()], vec!["1".into(), hostile.into()]],
+        };
+        let text = decode(written(&content, Encoding::Utf8).unwrap(), Encoding::Utf8).unwrap();
+        let back = Table {
+            line_breaks: true,
+            ..table(&[])
+        };
+        assert_eq!(
+            rows(&text, &back).unwrap(),
+            [json!({ "id": "1", "name": hostile })]
+        );
+    }
+}
