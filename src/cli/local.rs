@@ -1,13 +1,13 @@
 //! One leaver of a folder of manifests, with links to the systems: what `plan`, `run` and `demo` have in common.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 
 use super::manifests::Manifests;
 use crate::{
     api::{Offboarding, OffboardingPolicySpec, OffboardingStatus},
-    connectors::assemble::Assembly,
+    connectors::{assemble::Assembly, job::LocalRunner},
     core::{
         case::Case,
         fact::FactSpec,
@@ -20,6 +20,16 @@ use crate::{
         validate::{Invalid, Member, validate},
     },
 };
+
+/// What puts connectors together; with `commands`, those too that run programs on this machine.
+pub fn assembly(commands: bool) -> Assembly {
+    let assembly = Assembly::default();
+    if commands {
+        assembly.with_runner(Arc::new(LocalRunner))
+    } else {
+        assembly
+    }
+}
 
 /// Links to all connectors of a folder, by connector name.
 pub struct Links {

@@ -289,7 +289,7 @@ fn broken(reason: &'static str, text: String) -> Made {
 
 fn reason_of(error: &Error) -> &'static str {
     match error {
-        Error::NoDefinition(_) | Error::Definition(..) => "InvalidDefinition",
+        Error::NoDefinition(_) | Error::Definition(..) | Error::NoRunner => "InvalidDefinition",
         Error::Inputs(_) => "InvalidInputs",
         Error::Setup(SetupError::Secret(_)) => "InvalidSecret",
         Error::Setup(_) => "InvalidSetup",
@@ -307,7 +307,7 @@ fn text(connector: &Connector, error: &Error) -> String {
         (Error::Setup(SetupError::Secret(what)), None) => {
             format!("spec.secretRef: name the Secret with the credentials: {what}")
         }
-        (Error::Setup(SetupError::Trust | SetupError::PrivateKey(_)), _) => {
+        (Error::Setup(SetupError::Trust | SetupError::PrivateKey(_) | SetupError::SigningKey(_)), _) => {
             format!("spec.secretRef.name: {error}: replace it")
         }
         (Error::Setup(SetupError::Field(_)), _) => {

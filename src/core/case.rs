@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     fact::{FactSpec, Stage},
+    gate::Attestation,
     identity::Person,
 };
 
@@ -55,6 +56,8 @@ pub struct System {
     pub kept_until: Option<Timestamp>,
     /// What is wanted, by fact.
     pub wanted: BTreeMap<String, Wanted>,
+    /// The newest word that counts for a task, by fact.
+    pub attested: BTreeMap<String, Attestation>,
 }
 
 /// When a fact is wanted.

@@ -74,6 +74,12 @@ pub struct FactLedger {
     /// The cutoff that it was last seen true for, of a fact that is wanted ahead of the cutoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cutoff: Option<Timestamp>,
+    /// When the person spoke on whose word alone it counts as done; none when it was read, or is not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<Timestamp>,
+    /// The newest moment of which a read showed that a task is not done: an older word counts no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disproved: Option<Timestamp>,
     /// How often somebody else undid it after it was verified.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reversals: usize,
@@ -113,6 +119,8 @@ impl SystemLedger {
             rung: 0,
             verified: None,
             cutoff: None,
+            word: None,
+            disproved: None,
             reversals: 0,
         };
         self.facts.get(fact).unwrap_or(NOTHING)

@@ -1,5 +1,6 @@
 //! The rules. Pure: no clock, no network, no Kubernetes.
 pub mod case;
+pub mod digest;
 pub mod fact;
 pub mod fault;
 pub mod gate;

@@ -1,9 +1,9 @@
 //! The chain of what happened: each entry's digest binds the entry and everything before it.
 
-use jiff::Timestamp;
-use sha2::{Digest, Sha256};
-
 use crate::api::record::Entry;
+use jiff::Timestamp;
+
+pub use crate::core::digest::digest_of;
 
 /// What happened, before it has a place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Event {
     Verified,
     /// Asked for, and nothing to read.
     Asserted,
+    /// Somebody had said that it is done, and something newer shows that it is not.
+    Reopened,
     /// Had been proven, and was undone by somebody else.
     Drifted,
     /// An answer carried another id than the bound one.
@@ -41,6 +43,7 @@ impl Event {
             Self::Asked => "Asked",
             Self::Verified => "Verified",
             Self::Asserted => "Asserted",
+            Self::Reopened => "Reopened",
             Self::Drifted => "Drifted",
             Self::IdentityMismatch => "IdentityMismatch",
         }
@@ -71,22 +74,6 @@ pub fn first_broken(chain: &[Entry]) -> Option<usize> {
         before = &entry.digest;
     }
     None
-}
-
-/// A digest over texts, each with its length so that no two lists look the same.
-pub fn digest_of<'t>(parts: impl IntoIterator<Item = &'t str>) -> String {
-    use std::fmt::Write as _;
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    hash.finalize()
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a String takes every text");
-            text
-        })
 }
 
 fn digest(before: &str, entry: &Entry) -> String {

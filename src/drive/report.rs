@@ -15,6 +15,7 @@ use crate::{
         case::{Case, Wanted},
         fact::{Exempt, FactSpec, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
+        plan::{TASK_AWAITED, TASK_OVERDUE},
     },
 };
 
@@ -122,6 +123,8 @@ struct Tally {
     data_due: bool,
     not_due: bool,
     left: usize,
+    /// Of what is left, what a person was asked to do.
+    tasks: usize,
     /// Nothing but a person can move what is left.
     stuck: Option<Reason>,
     moving: bool,
@@ -168,13 +171,18 @@ impl Tally {
                 self.access_unknown |= matches!(verdict, Verdict::Unknown(_));
             }
             self.data_left += usize::from(data);
+            self.drifted |= row.drifted.contains(&fact.name) && fact.class.security();
+            if matches!(verdict, Verdict::Unmet(Why::Gated(gate)) if by_hand(gate)) && !row.identity_mismatch
+            {
+                self.tasks += 1;
+                continue;
+            }
             match person_needed(verdict).or(row.identity_mismatch.then_some(Reason::IdentityMismatch)) {
                 Some(reason) => {
                     self.stuck.get_or_insert(reason);
                 }
                 None => self.moving |= !matches!(verdict, Verdict::Unmet(Why::WaitsFor(_))) && case.enforce,
             }
-            self.drifted |= row.drifted.contains(&fact.name) && fact.class.security();
         }
     }
 }
@@ -186,9 +194,14 @@ fn person_needed(verdict: &Verdict) -> Option<Reason> {
             matches!(fault.kind, FaultKind::Permanent | FaultKind::NeedsDecision).then_some(fault.reason)
         }
         Verdict::Unmet(Why::ControllerConflict | Why::NoAct) => Some(Reason::Conflict),
-        Verdict::Unmet(Why::Gated(_)) => Some(Reason::Protected),
+        Verdict::Unmet(Why::Gated(gate)) if !by_hand(gate) => Some(Reason::Protected),
         _ => None,
     }
+}
+
+/// Whether a gate is a task that a person has still to do.
+fn by_hand(gate: &str) -> bool {
+    matches!(gate, TASK_AWAITED | TASK_OVERDUE)
 }
 
 fn summary(
@@ -284,6 +297,9 @@ fn ready(
     if tally.left > 0 {
         if let (Some(reason), false) = (tally.stuck, tally.moving) {
             return (False, stalled_reason(reason), Extra::Stalled);
+        }
+        if tally.tasks > 0 && !tally.moving {
+            return (False, TASK_AWAITED, Extra::None);
         }
         let retrying = outcome
             .rows

@@ -265,6 +265,7 @@ fn system(
         successor: successor(spec, policy, member.name)?,
         observe_only: member.spec.mode == ConnectorMode::Observe,
         kept_until,
+        attested: BTreeMap::new(),
         wanted: BTreeMap::<String, Wanted>::new(),
     })
 }

@@ -7,6 +7,7 @@ pub mod http;
 pub mod limit;
 pub mod oauth;
 pub mod secret;
+pub mod signature;
 pub mod trust;
 
 use std::sync::{Arc, Once};
@@ -41,6 +42,9 @@ pub enum SetupError {
     /// The private key cannot be used for signing.
     #[error("secret key {0:?} holds no RSA or P-256 private key in PEM (PKCS#8, or PKCS#1 for RSA)")]
     PrivateKey(String),
+    /// The key cannot be used for signing requests.
+    #[error("secret key {0:?} is no signing key: whsec_ and base64, or another text, of at least 24 bytes")]
+    SigningKey(String),
     /// A field of the driver's section is not what it must be.
     #[error("{0} is not valid")]
     Field(&'static str),

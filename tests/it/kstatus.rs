@@ -38,6 +38,7 @@ fn case() -> Case {
         successor: None,
         observe_only: false,
         kept_until: None,
+        attested: BTreeMap::new(),
         wanted: BTreeMap::from(wanted),
     };
     Case {
@@ -73,6 +74,7 @@ fn outcome(verdicts: [Verdict; 3]) -> Outcome {
             repeatable: true,
             removes: false,
             settle: SignedDuration::ZERO,
+            by_hand: false,
         };
         (spec, verdict, None)
     });

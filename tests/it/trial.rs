@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use offboard::{
     api::definition::ConnectorDefinitionSpec,
     connectors::{
-        Connector, Key, Order, Subject,
+        Connector, Key, Keys, Order, Subject,
         declarative::{Declarative, Definition, Options, ResolvedDriver, builtin, parse},
         http::HttpDriver,
     },
@@ -185,6 +185,7 @@ impl Trial {
             cutoff: self.case.cutoff,
             now: self.clock.now(),
             ledger,
+            keys: Keys::default(),
         };
         for fact in connector.capabilities().facts.iter().rev() {
             if subject.ledger.fact(&fact.name).accepted.is_none() {
@@ -274,6 +275,7 @@ fn case(setup: &Setup<'_>, facts: &[FactSpec], now: Timestamp) -> Case {
         successor: setup.successor.clone(),
         observe_only: false,
         kept_until: None,
+        attested: BTreeMap::new(),
         wanted: facts
             .iter()
             .map(|fact| (fact.name.clone(), timeline.wanted(fact, now, now)))

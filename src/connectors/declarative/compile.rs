@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use super::{
     expression::Expression,
     fields::has,
     problems::Problems,
     references::Uses,
-    request::{Attributes, BodyTemplate, Compiled, Http, Paging, Sql, Verb, uses},
+    request::{Attributes, BodyTemplate, Compiled, Http, Job, Paging, Sql, Verb, uses},
     template::{JsonTemplate, Place, Template, has_hole},
 };
 use crate::api::definition::{Page, Request};
 
-/// Which of the three driver sections a definition has.
+/// Which of the driver sections a definition has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// `http`.
@@ -21,6 +23,10 @@ pub enum Protocol {
     Ldap,
     /// `sql`.
     Sql,
+    /// `job`.
+    Job,
+    /// `manual`.
+    Manual,
 }
 
 impl Protocol {
@@ -30,6 +36,8 @@ impl Protocol {
             Self::Http => "http",
             Self::Ldap => "ldap",
             Self::Sql => "sql",
+            Self::Job => "job",
+            Self::Manual => "manual",
         }
     }
 }
@@ -56,6 +64,7 @@ pub const BOUND: &[&str] = &[
     "reads",
     "operations",
     "accepted",
+    "keys",
     "snapshot",
     "cutoff",
     "now",
@@ -114,7 +123,7 @@ impl Compiler<'_> {
             names.push("item");
         }
         self.fields(request, path, role);
-        let verb = self.verb(request, path, &names)?;
+        let verb = self.verb(request, path, &names, role)?;
         let mut after: Vec<&str> = match role {
             Role::Act => vec!["inputs", "who", "account", "now"],
             _ => names.clone(),
@@ -140,8 +149,14 @@ impl Compiler<'_> {
         Some(compiled)
     }
 
-    fn verb(&mut self, request: &Request, path: &str, names: &[&str]) -> Option<Verb> {
+    fn verb(&mut self, request: &Request, path: &str, names: &[&str], role: Role) -> Option<Verb> {
         let verbs: &[&str] = match self.protocol {
+            Protocol::Manual => {
+                self.problems
+                    .add(path, "nothing is sent where people do the work; remove it");
+                return None;
+            }
+            Protocol::Job => &["run"],
             Protocol::Http => &["get", "post", "put", "patch", "delete"],
             Protocol::Ldap => &["entry", "filter", "modify", "move", "delete"],
             Protocol::Sql => &["statement"],
@@ -163,6 +178,8 @@ impl Compiler<'_> {
             Protocol::Http => self.http(request, verb, path, names),
             Protocol::Ldap => self.ldap(request, verb, path, names),
             Protocol::Sql => self.sql(request, path, names),
+            Protocol::Job => self.job(request, path, names, role),
+            Protocol::Manual => None,
         }
     }
 
@@ -334,6 +351,29 @@ impl Compiler<'_> {
                 &format!("{path}.literals"),
                 names,
             ),
+        })))
+    }
+
+    /// The arguments are made of inputs alone: what is known of a person could be taken for an option there, and every process
+    /// list would show it.
+    fn job(&mut self, request: &Request, path: &str, names: &[&str], role: Role) -> Option<Verb> {
+        let run = request
+            .run
+            .iter()
+            .enumerate()
+            .filter_map(|(i, text)| {
+                self.template(text, Place::Plain, &format!("{path}.run[{i}]"), &["inputs"])
+            })
+            .collect();
+        let nothing = Value::Object(Map::new());
+        let input = request.input.as_ref().unwrap_or(&nothing);
+        if !input.is_object() {
+            self.problems.add(format!("{path}.input"), "must be a map");
+        }
+        Some(Verb::Job(Box::new(Job {
+            run,
+            input: JsonTemplate::compile(input, &format!("{path}.input"), names, self.problems)?,
+            keyed: role == Role::Act,
         })))
     }
 

@@ -96,6 +96,7 @@ pub(super) fn has(request: &Request, verb: &str) -> bool {
         "filter" => request.filter.is_some(),
         "modify" => request.modify.is_some(),
         "move" => request.move_.is_some(),
+        "run" => !request.run.is_empty(),
         _ => request.statement.is_some(),
     }
 }
@@ -109,7 +110,7 @@ type Field = (
 
 /// Every field that belongs to a driver: whether it is set, whose it is, and the verbs it goes with.
 fn fields(r: &Request) -> Vec<Field> {
-    use Protocol::{Http, Ldap, Sql};
+    use Protocol::{Http, Job, Ldap, Sql};
     vec![
         ("get", r.get.is_some(), &[Http], None),
         ("post", r.post.is_some(), &[Http], None),
@@ -145,5 +146,7 @@ fn fields(r: &Request) -> Vec<Field> {
         ("parameters", !r.parameters.is_empty(), &[Sql], None),
         ("identifiers", !r.identifiers.is_empty(), &[Sql], None),
         ("literals", !r.literals.is_empty(), &[Sql], None),
+        ("run", !r.run.is_empty(), &[Job], None),
+        ("input", r.input.is_some(), &[Job], None),
     ]
 }

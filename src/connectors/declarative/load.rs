@@ -102,12 +102,14 @@ impl Definition {
             (Protocol::Http, spec.http.is_some()),
             (Protocol::Ldap, spec.ldap.is_some()),
             (Protocol::Sql, spec.sql.is_some()),
+            (Protocol::Job, spec.job.is_some()),
+            (Protocol::Manual, spec.manual.is_some()),
         ];
         let set: Vec<Protocol> = sections.iter().filter(|(_, set)| *set).map(|(p, _)| *p).collect();
         let [protocol] = set.as_slice() else {
             return Err(Problems::one(
                 "spec",
-                "exactly one of http, ldap and sql is needed",
+                "exactly one of http, ldap, sql, job and manual is needed",
             ));
         };
         check_inputs(&spec, &mut problems);
@@ -143,10 +145,16 @@ fn load(
     let mut compiler = Compiler { protocol, problems };
     let recognise = ["item", "who", "inputs"];
     let account = &spec.account;
-    if account.find.is_empty() {
-        compiler
-            .problems
-            .add("account.find", "at least one way to find an account is needed");
+    match (account.everybody, account.find.is_empty()) {
+        (false, true) => compiler.problems.add(
+            "account.find",
+            "at least one way to find an account is needed; or everybody: true, where nobody can be asked",
+        ),
+        (true, false) => compiler.problems.add(
+            "account.everybody",
+            "nobody is looked for then; remove find, or this",
+        ),
+        _ => {}
     }
     let discover: BTreeMap<String, Compiled> = spec
         .inputs

@@ -25,6 +25,7 @@ mod references;
 mod request;
 mod setting;
 mod sight;
+mod tasks;
 mod template;
 mod xml;
 

@@ -8,10 +8,10 @@ use super::{
     escape::percent,
     expression::{Expression, Scope, Unevaluable},
     references::Uses,
-    template::{JsonTemplate, Template},
+    template::{JsonTemplate, KEY, Template},
 };
 use crate::{
-    connectors::driver::{Body, HttpRequest, LdapRequest, Resolved, SqlRequest},
+    connectors::driver::{Body, HttpRequest, JobRequest, LdapRequest, Resolved, SqlRequest},
     core::fault::{Fault, Reason},
 };
 
@@ -73,6 +73,8 @@ pub enum Verb {
     Delete(Template),
     /// A statement.
     Sql(Box<Sql>),
+    /// A run of a program.
+    Job(Box<Job>),
 }
 
 /// Templates of an attribute's name and of its values.
@@ -123,6 +125,17 @@ pub struct Sql {
     pub identifiers: Vec<(String, Template)>,
     /// Quoted as literals.
     pub literals: Vec<(String, Template)>,
+}
+
+/// A run of a program.
+#[derive(Debug)]
+pub struct Job {
+    /// The program and its arguments.
+    pub run: Vec<Template>,
+    /// What it gets.
+    pub input: JsonTemplate,
+    /// It is an act, and carries its key.
+    pub keyed: bool,
 }
 
 /// How further pages are asked for.
@@ -204,6 +217,11 @@ impl Compiled {
                 identifiers: texts(&sql.identifiers, scope)?,
                 literals: texts(&sql.literals, scope)?,
             }),
+            Verb::Job(job) => Resolved::Job(JobRequest {
+                run: names(&job.run, scope)?,
+                input: job.input.value(scope)?,
+                key: job.keyed.then(|| KEY.to_owned()),
+            }),
         })
     }
 
@@ -213,7 +231,10 @@ impl Compiled {
             None => target.base.clone(),
         };
         let path = http.path.text(scope)?;
-        let mut url = if path.starts_with("https://") || path.starts_with("http://") {
+        let mut url = if path.is_empty() {
+            // The base is the whole address, with its own query.
+            base
+        } else if path.starts_with("https://") || path.starts_with("http://") {
             same_host(&base, &path).ok_or_else(|| self.malformed())?
         } else {
             format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'))
@@ -367,6 +388,10 @@ pub(super) fn uses(request: &Compiled) -> Uses {
             sql.database.iter().for_each(|t| t.uses(&mut uses));
             named(&sql.identifiers, &mut uses);
             named(&sql.literals, &mut uses);
+        }
+        Verb::Job(job) => {
+            job.run.iter().for_each(|t| t.uses(&mut uses));
+            job.input.uses(&mut uses);
         }
     }
     uses

@@ -61,6 +61,7 @@ fn facts() -> Vec<FactSpec> {
         repeatable: true,
         removes: false,
         settle: SignedDuration::ZERO,
+        by_hand: false,
     }]
 }
 

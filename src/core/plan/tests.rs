@@ -24,6 +24,7 @@ fn fact(name: &str, class: Class) -> FactSpec {
         repeatable: true,
         removes: false,
         settle: SignedDuration::from_secs(10),
+        by_hand: false,
     }
 }
 
@@ -50,6 +51,7 @@ impl Scene {
                 successor: None,
                 observe_only: false,
                 kept_until: None,
+                attested: BTreeMap::new(),
                 wanted: wanted.collect(),
             },
             facts,

@@ -107,6 +107,7 @@ fn case(sims: &[Arc<Sim>]) -> Case {
         }),
         observe_only: false,
         kept_until: None,
+        attested: BTreeMap::new(),
         wanted: facts()
             .iter()
             .map(|f| (f.name.clone(), timeline.wanted(f, epoch(), epoch())))

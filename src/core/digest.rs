@@ -1,0 +1,20 @@
+//! One digest over several texts.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+/// A digest over texts, each with its length so that no two lists look the same: 64 hexadecimal digits.
+pub fn digest_of<'t>(parts: impl IntoIterator<Item = &'t str>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize()
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a String takes every text");
+            text
+        })
+}
