@@ -60,7 +60,7 @@ fn planned(facts: Vec<(FactSpec, Verdict, Sight)>) -> Plan {
         successor: None,
         observe_only: false,
         kept_until: None,
-        attested: BTreeMap::new(),
+        attested: [].into(),
         wanted: facts
             .iter()
             .map(|(fact, ..)| (fact.name.clone(), Wanted::At(cutoff)))

@@ -41,6 +41,7 @@ impl Connected for Buggy {
             snapshot: None,
             says: String::new(),
             count: 0,
+            task: None,
         }
     }
     async fn act(&self, _: &Subject, _: &Act, _: &Order<'_>) -> Result<Receipt, Fault> {
