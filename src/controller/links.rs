@@ -22,6 +22,7 @@ use crate::{
     connectors::{
         assemble::{Assembly, Error},
         declarative::Definition,
+        job::Runner,
     },
     core::{
         fact::FactSpec,
@@ -95,6 +96,14 @@ pub struct Links {
 }
 
 impl Links {
+    /// None yet; programs of `job` definitions are run by `runner`.
+    pub fn new(runner: Arc<dyn Runner>) -> Self {
+        Self {
+            assembly: Assembly::default().with_runner(runner),
+            ..Self::default()
+        }
+    }
+
     /// The definition `name`: the cluster's, which wins, or a built-in one; with what tells its versions apart.
     ///
     /// # Errors

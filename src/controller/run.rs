@@ -25,7 +25,9 @@ use kube::{
 use tokio::sync::{Semaphore, watch as signal};
 
 use super::{
-    Context, kinds,
+    Context,
+    jobs::ClusterRunner,
+    kinds,
     links::Links,
     memory::Leavers,
     metrics::Metrics,
@@ -93,12 +95,12 @@ impl Operator {
         };
         let context = Context {
             recorder: Recorder::new(client.clone(), reporter),
-            client,
+            client: client.clone(),
             caches: Caches {
                 namespaces: known,
                 definitions,
             },
-            links: Links::default(),
+            links: Links::new(Arc::new(ClusterRunner::new(client.clone()))),
             leavers: Leavers::default(),
             metrics: Metrics::default(),
             tenure: Arc::default(),

@@ -43,7 +43,14 @@ fn driver(section: definition::JobDriver) -> JobDriver {
     let secret = [("password".to_owned(), b"canary-9".to_vec())];
     let limit = Arc::new(Limit::new(None, None, system_clock()));
     let credentials = Credentials::from_data(secret, "1");
-    JobDriver::new(section, ("legacy", None), credentials, limit, Arc::new(LocalRunner)).unwrap()
+    JobDriver::new(
+        section,
+        ("legacy", None),
+        credentials,
+        limit,
+        Arc::new(LocalRunner),
+    )
+    .unwrap()
 }
 
 fn shell(text: &str, input: Value) -> Resolved {
@@ -55,7 +62,9 @@ fn shell(text: &str, input: Value) -> Resolved {
 }
 
 async fn ran(text: &str) -> Result<Answer, Fault> {
-    driver(section()).perform(&shell(text, json!({"id": "7; rm -rf /"}))).await
+    driver(section())
+        .perform(&shell(text, json!({"id": "7; rm -rf /"})))
+        .await
 }
 
 #[tokio::test]
@@ -75,13 +84,20 @@ async fn it_gets_the_json_and_answers_with_json_by_pipe_or_by_file() {
 #[tokio::test]
 async fn it_has_no_environment_but_what_the_definition_names() {
     let mut section = section();
-    section.secrets.insert("LEGACY_PASSWORD".into(), "password".into());
+    section
+        .secrets
+        .insert("LEGACY_PASSWORD".into(), "password".into());
     let text = r#"env | cut -d= -f1 | sort | tr '\n' ' ' | sed 's/.*/"&"/'"#;
     let answer = driver(section).perform(&shell(text, json!({}))).await.unwrap();
     let names = answer.value.as_str().unwrap().split(' ').map(str::to_owned);
     // PWD is the shell's own.
-    let names: Vec<String> = names.filter(|name| !matches!(name.as_str(), "" | "PWD" | "_" | "SHLVL" | "OLDPWD")).collect();
-    assert_eq!(names, ["LEGACY_PASSWORD", "OFFBOARD_INPUT", "OFFBOARD_OUTPUT", "PATH"]);
+    let names: Vec<String> = names
+        .filter(|name| !matches!(name.as_str(), "" | "PWD" | "_" | "SHLVL" | "OLDPWD"))
+        .collect();
+    assert_eq!(
+        names,
+        ["LEGACY_PASSWORD", "OFFBOARD_INPUT", "OFFBOARD_OUTPUT", "PATH"]
+    );
 }
 
 #[tokio::test]
@@ -105,7 +121,9 @@ async fn its_exit_code_says_what_to_do_next() {
         (75, FaultKind::Transient, Reason::SystemUnavailable),
         (77, FaultKind::Permanent, Reason::PermissionDenied),
     ] {
-        let answer = ran(&format!("echo '{{\"why\": \"no\"}}'; exit {exit}")).await.unwrap();
+        let answer = ran(&format!("echo '{{\"why\": \"no\"}}'; exit {exit}"))
+            .await
+            .unwrap();
         let fault = answer.fault.unwrap();
         assert_eq!((fault.kind, fault.reason), (kind, reason));
         assert_eq!(fault.code, format!("exit {exit}"));
@@ -116,7 +134,10 @@ async fn its_exit_code_says_what_to_do_next() {
 #[tokio::test]
 async fn a_success_that_is_no_json_may_have_done_something() {
     let fault = ran("echo done").await.unwrap().fault.unwrap();
-    assert_eq!((fault.kind, fault.reason), (FaultKind::UnknownOutcome, Reason::Malformed));
+    assert_eq!(
+        (fault.kind, fault.reason),
+        (FaultKind::UnknownOutcome, Reason::Malformed)
+    );
     assert_eq!(ran("true").await.unwrap().value, Value::Null);
 }
 
@@ -127,8 +148,14 @@ async fn what_is_not_there_did_nothing() {
         input: json!({}),
         key: None,
     };
-    let fault = driver(section()).perform(&Resolved::Job(request)).await.unwrap_err();
-    assert_eq!((fault.kind, fault.reason), (FaultKind::Permanent, Reason::ConnectorNotReady));
+    let fault = driver(section())
+        .perform(&Resolved::Job(request))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (fault.kind, fault.reason),
+        (FaultKind::Permanent, Reason::ConnectorNotReady)
+    );
 }
 
 #[tokio::test]
@@ -136,7 +163,10 @@ async fn an_answer_without_an_end_is_cut_off() {
     let mut short = section();
     short.deadline = Some("20s".into());
     let fault = driver(short).perform(&shell("yes", json!({}))).await.unwrap_err();
-    assert_eq!((fault.kind, fault.reason), (FaultKind::UnknownOutcome, Reason::Incomplete));
+    assert_eq!(
+        (fault.kind, fault.reason),
+        (FaultKind::UnknownOutcome, Reason::Incomplete)
+    );
 }
 
 #[tokio::test]
@@ -146,9 +176,14 @@ async fn at_the_time_limit_it_ends_with_everything_that_it_started() {
     let mut short = section();
     short.deadline = Some("2s".into());
     // A child in the background, and one that ignores being asked to end.
-    let text = format!("sleep 1000 & echo $! > {pids}; (trap '' TERM HUP; sleep 1000) & echo $! >> {pids}; echo $$ >> {pids}; wait");
+    let text = format!(
+        "sleep 1000 & echo $! > {pids}; (trap '' TERM HUP; sleep 1000) & echo $! >> {pids}; echo $$ >> {pids}; wait"
+    );
     let fault = driver(short).perform(&shell(&text, json!({}))).await.unwrap_err();
-    assert_eq!((fault.kind, fault.reason), (FaultKind::UnknownOutcome, Reason::Timeout));
+    assert_eq!(
+        (fault.kind, fault.reason),
+        (FaultKind::UnknownOutcome, Reason::Timeout)
+    );
     gone(&pids, 3);
 }
 
@@ -204,6 +239,12 @@ fn without_the_secret_that_it_needs_there_is_no_driver() {
     let mut section = section();
     section.secrets.insert("TOKEN".into(), "token".into());
     let limit = Arc::new(Limit::new(None, None, system_clock()));
-    let made = JobDriver::new(section, ("legacy", None), Credentials::default(), limit, Arc::new(LocalRunner));
+    let made = JobDriver::new(
+        section,
+        ("legacy", None),
+        Credentials::default(),
+        limit,
+        Arc::new(LocalRunner),
+    );
     assert!(matches!(made.err(), Some(SetupError::Secret(_))));
 }

@@ -450,10 +450,16 @@ fn an_export_that_is_older_than_the_word_says_nothing_against_it() {
 
 #[test]
 fn an_export_that_is_newer_than_the_word_opens_the_task_again() {
-    assert_eq!(badge(Proof::Direct).undone(Some(41)).said(40).badge_at(50), AWAITED);
+    assert_eq!(
+        badge(Proof::Direct).undone(Some(41)).said(40).badge_at(50),
+        AWAITED
+    );
     assert_eq!(badge(Proof::Direct).undone(None).said(40).badge_at(50), AWAITED);
     // One that is dated into the future is no newer than the look.
-    assert_eq!(badge(Proof::Direct).undone(Some(900)).said(50).badge_at(50), Verdict::Asserted);
+    assert_eq!(
+        badge(Proof::Direct).undone(Some(900)).said(50).badge_at(50),
+        Verdict::Asserted
+    );
 }
 
 #[test]
@@ -466,7 +472,9 @@ fn a_change_may_show_late_after_a_word_too() {
 
 #[test]
 fn a_word_is_spent_for_good_and_a_new_one_counts() {
-    let mut scene = badge(Proof::Direct).seen("BadgeReturned", Truth::Unreadable(throttled())).said(40);
+    let mut scene = badge(Proof::Direct)
+        .seen("BadgeReturned", Truth::Unreadable(throttled()))
+        .said(40);
     assert_eq!(scene.badge_at(50), Verdict::Asserted, "nothing says otherwise");
     scene.ledger_of("BadgeReturned").disproved = Some(at(45));
     assert_eq!(scene.badge_at(50), Verdict::Unknown(throttled()));
@@ -476,20 +484,29 @@ fn a_word_is_spent_for_good_and_a_new_one_counts() {
 #[test]
 fn what_nobody_can_read_any_more_is_not_rounded_up_to_a_word() {
     let refused = Fault::permanent(Reason::PermissionDenied);
-    let scene = badge(Proof::Direct).seen("BadgeReturned", Truth::Unreadable(refused.clone())).said(40);
+    let scene = badge(Proof::Direct)
+        .seen("BadgeReturned", Truth::Unreadable(refused.clone()))
+        .said(40);
     assert_eq!(scene.badge_at(50), Verdict::Unknown(refused));
 }
 
 #[test]
 fn an_export_proves_a_task_with_or_without_a_word() {
-    assert_eq!(badge(Proof::Direct).seen("BadgeReturned", Truth::Holds).badge_at(50), Verdict::Verified);
+    assert_eq!(
+        badge(Proof::Direct)
+            .seen("BadgeReturned", Truth::Holds)
+            .badge_at(50),
+        Verdict::Verified
+    );
     let said = badge(Proof::Direct).seen("BadgeReturned", Truth::Holds).said(40);
     assert_eq!(said.badge_at(50), Verdict::Verified);
 }
 
 #[test]
 fn a_word_is_no_proof_that_outlives_a_fault() {
-    let mut scene = badge(Proof::Direct).seen("BadgeReturned", Truth::Unreadable(throttled())).said(40);
+    let mut scene = badge(Proof::Direct)
+        .seen("BadgeReturned", Truth::Unreadable(throttled()))
+        .said(40);
     let entry = scene.ledger_of("BadgeReturned");
     (entry.verified, entry.word) = (Some(at(41)), Some(at(40)));
     scene.pace.seen.insert("BadgeReturned".into(), at(41));
@@ -502,7 +519,10 @@ fn what_comes_after_a_task_waits_for_it() {
     closed.requires = vec!["BadgeReturned".into()];
     let mut scene = badge(Proof::None).undone(None);
     scene.facts.push(closed);
-    scene.system.wanted.insert("AccountClosed".into(), Wanted::At(at(0)));
+    scene
+        .system
+        .wanted
+        .insert("AccountClosed".into(), Wanted::At(at(0)));
     let scene = scene.seen("AccountClosed", Truth::DoesNotHold);
     assert_eq!(scene.sendable(50), Vec::<String>::new());
     assert_eq!(scene.said(40).sendable(50), ["AccountClosed"]);
