@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::{
     api::{Connector, ConnectorDefinition, Offboarding, OffboardingPolicy},
-    drive::evidence::digest_of,
+    core::digest::digest_of,
     transport::secret::Credentials,
 };
 

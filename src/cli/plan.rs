@@ -21,9 +21,10 @@ use crate::{
     connectors::assemble::Assembly,
     core::{
         case::{Case, Wanted},
+        digest::digest_of,
         fact::{Class, Exempt, FactSpec, Sight, Truth, Verdict},
     },
-    drive::{Clock, Outcome, Row, Scope, SystemClock, evidence::digest_of, report},
+    drive::{Clock, Outcome, Row, Scope, SystemClock, report},
 };
 
 /// What one line of a plan means.

@@ -1,11 +1,10 @@
-//! One digest over several texts.
-
-use std::fmt::Write as _;
+//! Digests that bind people and entries to exactly what was there.
 
 use sha2::{Digest, Sha256};
 
-/// A digest over texts, each with its length so that no two lists look the same: 64 hexadecimal digits.
+/// A digest over texts, each with its length so that no two lists look the same.
 pub fn digest_of<'t>(parts: impl IntoIterator<Item = &'t str>) -> String {
+    use std::fmt::Write as _;
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());

@@ -1,9 +1,7 @@
 //! The chain of what happened: each entry's digest binds the entry and everything before it.
 
-use crate::api::record::Entry;
+use crate::{api::record::Entry, core::digest::digest_of};
 use jiff::Timestamp;
-
-pub use crate::core::digest::digest_of;
 
 /// What happened, before it has a place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,12 +15,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Drive, Link, Row, Scope,
-    evidence::{Event, Happening, digest_of},
+    evidence::{Event, Happening},
 };
 use crate::{
     connectors::{Connector, Keys, Order, Readings, Shared, Subject},
     core::{
         case::System,
+        digest::digest_of,
         fact::{Act, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, Binding, Correlation, Person},
