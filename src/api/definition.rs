@@ -183,12 +183,10 @@ pub struct HttpDriver {
     pub deadline: Option<String>,
 }
 
-/// A program that speaks to the system. It gets one JSON object and answers with one JSON value; what its exit code means is
-/// said by `faults`, else 0 is success, 69 and 75 pass by themselves (`sysexits.h`), 77 is a right that is missing and
-/// anything else a refusal.
-///
-/// `OFFBOARD_INPUT` names the file with the input, `OFFBOARD_OUTPUT` the file for the answer. Where there is a standard input
-/// and output (`offboard run`), they may be used instead.
+/// A program that speaks to the system. It gets one JSON object and answers with one JSON value; what its exit code
+/// means is said by `faults`, else 0 is success, 69 and 75 pass by themselves (`sysexits.h`), 77 is a right that is
+/// missing and anything else a refusal. `OFFBOARD_INPUT` names the file with the input, `OFFBOARD_OUTPUT` the file for
+/// the answer. Where there is a standard input and output (`offboard run`), they may be used instead.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobDriver {
