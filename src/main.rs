@@ -41,6 +41,9 @@ enum Command {
         /// Exit with 2 when something would be changed.
         #[arg(long)]
         detailed_exitcode: bool,
+        /// Run the programs of `job` definitions on this machine, to look.
+        #[arg(long)]
+        local_commands: bool,
     },
     /// Drives the leavers of a folder to the end, without a cluster. Can be stopped and run again at any time.
     Run {
@@ -53,6 +56,9 @@ enum Command {
         /// How long to stay for what will happen by itself, such as `10m`.
         #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
         wait: SignedDuration,
+        /// Run the programs of `job` definitions on this machine. Whoever can change the manifests can then run anything here.
+        #[arg(long)]
+        local_commands: bool,
     },
     /// Shows what is known about the leavers of a state folder.
     Status {
@@ -141,13 +147,27 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             state,
             output,
             detailed_exitcode,
+            local_commands,
         } => {
             let state = beside(&file, state);
-            wait_for(cli::plan::run(&file, &state, output, detailed_exitcode))
+            let assembly = cli::local::assembly(local_commands);
+            wait_for(cli::plan::run(
+                &file,
+                &state,
+                &assembly,
+                output,
+                detailed_exitcode,
+            ))
         }
-        Command::Run { file, state, wait } => {
+        Command::Run {
+            file,
+            state,
+            wait,
+            local_commands,
+        } => {
             let state = beside(&file, state);
-            wait_for(cli::run::run(&file, &state, wait))
+            let assembly = cli::local::assembly(local_commands);
+            wait_for(cli::run::run(&file, &state, &assembly, wait))
         }
         Command::Status {
             leaver,

@@ -40,8 +40,8 @@ use crate::core::gate::{Decision, Gate};
         .message("gate Guard belongs to a sourceRef, every other gate to an offboardingRef"),
     validation = Rule::new("(self.spec.gate == 'Task' || self.spec.gate == 'Waiver') == has(self.spec.connector)")
         .message("connector belongs to the gates Task and Waiver"),
-    validation = Rule::new("(self.spec.gate == 'Waiver') == has(self.spec.fact)")
-        .message("fact belongs to the gate Waiver"),
+    validation = Rule::new("self.spec.gate == 'Waiver' ? has(self.spec.fact) : (self.spec.gate == 'Task' || !has(self.spec.fact))")
+        .message("a waiver names a fact, a task may, nothing else does"),
     validation = Rule::new("(self.spec.decision == 'Done') == (self.spec.gate == 'Task') || self.spec.decision == 'Denied'")
         .message("a task is Done or Denied, everything else Approved or Denied"),
     validation = Rule::new("(self.spec.gate == 'Waiver') == has(self.spec.until)")
@@ -63,7 +63,7 @@ pub struct ApprovalSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("minLength" = 1, "maxLength" = 253))]
     pub connector: Option<String>,
-    /// The fact that is waived.
+    /// The fact that is waived, or the one of several tasks that is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("minLength" = 1, "maxLength" = 128))]
     pub fact: Option<String>,

@@ -12,9 +12,10 @@
 //! | `reads` | results of the reads, by name |
 //! | `operations` | ids of long-running operations, by fact |
 //! | `accepted` | when the system last accepted the act of a fact, by its own clock if it told: texts, by fact, absent where nothing was asked |
+//! | `keys` | the deterministic keys of the acts, by fact: what a foreign system was given as `key` can be asked for again |
 //! | `snapshot` | what was there before our removals, by fact |
 //! | `item` | the element of `each`, or the found account in `id`, `name`, `same` and `protected` |
-//! | `response` | the answer: http `status`, `headers`, `body`; ldap `code`, `entries`; sql `code`, `rows`; sftp `code`, `files`, or `file` with `rows` or `text` |
+//! | `response` | the answer: http `status`, `headers`, `body`; ldap `code`, `entries`; sql `code`, `rows`; sftp `code`, `files`, or `file` with `rows` or `text`; job `exit`, `output` |
 //! | `cutoff`, `now`, `since` | timestamps; `since` is when the system last accepted this fact's act, else the cutoff, and never before the acts of the facts it comes after |
 //! | `key` | the deterministic key of the act, for systems that keep one |
 //! | `random` | a new random password, known to nobody; only as a whole hole, put in when the request is sent |
@@ -82,7 +83,7 @@ pub struct ConnectorDefinitionSpec {
     /// Keys that the Connector's Secret must or may have, with what each is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secret: BTreeMap<String, SecretKey>,
-    /// The system speaks HTTP. Exactly one of `http`, `ldap`, `sql`, `sftp`.
+    /// The system speaks HTTP. Exactly one of `http`, `ldap`, `sql`, `sftp`, `job`, `manual`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpDriver>,
     /// The system speaks LDAP.
@@ -94,6 +95,12 @@ pub struct ConnectorDefinitionSpec {
     /// The system is talked to by files over SFTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sftp: Option<SftpDriver>,
+    /// A program speaks to the system: a Kubernetes Job, or a command in `offboard run`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobDriver>,
+    /// People do it: every fact has a `task`, and nothing is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manual: Option<ManualDriver>,
     /// How faults are told apart; the first that matches wins, then the driver's own table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultRule>,
@@ -192,7 +199,48 @@ pub struct HttpDriver {
     pub largest_answer: Option<String>,
 }
 
-/// How to log in. At most one of the fields; none means that no login is needed.
+/// A program that speaks to the system. It gets one JSON object and answers with one JSON value; what its exit code
+/// means is said by `faults`, else 0 is success, 69 and 75 pass by themselves (`sysexits.h`), 77 is a right that is
+/// missing and anything else a refusal. `OFFBOARD_INPUT` names the file with the input, `OFFBOARD_OUTPUT` the file for
+/// the answer. Where there is a standard input and output (`offboard run`), they may be used instead.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JobDriver {
+    /// Template over `inputs`: the image in a cluster. Without one the definition works in `offboard run` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Template over `inputs`: the service account of the pod, for pulling the image. Its token is never mounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<String>,
+    /// All of the program's environment: templates over `inputs`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+    /// Keys of the Secret that the program gets as environment variables, by variable.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+    /// What the container is given in a cluster, as request and limit: `cpu`, `memory`. Default 500m and 256Mi.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, String>,
+    /// How hard the system may be pressed.
+    #[serde(default)]
+    pub limits: super::connector::ConnectorLimits,
+    /// How long one run may take, start of the container included. Default `30s`, at most `50s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^([0-9]+(ms|s))+$"))]
+    pub deadline: Option<String>,
+}
+
+/// Work that people do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManualDriver {
+    /// Name of an input with a list of tasks, each of which becomes a fact: `fact`, `class`, `title`, `assignee`, `dueIn`,
+    /// `instructions`, as texts. Where it has any, the definition's own facts are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<String>,
+}
+
+/// How to log in. At most one of the fields but `signed`; none means that no login is needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Auth {
@@ -212,6 +260,28 @@ pub struct Auth {
     /// of the Secret. Every request must have an `xml` body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ws_security: Option<BasicAuth>,
+    /// Every request is signed, so that the receiver knows who sent it and when; alone or beside a login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<SignedAuth>,
+}
+
+/// Requests signed as the Standard Webhooks say: `webhook-id`, `webhook-timestamp` (whole seconds) and `webhook-signature`
+/// (`v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`). The id is the request's own `webhook-id` header, which
+/// should be `${key}` in an act so that a repetition is known for one; else it is new.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SignedAuth {
+    /// Key of the Secret with the signing key: `whsec_` and base64, or any other text of at least 24 bytes, which is taken as
+    /// it is.
+    pub key: String,
+}
+
+impl Default for SignedAuth {
+    fn default() -> Self {
+        Self {
+            key: "signingKey".into(),
+        }
+    }
 }
 
 /// Names of the Secret's keys for a user name and a password.
@@ -523,7 +593,11 @@ pub enum FaultIs {
 pub struct AccountSpec {
     /// Ways to find it. All whose `when` holds are used, and all must agree on one durable id. The elements of each
     /// answer are accounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub find: Vec<Request>,
+    /// Instead of `find`, for what cannot be asked who is in it: everybody has an account there, and `item` is `who`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub everybody: bool,
     /// Expression over `item`: the durable id, a text.
     pub id: String,
     /// Expression over `item`: the login name.
@@ -675,6 +749,14 @@ pub struct Request {
     /// sftp: when the file is believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust: Option<Trust>,
+    /// job: the program and its arguments. Templates over `inputs` only: what is known of a person goes into `input`, where
+    /// it cannot be taken for an option and no process list shows it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub run: Vec<String>,
+    /// job: the JSON object that the program gets; every text in it is a template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_value")]
+    pub input: Option<Value>,
 
     /// Expression over `response`: this refusal means that there is nothing there. The read is then null, or the find is
     /// empty.
@@ -927,6 +1009,10 @@ pub struct Fact {
     /// Alternatives to `act`, tried one after the other as each is refused or without effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<Request>,
+    /// A person makes it true, instead of `act`. Whoever says that it is done (an Approval, gate `Task`) is believed until
+    /// something that was true later says otherwise: it is Asserted then, and Verified only when `holds` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskSpec>,
     /// The requests that take it back, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<Request>,
@@ -940,6 +1026,27 @@ pub struct Fact {
     /// Template: what the act does, for the plan, such as `leave ${size(reads.groups)} groups`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub says: Option<String>,
+}
+
+/// What a person is asked to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TaskSpec {
+    /// Template: what is to be done, in one line.
+    pub title: String,
+    /// Template: who should do it: a name, an address or a team.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub assignee: String,
+    /// Template: how, and where to look.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub instructions: String,
+    /// Template: how long it may take from the moment it is wanted, such as `3d`. Default `3d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_in: Option<String>,
+    /// Expression: of which moment the reads tell, where that is not now: the date of an export. One that is older than
+    /// somebody's word says nothing against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
 }
 
 /// What the controller has seen of a definition; written by it only.

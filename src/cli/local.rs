@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::manifests::Manifests;
 use crate::{
     api::{Offboarding, OffboardingStatus},
-    connectors::{People, assemble::Assembly},
+    connectors::{People, assemble::Assembly, job::LocalRunner},
     core::{
         case::Case,
         fact::FactSpec,
@@ -24,6 +24,16 @@ use crate::{
         validate::{Given, Invalid, Member, choose, validate},
     },
 };
+
+/// What puts connectors together; with `commands`, those too that run programs on this machine.
+pub fn assembly(commands: bool) -> Assembly {
+    let assembly = Assembly::default();
+    if commands {
+        assembly.with_runner(Arc::new(LocalRunner))
+    } else {
+        assembly
+    }
+}
 
 /// Links to all connectors of a folder, by connector name.
 pub struct Links {

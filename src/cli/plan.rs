@@ -306,12 +306,12 @@ pub enum Output {
 pub async fn run(
     folder: &Path,
     state: &Path,
+    assembly: &Assembly,
     output: Output,
     detailed: bool,
 ) -> Result<ExitCode, exit::Error> {
     let manifests = Manifests::read(folder)?;
-    let assembly = Assembly::default();
-    let links = Links::new(&manifests, &assembly);
+    let links = Links::new(&manifests, assembly);
     let mut plans = vec![];
     let mut wrong = vec![];
     for leaver in &manifests.offboardings {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     api::{ConditionStatus, OffboardingStatus},
     connectors::assemble::Assembly,
-    core::fact::Verdict,
+    core::{fact::Verdict, plan::TASK_AWAITED},
     drive::{Clock, Outcome, Scope, SystemClock},
 };
 
@@ -29,10 +29,14 @@ use crate::{
 ///
 /// # Errors
 /// When the folder, a leaver or the state cannot be used.
-pub async fn run(folder: &Path, state: &Path, patience: SignedDuration) -> Result<ExitCode, exit::Error> {
+pub async fn run(
+    folder: &Path,
+    state: &Path,
+    assembly: &Assembly,
+    patience: SignedDuration,
+) -> Result<ExitCode, exit::Error> {
     let manifests = Manifests::read(folder)?;
-    let assembly = Assembly::default();
-    let links = Links::new(&manifests, &assembly);
+    let links = Links::new(&manifests, assembly);
     if manifests.offboardings.is_empty() {
         return Err(exit::Error(format!("no Offboarding in {}", folder.display())));
     }
@@ -226,6 +230,9 @@ pub fn code(status: &OffboardingStatus) -> u8 {
         () if is("Ready", ConditionStatus::True).is_some() => 0,
         () if late || is("Drifted", ConditionStatus::True).is_some() => exit::ACCESS_LEFT,
         () if is("Stalled", ConditionStatus::True).is_some() => exit::WAITS_FOR_A_PERSON,
+        () if is("Ready", ConditionStatus::False).is_some_and(|c| c.reason == TASK_AWAITED) => {
+            exit::WAITS_FOR_A_PERSON
+        }
         () => 1,
     }
 }

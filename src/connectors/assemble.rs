@@ -14,6 +14,7 @@ use super::{
     declarative::{Definition, Options, Problems, ResolvedDriver, builtin, parse},
     driver::Driver,
     http::HttpDriver,
+    job::{JobDriver, NoDriver, Runner},
     ldap::LdapDriver,
     sftp::SftpDriver,
     sql::SqlDriver,
@@ -40,6 +41,11 @@ pub enum Error {
     /// The inputs or facts do not fit the definition.
     #[error("{0}")]
     Inputs(Problems),
+    /// Nobody said that programs may be run.
+    #[error(
+        "spec.definition: it runs programs on this machine: allow that with --local-commands, if you trust these manifests"
+    )]
+    NoRunner,
     /// The credentials or the address cannot be used.
     #[error("{0}")]
     Setup(#[from] SetupError),
@@ -51,6 +57,7 @@ pub struct Assembly {
     clock: Clock,
     limits: Mutex<BTreeMap<String, (ConnectorLimits, Arc<Limit>)>>,
     builtins: Mutex<BTreeMap<String, Definition>>,
+    runner: Option<Arc<dyn Runner>>,
 }
 
 impl Default for Assembly {
@@ -59,6 +66,7 @@ impl Default for Assembly {
             clock: system_clock(),
             limits: Mutex::default(),
             builtins: Mutex::default(),
+            runner: None,
         }
     }
 }
@@ -74,6 +82,13 @@ pub struct Connected {
 }
 
 impl Assembly {
+    /// The same with somebody who runs the programs of `job` definitions; without one they are refused.
+    #[must_use]
+    pub fn with_runner(mut self, runner: Arc<dyn Runner>) -> Self {
+        self.runner = Some(runner);
+        self
+    }
+
     /// The definition `name`: a user's own one, which wins, or a built-in one.
     ///
     /// # Errors
@@ -162,6 +177,19 @@ impl Assembly {
                         self.clock.clone(),
                     )?)
                 }
+                ResolvedDriver::Job(section) => {
+                    let limit = self.limit(name, &lower(&section.limits, &own));
+                    let runner = self.runner.clone().ok_or(Error::NoRunner)?;
+                    let secret = spec.secret_ref.as_ref().map(|secret| secret.name.as_str());
+                    Arc::new(JobDriver::new(
+                        section,
+                        (name, secret),
+                        credentials,
+                        limit,
+                        runner,
+                    )?)
+                }
+                ResolvedDriver::Manual => Arc::new(NoDriver),
             },
         )
     }

@@ -28,6 +28,8 @@ pub enum Resolved {
     Sql(SqlRequest),
     /// Something about files.
     Sftp(Box<SftpRequest>),
+    /// One run of a program.
+    Job(JobRequest),
 }
 
 /// One HTTP exchange.
@@ -247,11 +249,25 @@ pub enum Content {
     },
 }
 
+/// One run of a program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRequest {
+    /// The program and its arguments.
+    pub run: Vec<String>,
+    /// What it gets.
+    pub input: Value,
+    /// The key of the act; none of a look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
 /// A complete answer, good or bad.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// What `response` is in expressions: http `{status, headers, body}`, ldap `{code, entries}`, sql `{code, rows}`,
     /// sftp `{code}` with `files`, or with `file` and `rows` or `text`.
+    /// job `{exit, output}`.
     /// Header names are lower case.
     pub response: Value,
     /// The value of a read without `items`: the body, the entry or entries, the rows, the

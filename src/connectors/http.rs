@@ -31,6 +31,7 @@ use crate::{
         limit::Limit,
         oauth::{self, Grant, Login, Token, Tokens, sensitive},
         secret::{Credentials, Secret},
+        signature::Signer,
     },
 };
 
@@ -54,6 +55,7 @@ enum Identity {
 pub struct HttpDriver {
     client: Client,
     identity: Identity,
+    signer: Option<Signer>,
     headers: HeaderMap,
     limit: Arc<Limit>,
     deadline: Duration,
@@ -103,6 +105,10 @@ impl HttpDriver {
         }
         Ok(Self {
             identity: identity(&config.auth, &credentials, &client, &clock)?,
+            signer: match &config.auth.signed {
+                Some(signed) => Some(Signer::from_credentials(&credentials, &signed.key)?),
+                None => None,
+            },
             client,
             headers,
             limit,
@@ -126,7 +132,10 @@ impl HttpDriver {
         let _turn = self.limit.enter(start + self.deadline / 2).await?;
         let mut request = request::build(asked, &self.headers)?;
         let subject = asked.subject.as_deref();
-        let token = self.sign(&mut request, subject, deadline).await?;
+        let token = self.log_in(&mut request, subject, deadline).await?;
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut request, (self.clock)())?;
+        }
         let reply = self.client.send(request, deadline).await?;
         let mut answer = answer::read(&reply, (self.clock)(), |code| {
             self.reveals(code, token.as_deref())
@@ -147,7 +156,7 @@ impl HttpDriver {
     }
 
     /// Puts the login into the request.
-    async fn sign(
+    async fn log_in(
         &self,
         request: &mut Request,
         subject: Option<&str>,
@@ -194,7 +203,7 @@ impl Driver for HttpDriver {
     async fn perform(&self, request: &Resolved) -> Result<Answer, Fault> {
         match request {
             Resolved::Http(request) => self.exchange(request).await,
-            Resolved::Ldap(_) | Resolved::Sql(_) | Resolved::Sftp(_) => {
+            Resolved::Ldap(_) | Resolved::Sql(_) | Resolved::Sftp(_) | Resolved::Job(_) => {
                 Err(Fault::permanent(Reason::Malformed).with_code("driver"))
             }
         }

@@ -12,6 +12,7 @@ pub mod declarative;
 pub mod driver;
 mod glob;
 pub mod http;
+pub mod job;
 pub mod ldap;
 mod login;
 mod password;
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::core::{
+    digest::digest_of,
     fact::{Act, FactSpec, Receipt, Sight, Truth},
     fault::Fault,
     identity::{Account, Person},
@@ -59,6 +61,26 @@ pub struct Subject {
     pub cutoff: Timestamp,
     /// Now, by the caller's clock.
     pub now: Timestamp,
+    /// Makes the keys of its acts.
+    pub keys: Keys,
+}
+
+/// Makes the keys of one leaver's acts in one system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// `metadata.uid` of the Offboarding.
+    pub case: String,
+    /// The system's row.
+    pub row: String,
+}
+
+impl Keys {
+    /// The key of the act for `fact` of `account`.
+    pub fn of(&self, account: &str, fact: &str) -> Key {
+        let mut digest = digest_of([&self.case, &self.row, account, fact]);
+        digest.truncate(32);
+        Key(digest)
+    }
 }
 
 /// The key that goes with an act, the same whenever the same act is sent again (R12).

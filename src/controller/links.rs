@@ -23,6 +23,7 @@ use crate::{
         People,
         assemble::{Assembly, Error},
         declarative::Definition,
+        job::Runner,
     },
     core::{
         fact::FactSpec,
@@ -100,6 +101,14 @@ pub struct Links {
 }
 
 impl Links {
+    /// None yet; programs of `job` definitions are run by `runner`.
+    pub fn new(runner: Arc<dyn Runner>) -> Self {
+        Self {
+            assembly: Assembly::default().with_runner(runner),
+            ..Self::default()
+        }
+    }
+
     /// The definition `name`: the cluster's, which wins, or a built-in one; with what tells its versions apart.
     ///
     /// # Errors
@@ -307,7 +316,7 @@ fn broken(reason: &'static str, text: String) -> Made {
 
 fn reason_of(error: &Error) -> &'static str {
     match error {
-        Error::NoDefinition(_) | Error::Definition(..) => "InvalidDefinition",
+        Error::NoDefinition(_) | Error::Definition(..) | Error::NoRunner => "InvalidDefinition",
         Error::Inputs(_) => "InvalidInputs",
         Error::Setup(SetupError::Secret(_)) => "InvalidSecret",
         Error::Setup(_) => "InvalidSetup",
@@ -325,7 +334,7 @@ fn text(connector: &Connector, error: &Error) -> String {
         (Error::Setup(SetupError::Secret(what)), None) => {
             format!("spec.secretRef: name the Secret with the credentials: {what}")
         }
-        (Error::Setup(SetupError::Trust | SetupError::PrivateKey(_)), _) => {
+        (Error::Setup(SetupError::Trust | SetupError::PrivateKey(_) | SetupError::SigningKey(_)), _) => {
             format!("spec.secretRef.name: {error}: replace it")
         }
         (Error::Setup(SetupError::Field(_)), _) => {

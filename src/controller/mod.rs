@@ -5,6 +5,7 @@
 //! | [`watch`] | caches of our kinds, and the queues of what is to be looked at |
 //! | [`links`] | Connector + definition + Secret → a link, or what is wrong |
 //! | [`gather`] | everything one Offboarding refers to |
+//! | [`jobs`] | programs of `job` definitions, as Kubernetes Jobs |
 //! | [`store`] | the record, and whether the case is still wanted |
 //! | [`approvals`] | whether Approvals can be trusted, and what became of each |
 //! | [`leaving`] | who leaves, by address |
@@ -26,6 +27,7 @@ pub mod approvals;
 pub mod call;
 pub mod events;
 pub mod gather;
+pub mod jobs;
 pub mod kinds;
 pub mod lease;
 pub mod leaving;

@@ -25,7 +25,9 @@ use kube::{
 use tokio::sync::{Semaphore, watch as signal};
 
 use super::{
-    Context, approvals, kinds,
+    Context, approvals,
+    jobs::ClusterRunner,
+    kinds,
     leaving::Leaving,
     links::Links,
     memory::Leavers,
@@ -105,12 +107,12 @@ impl Operator {
         };
         let context = Context {
             recorder: Recorder::new(client.clone(), reporter),
-            client,
+            client: client.clone(),
             caches: Caches {
                 namespaces: known,
                 definitions,
             },
-            links: Links::default(),
+            links: Links::new(Arc::new(ClusterRunner::new(client.clone()))),
             leavers: Leavers::default(),
             sources: sources::Sources::default(),
             metrics: Metrics::default(),

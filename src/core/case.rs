@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     fact::{FactSpec, Stage},
-    gate::{Rule, Vote},
+    gate::{Attestation, Rule, Vote},
     identity::Person,
     schedule,
 };
@@ -71,6 +71,8 @@ pub struct System {
     pub kept_facts: BTreeMap<String, Timestamp>,
     /// What is wanted, by fact.
     pub wanted: BTreeMap<String, Wanted>,
+    /// The newest word that counts for a task, by fact.
+    pub attested: BTreeMap<String, Attestation>,
 }
 
 /// When a fact is wanted.

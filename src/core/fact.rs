@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fault::Fault;
+use super::{fault::Fault, gate::Task};
 
 /// What a fact is about. Decides when it is wanted and what it may wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -99,6 +99,8 @@ pub struct FactSpec {
     pub removes: bool,
     /// How long an accepted act may stay invisible to our reads.
     pub settle: SignedDuration,
+    /// A person does it: there is a task instead of an act.
+    pub by_hand: bool,
 }
 
 /// What one look showed about one fact.
@@ -133,6 +135,8 @@ pub struct Sight {
     pub says: String,
     /// How many things the act would change (for `leave 14 groups`: 14).
     pub count: usize,
+    /// What a person is asked to do, of a fact that is done by hand.
+    pub task: Option<Task>,
 }
 
 impl Sight {
@@ -144,6 +148,7 @@ impl Sight {
             snapshot: None,
             says: String::new(),
             count: 0,
+            task: None,
         }
     }
 }

@@ -431,5 +431,43 @@ pub fn plan_of(uid: &str, gate: Gate, items: &BTreeSet<Item>) -> String {
     format!("sha256:{}", digest_of([uid, &gate].into_iter().chain(parts)))
 }
 
+/// The digest of what a person is asked to do by hand for the Offboarding `uid` in one connector.
+pub fn task_plan<'t>(uid: &str, connector: &str, facts: impl IntoIterator<Item = &'t str>) -> String {
+    let items = facts.into_iter().map(|fact| Item {
+        row: connector.to_owned(),
+        fact: fact.to_owned(),
+        ..Item::default()
+    });
+    plan_of(uid, Gate::Task, &items.collect())
+}
+
+/// A person's word that a task of one fact is done. Whoever hands it in has checked who said it and that it was about this
+/// task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attestation {
+    /// Who said it: the requester's name as the API server knew it.
+    pub by: String,
+    /// When. What was read of a later moment weighs more.
+    pub at: Timestamp,
+    /// The digest of what they saw.
+    pub plan: String,
+}
+
+/// What a person is asked to do where no request can do it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// What is to be done, in one line.
+    pub title: String,
+    /// Who should do it: a name, an address or a team.
+    pub assignee: String,
+    /// How; may be empty.
+    pub instructions: String,
+    /// How long it may take from the moment it is wanted.
+    pub due_in: SignedDuration,
+    /// When what was read of it was true, if that is older than the look: the date of an export.
+    pub as_of: Option<Timestamp>,
+}
+
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,11 @@ pub const REVERSALS_BEFORE_CONFLICT: usize = 3;
 /// No call takes longer. An intent without a receipt may take effect until this much later.
 pub const LONGEST_CALL: SignedDuration = SignedDuration::from_secs(60);
 
+/// The gate of a task that a person has not done yet.
+pub const TASK_AWAITED: &str = "AwaitingManualTask";
+/// The same once it should have been done.
+pub const TASK_OVERDUE: &str = "ManualTaskOverdue";
+
 /// The shortest wait before looking again at something that was accepted and is not visible yet.
 const FIRST_SETTLE_POLL: SignedDuration = SignedDuration::from_millis(500);
 /// The wait between two looks at a long-running operation.
@@ -210,7 +215,7 @@ impl View<'_> {
         if planted(Bug::UnreadableIsDone) {
             return Verdict::Verified;
         }
-        if fact.proof == Proof::None {
+        if fact.proof == Proof::None && !fact.by_hand {
             let asked = self.asked_since_its_requirements(fact);
             return if asked {
                 Verdict::Asserted
@@ -222,15 +227,23 @@ impl View<'_> {
             self.pace.last_sent.is_none_or(|sent| sent < *seen)
                 && self.now < schedule::later(*seen, self.proof_lasts)
         });
-        let proven = self.ledger.fact(&fact.name).verified.is_some() && self.sent.is_empty();
+        let entry = self.ledger.fact(&fact.name);
+        let proven = entry.verified.is_some() && entry.word.is_none() && self.sent.is_empty();
         if lasts && proven && fault.passes_by_itself() {
             return Verdict::Verified;
+        }
+        // A person's word is worth no less because what would prove it cannot be read for a while.
+        if fact.by_hand && fault.passes_by_itself() && self.word(fact).is_some() {
+            return Verdict::Asserted;
         }
         Verdict::Unknown(fault.clone())
     }
 
     /// A fact that was seen false, or that cannot be seen.
     fn missed(&self, fact: &FactSpec, sight: &Sight) -> Verdict {
+        if fact.by_hand {
+            return self.task(fact, sight);
+        }
         let entry = self.ledger.fact(&fact.name);
         if planted(Bug::ReceiptIsProof) && entry.accepted.is_some() {
             return Verdict::Verified;
@@ -290,6 +303,65 @@ impl View<'_> {
         }
         let account = self.ledger.account.as_ref().map_or("", |bound| bound.id.as_str());
         self.gates.closed(fact, &self.system.row, account)
+    }
+
+    /// A task that no read shows done: a person's word counts until something that was true later says otherwise.
+    fn task(&self, fact: &FactSpec, sight: &Sight) -> Verdict {
+        let waits = self.unsettled(fact.after.iter().chain(&fact.requires));
+        if !waits.is_empty() {
+            return Verdict::Unmet(Why::WaitsFor(waits));
+        }
+        if self.word(fact).is_some() && self.disproof(fact, sight).is_none() {
+            return Verdict::Asserted;
+        }
+        let late = self.task_due(fact, sight).is_some_and(|due| due <= self.now);
+        Verdict::Unmet(Why::Gated(if late { TASK_OVERDUE } else { TASK_AWAITED }))
+    }
+
+    /// When the word was given that counts for a task. One that was taken stays, whatever becomes of the object it was
+    /// written in; one that something newer disagrees with is spent for good.
+    pub fn word(&self, fact: &FactSpec) -> Option<Timestamp> {
+        let disproved = self.ledger.fact(&fact.name).disproved;
+        self.said(fact)
+            .filter(|said| disproved.is_none_or(|at| at <= schedule::later(*said, fact.settle)))
+    }
+
+    fn said(&self, fact: &FactSpec) -> Option<Timestamp> {
+        let now = self.system.attested.get(&fact.name).map(|word| word.at);
+        now.max(self.ledger.fact(&fact.name).word)
+            .filter(|_| fact.by_hand)
+    }
+
+    /// The moment of which a read shows that the task is not done, though somebody had said before that it is.
+    pub fn disproof(&self, fact: &FactSpec, sight: &Sight) -> Option<Timestamp> {
+        if fact.proof == Proof::None || sight.truth != Truth::DoesNotHold {
+            return None;
+        }
+        let as_of = sight.task.as_ref().and_then(|task| task.as_of);
+        // An export of a day to come is no newer than the look, whatever it says.
+        let as_of = as_of.unwrap_or(self.looked_at).min(self.looked_at);
+        (as_of > schedule::later(self.said(fact)?, fact.settle)).then_some(as_of)
+    }
+
+    /// When a task is overdue: counted from when it is wanted, or from when we first knew whose it is.
+    pub fn task_due(&self, fact: &FactSpec, sight: &Sight) -> Option<Timestamp> {
+        let Some(Wanted::At(wanted)) = self.system.wanted.get(&fact.name) else {
+            return None;
+        };
+        let known = self.ledger.account.as_ref().map(|account| account.bound_at);
+        let opened = known.map_or(*wanted, |known| known.max(*wanted));
+        Some(schedule::later(opened, sight.task.as_ref()?.due_in))
+    }
+
+    /// When something about a task may change though nobody says so: it becomes overdue, or a newer export is there.
+    fn task_wake(&self, fact: &FactSpec) -> Option<Timestamp> {
+        let sight = self.sights.get(&fact.name)?;
+        let due = match self.verdict(fact) {
+            Verdict::Unmet(_) => self.task_due(fact, sight).filter(|due| *due > self.now),
+            _ => None,
+        };
+        let looked = (fact.proof != Proof::None).then(|| schedule::later(self.now, self.proof_lasts / 2));
+        due.into_iter().chain(looked).min()
     }
 
     /// A fact without a read counts as asked only if it was asked after everything it requires was proven, the last
@@ -394,6 +466,7 @@ impl View<'_> {
                 // It waits for something else to happen first.
                 Verdict::NotDue(at) if at == Timestamp::MAX => return None,
                 Verdict::NotDue(at) | Verdict::Pending(at) => at,
+                Verdict::Unmet(Why::Gated(_)) | Verdict::Asserted if fact.by_hand => self.task_wake(fact)?,
                 // What waits for another fact is woken by that one.
                 Verdict::Unmet(Why::ControllerConflict | Why::Gated(_) | Why::WaitsFor(_)) => {
                     return None;

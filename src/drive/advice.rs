@@ -6,6 +6,7 @@ use crate::core::{
     fact::{Verdict, Why},
     fault::{Fault, Reason},
     identity::NO_WAY,
+    plan::TASK_OVERDUE,
 };
 
 /// The advice about `verdict`; none when nobody has to do anything.
@@ -13,6 +14,7 @@ pub fn advice(verdict: &Verdict) -> Option<&'static str> {
     match verdict {
         Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault)) => about(fault),
         Verdict::Unmet(Why::ControllerConflict) => Some("somebody keeps giving it back: find out who"),
+        Verdict::Unmet(Why::Gated(TASK_OVERDUE)) => Some("ask who has the task"),
         Verdict::Unmet(Why::NoAct) => Some("the definition has no way to do this: do it by hand"),
         _ => None,
     }

@@ -1,8 +1,7 @@
 //! The chain of what happened: each entry's digest binds the entry and everything before it.
 
-use jiff::Timestamp;
-
 use crate::{api::record::Entry, core::digest::digest_of};
+use jiff::Timestamp;
 
 /// What happened, before it has a place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +27,8 @@ pub enum Event {
     Verified,
     /// Asked for, and nothing to read.
     Asserted,
+    /// Somebody had said that it is done, and something newer shows that it is not.
+    Reopened,
     /// Had been proven, and was undone by somebody else.
     Drifted,
     /// An answer carried another id than the bound one.
@@ -40,6 +41,7 @@ impl Event {
             Self::Asked => "Asked",
             Self::Verified => "Verified",
             Self::Asserted => "Asserted",
+            Self::Reopened => "Reopened",
             Self::Drifted => "Drifted",
             Self::IdentityMismatch => "IdentityMismatch",
         }

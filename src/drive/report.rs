@@ -19,7 +19,7 @@ use crate::{
         fact::{Exempt, FactSpec, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         gate::APPROVAL_DENIED,
-        plan::LEGAL_HOLD,
+        plan::{LEGAL_HOLD, TASK_AWAITED, TASK_OVERDUE},
     },
 };
 
@@ -67,7 +67,7 @@ pub fn status(
         cutoff: Some(case.cutoff),
         deadline: Some(case.access_deadline),
         plan: earlier.plan.clone(),
-        gates: gates::rows(case, outcome, &earlier.gates),
+        gates: gates::rows(case, outcome, &earlier.gates, now),
         policy: case.policy.clone(),
         evidence: earlier.evidence.clone(),
         conditions,
@@ -179,13 +179,14 @@ impl Tally {
             if let Verdict::Unmet(Why::Gated(word)) = verdict
                 && self.waiting != Some(APPROVAL_DENIED)
             {
-                self.waiting = Some(word);
+                self.waiting = Some(if by_hand(word) { TASK_AWAITED } else { word });
             }
             if fact.class.security() {
                 self.access_left += 1;
                 self.access_unknown |= matches!(verdict, Verdict::Unknown(_));
             }
             self.data_left += usize::from(data);
+            self.drifted |= row.drifted.contains(&fact.name) && fact.class.security();
             match person_needed(verdict).or(row.identity_mismatch.then_some(Reason::IdentityMismatch)) {
                 Some(reason) => {
                     self.stuck.get_or_insert(reason);
@@ -195,7 +196,6 @@ impl Tally {
                     self.moving |= !waits && case.enforce;
                 }
             }
-            self.drifted |= row.drifted.contains(&fact.name) && fact.class.security();
         }
     }
 }
@@ -209,6 +209,11 @@ fn person_needed(verdict: &Verdict) -> Option<Reason> {
         Verdict::Unmet(Why::ControllerConflict | Why::NoAct) => Some(Reason::Conflict),
         _ => None,
     }
+}
+
+/// Whether a gate is a task that a person has still to do.
+fn by_hand(gate: &str) -> bool {
+    matches!(gate, TASK_AWAITED | TASK_OVERDUE)
 }
 
 fn summary(

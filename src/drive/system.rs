@@ -20,7 +20,7 @@ use super::{
     undo::{self, Undoing},
 };
 use crate::{
-    connectors::{Connector, Key, Order, Readings, Shared, Subject},
+    connectors::{Connector, Keys, Order, Readings, Shared, Subject},
     core::{
         case::{System, Wanted},
         digest::digest_of,
@@ -294,6 +294,10 @@ impl<'a> Pass<'a> {
             ledger: self.ledger.clone(),
             cutoff: self.drive.case.cutoff,
             now,
+            keys: Keys {
+                case: self.drive.case.uid.clone(),
+                row: self.system.row.clone(),
+            },
         }
     }
 
@@ -478,7 +482,7 @@ impl<'a> Pass<'a> {
         let gates = self.around.gates.clone();
         let fact = fact.clone();
         let name = fact.name.clone();
-        let key = key(&drive.case.uid, &self.system.row, &subject.account.id, &fact.name);
+        let key = subject.keys.of(&subject.account.id, &fact.name);
         let (connector, subject) = (connector.clone(), subject.clone());
         let row = self.system.row.clone();
         let silence = self.silence.clone();
@@ -717,6 +721,12 @@ impl<'a> Pass<'a> {
                 .accepted
                 .is_some_and(|at| now < schedule::later(at, fact.settle));
             let entry_cutoff = entry.cutoff;
+            if fact.by_hand {
+                if self.note_reopened(fact) {
+                    undone.push(fact.name.as_str());
+                }
+                continue;
+            }
             let Some(verified) = entry.verified.filter(|_| fact.proof != Proof::None) else {
                 continue;
             };
@@ -779,6 +789,54 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// A task that a read shows undone, though it was proven, or somebody said that it is done: such a word is spent for
+    /// good. Says whether it counted as done.
+    fn note_reopened(&mut self, fact: &FactSpec) -> bool {
+        let seen = self.sights.get(&fact.name);
+        let Some(sight) = seen.filter(|sight| sight.truth == Truth::DoesNotHold) else {
+            return false;
+        };
+        let (counts, disproof) = {
+            let view = self.view(std::slice::from_ref(fact), None);
+            (view.word(fact).is_some(), view.disproof(fact, sight))
+        };
+        let entry = self.ledger.fact(&fact.name);
+        let (done, proven) = (entry.verified.is_some(), entry.word.is_none());
+        if disproof.is_none() && (counts || !done) {
+            return false;
+        }
+        let entry = self.entry(&fact.name);
+        entry.disproved = entry.disproved.max(disproof);
+        (entry.verified, entry.word) = (None, None);
+        self.pace.seen.remove(&fact.name);
+        if done && proven {
+            self.drifted.push(fact.name.clone());
+            self.happened(&fact.name, Event::Drifted);
+        } else if done {
+            self.happened(&fact.name, Event::Reopened);
+        }
+        done
+    }
+
+    /// On whose word a task counts as done, until it is read.
+    fn note_word(&mut self, fact: &FactSpec, verdict: &Verdict, word: Option<Timestamp>) {
+        let said = match verdict {
+            Verdict::Asserted => word,
+            Verdict::Verified => None,
+            _ => return,
+        };
+        if self.ledger.fact(&fact.name).word == said {
+            return;
+        }
+        let looked_at = self.looked_at;
+        let entry = self.entry(&fact.name);
+        entry.word = said;
+        entry.verified = looked_at.filter(|_| said.is_some());
+        if said.is_some() {
+            self.happened(&fact.name, Event::Asserted);
+        }
+    }
+
     /// Whether nothing of ours can have been under way when the process ended before this one: then all there was to do was
     /// proven. What was sent last is not durable.
     fn was_at_rest(&self, facts: &[FactSpec], now: Timestamp) -> bool {
@@ -797,9 +855,15 @@ impl<'a> Pass<'a> {
         let now = self.drive.clock.now();
         let verdicts: Vec<_> = {
             let view = self.view(facts, None);
-            facts.iter().map(|fact| (fact, view.verdict(fact))).collect()
+            facts
+                .iter()
+                .map(|fact| (fact, view.verdict(fact), view.word(fact)))
+                .collect()
         };
-        for (fact, verdict) in verdicts {
+        for (fact, verdict, word) in verdicts {
+            if fact.by_hand {
+                self.note_word(fact, &verdict, word);
+            }
             let event = match &verdict {
                 Verdict::Verified => Event::Verified,
                 Verdict::Asserted => Event::Asserted,
@@ -931,13 +995,6 @@ fn own(names: &[&str]) -> Vec<String> {
 fn audit(uid: &str, row: &str, account: &str, act: &Act) {
     let requests = act.requests.len();
     tracing::info!(target: "offboard::audit", offboarding = uid, system = row, account, fact = act.fact, requests, "act");
-}
-
-/// The same whenever the same act is sent again.
-fn key(uid: &str, row: &str, account: &str, fact: &str) -> Key {
-    let mut digest = digest_of([uid, row, account, fact]);
-    digest.truncate(32);
-    Key(digest)
 }
 
 fn seed(uid: &str, row: &str) -> u64 {

@@ -21,7 +21,7 @@ use crate::{
     core::{
         case::{Case, System},
         fact::FactSpec,
-        gate::{Decision, Gate, Vote, same_person},
+        gate::{Attestation, Decision, Gate, Vote, same_person, task_plan},
         identity::Person,
         schedule::{self, Anchors},
     },
@@ -123,11 +123,13 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
     let anchors = anchors(offboarding, cutoff, zone)?;
     let timeline = timeline::timeline(given.policy, &given, &anchors, zone.unwrap_or(LAST_ZONE))?;
     let partial = partial(spec, &given.leaving);
+    let uid = offboarding.metadata.uid.clone().unwrap_or_default();
     let mut systems = systems(&given, zone)?;
     for system in &mut systems {
         let facts = facts_of(given.members, &system.row);
         let wanted = facts.iter().map(|f| (f.name.clone(), timeline.wanted(f, cutoff)));
         system.wanted = wanted.collect();
+        system.attested = attested(&given, &uid, connector_of(&system.row), facts, &partial);
         for waiver in given.votes.iter().filter(|vote| waives(vote, &partial)) {
             let (Some(fact), Some(until)) = (&waiver.fact, waiver.until) else {
                 continue;
@@ -138,7 +140,7 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         }
     }
     Ok(Case {
-        uid: offboarding.metadata.uid.clone().unwrap_or_default(),
+        uid,
         name: offboarding.metadata.name.clone().unwrap_or_default(),
         generation: offboarding.metadata.generation.unwrap_or_default(),
         policy: given.policy.name.clone(),
@@ -186,6 +188,51 @@ fn partial(spec: &OffboardingSpec, leaving: &[String]) -> Vec<String> {
         .chain(leaving)
         .cloned()
         .collect()
+}
+
+/// The newest word about each task of `connector` by somebody who may give it, about exactly these tasks.
+fn attested(
+    given: &Given<'_>,
+    uid: &str,
+    connector: &str,
+    facts: &[FactSpec],
+    partial: &[String],
+) -> BTreeMap<String, Attestation> {
+    let tasks: Vec<&str> = facts
+        .iter()
+        .filter(|f| f.by_hand)
+        .map(|f| f.name.as_str())
+        .collect();
+    let mut attested = BTreeMap::new();
+    if tasks.is_empty() {
+        return attested;
+    }
+    let plan = task_plan(uid, connector, tasks.iter().copied());
+    // Votes come oldest first.
+    let words = given.votes.iter().filter(|vote| {
+        vote.gate == Gate::Task
+            && vote.connector.as_deref() == Some(connector)
+            && vote.plan == plan
+            && !partial.iter().any(|name| same_person(&vote.approver, name))
+    });
+    for vote in words {
+        for task in tasks
+            .iter()
+            .filter(|task| vote.fact.as_deref().is_none_or(|fact| fact == **task))
+        {
+            if vote.decision == Decision::Done {
+                let word = Attestation {
+                    by: vote.approver.clone(),
+                    at: vote.at,
+                    plan: plan.clone(),
+                };
+                attested.insert((*task).to_owned(), word);
+            } else {
+                attested.remove(*task);
+            }
+        }
+    }
+    attested
 }
 
 /// Whether `vote` leaves a fact alone: said by somebody who may.

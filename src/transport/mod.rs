@@ -7,6 +7,7 @@ pub mod http;
 pub mod limit;
 pub mod oauth;
 pub mod secret;
+pub mod signature;
 pub mod ssh;
 pub mod trust;
 
@@ -50,6 +51,9 @@ pub enum SetupError {
     /// No host key is pinned.
     #[error("no host key of the server is pinned: {0}")]
     HostKeys(&'static str),
+    /// The key cannot be used for signing requests.
+    #[error("secret key {0:?} is no signing key: whsec_ and base64, or another text, of at least 24 bytes")]
+    SigningKey(String),
     /// A field of the driver's section is not what it must be.
     #[error("{0} is not valid")]
     Field(&'static str),

@@ -72,6 +72,7 @@ fn outcome(verdicts: [Verdict; 3]) -> Outcome {
             repeatable: true,
             removes: false,
             settle: SignedDuration::ZERO,
+            by_hand: false,
         };
         (spec, verdict, None)
     });

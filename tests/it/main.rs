@@ -35,3 +35,4 @@ mod support;
 mod support_servers;
 mod trial;
 mod whole_story;
+mod without_api;

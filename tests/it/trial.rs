@@ -11,9 +11,9 @@ use std::{
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use offboard::{
-    api::definition::ConnectorDefinitionSpec,
+    api::{OffboardingStatus, definition::ConnectorDefinitionSpec},
     connectors::{
-        Connector, Key, Order, Subject,
+        Key, Keys, Order, Shared, Subject,
         declarative::{Declarative, Definition, Options, ResolvedDriver, builtin, parse},
         http::HttpDriver,
     },
@@ -21,10 +21,10 @@ use offboard::{
         case::{Case, System, Timeline},
         fact::{FactSpec, Verdict},
         fault::Fault,
-        gate::Vote,
+        gate::{Attestation, Vote},
         identity::{Account, Person},
     },
-    drive::{Clock, Drive, Link, Memory, Outcome, Record, Row, Scope, Store, drive},
+    drive::{Clock, Drive, Link, Memory, Outcome, Record, Row, Scope, Store, drive, report},
     transport::secret::Credentials,
 };
 use serde_json::Value;
@@ -125,10 +125,17 @@ impl Trial {
     pub fn new(setup: &Setup<'_>) -> Self {
         let clock = Arc::new(Moved::default());
         let connector = Arc::new(connector(setup, &clock));
+        let mut trial = Self::over(connector, setup.who.clone(), clock);
+        trial.case.systems[0].successor.clone_from(&setup.successor);
+        trial
+    }
+
+    /// A leaver in a system that is connected already.
+    pub fn over(connector: Shared, who: Person, clock: Arc<Moved>) -> Self {
         let now = clock.now();
         let facts = connector.capabilities().facts.clone();
         Self {
-            case: case(setup, &facts, now),
+            case: case(who, &facts, now),
             links: [("system".to_owned(), Link::Ready(connector))].into(),
             clock,
             store: Kept::default(),
@@ -186,6 +193,7 @@ impl Trial {
             cutoff: self.case.cutoff,
             now: self.clock.now(),
             ledger,
+            keys: Keys::default(),
         };
         for fact in connector.capabilities().facts.iter().rev() {
             if subject.ledger.fact(&fact.name).accepted.is_none() {
@@ -219,6 +227,42 @@ impl Trial {
             .collect()
     }
 
+    /// Somebody says now that a task is done.
+    pub fn attest(&mut self, fact: &str, by: &str) {
+        let word = Attestation {
+            by: by.to_owned(),
+            at: self.clock.now(),
+            plan: "sha256:0".to_owned(),
+        };
+        self.case.systems[0].attested.insert(fact.to_owned(), word);
+    }
+
+    /// The status after the last pass.
+    pub fn status(&self) -> OffboardingStatus {
+        let last = self.last.as_ref().unwrap();
+        report::status(&self.case, last, &OffboardingStatus::default(), self.clock.now())
+    }
+
+    /// Reason of the condition `Ready`, and whether the leaver counts as stalled.
+    pub fn ready(&self) -> (String, bool) {
+        let conditions = self.status().conditions;
+        let ready = conditions.iter().find(|c| c.type_ == "Ready").unwrap();
+        let stalled = conditions.iter().any(|c| c.type_ == "Stalled");
+        (ready.reason.clone(), stalled)
+    }
+
+    /// What is in the evidence about a fact.
+    pub fn evidence(&self, fact: &str) -> Vec<String> {
+        let about = self.record.evidence.iter().filter(|entry| entry.fact == fact);
+        about.map(|entry| entry.event.clone()).collect()
+    }
+
+    /// A new process: what is not durable is forgotten.
+    pub fn restart(&mut self) {
+        self.record = self.store.0.lock().unwrap().clone();
+        self.memory = Memory::default();
+    }
+
     /// What is durable about the system.
     pub fn ledger(&self) -> &offboard::core::ledger::SystemLedger {
         &self.record.ledger.systems["system"]
@@ -229,6 +273,11 @@ impl Trial {
         let now = self.clock.now();
         let at = offboard::core::case::Wanted::At(now);
         self.case.systems[0].wanted.insert(fact.to_owned(), at);
+    }
+
+    /// Now, by the leaver's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Time passes.
@@ -267,12 +316,11 @@ fn connector(setup: &Setup<'_>, clock: &Arc<Moved>) -> Declarative {
         .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-fn case(setup: &Setup<'_>, facts: &[FactSpec], now: Timestamp) -> Case {
+fn case(who: Person, facts: &[FactSpec], now: Timestamp) -> Case {
     let timeline = Timeline::default();
     let system = System {
         row: "system".to_owned(),
-        who: setup.who.clone(),
-        successor: setup.successor.clone(),
+        who: who.clone(),
         wanted: facts
             .iter()
             .map(|fact| (fact.name.clone(), timeline.wanted(fact, now)))
@@ -283,7 +331,7 @@ fn case(setup: &Setup<'_>, facts: &[FactSpec], now: Timestamp) -> Case {
         uid: "uid".into(),
         name: "jane".into(),
         generation: 1,
-        who: setup.who.clone(),
+        who,
         cutoff: now,
         access_deadline: now + SignedDuration::from_hours(1),
         enforce: true,

@@ -32,6 +32,7 @@ fn fact(name: &str, class: Class, after: &[&str]) -> FactSpec {
         repeatable: true,
         removes: false,
         settle: jiff::SignedDuration::ZERO,
+        by_hand: false,
     }
 }
 
@@ -59,6 +60,7 @@ fn planned(facts: Vec<(FactSpec, Verdict, Sight)>) -> Plan {
         successor: None,
         observe_only: false,
         kept_until: None,
+        attested: [].into(),
         wanted: facts
             .iter()
             .map(|(fact, ..)| (fact.name.clone(), Wanted::At(cutoff)))

@@ -15,6 +15,7 @@ use super::{
     load::Definition,
     problems::Problems,
     request::Target,
+    tasks,
 };
 use crate::connectors::{Capabilities, driver::Driver};
 
@@ -49,6 +50,10 @@ impl Definition {
         options: Options,
         driver: Arc<dyn Driver>,
     ) -> Result<Declarative, Problems> {
+        if let Some(expanded) = tasks::expanded(&self.0.spec, given)? {
+            let made = Self::compile(&self.0.name, expanded)?;
+            return made.build(given, options, driver);
+        }
         let mut problems = Problems::default();
         for (list, names) in [("include", &options.include), ("skip", &options.skip)] {
             for (i, name) in names.iter().enumerate() {
@@ -65,7 +70,7 @@ impl Definition {
             Ok(ResolvedDriver::Http(http)) => http.base,
             Ok(ResolvedDriver::Ldap(ldap)) => ldap.base,
             Ok(ResolvedDriver::Sftp(sftp)) => sftp.folder.unwrap_or_default(),
-            Ok(ResolvedDriver::Sql(_)) => String::new(),
+            Ok(ResolvedDriver::Sql(_) | ResolvedDriver::Job(_) | ResolvedDriver::Manual) => String::new(),
             Err(more) => {
                 problems.0.extend(more.0);
                 return Err(problems);

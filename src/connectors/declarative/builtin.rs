@@ -10,6 +10,8 @@ const BUILTINS: &[(&str, &str)] = &[
         "google-workspace",
         include_str!("../definitions/google-workspace.yaml"),
     ),
+    ("ipaas", include_str!("../definitions/ipaas.yaml")),
+    ("manual", include_str!("../definitions/manual.yaml")),
     ("microsoft-365", include_str!("../definitions/microsoft-365.yaml")),
     ("keycloak", include_str!("../definitions/keycloak.yaml")),
     ("mysql", include_str!("../definitions/mysql.yaml")),

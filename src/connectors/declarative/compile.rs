@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use super::{
     expression::Expression,
     fields::has,
     problems::Problems,
     references::Uses,
-    request::{Attributes, BodyTemplate, Compiled, Http, Paging, Sql, Verb, uses},
+    request::{Attributes, BodyTemplate, Compiled, Http, Job, Paging, Sql, Verb, uses},
     template::{JsonTemplate, Place, Template, has_hole},
 };
 use crate::api::definition::{Page, Request};
@@ -23,6 +25,10 @@ pub enum Protocol {
     Sql,
     /// `sftp`.
     Sftp,
+    /// `job`.
+    Job,
+    /// `manual`.
+    Manual,
 }
 
 impl Protocol {
@@ -33,6 +39,8 @@ impl Protocol {
             Self::Ldap => "ldap",
             Self::Sql => "sql",
             Self::Sftp => "sftp",
+            Self::Job => "job",
+            Self::Manual => "manual",
         }
     }
 }
@@ -65,6 +73,7 @@ pub const BOUND: &[&str] = &[
     "reads",
     "operations",
     "accepted",
+    "keys",
     "snapshot",
     "cutoff",
     "now",
@@ -135,7 +144,7 @@ impl Compiler<'_> {
         if request.page.as_ref().is_some_and(|page| page.number.is_some()) {
             names.push("page");
         }
-        let verb = self.verb(request, path, &names)?;
+        let verb = self.verb(request, path, &names, role)?;
         let mut after: Vec<&str> = match role {
             Role::Act => vec!["inputs", "who", "account", "now"],
             _ => names.clone(),
@@ -161,8 +170,14 @@ impl Compiler<'_> {
         Some(compiled)
     }
 
-    fn verb(&mut self, request: &Request, path: &str, names: &[&str]) -> Option<Verb> {
+    fn verb(&mut self, request: &Request, path: &str, names: &[&str], role: Role) -> Option<Verb> {
         let verbs: &[&str] = match self.protocol {
+            Protocol::Manual => {
+                self.problems
+                    .add(path, "nothing is sent where people do the work; remove it");
+                return None;
+            }
+            Protocol::Job => &["run"],
             Protocol::Http => &["get", "post", "put", "patch", "delete"],
             Protocol::Ldap => &["entry", "filter", "modify", "move", "delete"],
             Protocol::Sql => &["statement"],
@@ -186,6 +201,8 @@ impl Compiler<'_> {
             Protocol::Ldap => self.ldap(request, verb, path, names),
             Protocol::Sql => self.sql(request, path, names),
             Protocol::Sftp => self.files(request, verb, path, names).map(Verb::Files),
+            Protocol::Job => self.job(request, path, names, role),
+            Protocol::Manual => None,
         }
     }
 
@@ -357,6 +374,29 @@ impl Compiler<'_> {
                 &format!("{path}.literals"),
                 names,
             ),
+        })))
+    }
+
+    /// The arguments are made of inputs alone: what is known of a person could be taken for an option there, and every process
+    /// list would show it.
+    fn job(&mut self, request: &Request, path: &str, names: &[&str], role: Role) -> Option<Verb> {
+        let run = request
+            .run
+            .iter()
+            .enumerate()
+            .filter_map(|(i, text)| {
+                self.template(text, Place::Plain, &format!("{path}.run[{i}]"), &["inputs"])
+            })
+            .collect();
+        let nothing = Value::Object(Map::new());
+        let input = request.input.as_ref().unwrap_or(&nothing);
+        if !input.is_object() {
+            self.problems.add(format!("{path}.input"), "must be a map");
+        }
+        Some(Verb::Job(Box::new(Job {
+            run,
+            input: JsonTemplate::compile(input, &format!("{path}.input"), names, self.problems)?,
+            keyed: role == Role::Act,
         })))
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::{
@@ -11,8 +12,10 @@ use super::{
     template::{Place, Template},
 };
 use crate::{
-    api::definition::{ConnectorDefinitionSpec, HttpDriver, LdapDriver, OAuth2, SftpDriver, SqlDriver},
-    connectors::driver::bytes,
+    api::definition::{
+        ConnectorDefinitionSpec, HttpDriver, JobDriver, LdapDriver, OAuth2, SftpDriver, SqlDriver,
+    },
+    connectors::{driver::bytes, job::LONGEST_RUN},
 };
 
 /// A driver section with every template filled: the same structs as in a definition, with plain text in them.
@@ -27,6 +30,10 @@ pub enum ResolvedDriver {
     Sql(SqlDriver),
     /// The system is talked to by files.
     Sftp(SftpDriver),
+    /// A program speaks to the system.
+    Job(JobDriver),
+    /// People do it.
+    Manual,
 }
 
 /// Checks the templates and durations of the section.
@@ -59,11 +66,15 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
         ("ldap", spec.ldap.as_ref().and_then(|d| d.deadline.as_ref())),
         ("sql", spec.sql.as_ref().and_then(|d| d.deadline.as_ref())),
         ("sftp", spec.sftp.as_ref().and_then(|d| d.deadline.as_ref())),
+        ("job", spec.job.as_ref().and_then(|d| d.deadline.as_ref())),
     ];
     for (section, deadline) in deadlines {
         if deadline.is_some_and(|text| duration(text).is_none_or(|d| d.is_zero())) {
             problems.add(format!("{section}.deadline"), "not a duration; write it like 20s");
         }
+    }
+    if let Some(job) = &spec.job {
+        check_job(job, spec, problems);
     }
     if let Some(http) = &spec.http {
         if http
@@ -90,6 +101,35 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
                 "at most one of basic, bearer, header, oauth2 and wsSecurity",
             );
         }
+    }
+}
+
+fn check_job(job: &JobDriver, spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
+    let longest = SignedDuration::from_secs(LONGEST_RUN.as_secs().cast_signed());
+    let deadline = job.deadline.as_deref().and_then(duration);
+    if deadline.is_some_and(|deadline| deadline > longest) {
+        problems.add(
+            "job.deadline",
+            "at most 50s: an act that takes longer ends in the background",
+        );
+    }
+    for (variable, key) in &job.secrets {
+        if !spec.secret.contains_key(key) {
+            problems.add(
+                format!("job.secrets.{variable}"),
+                format!("the definition's secret has no key '{key}'"),
+            );
+        }
+    }
+    for name in job
+        .resources
+        .keys()
+        .filter(|name| !matches!(name.as_str(), "cpu" | "memory"))
+    {
+        problems.add(
+            format!("job.resources.{name}"),
+            "only cpu and memory are understood",
+        );
     }
 }
 
@@ -137,6 +177,8 @@ pub(super) fn resolve(spec: &ConnectorDefinitionSpec, inputs: &Value) -> Result<
         ConnectorDefinitionSpec { ldap: Some(ldap), .. } => Some(ResolvedDriver::Ldap(ldap)),
         ConnectorDefinitionSpec { sql: Some(sql), .. } => Some(ResolvedDriver::Sql(sql)),
         ConnectorDefinitionSpec { sftp: Some(sftp), .. } => Some(ResolvedDriver::Sftp(sftp)),
+        ConnectorDefinitionSpec { job: Some(job), .. } => Some(ResolvedDriver::Job(job)),
+        ConnectorDefinitionSpec { manual: Some(_), .. } => Some(ResolvedDriver::Manual),
         _ => None,
     };
     match resolved {
@@ -175,6 +217,25 @@ fn visit(spec: &mut ConnectorDefinitionSpec, see: &mut Visitor<'_>) {
         }
         if let Some(keys) = &mut sftp.host_keys {
             see(keys, Place::Plain, "sftp.hostKeys".into());
+        }
+    }
+    if let Some(job) = &mut spec.job {
+        let optional = [
+            ("image", &mut job.image),
+            ("serviceAccount", &mut job.service_account),
+        ];
+        for (name, text) in optional {
+            if let Some(text) = text {
+                see(text, Place::Plain, format!("job.{name}"));
+            }
+        }
+        for (section, map) in [
+            ("environment", &mut job.environment),
+            ("resources", &mut job.resources),
+        ] {
+            for (name, text) in map {
+                see(text, Place::Plain, format!("job.{section}.{name}"));
+            }
         }
     }
 }

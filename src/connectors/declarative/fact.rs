@@ -8,10 +8,10 @@ use super::{
     problems::Problems,
     references::Uses,
     request::Compiled,
-    template::{Place, Template},
+    template::{Place, Template, has_hole},
 };
 use crate::{
-    api::definition::{ConnectorDefinitionSpec, Fact, Request},
+    api::definition::{ConnectorDefinitionSpec, Fact, Request, TaskSpec},
     core::fact::{Class, FactSpec, Proof, Stage},
 };
 
@@ -31,8 +31,65 @@ pub(super) struct CompiledFact {
     pub running: Option<Expression>,
     pub failed: Option<Expression>,
     pub says: Option<Template>,
+    pub task: Option<CompiledTask>,
     /// Everything but `undo` refers to.
     pub uses: Uses,
+}
+
+/// What a person is asked to do, compiled.
+#[derive(Debug)]
+pub(super) struct CompiledTask {
+    pub title: Template,
+    pub assignee: Template,
+    pub instructions: Template,
+    pub due_in: Template,
+    pub as_of: Option<Expression>,
+    pub uses: Uses,
+}
+
+/// How long a task may take where nothing is said.
+const DUE_IN: &str = "3d";
+
+fn compile_task(task: &TaskSpec, path: &str, compiler: &mut Compiler<'_>) -> Option<CompiledTask> {
+    let due_in = task.due_in.as_deref().unwrap_or(DUE_IN);
+    if !has_hole(due_in) && duration(due_in).is_none() {
+        compiler
+            .problems
+            .add(format!("{path}.dueIn"), "not a duration; write it like 3d or 12h");
+    }
+    if task.title.trim().is_empty() {
+        compiler
+            .problems
+            .add(format!("{path}.title"), "empty; say what is to be done");
+    }
+    let mut text = |text: &str, name: &str| {
+        Template::compile(
+            text,
+            Place::Plain,
+            &format!("{path}.{name}"),
+            BOUND,
+            compiler.problems,
+        )
+    };
+    let mut compiled = CompiledTask {
+        title: text(&task.title, "title")?,
+        assignee: text(&task.assignee, "assignee")?,
+        instructions: text(&task.instructions, "instructions")?,
+        due_in: text(due_in, "dueIn")?,
+        as_of: compiler.optional(task.as_of.as_ref(), &format!("{path}.asOf"), BOUND),
+        uses: Uses::default(),
+    };
+    let mut uses = Uses::default();
+    let texts = [
+        &compiled.title,
+        &compiled.assignee,
+        &compiled.instructions,
+        &compiled.due_in,
+    ];
+    texts.into_iter().for_each(|text| text.uses(&mut uses));
+    compiled.as_of.iter().for_each(|as_of| uses.add(as_of.uses()));
+    compiled.uses = uses;
+    Some(compiled)
 }
 
 /// Compiles one fact and says what is wrong with it.
@@ -52,6 +109,10 @@ pub(super) fn compile_fact(
     let act = requests(&fact.act, "act", compiler);
     let ladder = requests(&fact.ladder, "ladder", compiler);
     let undo = requests(&fact.undo, "undo", compiler);
+    let task = fact
+        .task
+        .as_ref()
+        .and_then(|task| compile_task(task, &field("task"), compiler));
     let mut ready = CompiledFact {
         spec: fact_spec(name, fact, definition, compiler.problems),
         optional: fact.optional,
@@ -69,6 +130,7 @@ pub(super) fn compile_fact(
         act,
         ladder,
         undo,
+        task,
         uses: Uses::default(),
     };
     let expressions = [
@@ -82,6 +144,7 @@ pub(super) fn compile_fact(
     let mut uses = Uses::default();
     expressions.into_iter().flatten().for_each(|e| uses.add(e.uses()));
     ready.says.iter().for_each(|t| t.uses(&mut uses));
+    ready.task.iter().for_each(|task| uses.add(&task.uses));
     ready
         .act
         .iter()
@@ -119,6 +182,7 @@ fn fact_spec(name: &str, fact: &Fact, spec: &ConnectorDefinitionSpec, problems: 
         repeatable: !fact.unrepeatable,
         removes: fact.snapshot.is_some(),
         settle,
+        by_hand: fact.task.is_some(),
     }
 }
 
@@ -194,6 +258,21 @@ fn check_fact(name: &str, fact: &Fact, ready: &CompiledFact, problems: &mut Prob
     }
     if !fact.act.is_empty() && !fact.ladder.is_empty() {
         problems.add(at("ladder"), "act and ladder exclude each other; remove one");
+    }
+    if fact.task.is_some() {
+        let others = [
+            ("act", !fact.act.is_empty()),
+            ("ladder", !fact.ladder.is_empty()),
+            ("undo", !fact.undo.is_empty()),
+            ("snapshot", fact.snapshot.is_some()),
+            ("irreversible", fact.irreversible),
+            ("unrepeatable", fact.unrepeatable),
+            ("from", fact.from.is_some()),
+        ];
+        for (name, _) in others.into_iter().filter(|(_, set)| *set) {
+            problems.add(at(name), "a person does it: it does not go with task; remove one");
+        }
+        return;
     }
     if fact.act.is_empty() && fact.ladder.is_empty() && fact.holds.is_none() && fact.from.is_none() {
         problems.add(at("act"), "nothing is asked for and nothing is read");

@@ -100,6 +100,7 @@ pub(super) fn has(request: &Request, verb: &str) -> bool {
         "list" => request.list.is_some(),
         "file" => request.file.is_some(),
         "write" => request.write.is_some(),
+        "run" => !request.run.is_empty(),
         _ => request.statement.is_some(),
     }
 }
@@ -113,7 +114,7 @@ type Field = (
 
 /// Every field that belongs to a driver: whether it is set, whose it is, and the verbs it goes with.
 fn fields(r: &Request) -> Vec<Field> {
-    use Protocol::{Http, Ldap, Sftp, Sql};
+    use Protocol::{Http, Job, Ldap, Sftp, Sql};
     vec![
         ("get", r.get.is_some(), &[Http], None),
         ("post", r.post.is_some(), &[Http], None),
@@ -162,5 +163,7 @@ fn fields(r: &Request) -> Vec<Field> {
             Some(&["file", "write"]),
         ),
         ("trust", r.trust.is_some(), &[Sftp], Some(&["file"])),
+        ("run", !r.run.is_empty(), &[Job], None),
+        ("input", r.input.is_some(), &[Job], None),
     ]
 }

@@ -45,6 +45,9 @@ pub(super) fn check_references<'c>(
         for expression in expressions.into_iter().flatten() {
             check_uses(expression.path(), expression.uses(), spec, problems);
         }
+        if let Some(task) = &fact.task {
+            check_uses(&format!("{path}.task"), &task.uses, spec, problems);
+        }
         if let Some(says) = &fact.says {
             let mut uses = Uses::default();
             says.uses(&mut uses);

@@ -114,12 +114,14 @@ impl Definition {
             (Protocol::Ldap, spec.ldap.is_some()),
             (Protocol::Sql, spec.sql.is_some()),
             (Protocol::Sftp, spec.sftp.is_some()),
+            (Protocol::Job, spec.job.is_some()),
+            (Protocol::Manual, spec.manual.is_some()),
         ];
         let set: Vec<Protocol> = sections.iter().filter(|(_, set)| *set).map(|(p, _)| *p).collect();
         let [protocol] = set.as_slice() else {
             return Err(Problems::one(
                 "spec",
-                "exactly one of http, ldap, sql and sftp is needed",
+                "exactly one of http, ldap, sql, sftp, job and manual is needed",
             ));
         };
         check_inputs(&spec, &mut problems);
@@ -209,10 +211,16 @@ fn load(name: &str, spec: ConnectorDefinitionSpec, protocol: Protocol, problems:
 
 fn recognise(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Option<Recognise> {
     let names = ["item", "who", "inputs"];
-    if account.find.is_empty() {
-        compiler
-            .problems
-            .add("account.find", "at least one way to find an account is needed");
+    match (account.everybody, account.find.is_empty()) {
+        (false, true) => compiler.problems.add(
+            "account.find",
+            "at least one way to find an account is needed; or everybody: true, where nobody can be asked",
+        ),
+        (true, false) => compiler.problems.add(
+            "account.everybody",
+            "nobody is looked for then; remove find, or this",
+        ),
+        _ => {}
     }
     let find: Vec<Compiled> = account
         .find

@@ -29,6 +29,7 @@ mod references;
 mod request;
 mod setting;
 mod sight;
+mod tasks;
 mod template;
 mod trust;
 mod worker;

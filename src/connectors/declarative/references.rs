@@ -121,7 +121,7 @@ pub struct Uses {
     pub who: BTreeSet<String>,
     /// `who.x`, wherever.
     pub who_at_all: BTreeSet<String>,
-    /// `operations.x` and `accepted.x`: both are known by fact.
+    /// `operations.x`, `accepted.x` and `keys.x`: all are known by fact.
     pub operations: BTreeSet<String>,
     /// `snapshot.x`.
     pub snapshots: BTreeSet<String>,
@@ -281,7 +281,7 @@ impl Uses {
         self.names.insert(root.to_owned());
         let members = match root {
             "reads" => &mut self.reads,
-            "operations" | "accepted" => &mut self.operations,
+            "operations" | "accepted" | "keys" => &mut self.operations,
             "snapshot" => &mut self.snapshots,
             "inputs" => &mut self.inputs,
             "details" => &mut self.details,

@@ -9,10 +9,10 @@ use super::{
     expression::{Expression, Scope, Unevaluable},
     files::Files,
     references::Uses,
-    template::{JsonTemplate, Template},
+    template::{JsonTemplate, KEY, Template},
 };
 use crate::{
-    connectors::driver::{Body, HttpRequest, LdapRequest, Resolved, SqlRequest},
+    connectors::driver::{Body, HttpRequest, JobRequest, LdapRequest, Resolved, SqlRequest},
     core::fault::{Fault, Reason},
 };
 
@@ -76,6 +76,8 @@ pub enum Verb {
     Sql(Box<Sql>),
     /// Something about files.
     Files(Files),
+    /// A run of a program.
+    Job(Box<Job>),
 }
 
 /// Templates of an attribute's name and of its values.
@@ -126,6 +128,17 @@ pub struct Sql {
     pub identifiers: Vec<(String, Template)>,
     /// Quoted as literals.
     pub literals: Vec<(String, Template)>,
+}
+
+/// A run of a program.
+#[derive(Debug)]
+pub struct Job {
+    /// The program and its arguments.
+    pub run: Vec<Template>,
+    /// What it gets.
+    pub input: JsonTemplate,
+    /// It is an act, and carries its key.
+    pub keyed: bool,
 }
 
 /// How further pages are asked for.
@@ -218,6 +231,11 @@ impl Compiled {
                 literals: texts(&sql.literals, scope)?,
             }),
             Verb::Files(files) => Resolved::Sftp(Box::new(files.resolve(&target.base, scope)?)),
+            Verb::Job(job) => Resolved::Job(JobRequest {
+                run: names(&job.run, scope)?,
+                input: job.input.value(scope)?,
+                key: job.keyed.then(|| KEY.to_owned()),
+            }),
         })
     }
 
@@ -227,7 +245,10 @@ impl Compiled {
             None => target.base.clone(),
         };
         let path = http.path.text(scope)?;
-        let mut url = if path.starts_with("https://") || path.starts_with("http://") {
+        let mut url = if path.is_empty() {
+            // The base is the whole address, with its own query.
+            base
+        } else if path.starts_with("https://") || path.starts_with("http://") {
             same_host(&base, &path).ok_or_else(|| self.malformed())?
         } else {
             format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'))
@@ -386,6 +407,10 @@ pub(super) fn uses(request: &Compiled) -> Uses {
             named(&sql.literals, &mut uses);
         }
         Verb::Files(files) => files.uses(&mut uses),
+        Verb::Job(job) => {
+            job.run.iter().for_each(|t| t.uses(&mut uses));
+            job.input.uses(&mut uses);
+        }
     }
     uses
 }

@@ -64,6 +64,14 @@ impl<'s> Setting<'s> {
         self.successor.is_none() && uses.name("successor")
     }
 
+    fn keys(&self, uses: &Uses) -> Value {
+        let keys = uses.operations.iter().map(|fact| {
+            let key = self.subject.keys.of(&self.subject.account.id, fact);
+            (fact.clone(), Value::String(key.0))
+        });
+        Value::Object(keys.collect())
+    }
+
     /// The names that `uses` asks for. A read that is faulted or missing is not there.
     pub fn scope<'a>(&'a self, uses: &'a Uses, readings: &'a Readings, since: Timestamp) -> Scope<'a> {
         let mut scope = Scope::new();
@@ -78,6 +86,7 @@ impl<'s> Setting<'s> {
                 },
                 "operations" => scope.with("operations", &self.operations),
                 "accepted" => scope.with("accepted", &self.accepted),
+                "keys" => scope.with_owned("keys", self.keys(uses)),
                 "snapshot" => scope.with_map("snapshot", entries(&self.subject.ledger.snapshot)),
                 "reads" => scope.with_map(
                     "reads",

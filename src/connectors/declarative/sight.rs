@@ -5,16 +5,18 @@ use serde_json::Value;
 
 use super::{
     expression::{Expression, Scope},
-    fact::CompiledFact,
+    fact::{CompiledFact, CompiledTask, duration},
     references::Uses,
     request::{Compiled, Target},
     setting::{Setting, since},
+    template::Template,
 };
 use crate::{
     connectors::{Readings, Subject},
     core::{
         fact::{Act, Proof, Sight, Truth},
         fault::{Fault, Reason},
+        gate::Task,
     },
 };
 
@@ -120,6 +122,12 @@ impl View<'_> {
     fn wanting(&self, fact: &CompiledFact) -> Result<Sight, Truth> {
         let since = since(self.subject, &fact.spec);
         let mut sight = Sight::of(Truth::DoesNotHold);
+        if let Some(task) = &fact.task {
+            let task = self.task(task, since)?;
+            sight.says = said(&task);
+            sight.task = Some(task);
+            return Ok(sight);
+        }
         if let Some(snapshot) = &fact.snapshot {
             self.ready(snapshot.uses())?;
             let scope = self.setting.scope(snapshot.uses(), self.readings, since);
@@ -151,6 +159,23 @@ impl View<'_> {
             more: rung + 1 < fact.ladder.len(),
         });
         Ok(sight)
+    }
+
+    /// What a person is asked to do.
+    fn task(&self, task: &CompiledTask, since: Timestamp) -> Result<Task, Truth> {
+        self.ready(&task.uses)?;
+        let scope = self.setting.scope(&task.uses, self.readings, since);
+        let text = |template: &Template| template.text(&scope).map_err(unreadable);
+        let due_in = duration(&text(&task.due_in)?);
+        let malformed = || Truth::Unreadable(Fault::permanent(Reason::Malformed).with_code("dueIn"));
+        let as_of = task.as_of.as_ref().map(|as_of| as_of.instant(&scope)).transpose();
+        Ok(Task {
+            title: text(&task.title)?,
+            assignee: text(&task.assignee)?,
+            instructions: text(&task.instructions)?,
+            due_in: due_in.ok_or_else(malformed)?,
+            as_of: as_of.map_err(unreadable)?.flatten(),
+        })
     }
 
     /// The alternatives that may be tried: those whose `when` holds.
@@ -266,6 +291,14 @@ fn includes(there: &Value, kept: &Value) -> bool {
             kept.iter().all(|k| there.iter().any(|t| includes(t, k)))
         }
         _ => there == kept,
+    }
+}
+
+/// `collect the badge (front desk)`.
+fn said(task: &Task) -> String {
+    match task.assignee.as_str() {
+        "" => task.title.clone(),
+        assignee => format!("{} ({assignee})", task.title),
     }
 }
 

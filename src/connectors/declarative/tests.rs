@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{Declarative, Definition, Options, Problems, parse};
 use crate::{
     connectors::{
-        Connector, Key, Order, Subject,
+        Connector, Key, Keys, Order, Subject,
         driver::{Answer, Body, Driver, HttpRequest, LdapRequest, RANDOM, Resolved},
     },
     core::{
@@ -184,6 +184,7 @@ fn subject() -> Subject {
         ledger: SystemLedger::default(),
         cutoff: "2026-01-01T00:00:00Z".parse().unwrap(),
         now: "2026-01-02T00:00:00Z".parse().unwrap(),
+        keys: Keys::default(),
     }
 }
 

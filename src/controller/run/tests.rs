@@ -41,6 +41,7 @@ impl Connected for Buggy {
             snapshot: None,
             says: String::new(),
             count: 0,
+            task: None,
         }
     }
     async fn act(&self, _: &Subject, _: &Act, _: &Order<'_>) -> Result<Receipt, Fault> {
@@ -61,6 +62,7 @@ fn facts() -> Vec<FactSpec> {
         repeatable: true,
         removes: false,
         settle: SignedDuration::ZERO,
+        by_hand: false,
     }]
 }
 

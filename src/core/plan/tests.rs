@@ -3,6 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::core::{
     fact::{Act, Class, Stage},
+    gate::{Attestation, Task},
     identity::Person,
     ledger::FactLedger,
 };
@@ -24,6 +25,7 @@ fn fact(name: &str, class: Class) -> FactSpec {
         repeatable: true,
         removes: false,
         settle: SignedDuration::from_secs(10),
+        by_hand: false,
     }
 }
 
@@ -52,6 +54,7 @@ impl Scene {
                 successor: None,
                 observe_only: false,
                 kept_until: None,
+                attested: BTreeMap::new(),
                 wanted: wanted.collect(),
             },
             facts,
@@ -362,4 +365,170 @@ fn what_waits_for_another_fact_is_woken_with_that_one() {
     };
     scene.pace.facts.insert("AccountDisabled".into(), trouble);
     assert_eq!(scene.view(5).wake(), Some(at(40)));
+}
+
+/// A badge that somebody collects, and an export that tells which badges work.
+fn badge(proof: Proof) -> Scene {
+    let mut returned = fact("BadgeReturned", Class::Devices);
+    (returned.by_hand, returned.proof, returned.settle) = (true, proof, SignedDuration::ZERO);
+    Scene::of(vec![returned])
+}
+
+impl Scene {
+    /// The task is not done by an export of that moment; none: by a look now.
+    fn undone(mut self, as_of: Option<i64>) -> Self {
+        let task = Task {
+            title: "collect the badge".into(),
+            assignee: "front desk".into(),
+            instructions: String::new(),
+            due_in: SignedDuration::from_secs(100),
+            as_of: as_of.map(at),
+        };
+        let sight = Sight {
+            task: Some(task),
+            ..Sight::of(Truth::DoesNotHold)
+        };
+        self.sights.insert("BadgeReturned".into(), sight);
+        self
+    }
+
+    fn said(mut self, seconds: i64) -> Self {
+        let word = Attestation {
+            by: "dora".into(),
+            at: at(seconds),
+            plan: "sha256:0".into(),
+        };
+        self.system.attested.insert("BadgeReturned".into(), word);
+        self
+    }
+
+    fn badge_at(&self, now: i64) -> Verdict {
+        self.verdict("BadgeReturned", now)
+    }
+}
+
+const AWAITED: Verdict = Verdict::Unmet(Why::Gated(TASK_AWAITED));
+
+#[test]
+fn a_task_waits_for_a_person_is_overdue_in_time_and_is_never_sent() {
+    let scene = badge(Proof::None).undone(None);
+    assert_eq!(scene.badge_at(50), AWAITED);
+    assert_eq!(scene.view(50).wake(), Some(at(100)), "when it becomes overdue");
+    assert_eq!(scene.badge_at(100), Verdict::Unmet(Why::Gated(TASK_OVERDUE)));
+    assert_eq!(scene.view(101).wake(), None);
+    assert_eq!(scene.sendable(50), Vec::<String>::new());
+}
+
+#[test]
+fn the_time_for_a_task_runs_from_when_it_was_known_whose_it_is() {
+    let mut scene = badge(Proof::None).undone(None);
+    scene.ledger.account = Some(crate::core::identity::Binding {
+        id: "10442".into(),
+        name: "10442".into(),
+        bound_at: at(500),
+    });
+    assert_eq!(scene.badge_at(599), AWAITED);
+    assert_eq!(scene.badge_at(600), Verdict::Unmet(Why::Gated(TASK_OVERDUE)));
+}
+
+#[test]
+fn a_word_makes_a_task_asserted_and_never_verified() {
+    let scene = badge(Proof::None).undone(None).said(40);
+    assert_eq!(scene.badge_at(50), Verdict::Asserted);
+    assert_eq!(scene.badge_at(5000), Verdict::Asserted);
+}
+
+#[test]
+fn a_word_that_was_taken_stays_when_the_object_it_was_written_in_is_gone() {
+    let mut scene = badge(Proof::None).undone(None);
+    scene.ledger_of("BadgeReturned").word = Some(at(40));
+    assert_eq!(scene.badge_at(50), Verdict::Asserted);
+}
+
+#[test]
+fn an_export_that_is_older_than_the_word_says_nothing_against_it() {
+    let scene = badge(Proof::Direct).undone(Some(39)).said(40);
+    assert_eq!(scene.badge_at(50), Verdict::Asserted);
+    // It is looked for a newer one.
+    assert!(scene.view(50).wake().is_some());
+}
+
+#[test]
+fn an_export_that_is_newer_than_the_word_opens_the_task_again() {
+    assert_eq!(
+        badge(Proof::Direct).undone(Some(41)).said(40).badge_at(50),
+        AWAITED
+    );
+    assert_eq!(badge(Proof::Direct).undone(None).said(40).badge_at(50), AWAITED);
+    // One that is dated into the future is no newer than the look.
+    assert_eq!(
+        badge(Proof::Direct).undone(Some(900)).said(50).badge_at(50),
+        Verdict::Asserted
+    );
+}
+
+#[test]
+fn a_change_may_show_late_after_a_word_too() {
+    let mut scene = badge(Proof::Direct).undone(None).said(40);
+    scene.facts[0].settle = SignedDuration::from_secs(30);
+    assert_eq!(scene.badge_at(70), Verdict::Asserted);
+    assert_eq!(scene.badge_at(71), AWAITED);
+}
+
+#[test]
+fn a_word_is_spent_for_good_and_a_new_one_counts() {
+    let mut scene = badge(Proof::Direct)
+        .seen("BadgeReturned", Truth::Unreadable(throttled()))
+        .said(40);
+    assert_eq!(scene.badge_at(50), Verdict::Asserted, "nothing says otherwise");
+    scene.ledger_of("BadgeReturned").disproved = Some(at(45));
+    assert_eq!(scene.badge_at(50), Verdict::Unknown(throttled()));
+    assert_eq!(scene.said(46).badge_at(50), Verdict::Asserted);
+}
+
+#[test]
+fn what_nobody_can_read_any_more_is_not_rounded_up_to_a_word() {
+    let refused = Fault::permanent(Reason::PermissionDenied);
+    let scene = badge(Proof::Direct)
+        .seen("BadgeReturned", Truth::Unreadable(refused.clone()))
+        .said(40);
+    assert_eq!(scene.badge_at(50), Verdict::Unknown(refused));
+}
+
+#[test]
+fn an_export_proves_a_task_with_or_without_a_word() {
+    assert_eq!(
+        badge(Proof::Direct)
+            .seen("BadgeReturned", Truth::Holds)
+            .badge_at(50),
+        Verdict::Verified
+    );
+    let said = badge(Proof::Direct).seen("BadgeReturned", Truth::Holds).said(40);
+    assert_eq!(said.badge_at(50), Verdict::Verified);
+}
+
+#[test]
+fn a_word_is_no_proof_that_outlives_a_fault() {
+    let mut scene = badge(Proof::Direct)
+        .seen("BadgeReturned", Truth::Unreadable(throttled()))
+        .said(40);
+    let entry = scene.ledger_of("BadgeReturned");
+    (entry.verified, entry.word) = (Some(at(41)), Some(at(40)));
+    scene.pace.seen.insert("BadgeReturned".into(), at(41));
+    assert_eq!(scene.badge_at(50), Verdict::Asserted);
+}
+
+#[test]
+fn what_comes_after_a_task_waits_for_it() {
+    let mut closed = fact("AccountClosed", Class::Record);
+    closed.requires = vec!["BadgeReturned".into()];
+    let mut scene = badge(Proof::None).undone(None);
+    scene.facts.push(closed);
+    scene
+        .system
+        .wanted
+        .insert("AccountClosed".into(), Wanted::At(at(0)));
+    let scene = scene.seen("AccountClosed", Truth::DoesNotHold);
+    assert_eq!(scene.sendable(50), Vec::<String>::new());
+    assert_eq!(scene.said(40).sendable(50), ["AccountClosed"]);
 }

@@ -134,6 +134,7 @@ fn spec(name: &str, class: Class) -> FactSpec {
         repeatable: true,
         removes: false,
         settle: SETTLE,
+        by_hand: false,
     }
 }
 

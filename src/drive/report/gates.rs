@@ -1,5 +1,7 @@
 //! What waits for people, as the status shows it.
 
+use jiff::Timestamp;
+
 use super::plain;
 use crate::{
     api::{
@@ -10,25 +12,67 @@ use crate::{
     core::{
         case::Case,
         fact::{Verdict, Why},
-        gate::{APPROVAL_DENIED, AWAITING_APPROVAL, Counted, Gate, State},
+        gate::{APPROVAL_DENIED, AWAITING_APPROVAL, Counted, Gate, State, task_plan},
     },
-    drive::Outcome,
+    drive::{Outcome, validate::connector_of},
 };
 
-/// A row for each gate that something waits behind, or has waited.
-pub(super) fn rows(case: &Case, outcome: &Outcome, earlier: &[GateRow]) -> Vec<GateRow> {
+/// A row for each gate that something waits behind, or has waited, and for each connector with tasks.
+pub(super) fn rows(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Timestamp) -> Vec<GateRow> {
     let waits = |gate| waiting(outcome, gate) || earlier.iter().any(|row| row.gate == gate);
     let counted = outcome.gates.counted.iter().filter(|counted| waits(counted.gate));
-    counted
-        .map(|counted| GateRow {
-            gate: counted.gate,
-            task: None,
-            plan: counted.plan.clone(),
-            state: state(case, counted),
-            approvals: format!("{}/{}", counted.standing.yes, counted.needed),
-            since: counted.since,
-        })
-        .collect()
+    let gates = counted.map(|counted| GateRow {
+        gate: counted.gate,
+        task: None,
+        plan: counted.plan.clone(),
+        state: state(case, counted),
+        approvals: format!("{}/{}", counted.standing.yes, counted.needed),
+        since: counted.since,
+    });
+    gates.chain(tasks(case, outcome, earlier, now)).collect()
+}
+
+/// One row for each connector whose tasks a person has still to do, or has done.
+fn tasks(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Timestamp) -> Vec<GateRow> {
+    let mut rows: Vec<GateRow> = vec![];
+    for row in &outcome.rows {
+        let connector = connector_of(&row.name);
+        let due = || {
+            row.facts
+                .iter()
+                .filter(|(fact, verdict, _)| fact.by_hand && verdict.due())
+        };
+        let (all, done) = (
+            due().count(),
+            due().filter(|(_, verdict, _)| verdict.settled()).count(),
+        );
+        let shown = rows.iter().any(|known| known.task.as_deref() == Some(connector));
+        if all == 0 || shown {
+            continue;
+        }
+        let facts = row
+            .facts
+            .iter()
+            .filter(|(fact, ..)| fact.by_hand)
+            .map(|(fact, ..)| fact.name.as_str());
+        let plan = task_plan(&case.uid, connector, facts);
+        let before = earlier
+            .iter()
+            .find(|known| known.task.as_deref() == Some(connector) && known.plan == plan);
+        rows.push(GateRow {
+            gate: Gate::Task,
+            task: Some(connector.to_owned()),
+            state: match () {
+                () if done == all => GateState::Open,
+                () if case.untrusted => GateState::Untrusted,
+                () => GateState::Waiting,
+            },
+            plan,
+            approvals: format!("{done}/{all}"),
+            since: before.map_or(now, |known| known.since),
+        });
+    }
+    rows
 }
 
 fn state(case: &Case, counted: &Counted) -> GateState {

@@ -31,6 +31,11 @@ impl Site {
 
     /// A site in another control plane than most.
     pub fn on(plane: &'static ControlPlane, stem: &str) -> Self {
+        Self::with(plane, stem, &[])
+    }
+
+    /// A site whose chart is installed with more values.
+    pub fn with(plane: &'static ControlPlane, stem: &str, values: &[&str]) -> Self {
         let namespace = plane.namespace(stem);
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/offboard");
         let mut helm = Command::new(support::helm());
@@ -45,6 +50,9 @@ impl Site {
             "--set",
             "crds.enabled=false",
         ]);
+        for value in values {
+            helm.args(["--set", value]);
+        }
         for part in ["rbac", "serviceaccount"] {
             helm.args(["-s", &format!("templates/{part}.yaml")]);
         }
