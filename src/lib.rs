@@ -7,6 +7,7 @@
 //! | [`transport`] | sockets, TLS, logins, limits, secrets | `core` faults, `api` |
 //! | [`connectors`] | connected systems: the declarative connector and its drivers | `core`, `transport`, `api` |
 //! | [`drive`] | drives one leaver over the connectors | `core`, `connectors`, `transport`, `api` |
+//! | [`notify`] | tells people: which messages are due, their texts, mail and chat | `core`, `transport`, `api` |
 //! | [`simulators`] | vendors without a server, by the vendors' documented rules | nothing of ours but itself |
 //! | [`company`] | the small company of the demo | all but `cli` |
 //! | [`controller`] | the shell around the drive loop in a cluster | all but `serve`, `cli` |
@@ -22,6 +23,7 @@ pub mod connectors;
 pub mod controller;
 pub mod core;
 pub mod drive;
+pub mod notify;
 pub mod serve;
 pub mod simulators;
 pub mod transport;

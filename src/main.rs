@@ -53,6 +53,9 @@ enum Command {
         /// How long to stay for what will happen by itself, such as `10m`.
         #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
         wait: SignedDuration,
+        /// The file with the channels for messages to people. Default: nobody is told anything.
+        #[arg(long, value_name = "FILE")]
+        notifications: Option<PathBuf>,
     },
     /// Shows what is known about the leavers of a state folder.
     Status {
@@ -145,9 +148,14 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             let state = beside(&file, state);
             wait_for(cli::plan::run(&file, &state, output, detailed_exitcode))
         }
-        Command::Run { file, state, wait } => {
+        Command::Run {
+            file,
+            state,
+            wait,
+            notifications,
+        } => {
             let state = beside(&file, state);
-            wait_for(cli::run::run(&file, &state, wait))
+            wait_for(cli::run::run(&file, &state, wait, notifications.as_deref()))
         }
         Command::Status {
             leaver,

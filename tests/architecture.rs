@@ -19,15 +19,27 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("transport", &["core", "api"]),
     ("connectors", &["core", "transport", "api"]),
     ("drive", &["core", "connectors", "transport", "api"]),
+    ("notify", &["core", "transport", "api"]),
     ("simulators", &["transport"]),
     (
         "company",
         &["core", "api", "connectors", "drive", "transport", "simulators"],
     ),
-    ("controller", &["core", "api", "connectors", "drive", "transport"]),
+    (
+        "controller",
+        &["core", "api", "connectors", "drive", "transport", "notify"],
+    ),
     (
         "serve",
-        &["core", "api", "connectors", "drive", "transport", "controller"],
+        &[
+            "core",
+            "api",
+            "connectors",
+            "drive",
+            "transport",
+            "notify",
+            "controller",
+        ],
     ),
     (
         "cli",
@@ -37,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "connectors",
             "drive",
             "transport",
+            "notify",
             "simulators",
             "company",
             "controller",

@@ -1,12 +1,12 @@
 //! One leaver of a folder of manifests, with links to the systems: what `plan`, `run` and `demo` have in common.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::manifests::Manifests;
+use super::{manifests::Manifests, messages::Messages};
 use crate::{
-    api::{Offboarding, OffboardingPolicySpec, OffboardingStatus},
+    api::{Offboarding, OffboardingPolicySpec, OffboardingStatus, offboarding::Notice},
     connectors::assemble::Assembly,
     core::{
         case::Case,
@@ -19,6 +19,7 @@ use crate::{
         report,
         validate::{Invalid, Member, validate},
     },
+    notify::Outbox,
 };
 
 /// Links to all connectors of a folder, by connector name.
@@ -95,22 +96,7 @@ pub fn case(
     status: Option<&OffboardingStatus>,
     now: Timestamp,
 ) -> Result<Case, Invalid> {
-    let named = leaver
-        .spec
-        .policy_ref
-        .as_ref()
-        .map(|reference| reference.name.as_str());
-    let policy = match (named, manifests.policies.get(named.unwrap_or("default"))) {
-        (_, Some(policy)) => policy.spec.clone(),
-        (None, None) => OffboardingPolicySpec::default(),
-        (Some(name), None) => {
-            let problem = format!("there is no OffboardingPolicy {name:?} among the manifests");
-            return Err(Invalid {
-                field: "spec.policyRef.name".into(),
-                problem,
-            });
-        }
-    };
+    let policy = policy(leaver, manifests)?;
     let none = BTreeMap::new();
     let members: Vec<Member<'_>> = manifests
         .connectors
@@ -127,6 +113,29 @@ pub fn case(
     validate(&known, &policy, &members, now)
 }
 
+/// The policy that `leaver` names, the one named `default`, or the built-in one.
+///
+/// # Errors
+/// When it names one that is not there.
+fn policy(leaver: &Offboarding, manifests: &Manifests) -> Result<OffboardingPolicySpec, Invalid> {
+    let named = leaver
+        .spec
+        .policy_ref
+        .as_ref()
+        .map(|reference| reference.name.as_str());
+    match (named, manifests.policies.get(named.unwrap_or("default"))) {
+        (_, Some(policy)) => Ok(policy.spec.clone()),
+        (None, None) => Ok(OffboardingPolicySpec::default()),
+        (Some(name), None) => {
+            let problem = format!("there is no OffboardingPolicy {name:?} among the manifests");
+            Err(Invalid {
+                field: "spec.policyRef.name".into(),
+                problem,
+            })
+        }
+    }
+}
+
 /// One leaver being driven from a folder.
 pub struct Local {
     /// The leaver, validated.
@@ -138,6 +147,7 @@ pub struct Local {
     memory: Memory,
     /// The status after the last pass.
     pub status: OffboardingStatus,
+    messages: Option<Messages>,
 }
 
 /// Why a leaver of a folder cannot be driven.
@@ -201,7 +211,24 @@ impl Local {
             record,
             memory: Memory::default(),
             status: status.unwrap_or_default(),
+            messages: None,
         })
+    }
+
+    /// From now on people are told by `outbox`, if the policy of `leaver` wants that.
+    ///
+    /// # Errors
+    /// When the policy is not there.
+    pub fn tell_by(
+        &mut self,
+        leaver: &Offboarding,
+        manifests: &Manifests,
+        outbox: Arc<Outbox>,
+    ) -> Result<(), Error> {
+        let policy = policy(leaver, manifests).map_err(|e| Error::Invalid(self.case.name.clone(), e))?;
+        let wanted = !policy.notify.is_empty();
+        self.messages = wanted.then(|| Messages::new(leaver, policy, outbox));
+        Ok(())
     }
 
     /// One pass; with `Scope::Everything` nothing is changed and nothing is kept.
@@ -224,12 +251,38 @@ impl Local {
         let outcome = drive(&job, &mut self.record, &mut self.memory).await;
         let status = report::status(&self.case, &outcome, &self.status, clock.now());
         let head = self.record.evidence.last().map(|entry| entry.digest.as_str());
-        let status = report::with_evidence(status, "record.json", head);
+        let mut status = report::with_evidence(status, "record.json", head);
+        let messages = self.messages.as_mut();
+        let due = messages.map(|m| m.note(&mut status, &self.record.evidence, clock.now()));
+        self.keep(status, due.unwrap_or_default())?;
+        Ok(outcome)
+    }
+
+    /// Writes `status` down, then sends what it says is being sent.
+    fn keep(&mut self, status: OffboardingStatus, due: Vec<Notice>) -> Result<(), Error> {
         if status != self.status {
             self.folder.save_status(&status)?;
             self.status = status;
         }
-        Ok(outcome)
+        if let Some(messages) = &mut self.messages {
+            messages.send(due, &self.status);
+        }
+        Ok(())
+    }
+
+    /// Waits for messages that are on their way, and tries a few times what could not be sent.
+    ///
+    /// # Errors
+    /// When the status cannot be written.
+    pub async fn end_messages(&mut self) -> Result<(), Error> {
+        while let Some(messages) = &mut self.messages {
+            let mut status = self.status.clone();
+            let Some(due) = messages.next(&mut status).await else {
+                break;
+            };
+            self.keep(status, due)?;
+        }
+        Ok(())
     }
 
     /// Everything that is durable about the leaver.

@@ -29,6 +29,14 @@ struct ByResult {
     result: &'static str,
 }
 
+/// By channel, event and what became of the message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByMessage {
+    channel: String,
+    event: String,
+    result: &'static str,
+}
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// All metrics of the process.
@@ -39,6 +47,7 @@ pub struct Metrics {
     revocation: Histograms<ByConnector>,
     drift: Family<ByConnector, Counter>,
     reconcile: Histograms<ByResult>,
+    messages: Family<ByMessage, Counter>,
 }
 
 impl Default for Metrics {
@@ -74,6 +83,12 @@ impl Default for Metrics {
             Unit::Seconds,
             reconcile.clone(),
         );
+        let messages = Family::default();
+        registry.register(
+            "messages",
+            "Messages to people, by what became of them",
+            messages.clone(),
+        );
         Self {
             registry,
             offboardings,
@@ -81,6 +96,7 @@ impl Default for Metrics {
             revocation,
             drift,
             reconcile,
+            messages,
         }
     }
 }
@@ -107,6 +123,17 @@ impl Metrics {
         self.drift
             .get_or_create(&ByConnector { connector })
             .inc_by(facts as u64);
+    }
+
+    /// Something became of a message: `sent`, `failed`, `unsure`, or `retried` later.
+    pub fn message(&self, channel: &str, event: String, result: &'static str) {
+        let channel = channel.to_owned();
+        let by = ByMessage {
+            channel,
+            event,
+            result,
+        };
+        self.messages.get_or_create(&by).inc();
     }
 
     /// The text that Prometheus reads, with these gauges.
@@ -142,6 +169,7 @@ mod tests {
         metrics.pass("done", 0.2);
         metrics.revoked("crm", 3.0);
         metrics.drifted("crm", 2);
+        metrics.message("hr", "Offboarded".to_owned(), "sent");
         let text = metrics.text([("Offboarded".to_owned(), 2)], [("crm".to_owned(), 0)]);
         for line in [
             "offboarding_offboardings{state=\"Offboarded\"} 2",
@@ -149,6 +177,7 @@ mod tests {
             "offboarding_revocation_seconds_count{connector=\"crm\"} 1",
             "offboarding_drift_total{connector=\"crm\"} 2",
             "offboarding_reconcile_seconds_count{result=\"done\"} 1",
+            "offboarding_messages_total{channel=\"hr\",event=\"Offboarded\",result=\"sent\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -11,6 +11,7 @@
 //! | `pause` | when to look again |
 //! | `run` | starts the watches and the workers, and ends them |
 //! | [`kinds`] | conditions of Connectors, definitions and policies |
+//! | [`notices`] | messages: what is due, and what became of it |
 //! | [`events`], [`metrics`] | what is told and counted |
 //! | [`call`] | deadlines for calls to the API server |
 //! | [`lease`] | who of several operators acts |
@@ -26,6 +27,7 @@ pub mod lease;
 pub mod links;
 pub mod memory;
 pub mod metrics;
+pub mod notices;
 mod pause;
 pub mod reconcile;
 mod run;
@@ -44,7 +46,7 @@ use std::{
 use kube::{Client, runtime::events::Recorder};
 use tokio::sync::Semaphore;
 
-use self::{lease::Tenure, links::Links, memory::Leavers, metrics::Metrics, watch::Caches};
+use self::{lease::Tenure, links::Links, memory::Leavers, metrics::Metrics, notices::Notices, watch::Caches};
 
 pub use run::Operator;
 
@@ -60,6 +62,8 @@ pub struct Context {
     pub leavers: Leavers,
     /// What is counted.
     pub metrics: Metrics,
+    /// What sends messages.
+    pub notices: Notices,
     /// For Events.
     pub recorder: Recorder,
     /// Whether this process may act.

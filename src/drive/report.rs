@@ -63,6 +63,7 @@ pub fn status(
         deadline: Some(case.access_deadline),
         plan: earlier.plan.clone(),
         gates: vec![],
+        notified: earlier.notified.clone(),
         policy: case.policy.clone(),
         evidence: earlier.evidence.clone(),
         conditions,
