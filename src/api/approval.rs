@@ -33,18 +33,18 @@ use crate::core::gate::{Decision, Gate};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Plan", type_ = "string", json_path = ".spec.plan", priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = ".spec.reason", priority = 1),
-    validation = Rule::new("self == oldSelf").message("an approval cannot be changed: make another one"),
-    validation = Rule::new("has(self.offboardingRef) != has(self.sourceRef)")
+    validation = Rule::new("self.spec == oldSelf.spec").message("an approval cannot be changed: make another one"),
+    validation = Rule::new("has(self.spec.offboardingRef) != has(self.spec.sourceRef)")
         .message("set either offboardingRef, or sourceRef"),
-    validation = Rule::new("(self.gate == 'Guard') == has(self.sourceRef)")
+    validation = Rule::new("(self.spec.gate == 'Guard') == has(self.spec.sourceRef)")
         .message("gate Guard belongs to a sourceRef, every other gate to an offboardingRef"),
-    validation = Rule::new("(self.gate == 'Task' || self.gate == 'Waiver') == has(self.connector)")
+    validation = Rule::new("(self.spec.gate == 'Task' || self.spec.gate == 'Waiver') == has(self.spec.connector)")
         .message("connector belongs to the gates Task and Waiver"),
-    validation = Rule::new("(self.gate == 'Waiver') == has(self.fact)")
+    validation = Rule::new("(self.spec.gate == 'Waiver') == has(self.spec.fact)")
         .message("fact belongs to the gate Waiver"),
-    validation = Rule::new("(self.decision == 'Done') == (self.gate == 'Task') || self.decision == 'Denied'")
+    validation = Rule::new("(self.spec.decision == 'Done') == (self.spec.gate == 'Task') || self.spec.decision == 'Denied'")
         .message("a task is Done or Denied, everything else Approved or Denied"),
-    validation = Rule::new("self.gate != 'Waiver' || has(self.until)")
+    validation = Rule::new("self.spec.gate != 'Waiver' || has(self.spec.until)")
         .message("a waiver needs a last day: until")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -44,8 +44,8 @@ use crate::core::gate::Gate;
     validation = Rule::new("!has(self.spec.transfers) || !has(self.spec.employee.email) || \
         self.spec.transfers.all(t, t.to.lowerAscii() != self.spec.employee.email.lowerAscii())")
         .message("spec.transfers: the successor must be somebody else than the leaver"),
-    validation = Rule::new("has(self.requestedBy) == has(oldSelf.requestedBy) && \
-        (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)")
+    validation = Rule::new("has(self.spec.requestedBy) == has(oldSelf.spec.requestedBy) && \
+        (!has(self.spec.requestedBy) || self.spec.requestedBy == oldSelf.spec.requestedBy)")
         .message("requestedBy cannot be changed")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -271,7 +271,6 @@ pub struct Escalation {
     #[schemars(extend("pattern" = "^[0-9]+(s|m|h|d)$"))]
     pub after: String,
     /// Who may say yes too from then on.
-    #[serde(default)]
     #[schemars(extend("minItems" = 1, "maxItems" = 32))]
     pub approvers: Vec<Approver>,
 }
