@@ -36,7 +36,7 @@ impl Scene {
         ]);
         Self {
             spec: json!({"employee": {"email": "jane@example.com"}, "lastDay": "2026-09-30"}),
-            policy: json!({"notify": [{"channel": "it", "on": all}]}),
+            policy: json!({"notify": [{"channel": "it", "events": all}]}),
             status: json!({"cutoff": "2026-09-30T15:00:00Z", "deadline": "2026-09-30T16:00:00Z"}),
             evidence: vec![],
             notified: vec![],
@@ -254,9 +254,9 @@ fn a_plan_and_a_suspended_leaver_tell_nothing() {
 fn each_channel_is_told_once_and_one_that_is_not_there_is_shown() {
     let mut scene = Scene::new().shows(&[condition("Stalled", "True", "Ambiguous", "2026-09-30T15:00:01Z")]);
     scene.policy["notify"] = json!([
-        {"channel": "hr", "on": ["Stalled"], "audience": "Hr"},
-        {"channel": "hr", "on": ["Stalled", "Drift"]},
-        {"channel": "nowhere", "on": ["Stalled"]},
+        {"channel": "hr", "events": ["Stalled"], "audience": "Hr"},
+        {"channel": "hr", "events": ["Stalled", "Drift"]},
+        {"channel": "nowhere", "events": ["Stalled"]},
     ]);
     let all = scene.known(|known| notices(known, |channel| channel == "hr"));
     let shown: Vec<_> = all
@@ -310,7 +310,7 @@ fn nobody_wants_to_know_anything_and_nothing_is_kept() {
 #[test]
 fn a_guard_is_told_of_once_for_each_set_that_it_holds() {
     let rules: Vec<NotifyRule> =
-        serde_json::from_value(json!([{"channel": "hr", "on": ["GuardTripped"], "audience": "Hr"}])).unwrap();
+        serde_json::from_value(json!([{"channel": "hr", "events": ["GuardTripped"], "audience": "Hr"}])).unwrap();
     let trip = |occurrence, before: &[Notice]| {
         let tripped = Tripped {
             uid: "uid-2",
@@ -328,7 +328,7 @@ fn a_guard_is_told_of_once_for_each_set_that_it_holds() {
 #[test]
 fn pauses_grow_to_a_quarter_of_an_hour_and_a_day_is_enough() {
     let rules: Vec<NotifyRule> =
-        serde_json::from_value(json!([{"channel": "hr", "on": ["GuardTripped"]}])).unwrap();
+        serde_json::from_value(json!([{"channel": "hr", "events": ["GuardTripped"]}])).unwrap();
     let tripped = Tripped {
         uid: "u",
         occurrence: "o",

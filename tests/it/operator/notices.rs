@@ -72,7 +72,7 @@ impl Channels {
 /// All channels are told of these.
 fn policy(events: &str) -> String {
     let rule = |channel: &str, audience: &str| {
-        format!("{{channel: {channel}, on: [{events}], audience: {audience}}}")
+        format!("{{channel: {channel}, events: [{events}], audience: {audience}}}")
     };
     format!(
         "{{notify: [{}, {}, {}, {}]}}",
