@@ -15,11 +15,11 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use tokio::{
     sync::{Notify, Semaphore},
+    task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
 
@@ -112,12 +112,12 @@ pub fn take_up(context: &Arc<Context>, offboarding: &Offboarding) {
         offboarding.namespace().unwrap_or_default(),
         offboarding.name_any(),
     );
-    let work = Work {
+    let work = Arc::new(Work {
         context: context.clone(),
         namespace: namespace.clone(),
         name: name.clone(),
         uid: uid.clone(),
-    };
+    });
     let context = context.clone();
     tokio::spawn(async move {
         // Whatever happens in there, the next pass may take it up again.
@@ -142,11 +142,12 @@ struct Work {
 
 impl Work {
     /// Until nothing is open. True: it is noted already that this leaver is not looked after any more.
-    async fn run(&self, more: &Notify) -> bool {
+    async fn run(self: Arc<Self>, more: &Notify) -> bool {
         if self.change(true, |notices| self.adopt(notices)).await.is_err() {
             return false;
         }
-        let mut under_way = FuturesUnordered::new();
+        // Tasks of their own: one that holds the leaver's lock must go on while this waits for it.
+        let mut under_way = JoinSet::new();
         let mut flying = HashSet::new();
         let mut pauses: HashMap<String, Instant> = HashMap::new();
         loop {
@@ -160,7 +161,8 @@ impl Work {
             for notice in open {
                 let pausing = pauses.get(&notice.key).is_some_and(|until| *until > now);
                 if !pausing && flying.insert(notice.key.clone()) {
-                    under_way.push(self.one(notice));
+                    let work = self.clone();
+                    under_way.spawn(async move { work.one(notice).await });
                 }
             }
             let waiting = pauses
@@ -169,7 +171,9 @@ impl Work {
             let next = waiting.map(|(_, until)| *until).min();
             let next = next.unwrap_or(now + Duration::from_mins(1));
             tokio::select! {
-                Some((key, pause)) = under_way.next() => {
+                Some(done) = under_way.join_next() => {
+                    // One that panicked is adopted by whoever takes this up next.
+                    let Ok((key, pause)) = done else { return false };
                     flying.remove(&key);
                     pauses.insert(key, Instant::now() + pause);
                 }

@@ -310,7 +310,8 @@ fn nobody_wants_to_know_anything_and_nothing_is_kept() {
 #[test]
 fn a_guard_is_told_of_once_for_each_set_that_it_holds() {
     let rules: Vec<NotifyRule> =
-        serde_json::from_value(json!([{"channel": "hr", "events": ["GuardTripped"], "audience": "Hr"}])).unwrap();
+        serde_json::from_value(json!([{"channel": "hr", "events": ["GuardTripped"], "audience": "Hr"}]))
+            .unwrap();
     let trip = |occurrence, before: &[Notice]| {
         let tripped = Tripped {
             uid: "uid-2",
