@@ -8,6 +8,7 @@
 //! | [`connectors`] | connected systems: the declarative connector and its drivers | `core`, `transport`, `api` |
 //! | [`sources`] | from the people in an HR system to Offboardings | `core`, `transport`, `api`, `connectors` |
 //! | [`drive`] | drives one leaver over the connectors | `core`, `connectors`, `transport`, `api` |
+//! | [`notify`] | tells people: which messages are due, their texts, mail and chat | `core`, `transport`, `api` |
 //! | [`simulators`] | vendors without a server, by the vendors' documented rules | nothing of ours but itself |
 //! | [`company`] | the small company of the demo | all but `cli` |
 //! | [`controller`] | the shell around the drive loop in a cluster | all but `serve`, `cli` |
@@ -23,6 +24,7 @@ pub mod connectors;
 pub mod controller;
 pub mod core;
 pub mod drive;
+pub mod notify;
 pub mod serve;
 pub mod simulators;
 pub mod sources;

@@ -59,6 +59,9 @@ enum Command {
         /// Run the programs of `job` definitions on this machine. Whoever can change the manifests can then run anything here.
         #[arg(long)]
         local_commands: bool,
+        /// The file with the channels for messages to people. Default: nobody is told anything.
+        #[arg(long, value_name = "FILE")]
+        notifications: Option<PathBuf>,
     },
     /// Shows what is known about the leavers of a state folder.
     Status {
@@ -164,10 +167,17 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             state,
             wait,
             local_commands,
+            notifications,
         } => {
             let state = beside(&file, state);
             let assembly = cli::local::assembly(local_commands);
-            wait_for(cli::run::run(&file, &state, &assembly, wait))
+            wait_for(cli::run::run(
+                &file,
+                &state,
+                &assembly,
+                wait,
+                notifications.as_deref(),
+            ))
         }
         Command::Status {
             leaver,

@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("connectors", &["core", "transport", "api"]),
     ("sources", &["core", "transport", "api", "connectors"]),
     ("drive", &["core", "connectors", "transport", "api"]),
+    ("notify", &["core", "transport", "api"]),
     ("simulators", &["transport"]),
     (
         "company",
@@ -27,7 +28,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "controller",
-        &["core", "api", "connectors", "drive", "sources", "transport"],
+        &[
+            "core",
+            "api",
+            "connectors",
+            "drive",
+            "sources",
+            "transport",
+            "notify",
+        ],
     ),
     (
         "serve",
@@ -38,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "drive",
             "sources",
             "transport",
+            "notify",
             "controller",
         ],
     ),
@@ -50,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "drive",
             "sources",
             "transport",
+            "notify",
             "simulators",
             "company",
             "controller",

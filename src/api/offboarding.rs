@@ -5,7 +5,10 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, LocalRef};
+use super::{
+    Condition, LocalRef,
+    policy::{Audience, NotifyOn},
+};
 use crate::core::gate::Gate;
 
 /// What must be true for one employee who leaves: all access revoked, data handed over.
@@ -327,6 +330,10 @@ pub struct OffboardingStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub gates: Vec<GateRow>,
+    /// What people are told, or were: one entry per piece of news and channel. Old ones go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub notified: Vec<Notice>,
     /// The policy that was chosen; absent for the built-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
@@ -376,6 +383,56 @@ pub enum GateState {
     Expired,
     /// The cluster lacks the policies that make Approvals trustworthy.
     Untrusted,
+}
+
+/// A piece of news for one channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Notice {
+    /// The same for the same news on the same channel, however often it is sent: a receiver drops the second one by it.
+    pub key: String,
+    /// What it is about.
+    pub event: NotifyOn,
+    /// The channel of the operator's notifications.
+    pub channel: String,
+    /// Whom the text is for.
+    #[serde(default)]
+    pub audience: Audience,
+    /// Which systems, facts, gate or task; never a person. Absent when there is nothing to name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub about: String,
+    /// How far it is.
+    pub state: NoticeState,
+    /// When it came up.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: Timestamp,
+    /// How often it could not be sent.
+    #[serde(default, skip_serializing_if = "none")]
+    pub tries: u32,
+    /// Why it is not sent: a status or an error code, never a text of the receiver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn none(number: &u32) -> bool {
+    *number == 0
+}
+
+/// How far a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NoticeState {
+    /// Not sent yet; it will be.
+    Due,
+    /// On its way. An operator that starts anew and finds this does not send it again unless the receiver tells a second
+    /// one from the first.
+    Sending,
+    /// The receiver has taken it.
+    Sent,
+    /// The receiver did not take it, and will not.
+    Failed,
+    /// It may have been received, or not: the operator ended, or the connection broke, while it was on its way.
+    Unsure,
 }
 
 /// Where the evidence of one leaver is.

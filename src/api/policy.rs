@@ -283,6 +283,8 @@ pub struct NotifyRule {
     #[schemars(extend("minLength" = 1, "maxLength" = 63))]
     pub channel: String,
     /// What about.
+    // Not `on`: kubectl reads YAML 1.1, where that is the boolean true.
+    #[serde(rename = "events")]
     #[schemars(extend("minItems" = 1, "maxItems" = 16))]
     pub on: Vec<NotifyOn>,
     /// Whom the text is for.

@@ -8,9 +8,9 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::manifests::Manifests;
+use super::{manifests::Manifests, messages::Messages};
 use crate::{
-    api::{Offboarding, OffboardingStatus},
+    api::{Offboarding, OffboardingStatus, offboarding::Notice},
     connectors::{People, assemble::Assembly, job::LocalRunner},
     core::{
         case::Case,
@@ -21,8 +21,9 @@ use crate::{
         Clock, Drive, Link, Memory, Outcome, Record, Scope, Store, drive,
         folder::{self, Folder},
         report,
-        validate::{Given, Invalid, Member, choose, validate},
+        validate::{Chosen, Given, Invalid, Member, choose, validate},
     },
+    notify::Outbox,
 };
 
 /// What puts connectors together; with `commands`, those too that run programs on this machine.
@@ -125,11 +126,7 @@ pub fn case(
     status: Option<&OffboardingStatus>,
     now: Timestamp,
 ) -> Result<Case, Invalid> {
-    let policies = manifests
-        .policies
-        .iter()
-        .map(|(name, policy)| (name.as_str(), &policy.spec));
-    let policy = choose(leaver, policies)?;
+    let policy = policy(leaver, manifests)?;
     let none = BTreeMap::new();
     let members: Vec<Member<'_>> = manifests
         .connectors
@@ -147,6 +144,18 @@ pub fn case(
     validate(Given::alone(&known, &policy, &members), now)
 }
 
+/// The policy that `leaver` names, the one named `default`, or the built-in one.
+///
+/// # Errors
+/// When it names one that is not there.
+fn policy(leaver: &Offboarding, manifests: &Manifests) -> Result<Chosen, Invalid> {
+    let policies = manifests
+        .policies
+        .iter()
+        .map(|(name, policy)| (name.as_str(), &policy.spec));
+    choose(leaver, policies)
+}
+
 /// One leaver being driven from a folder.
 pub struct Local {
     /// The leaver, validated.
@@ -158,6 +167,7 @@ pub struct Local {
     memory: Memory,
     /// The status after the last pass.
     pub status: OffboardingStatus,
+    messages: Option<Messages>,
 }
 
 /// Why a leaver of a folder cannot be driven.
@@ -221,7 +231,24 @@ impl Local {
             record,
             memory: Memory::default(),
             status: status.unwrap_or_default(),
+            messages: None,
         })
+    }
+
+    /// From now on people are told by `outbox`, if the policy of `leaver` wants that.
+    ///
+    /// # Errors
+    /// When the policy is not there.
+    pub fn tell_by(
+        &mut self,
+        leaver: &Offboarding,
+        manifests: &Manifests,
+        outbox: Arc<Outbox>,
+    ) -> Result<(), Error> {
+        let policy = policy(leaver, manifests).map_err(|e| Error::Invalid(self.case.name.clone(), e))?;
+        let wanted = !policy.spec.notify.is_empty();
+        self.messages = wanted.then(|| Messages::new(leaver, policy.spec, outbox));
+        Ok(())
     }
 
     /// One pass; with `Scope::Everything` nothing is changed and nothing is kept.
@@ -244,12 +271,38 @@ impl Local {
         let outcome = drive(&job, &mut self.record, &mut self.memory).await;
         let status = report::status(&self.case, &outcome, &self.status, clock.now());
         let head = self.record.evidence.last().map(|entry| entry.digest.as_str());
-        let status = report::with_evidence(status, "record.json", head);
+        let mut status = report::with_evidence(status, "record.json", head);
+        let messages = self.messages.as_mut();
+        let due = messages.map(|m| m.note(&mut status, &self.record.evidence, clock.now()));
+        self.keep(status, due.unwrap_or_default())?;
+        Ok(outcome)
+    }
+
+    /// Writes `status` down, then sends what it says is being sent.
+    fn keep(&mut self, status: OffboardingStatus, due: Vec<Notice>) -> Result<(), Error> {
         if status != self.status {
             self.folder.save_status(&status)?;
             self.status = status;
         }
-        Ok(outcome)
+        if let Some(messages) = &mut self.messages {
+            messages.send(due, &self.status);
+        }
+        Ok(())
+    }
+
+    /// Waits for messages that are on their way, and tries a few times what could not be sent.
+    ///
+    /// # Errors
+    /// When the status cannot be written.
+    pub async fn end_messages(&mut self) -> Result<(), Error> {
+        while let Some(messages) = &mut self.messages {
+            let mut status = self.status.clone();
+            let Some(due) = messages.next(&mut status).await else {
+                break;
+            };
+            self.keep(status, due)?;
+        }
+        Ok(())
     }
 
     /// Everything that is durable about the leaver.

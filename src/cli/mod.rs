@@ -6,6 +6,7 @@ pub mod demo;
 pub mod exit;
 pub mod local;
 pub mod manifests;
+pub mod messages;
 pub mod operator;
 pub mod plan;
 pub mod run;

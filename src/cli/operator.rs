@@ -1,6 +1,12 @@
 //! `offboard operator`: works in a cluster until it is told to stop.
 
-use std::{io::IsTerminal as _, net::SocketAddr, pin::pin, process::ExitCode};
+use std::{
+    io::IsTerminal as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::pin,
+    process::ExitCode,
+};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,6 +18,7 @@ use tracing_subscriber::{
 use crate::{
     cli::exit,
     controller::{Operator, call, lease::Candidate},
+    notify::Outbox,
     serve,
 };
 
@@ -31,6 +38,9 @@ pub struct Arguments {
     /// one.
     #[arg(long, value_name = "NAME")]
     pub lease: Option<String>,
+    /// The file with the channels for messages to people. Default: nobody is told anything.
+    #[arg(long, value_name = "FILE")]
+    pub notifications: Option<PathBuf>,
 }
 
 /// Runs the operator until SIGTERM or SIGINT.
@@ -58,7 +68,12 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
     } else {
         arguments.namespaces
     };
-    let operator = Operator::new(client.clone(), &namespaces);
+    let outbox = arguments
+        .notifications
+        .as_deref()
+        .map(channels)
+        .unwrap_or_default();
+    let operator = Operator::new(client.clone(), &namespaces, outbox);
     let health = tokio::spawn(serve::serve(arguments.listen, operator.context()));
     let woken = operator.context();
     let wake = async move {
@@ -102,6 +117,14 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
             _ => "the server for wake messages ended".to_owned(),
         }),
     }
+}
+
+/// The channels. A file that cannot be used keeps messages waiting, never leavers.
+fn channels(file: &Path) -> Outbox {
+    Outbox::read(file).unwrap_or_else(|error| {
+        tracing::error!("nobody is told anything until this is mended: {error}");
+        Outbox::unusable()
+    })
 }
 
 /// The pod's name, or another one for every process.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::Path,
     process::ExitCode,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use crate::{
     connectors::assemble::Assembly,
     core::{fact::Verdict, plan::TASK_AWAITED},
     drive::{Clock, Outcome, Scope, SystemClock},
+    notify::Outbox,
 };
 
 /// Drives every leaver of `folder`, all at the same time: none waits for another's systems.
@@ -34,7 +35,14 @@ pub async fn run(
     state: &Path,
     assembly: &Assembly,
     patience: SignedDuration,
+    notifications: Option<&Path>,
 ) -> Result<ExitCode, exit::Error> {
+    let outbox = notifications.map(Outbox::read).transpose();
+    let outbox = Arc::new(
+        outbox
+            .map_err(|e| exit::Error(e.to_string()))?
+            .unwrap_or_default(),
+    );
     let manifests = Manifests::read(folder)?;
     let links = Links::new(&manifests, assembly);
     if manifests.offboardings.is_empty() {
@@ -43,7 +51,12 @@ pub async fn run(
     let mut locals = vec![];
     let mut wrong = vec![];
     for leaver in &manifests.offboardings {
-        match Local::open(leaver, &manifests, &links, state, SystemClock.now()) {
+        let opened =
+            Local::open(leaver, &manifests, &links, state, SystemClock.now()).and_then(|mut local| {
+                local.tell_by(leaver, &manifests, outbox.clone())?;
+                Ok(local)
+            });
+        match opened {
             Ok(local) => locals.push(local),
             // A broken leaver does not stop the others.
             Err(error) => wrong.push(error.to_string()),
@@ -69,6 +82,7 @@ pub async fn run(
 async fn one(local: &mut Local, patience: SignedDuration, show: &Show) -> Result<u8, exit::Error> {
     let name = local.case.name.clone();
     let code = follow(local, &SystemClock, patience, &mut |told| show.tell(&name, told)).await?;
+    local.end_messages().await?;
     show.progress.print(&end(local));
     Ok(code)
 }

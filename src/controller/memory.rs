@@ -21,6 +21,8 @@ pub struct Leaver {
     pub pass: AsyncMutex<State>,
     /// The Offboarding was made while we watched, so that nobody can have written a record for it yet.
     pub new: AtomicBool,
+    /// A pass found messages that are to be sent.
+    pub to_tell: AtomicBool,
     /// Security facts that are wanted and not proven, by connector.
     pub left: Mutex<BTreeMap<String, usize>>,
 }

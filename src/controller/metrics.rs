@@ -36,6 +36,14 @@ struct ByResult {
     result: &'static str,
 }
 
+/// By channel, event and what became of the message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByMessage {
+    channel: String,
+    event: String,
+    result: &'static str,
+}
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// All metrics of the process.
@@ -47,6 +55,7 @@ pub struct Metrics {
     drift: Family<ByConnector, Counter>,
     reconcile: Histograms<ByResult>,
     synced: Family<BySource, Gauge>,
+    messages: Family<ByMessage, Counter>,
 }
 
 impl Default for Metrics {
@@ -89,6 +98,12 @@ impl Default for Metrics {
             Unit::Seconds,
             synced.clone(),
         );
+        let messages = Family::default();
+        registry.register(
+            "messages",
+            "Messages to people, by what became of them",
+            messages.clone(),
+        );
         Self {
             registry,
             synced,
@@ -97,6 +112,7 @@ impl Default for Metrics {
             revocation,
             drift,
             reconcile,
+            messages,
         }
     }
 }
@@ -134,6 +150,17 @@ impl Metrics {
         self.synced.get_or_create(&by).set(at.as_second());
     }
 
+    /// Something became of a message: `sent`, `failed`, `unsure`, or `retried` later.
+    pub fn message(&self, channel: &str, event: String, result: &'static str) {
+        let channel = channel.to_owned();
+        let by = ByMessage {
+            channel,
+            event,
+            result,
+        };
+        self.messages.get_or_create(&by).inc();
+    }
+
     /// The text that Prometheus reads, with these gauges.
     pub fn text(
         &self,
@@ -168,6 +195,7 @@ mod tests {
         metrics.revoked("crm", 3.0);
         metrics.drifted("crm", 2);
         metrics.synced("people", "bamboo", jiff::Timestamp::UNIX_EPOCH);
+        metrics.message("hr", "Offboarded".to_owned(), "sent");
         let text = metrics.text([("Offboarded".to_owned(), 2)], [("crm".to_owned(), 0)]);
         for line in [
             "offboarding_offboardings{state=\"Offboarded\"} 2",
@@ -176,6 +204,7 @@ mod tests {
             "offboarding_drift_total{connector=\"crm\"} 2",
             "offboarding_source_last_success_timestamp_seconds{namespace=\"people\",source=\"bamboo\"} 0",
             "offboarding_reconcile_seconds_count{result=\"done\"} 1",
+            "offboarding_messages_total{channel=\"hr\",event=\"Offboarded\",result=\"sent\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

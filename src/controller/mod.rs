@@ -16,6 +16,7 @@
 //! | `run` | starts the watches and the workers, and ends them |
 //! | [`sources`] | HR systems read, their leavers' Offboardings kept |
 //! | [`kinds`] | conditions of Connectors, definitions and policies |
+//! | [`notices`] | messages: what is due, and what became of it |
 //! | [`events`], [`metrics`] | what is told and counted |
 //! | [`call`] | deadlines for calls to the API server |
 //! | [`lease`] | who of several operators acts |
@@ -34,6 +35,7 @@ pub mod leaving;
 pub mod links;
 pub mod memory;
 pub mod metrics;
+pub mod notices;
 mod pause;
 pub mod reconcile;
 mod run;
@@ -54,7 +56,7 @@ use std::{
 use kube::{Client, runtime::events::Recorder};
 use tokio::sync::Semaphore;
 
-use self::{lease::Tenure, links::Links, memory::Leavers, metrics::Metrics, watch::Caches};
+use self::{lease::Tenure, links::Links, memory::Leavers, metrics::Metrics, notices::Notices, watch::Caches};
 
 pub use run::Operator;
 
@@ -72,6 +74,8 @@ pub struct Context {
     pub sources: sources::Sources,
     /// What is counted.
     pub metrics: Metrics,
+    /// What sends messages.
+    pub notices: Notices,
     /// For Events.
     pub recorder: Recorder,
     /// Whether Approvals can be trusted.

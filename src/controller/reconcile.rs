@@ -23,6 +23,7 @@ use super::{
     gather::{Gathered, gather},
     links::Login,
     memory::{Leaver, State},
+    notices,
     pause::{AGAIN, INVALID_EVERY, after_a_start, next, seed, wait},
     show::{self, Shown},
     store::{self, ClusterStore, NoRecord, Version},
@@ -30,7 +31,7 @@ use super::{
 };
 use crate::{
     api::{
-        Offboarding, OffboardingStatus,
+        Offboarding, OffboardingPolicySpec, OffboardingStatus,
         offboarding::{Evidence, Urgency},
     },
     core::{
@@ -40,6 +41,7 @@ use crate::{
         schedule,
     },
     drive::{Clock, Drive, Outcome, Record, Row, Scope, SystemClock, drive, report, validate::connector_of},
+    notify::due,
 };
 
 /// The longest message that the schema takes, with room to spare.
@@ -88,6 +90,9 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
     };
     if ended != "idle" {
         context.metrics.pass(ended, began.elapsed().as_secs_f64());
+    }
+    if leaver.to_tell.swap(false, Ordering::Relaxed) {
+        notices::take_up(&context, &offboarding);
     }
     drop(leaver);
     let still = context.caches.offboarding(
@@ -150,6 +155,8 @@ struct Pass<'a> {
     state: &'a mut State,
     offboarding: Arc<Offboarding>,
     namespace: String,
+    /// The policy, when it wants somebody to be told.
+    tells: Option<OffboardingPolicySpec>,
 }
 
 impl<'a> Pass<'a> {
@@ -177,6 +184,7 @@ impl<'a> Pass<'a> {
             state,
             offboarding: newest,
             namespace,
+            tells: None,
         })
     }
 
@@ -189,7 +197,11 @@ impl<'a> Pass<'a> {
         let Some(caches) = caches.get(&self.namespace) else {
             return (Ended::Idle, Action::await_change());
         };
+        self.to_be_told();
         let gathered = gather(self.context, caches, &self.offboarding).await;
+        let policy = gathered.policy.as_ref().ok();
+        let tells = policy.map(|policy| &policy.spec);
+        self.tells = tells.filter(|spec| !spec.notify.is_empty()).cloned();
         let now = SystemClock.now();
         if gathered.inputs == self.state.inputs && self.state.next.is_none_or(|at| now < at) {
             return (Ended::Idle, self.until_next(now));
@@ -285,7 +297,7 @@ impl<'a> Pass<'a> {
     }
 
     async fn report(
-        self,
+        mut self,
         case: &Case,
         outcome: &Outcome,
         before: &OffboardingStatus,
@@ -297,6 +309,7 @@ impl<'a> Pass<'a> {
         if let Some(Evidence { record, head }) = evidence {
             status = report::with_evidence(status, &record, head.as_deref());
         }
+        let news = self.note(&mut status);
         let written = match show::write(self.context, &self.offboarding, &status).await {
             Ok(written) => written,
             Err(Failed::Conflict | Failed::NotFound) => {
@@ -320,8 +333,10 @@ impl<'a> Pass<'a> {
         }
         self.state.failures = 0;
         self.state.written = Some(written.clone());
+        self.offboarding = written.clone();
+        self.to_be_told();
         self.state.inputs = inputs;
-        self.state.next = next(case, outcome, &status, now);
+        self.state.next = next(case, outcome, &status, now).into_iter().chain(news).min();
         if let Some(news) = events::news(before, &status, &outcome.rows) {
             events::tell(self.context, &written, news).await;
         }
@@ -357,12 +372,39 @@ impl<'a> Pass<'a> {
                 reason.clone_into(&mut condition.reason);
             }
         }
+        self.note(&mut status);
         let written = show::write(self.context, &self.offboarding, &status).await?;
         if let Some(news) = events::news(&before, &status, &[]) {
             events::tell(self.context, &written, news).await;
         }
+        self.offboarding = written.clone();
         self.state.written = Some(written);
+        self.to_be_told();
         Ok(())
+    }
+
+    /// Notes in `status` what people are to be told; says when there may be more.
+    fn note(&self, status: &mut OffboardingStatus) -> Option<Timestamp> {
+        let evidence = self
+            .state
+            .record
+            .as_ref()
+            .map(|(record, _)| record.evidence.as_slice());
+        let evidence = evidence.unwrap_or_default();
+        notices::note(
+            self.context,
+            &self.offboarding,
+            self.tells.as_ref(),
+            evidence,
+            status,
+        )
+    }
+
+    /// Sees to it that messages are sent after the pass, if there are any.
+    fn to_be_told(&self) {
+        if self.offboarding.status.as_ref().is_some_and(due::open) {
+            self.leaver.to_tell.store(true, Ordering::Relaxed);
+        }
     }
 
     fn failed(self, what: &str, failed: &Failed) -> (Ended, Action) {

@@ -32,10 +32,14 @@ use super::{
     links::Links,
     memory::Leavers,
     metrics::Metrics,
+    notices::Notices,
     reconcile, sources,
     watch::{self, Caches, Ends, Kind, Namespace, Seen},
 };
-use crate::api::{Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy};
+use crate::{
+    api::{Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy},
+    notify::Outbox,
+};
 
 /// Urgent leavers that are worked on at the same time, in each namespace.
 const URGENT_AT_ONCE: u16 = 64;
@@ -68,8 +72,8 @@ struct NamespaceEnds {
 }
 
 impl Operator {
-    /// An operator for these namespaces.
-    pub fn new(client: Client, namespaces: &[String]) -> Self {
+    /// An operator for these namespaces, which sends messages by `outbox`.
+    pub fn new(client: Client, namespaces: &[String], outbox: Outbox) -> Self {
         let (definitions, definition_ends) = Kind::new();
         let mut known = BTreeMap::new();
         let mut ends = vec![];
@@ -117,6 +121,7 @@ impl Operator {
             sources: sources::Sources::default(),
             metrics: Metrics::default(),
             trust: approvals::Trust::default(),
+            notices: Notices::new(outbox),
             tenure: Arc::default(),
             lanes: Semaphore::new(LANES),
             ready: AtomicBool::new(false),
@@ -156,7 +161,10 @@ impl Operator {
         tracing::info!("stopping");
         context.stop.store(true, Ordering::Relaxed);
         told.send(true).ok();
-        let ended = futures::future::join_all(working);
+        let ended = async {
+            futures::future::join_all(working).await;
+            context.notices.ended().await;
+        };
         if tokio::time::timeout(GRACE, ended).await.is_err() {
             tracing::warn!("passes were abandoned; they go on from their records");
         }

@@ -345,11 +345,9 @@ impl View<'_> {
 
     /// When a task is overdue: counted from when it is wanted, or from when we first knew whose it is.
     pub fn task_due(&self, fact: &FactSpec, sight: &Sight) -> Option<Timestamp> {
-        let Some(Wanted::At(wanted)) = self.system.wanted.get(&fact.name) else {
-            return None;
-        };
+        let wanted = self.system.wanted.get(&fact.name)?.from(self.handed_over)?;
         let known = self.ledger.account.as_ref().map(|account| account.bound_at);
-        let opened = known.map_or(*wanted, |known| known.max(*wanted));
+        let opened = known.map_or(wanted, |known| known.max(wanted));
         Some(schedule::later(opened, sight.task.as_ref()?.due_in))
     }
 

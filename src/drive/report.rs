@@ -68,6 +68,7 @@ pub fn status(
         deadline: Some(case.access_deadline),
         plan: earlier.plan.clone(),
         gates: gates::rows(case, outcome, &earlier.gates, now),
+        notified: earlier.notified.clone(),
         policy: case.policy.clone(),
         evidence: earlier.evidence.clone(),
         conditions,

@@ -1,14 +1,15 @@
 #!/bin/bash
-# Builds what the tests need of Kubernetes from Go modules: build.sh FOLDER [PROGRAM…].
-# Programs: etcd kube-apiserver kube-controller-manager kubectl helm; all of them when none is named.
+# Builds what the tests need of Kubernetes, and a mail server, from Go modules: build.sh FOLDER [PROGRAM…].
+# Programs: etcd kube-apiserver kube-controller-manager kubectl helm mailpit; all of them when none is named.
 # Some six minutes on two cores with empty caches. A program that is there in the wanted version is kept.
 set -euo pipefail
 
 helm_version=v3.22.0
+mailpit_version=v1.27.11
 mkdir -p "${1:?folder for the programs}"
 out=$(cd "$1" && pwd)
 shift
-[ $# -gt 0 ] || set -- etcd kube-apiserver kube-controller-manager kubectl helm
+[ $# -gt 0 ] || set -- etcd kube-apiserver kube-controller-manager kubectl helm mailpit
 cd "$(dirname "$0")"
 export GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0
 
@@ -47,6 +48,7 @@ for program; do
   case $program in
   etcd) build etcd "$etcd" from_here '' go.etcd.io/etcd/server/v3 ;;
   helm) build helm "$helm_version" from_itself "helm.sh/helm/v3/cmd/helm@$helm_version" ;;
+  mailpit) build mailpit "$mailpit_version" from_itself "github.com/axllent/mailpit@$mailpit_version" ;;
   kube-apiserver | kube-controller-manager | kubectl)
     build "$program" "$kubernetes" from_here "$stamp" "k8s.io/kubernetes/cmd/$program"
     ;;

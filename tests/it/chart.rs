@@ -82,8 +82,12 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
 }
 
 /// Sets of values that an installation could have; each must render and be accepted by the API server.
-const VALUES: [&[&str]; 5] = [
+const VALUES: [&[&str]; 6] = [
     &[],
+    &[
+        "--set-json",
+        r#"notifications={"secrets":["it-ops"],"channels":{"it-ops":{"slack":{"urlFile":"/etc/offboard/secrets/it-ops/url"}}}}"#,
+    ],
     &[
         "--set",
         "replicas=2,podDisruptionBudget.enabled=true,networkPolicy.enabled=true,wake.enabled=true",
@@ -135,6 +139,8 @@ fn a_value_that_nobody_reads_is_an_error() {
         "metrics.enabled=true",
         "replicas=two",
         "replicas=11",
+        "notifications.channels.hr.slack.url=https://secret",
+        "notifications.channels.hr.mail.password=x",
         "watchNamespaces={Not A Name}",
     ] {
         let ran = helm(None, &["template", "x", &chart, "--set", wrong]);

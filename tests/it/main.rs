@@ -23,6 +23,7 @@ mod kstatus;
 mod leaver;
 mod microsoft_365;
 mod mysql;
+mod notify;
 mod openldap;
 mod operator;
 mod payroll_file;

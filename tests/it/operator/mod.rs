@@ -9,5 +9,6 @@ mod failover;
 mod gitops;
 mod interrupted;
 mod main_job;
+mod notices;
 pub mod site;
 mod steady;

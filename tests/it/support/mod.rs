@@ -9,6 +9,7 @@
 mod certificate;
 mod control_plane;
 mod keycloak;
+mod mailpit;
 mod mariadb;
 mod peer;
 mod postgres;
@@ -22,6 +23,7 @@ use std::{path::PathBuf, sync::LazyLock};
 pub use certificate::Certificate;
 pub use control_plane::{ControlPlane, Write, asset};
 pub use keycloak::{Keycloak, Realm};
+pub use mailpit::Mailpit;
 pub use mariadb::Mariadb;
 pub use peer::{Peer, Ran, Scratch, free_port, poll, poll_each, run, unique};
 pub use postgres::Postgres;

@@ -67,6 +67,7 @@ impl<'a> System<'a> {
                 Credentials::from_data(secret, "1"),
             )
             .unwrap_or_else(|error| panic!("{error}"))
+            .connector
     }
 
     /// Jane, who leaves now.

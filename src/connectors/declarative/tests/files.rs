@@ -86,6 +86,7 @@ fn subject_of(account: Account) -> Subject {
         ledger: SystemLedger::default(),
         cutoff: "2026-11-25T00:00:00Z".parse().unwrap(),
         now: "2026-11-25T12:00:00Z".parse().unwrap(),
+        keys: Keys::default(),
     }
 }
 

@@ -1,0 +1,357 @@
+//! Messages about leavers in a cluster: notes what is due in the status, sends it beside the passes, and notes what became
+//! of it.
+//!
+//! # Why
+//! A pass never waits for a message. It only writes the entries into the status that it writes anyway; what sends them runs
+//! beside it. Their writes take the leaver's lock for the time of one patch, so that no pass finds its own status changed
+//! under it and has to look again.
+//!
+//! An entry is written down as `Sending` before it is sent, at the version that says `Due`: of two operators of which each
+//! believes that it acts, one fails there. See [`crate::notify`] for what that is good for.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use kube::{Api, ResourceExt};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    Context,
+    call::{Failed, within},
+    events::{self, News},
+    pause::wait,
+    show, watch,
+};
+use crate::{
+    api::{
+        Offboarding, OffboardingPolicySpec, OffboardingStatus,
+        offboarding::{Notice, NoticeState},
+        record::Entry,
+    },
+    notify::{Outbox, Sending, due, outbox},
+};
+
+/// Messages of all channels that are on their way at the same time.
+const AT_ONCE: u32 = 64;
+/// How often it is tried to note what became of a message; with the pauses between some ten minutes.
+const PERSISTENT: u32 = 14;
+
+/// What sends, and for whom it is at work.
+pub struct Notices {
+    outbox: Outbox,
+    places: Semaphore,
+    /// By uid: who is looked after, and how to say that there is more.
+    busy: Mutex<HashMap<String, Arc<Notify>>>,
+}
+
+impl Notices {
+    /// Sends by `outbox`.
+    pub fn new(outbox: Outbox) -> Self {
+        Self {
+            outbox,
+            places: Semaphore::new(AT_ONCE as usize),
+            busy: Mutex::default(),
+        }
+    }
+
+    /// Waits until what was on its way has ended. Nothing more is begun by whoever may not act.
+    pub async fn ended(&self) {
+        drop(self.places.acquire_many(AT_ONCE).await);
+    }
+
+    fn busy(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Notify>>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes in `status` what is due, before it is written; says when there may be more though nothing changes.
+pub fn note(
+    context: &Context,
+    offboarding: &Offboarding,
+    policy: Option<&OffboardingPolicySpec>,
+    evidence: &[Entry],
+    status: &mut OffboardingStatus,
+) -> Option<Timestamp> {
+    let policy = policy?;
+    let uid = offboarding.uid().unwrap_or_default();
+    let known = due::Known {
+        uid: &uid,
+        spec: &offboarding.spec,
+        policy,
+        status,
+        evidence,
+        now: Timestamp::now(),
+    };
+    let notified = due::notices(&known, |channel| context.notices.outbox.knows(channel));
+    let wake = due::wake(&known);
+    status.notified = notified;
+    wake
+}
+
+/// Sees to it that the open entries of `offboarding` are sent.
+pub fn take_up(context: &Arc<Context>, offboarding: &Offboarding) {
+    let uid = offboarding.uid().unwrap_or_default();
+    let more = Arc::new(Notify::new());
+    {
+        let mut busy = context.notices.busy();
+        if let Some(more) = busy.get(&uid) {
+            more.notify_one();
+            return;
+        }
+        busy.insert(uid.clone(), more.clone());
+    }
+    let (namespace, name) = (
+        offboarding.namespace().unwrap_or_default(),
+        offboarding.name_any(),
+    );
+    let work = Arc::new(Work {
+        context: context.clone(),
+        namespace: namespace.clone(),
+        name: name.clone(),
+        uid: uid.clone(),
+    });
+    let context = context.clone();
+    tokio::spawn(async move {
+        // Whatever happens in there, the next pass may take it up again.
+        let done = tokio::spawn(async move { work.run(&more).await }).await;
+        if !matches!(done, Ok(true)) {
+            context.notices.busy().remove(&uid);
+        }
+        let still = context.caches.offboarding(&namespace, &name);
+        if still.is_none_or(|o| o.metadata.uid.as_deref() != Some(&uid)) {
+            context.leavers.forget(&uid);
+        }
+    });
+}
+
+/// The messages about one leaver.
+struct Work {
+    context: Arc<Context>,
+    namespace: String,
+    name: String,
+    uid: String,
+}
+
+impl Work {
+    /// Until nothing is open. True: it is noted already that this leaver is not looked after any more.
+    async fn run(self: Arc<Self>, more: &Notify) -> bool {
+        if self.change(true, |notices| self.adopt(notices)).await.is_err() {
+            return false;
+        }
+        // Tasks of their own: one that holds the leaver's lock must go on while this waits for it.
+        let mut under_way = JoinSet::new();
+        let mut flying = HashSet::new();
+        let mut pauses: HashMap<String, Instant> = HashMap::new();
+        loop {
+            let Some(open) = self.open().await else {
+                return true;
+            };
+            if !self.context.acts() && flying.is_empty() {
+                return false;
+            }
+            let now = Instant::now();
+            for notice in open {
+                let pausing = pauses.get(&notice.key).is_some_and(|until| *until > now);
+                if !pausing && flying.insert(notice.key.clone()) {
+                    let work = self.clone();
+                    under_way.spawn(async move { work.one(notice).await });
+                }
+            }
+            let waiting = pauses
+                .iter()
+                .filter(|(key, until)| !flying.contains(*key) && **until > now);
+            let next = waiting.map(|(_, until)| *until).min();
+            let next = next.unwrap_or(now + Duration::from_mins(1));
+            tokio::select! {
+                Some(done) = under_way.join_next() => {
+                    // One that panicked is adopted by whoever takes this up next.
+                    let Ok((key, pause)) = done else { return false };
+                    flying.remove(&key);
+                    pauses.insert(key, Instant::now() + pause);
+                }
+                () = more.notified() => {}
+                () = sleep_until(next) => {}
+            }
+        }
+    }
+
+    /// What another process left behind on its way.
+    fn adopt(&self, notices: &mut [Notice]) {
+        for notice in notices {
+            if self.context.notices.outbox.adopt(notice) {
+                self.count(notice);
+            }
+        }
+    }
+
+    /// The entries that are due. None: there is nothing open, and this leaver is not looked after any more.
+    async fn open(&self) -> Option<Vec<Notice>> {
+        let leaver = self.context.leavers.of(&self.uid);
+        // No pass adds an entry between this look and the note that nobody looks any more.
+        let state = leaver.pass.lock().await;
+        let newest = self.newest(state.written.as_ref());
+        let status = newest.and_then(|offboarding| offboarding.status.clone());
+        match status.filter(due::open) {
+            Some(status) => Some(
+                status
+                    .notified
+                    .into_iter()
+                    .filter(|notice| notice.state == NoticeState::Due)
+                    .collect(),
+            ),
+            None => {
+                self.context.notices.busy().remove(&self.uid);
+                None
+            }
+        }
+    }
+
+    /// One try of one message; says how long to wait before the next.
+    async fn one(&self, notice: Notice) -> (String, Duration) {
+        let outbox = &self.context.notices.outbox;
+        let turn = outbox.turn(&notice.channel).await;
+        let place = self.context.notices.places.acquire().await;
+        let claimed = self.claim(&notice).await;
+        let pause = wait(due::pause(&notice));
+        let Ok(Some(offboarding)) = claimed else {
+            return (notice.key, pause);
+        };
+        let sending = if due::stale(&notice, Timestamp::now()) {
+            let last = notice.reason.as_deref().unwrap_or("not sent in time");
+            Sending::Failed(format!("given up: {last}"))
+        } else {
+            outbox.send(&offboarding, &notice).await
+        };
+        drop(turn);
+        self.settle(&notice, sending).await;
+        drop(place);
+        (notice.key, pause)
+    }
+
+    /// Writes down that it is being sent. None: it is not to be sent.
+    async fn claim(&self, notice: &Notice) -> Result<Option<Arc<Offboarding>>, Failed> {
+        if !self.context.acts() {
+            return Ok(None);
+        }
+        let again = self.context.notices.outbox.deduplicates(&notice.channel);
+        let mut ours = false;
+        let written = self
+            .change(false, |notices| {
+                let mut entries = notices.iter_mut();
+                let entry = entries.find(|n| n.key == notice.key && n.state == NoticeState::Due);
+                ours = entry.is_some();
+                if let Some(entry) = entry.filter(|_| !again) {
+                    entry.state = NoticeState::Sending;
+                }
+            })
+            .await?;
+        Ok(written.filter(|_| ours))
+    }
+
+    /// Writes down what became of it.
+    async fn settle(&self, notice: &Notice, sending: Sending) {
+        let mut entry = notice.clone();
+        outbox::settle(&mut entry, sending);
+        self.count(&entry);
+        for attempt in 0..PERSISTENT {
+            let put = |notices: &mut Vec<Notice>| {
+                if let Some(known) = notices.iter_mut().find(|n| n.key == entry.key) {
+                    *known = entry.clone();
+                }
+            };
+            match self.change(true, put).await {
+                Ok(Some(offboarding)) => return self.complain(&offboarding, &entry).await,
+                Ok(None) => return,
+                Err(_) if self.context.tenure.over() => return,
+                Err(failed) => {
+                    tracing::warn!(%failed, channel = entry.channel, "what became of a message is not noted yet");
+                    sleep(Duration::from_secs(1 << attempt.min(6))).await;
+                }
+            }
+        }
+    }
+
+    /// Changes the entries of the newest version. None: there is no such leaver any more.
+    async fn change(
+        &self,
+        to_the_end: bool,
+        mut change: impl FnMut(&mut Vec<Notice>),
+    ) -> Result<Option<Arc<Offboarding>>, Failed> {
+        let leaver = self.context.leavers.of(&self.uid);
+        let mut state = leaver.pass.lock().await;
+        let mut newest = self.newest(state.written.as_ref());
+        for _ in 0..3 {
+            let Some(offboarding) = newest else {
+                return Ok(None);
+            };
+            if !to_the_end && !self.context.acts() {
+                return Ok(None);
+            }
+            let mut status = offboarding.status.clone().unwrap_or_default();
+            change(&mut status.notified);
+            match show::write(&self.context, &offboarding, &status).await {
+                Ok(written) => {
+                    state.written = Some(written.clone());
+                    return Ok(Some(written));
+                }
+                Err(Failed::Conflict) if !self.context.tenure.over() => newest = self.fresh().await?,
+                Err(Failed::NotFound) => return Ok(None),
+                Err(failed) => return Err(failed),
+            }
+        }
+        Err(Failed::Conflict)
+    }
+
+    /// The newest version that we know of.
+    fn newest(&self, written: Option<&Arc<Offboarding>>) -> Option<Arc<Offboarding>> {
+        let cached = self.context.caches.offboarding(&self.namespace, &self.name)?;
+        let ours = cached.metadata.uid.as_deref() == Some(self.uid.as_str());
+        let newer = written.filter(|w| watch::version(w.as_ref()) > watch::version(cached.as_ref()));
+        ours.then(|| newer.cloned().unwrap_or(cached))
+    }
+
+    async fn fresh(&self) -> Result<Option<Arc<Offboarding>>, Failed> {
+        let api: Api<Offboarding> = watch::api(&self.context.client, &self.namespace);
+        match within(api.get(&self.name)).await {
+            Ok(offboarding) if offboarding.metadata.uid.as_deref() == Some(self.uid.as_str()) => {
+                Ok(Some(Arc::new(offboarding)))
+            }
+            Ok(_) | Err(Failed::NotFound) => Ok(None),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    fn count(&self, notice: &Notice) {
+        let result = match notice.state {
+            NoticeState::Sent => "sent",
+            NoticeState::Failed => "failed",
+            NoticeState::Unsure => "unsure",
+            NoticeState::Due | NoticeState::Sending => "retried",
+        };
+        let event = format!("{:?}", notice.event);
+        self.context.metrics.message(&notice.channel, event, result);
+    }
+
+    /// A message that nobody got is told by an Event, which needs neither mail nor chat.
+    async fn complain(&self, offboarding: &Offboarding, notice: &Notice) {
+        if !matches!(notice.state, NoticeState::Failed | NoticeState::Unsure) {
+            return;
+        }
+        let reason = notice.reason.as_deref().unwrap_or_default();
+        let note = format!("{}: {:?}: {reason}", notice.channel, notice.event);
+        let news = News {
+            reason: "MessageNotSent",
+            warning: true,
+            note,
+        };
+        events::tell(&self.context, offboarding, news).await;
+    }
+}
