@@ -614,10 +614,9 @@ fn one() -> u32 {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PeopleSpec {
-    /// Requests that list everybody.
+    /// Requests that list everybody. All of them are sent; of a record that several of them tell the last counts.
     pub everyone: Vec<Request>,
-    /// Requests that list what changed since the instant `since`. All of them are sent; of an element that is told twice the
-    /// last counts. Default: everybody is asked for.
+    /// The same for what changed since the instant `since`. Default: everybody is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<Request>,
     /// More reads, known as `details.NAME`.

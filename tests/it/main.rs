@@ -31,3 +31,4 @@ mod support;
 mod support_servers;
 mod trial;
 mod whole_story;
+mod workday;

@@ -237,6 +237,13 @@ impl Trial {
     }
 }
 
+/// An HR system, by a built-in definition.
+pub fn people(definition: &str, inputs: Value, secret: &[(&str, &str)]) -> Declarative {
+    let mut setup = Setup::new(definition, inputs, ("", ""), "");
+    setup.secret = secret.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+    connector(&setup, &Arc::default())
+}
+
 fn connector(setup: &Setup<'_>, clock: &Arc<Moved>) -> Declarative {
     let (name, mut spec) = parse(builtin(setup.definition).unwrap()).unwrap();
     (setup.edit)(&mut spec);

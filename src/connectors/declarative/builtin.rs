@@ -15,6 +15,7 @@ const BUILTINS: &[(&str, &str)] = &[
     ("mysql", include_str!("../definitions/mysql.yaml")),
     ("postgresql", include_str!("../definitions/postgresql.yaml")),
     ("salesforce", include_str!("../definitions/salesforce.yaml")),
+    ("workday-soap", include_str!("../definitions/workday-soap.yaml")),
     ("scim", include_str!("../definitions/scim.yaml")),
     ("openldap", include_str!("../definitions/openldap.yaml")),
 ];

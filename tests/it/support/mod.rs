@@ -15,6 +15,7 @@ mod postgres;
 mod samba;
 mod session;
 mod slapd;
+mod workday;
 
 use std::{path::PathBuf, sync::LazyLock};
 
@@ -27,11 +28,17 @@ pub use postgres::Postgres;
 pub use samba::{Samba, Ticket, unicode_password};
 pub use session::Session;
 pub use slapd::Slapd;
+pub use workday::Workday;
 
 /// OpenLDAP.
 pub fn slapd() -> &'static Slapd {
     static SLAPD: LazyLock<Slapd> = LazyLock::new(Slapd::start);
     &SLAPD
+}
+
+/// A SOAP service with Workday's Get_Workers. Not shared: each test has people of its own.
+pub fn workday() -> Workday {
+    Workday::start()
 }
 
 /// An Active Directory domain controller.
