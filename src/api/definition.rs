@@ -219,6 +219,9 @@ pub struct BasicAuth {
     pub username_key: String,
     /// Key with the password.
     pub password_key: String,
+    /// What to send for a password where the user name alone is the secret, such as an API key. Not a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
 }
 
 impl Default for BasicAuth {
@@ -226,6 +229,7 @@ impl Default for BasicAuth {
         Self {
             username_key: "username".into(),
             password_key: "password".into(),
+            password: None,
         }
     }
 }

@@ -23,6 +23,7 @@ mod microsoft_365;
 mod mysql;
 mod openldap;
 mod operator;
+mod people;
 mod postgresql;
 mod relay;
 mod salesforce;

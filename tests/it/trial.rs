@@ -237,10 +237,19 @@ impl Trial {
     }
 }
 
-/// An HR system, by a built-in definition.
-pub fn people(definition: &str, inputs: Value, secret: &[(&str, &str)]) -> Declarative {
+/// An HR system, by a built-in definition that `edit` changes first.
+pub fn people(
+    definition: &str,
+    edit: fn(&mut ConnectorDefinitionSpec),
+    inputs: Value,
+    secret: &[(&str, &str)],
+) -> Declarative {
     let mut setup = Setup::new(definition, inputs, ("", ""), "");
-    setup.secret = secret.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+    setup.edit = edit;
+    setup.secret = secret
+        .iter()
+        .map(|(key, value)| (*key, (*value).to_owned()))
+        .collect();
     connector(&setup, &Arc::default())
 }
 

@@ -1,7 +1,8 @@
-//! Workday by SOAP, against a real SOAP stack that checks each request by schema; and by reports as a service.
+//! Workday by SOAP, against a real SOAP stack that checks each request by its schema.
 
 use jiff::{SignedDuration, Timestamp, Zoned, civil::Date};
 use offboard::{
+    api::definition::ConnectorDefinitionSpec,
     connectors::{People, declarative::Declarative},
     core::{
         fault::{FaultKind, Reason},
@@ -21,7 +22,9 @@ fn today() -> Date {
 
 /// A day from today, as HR writes it.
 fn day(ahead: i64) -> String {
-    today().saturating_add(SignedDuration::from_hours(24 * ahead)).to_string()
+    today()
+        .saturating_add(SignedDuration::from_hours(24 * ahead))
+        .to_string()
 }
 
 fn ago(minutes: i64) -> Timestamp {
@@ -30,7 +33,12 @@ fn ago(minutes: i64) -> Timestamp {
 
 fn connect(workday: &Workday, password: &str, count: u32) -> Declarative {
     let inputs = json!({ "url": workday.url, "tenant": "acme", "count": count });
-    trial::people("workday-soap", inputs, &[("username", Workday::USER), ("password", password)])
+    trial::people(
+        "workday-soap",
+        |_| {},
+        inputs,
+        &[("username", Workday::USER), ("password", password)],
+    )
 }
 
 fn worker(wid: &str, id: &str, universal: &str, changes: &[Value]) -> Value {
@@ -58,13 +66,23 @@ fn boss() -> Value {
 }
 
 fn of<'c>(census: &'c Census, person: &str) -> Vec<&'c Worker> {
-    census.workers.iter().filter(|worker| worker.person == person).collect()
+    census
+        .workers
+        .iter()
+        .filter(|worker| worker.person == person)
+        .collect()
 }
 
 #[tokio::test]
 async fn an_end_that_is_entered_for_later_is_seen_and_one_that_is_taken_back_is_gone() {
     let workday = support::workday();
-    let workers = |change: Value| [boss(), worker("w1", "21001", "ada", &[change]), worker("w2", "21002", "bob", &[])];
+    let workers = |change: Value| {
+        [
+            boss(),
+            worker("w1", "21001", "ada", &[change]),
+            worker("w2", "21002", "bob", &[]),
+        ]
+    };
     workday.employ(&workers(termination(30, 5)));
     let hr = connect(&workday, Workday::PASSWORD, 2);
     let census = hr.census(Reach::Everyone).await.unwrap();
@@ -93,7 +111,11 @@ async fn an_end_that_is_entered_for_later_is_seen_and_one_that_is_taken_back_is_
     };
     assert_eq!(of(&census, "ada"), [&ada]);
     let bob = of(&census, "bob")[0];
-    assert_eq!((bob.last_day.as_deref(), bob.reason.as_deref()), (None, None), "a record without an end");
+    assert_eq!(
+        (bob.last_day.as_deref(), bob.reason.as_deref()),
+        (None, None),
+        "a record without an end"
+    );
 
     let mut withdrawn = termination(30, 5);
     withdrawn["rescinded"] = json!(ago(1).to_string());
@@ -120,15 +142,27 @@ async fn what_changed_is_told_by_the_moment_of_entry_and_by_the_day_it_takes_eff
     assert!(first.everyone, "at first nobody's manager is known");
     let census = hr.census(Reach::ChangedSince(ago(10))).await.unwrap();
     assert!(!census.everyone);
-    let mut seen: Vec<(&str, Option<&str>)> =
-        census.workers.iter().map(|w| (w.person.as_str(), w.last_day.as_deref())).collect();
+    let mut seen: Vec<(&str, Option<&str>)> = census
+        .workers
+        .iter()
+        .map(|w| (w.person.as_str(), w.last_day.as_deref()))
+        .collect();
     seen.sort_unstable();
     let (soon, later) = (day(0), day(45));
     assert_eq!(
         seen,
-        [("entered-long-ago", Some(soon.as_str())), ("entered-now", Some(later.as_str())), ("withdrawn", None)]
+        [
+            ("entered-long-ago", Some(soon.as_str())),
+            ("entered-now", Some(later.as_str())),
+            ("withdrawn", None)
+        ]
     );
-    assert!(census.workers.iter().all(|w| w.manager.as_deref() == Some("boss@acme.test")));
+    assert!(
+        census
+            .workers
+            .iter()
+            .all(|w| w.manager.as_deref() == Some("boss@acme.test"))
+    );
 }
 
 #[tokio::test]
@@ -137,12 +171,28 @@ async fn one_person_with_two_records_is_one_person() {
     let mut contractor = worker("w-cw", "C-7", "converted", &[termination(-1, 9000)]);
     contractor["contingent"] = json!(true);
     let employee = worker("w-ee", "21007", "converted", &[]);
-    let on_leave = json!({ "entered": ago(900).to_string(), "effective": day(-20), "status": { "Active": "1" } });
-    workday.employ(&[boss(), contractor, employee, worker("w5", "21005", "gone", &[termination(-2, 9000), on_leave])]);
-    let census = connect(&workday, Workday::PASSWORD, 100).census(Reach::Everyone).await.unwrap();
+    let on_leave =
+        json!({ "entered": ago(900).to_string(), "effective": day(-20), "status": { "Active": "1" } });
+    workday.employ(&[
+        boss(),
+        contractor,
+        employee,
+        worker("w5", "21005", "gone", &[termination(-2, 9000), on_leave]),
+    ]);
+    let census = connect(&workday, Workday::PASSWORD, 100)
+        .census(Reach::Everyone)
+        .await
+        .unwrap();
     let records: Vec<_> = of(&census, "converted")
         .into_iter()
-        .map(|w| (w.record.as_str(), w.kind.as_deref().unwrap(), w.status, w.last_day.clone()))
+        .map(|w| {
+            (
+                w.record.as_str(),
+                w.kind.as_deref().unwrap(),
+                w.status,
+                w.last_day.clone(),
+            )
+        })
         .collect();
     assert_eq!(
         records,
@@ -158,8 +208,14 @@ async fn one_person_with_two_records_is_one_person() {
 async fn a_refused_login_says_so_and_never_shows_the_password() {
     let workday = support::workday();
     workday.employ(&[boss()]);
-    let fault = connect(&workday, "canary-wrong", 100).census(Reach::Everyone).await.unwrap_err();
-    assert_eq!((fault.kind, fault.reason), (FaultKind::Permanent, Reason::CredentialRejected));
+    let fault = connect(&workday, "canary-wrong", 100)
+        .census(Reach::Everyone)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (fault.kind, fault.reason),
+        (FaultKind::Permanent, Reason::CredentialRejected)
+    );
     assert!(!format!("{fault:?}").contains("canary"), "{fault:?}");
 }
 
@@ -167,20 +223,49 @@ async fn a_refused_login_says_so_and_never_shows_the_password() {
 async fn a_request_that_breaks_the_schema_is_refused_by_the_stack_and_is_no_census() {
     let workday = support::workday();
     workday.employ(&[boss()]);
-    let fault = connect(&workday, Workday::PASSWORD, 5000).census(Reach::Everyone).await.unwrap_err();
-    assert_eq!((fault.kind, fault.reason), (FaultKind::Permanent, Reason::Refused));
+    let fault = connect(&workday, Workday::PASSWORD, 5000)
+        .census(Reach::Everyone)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (fault.kind, fault.reason),
+        (FaultKind::Permanent, Reason::Refused)
+    );
     assert!(fault.code.contains("SchemaValidationError"), "{fault:?}");
 }
 
 #[tokio::test]
 async fn half_a_list_is_no_list() {
     let workday = support::workday();
-    let people = [boss(), worker("w1", "21001", "ada", &[]), worker("w2", "21002", "bob", &[])];
+    let people = [
+        boss(),
+        worker("w1", "21001", "ada", &[]),
+        worker("w2", "21002", "bob", &[]),
+    ];
     workday.break_down(&people, "short");
-    let fault = connect(&workday, Workday::PASSWORD, 2).census(Reach::Everyone).await.unwrap_err();
+    let fault = connect(&workday, Workday::PASSWORD, 2)
+        .census(Reach::Everyone)
+        .await
+        .unwrap_err();
     assert_eq!((fault.reason, fault.code.as_str()), (Reason::Incomplete, "short"));
 
-    let changed = worker("w3", "21003", "cleo", &[]);
-    workday.employ(&[boss(), json!({ "wid": "w9" }), changed]);
-    assert!(connect(&workday, Workday::PASSWORD, 100).census(Reach::Everyone).await.is_err());
+    workday.break_down(&people, "endless");
+    let fault = connect(&workday, Workday::PASSWORD, 2)
+        .census(Reach::Everyone)
+        .await
+        .unwrap_err();
+    assert_eq!((fault.reason, fault.code.as_str()), (Reason::Incomplete, "short"));
+
+    workday.break_down(&people, "padded");
+    let inputs = json!({ "url": workday.url, "tenant": "acme" });
+    let secret = [("username", Workday::USER), ("password", Workday::PASSWORD)];
+    let tight = |spec: &mut ConnectorDefinitionSpec| {
+        spec.http.as_mut().unwrap().largest_answer = Some("1Mi".into());
+    };
+    let hr = trial::people("workday-soap", tight, inputs, &secret);
+    let fault = hr.census(Reach::Everyone).await.unwrap_err();
+    assert_eq!(
+        (fault.reason, fault.code.as_str()),
+        (Reason::Incomplete, "too large")
+    );
 }

@@ -25,13 +25,19 @@ impl Workday {
 
     pub(super) fn start() -> Self {
         let stack = peers().join(STACK);
-        assert!(stack.join("complete").exists(), "{} is missing; run tests/install", stack.display());
+        assert!(
+            stack.join("complete").exists(),
+            "{} is missing; run tests/install",
+            stack.display()
+        );
         let home = folder("workday");
         let state = home.join("state.json");
         let port = free_port();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/workday.py");
         let mut server = Command::new("python3");
-        server.args(["-W", "ignore", script, &port.to_string()]).arg(&state);
+        server
+            .args(["-W", "ignore", script, &port.to_string()])
+            .arg(&state);
         server.env("PYTHONPATH", stack);
         let peer = Peer::start(&home, "TERM", &server, Duration::from_secs(60), || {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
