@@ -292,6 +292,9 @@ pub struct BasicAuth {
     pub username_key: String,
     /// Key with the password.
     pub password_key: String,
+    /// What to send for a password where the user name alone is the secret, such as an API key. Not a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
 }
 
 impl Default for BasicAuth {
@@ -299,6 +302,7 @@ impl Default for BasicAuth {
         Self {
             username_key: "username".into(),
             password_key: "password".into(),
+            password: None,
         }
     }
 }
@@ -847,10 +851,9 @@ fn one() -> u32 {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PeopleSpec {
-    /// Requests that list everybody.
+    /// Requests that list everybody. All of them are sent; of a record that several of them tell the last counts.
     pub everyone: Vec<Request>,
-    /// Requests that list what changed since the instant `since`. All of them are sent; of an element that is told twice the
-    /// last counts. Default: everybody is asked for.
+    /// The same for what changed since the instant `since`. Default: everybody is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<Request>,
     /// More reads, known as `details.NAME`.

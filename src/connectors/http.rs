@@ -224,8 +224,11 @@ fn identity(
     let illegal = |field: &'static str| move |_| SetupError::Field(field);
     if let Some(basic) = &auth.basic {
         let user = credentials.get(&basic.username_key)?;
-        let password = credentials.get(&basic.password_key)?;
-        let value = oauth::basic(user.expose(), password.expose()).map_err(illegal("http.auth.basic"))?;
+        let password = match &basic.password {
+            Some(fixed) => fixed,
+            None => credentials.get(&basic.password_key)?.expose(),
+        };
+        let value = oauth::basic(user.expose(), password).map_err(illegal("http.auth.basic"))?;
         return Ok(Identity::Header(AUTHORIZATION, value));
     }
     if let Some(bearer) = &auth.bearer {
@@ -244,10 +247,11 @@ fn identity(
     }
     if let Some(token) = &auth.ws_security {
         let user = credentials.get(&token.username_key)?.clone();
-        return Ok(Identity::Envelope(
-            user,
-            credentials.get(&token.password_key)?.clone(),
-        ));
+        let password = match &token.password {
+            Some(fixed) => Secret::new(fixed.clone()),
+            None => credentials.get(&token.password_key)?.clone(),
+        };
+        return Ok(Identity::Envelope(user, password));
     }
     let Some(config) = &auth.oauth2 else {
         return Ok(Identity::Nobody);

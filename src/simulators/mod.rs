@@ -2,8 +2,10 @@
 //! rules, for the demo and for tests. They are written from the vendors' descriptions, never from a definition of
 //! ours, and they are no substitute for a trial against the real system.
 
+pub mod bamboohr;
 pub mod google;
 pub mod microsoft365;
+pub mod raas;
 pub mod salesforce;
 pub mod scim;
 pub mod server;

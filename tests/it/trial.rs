@@ -287,6 +287,22 @@ impl Trial {
     }
 }
 
+/// An HR system, by a built-in definition that `edit` changes first.
+pub fn people(
+    definition: &str,
+    edit: fn(&mut ConnectorDefinitionSpec),
+    inputs: Value,
+    secret: &[(&str, &str)],
+) -> Declarative {
+    let mut setup = Setup::new(definition, inputs, ("", ""), "");
+    setup.edit = edit;
+    setup.secret = secret
+        .iter()
+        .map(|(key, value)| (*key, (*value).to_owned()))
+        .collect();
+    connector(&setup, &Arc::default())
+}
+
 fn connector(setup: &Setup<'_>, clock: &Arc<Moved>) -> Declarative {
     let (name, mut spec) = parse(builtin(setup.definition).unwrap()).unwrap();
     (setup.edit)(&mut spec);

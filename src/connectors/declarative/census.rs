@@ -89,7 +89,6 @@ impl Look<'_> {
         for (name, table) in &self.people.tables {
             tables.insert(name.as_str(), self.table(name, table, scope, &mut found).await?);
         }
-        let mut asked = false;
         for request in requests {
             if let Some(when) = &request.when
                 && !when.holds(scope)?
@@ -97,17 +96,15 @@ impl Look<'_> {
                 continue;
             }
             let Some(each) = &request.each else {
-                asked = true;
                 self.list(request, scope, &tables, &mut found).await?;
                 continue;
             };
             for item in each.list(scope)? {
-                asked = true;
                 let inner = Scope::inside(scope).with("item", &item);
                 self.list(request, &inner, &tables, &mut found).await?;
             }
         }
-        if asked {
+        if found.requests > 0 {
             Ok(found)
         } else {
             // Nothing was asked, so nothing is known: "nobody works here" would be a guess (R2).
@@ -147,6 +144,7 @@ impl Look<'_> {
         tables: &BTreeMap<&str, (&Table, Parts)>,
         found: &mut Found,
     ) -> Result<(), Fault> {
+        found.requests += 1;
         let mut pager = self.exchange.pages(request, scope, None);
         let mut first = true;
         loop {
@@ -260,6 +258,7 @@ impl Look<'_> {
             Ok(Some((worker, known_as))) => found.workers.push(Told {
                 worker,
                 known_as,
+                request: found.requests,
                 item: found.items,
             }),
             Err(error) => found.unusable(&error, self.people.worker.person(scope).ok()),
@@ -310,6 +309,8 @@ struct Told {
     worker: Worker,
     /// What other records may call it; none when managers are told by address.
     known_as: Option<Vec<String>>,
+    /// The number of the request that it was told by.
+    request: usize,
     /// Its item's number.
     item: usize,
 }
@@ -322,6 +323,7 @@ struct Found {
     /// People of whom a record could not be understood.
     doubtful: BTreeSet<String>,
     as_of: Option<Timestamp>,
+    requests: usize,
     items: usize,
 }
 
@@ -333,13 +335,14 @@ impl Found {
 
     /// The census, and by what managers are known as their addresses; `known` are those of before.
     fn census(mut self, everyone: bool, known: Managers) -> (Census, Managers) {
-        self.once(everyone);
+        self.once();
         let managers = self.managers(known);
         let mut workers = vec![];
         for Told {
             mut worker,
             known_as,
             item,
+            ..
         } in self.workers
         {
             if self.doubtful.contains(&worker.person) {
@@ -364,25 +367,24 @@ impl Found {
         (census, managers)
     }
 
-    /// Keeps one of each record. Of what changed the last that was told counts; in a list of everybody a record that is told
-    /// in two ways is doubtful.
-    fn once(&mut self, everyone: bool) {
+    /// Keeps one of each record: of several requests that tell it the last counts. One that a single request tells in two
+    /// ways is doubtful.
+    fn once(&mut self) {
         let mut at: BTreeMap<String, usize> = BTreeMap::new();
         let mut kept: Vec<Told> = vec![];
         for told in std::mem::take(&mut self.workers) {
-            match at.get(&told.worker.record) {
-                None => {
-                    at.insert(told.worker.record.clone(), kept.len());
-                    kept.push(told);
-                }
-                Some(&place) if kept[place].worker == told.worker => {}
-                Some(&place) if !everyone => kept[place] = told,
-                Some(&first) => {
-                    let why = "people.worker.record: another record has the same id";
-                    self.unusable.push((place(told.item), why.to_owned()));
-                    self.doubtful.insert(kept[first].worker.person.clone());
-                    self.doubtful.insert(told.worker.person);
-                }
+            let Some(&first) = at.get(&told.worker.record) else {
+                at.insert(told.worker.record.clone(), kept.len());
+                kept.push(told);
+                continue;
+            };
+            if kept[first].request != told.request {
+                kept[first] = told;
+            } else if kept[first].worker != told.worker {
+                let why = "people.worker.record: another record has the same id";
+                self.unusable.push((place(told.item), why.to_owned()));
+                self.doubtful.insert(kept[first].worker.person.clone());
+                self.doubtful.insert(told.worker.person);
             }
         }
         self.workers = kept;

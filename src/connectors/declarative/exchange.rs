@@ -239,7 +239,8 @@ impl Pager<'_> {
         };
         if let (Some(paging), Some(mark)) = (paging, mark) {
             self.read.add(&value, paging, self.request)?;
-            self.next = self.after(paging, mark, resolved)?;
+            let empty = value.as_array().is_some_and(Vec::is_empty);
+            self.next = self.after(paging, mark, empty, resolved)?;
         }
         Ok(Some(value))
     }
@@ -266,7 +267,13 @@ impl Pager<'_> {
     }
 
     /// The page after the one that `resolved` asked for, if there is one.
-    fn after(&mut self, paging: &Paging, mark: Mark, mut resolved: Resolved) -> Result<Next, Fault> {
+    fn after(
+        &mut self,
+        paging: &Paging,
+        mark: Mark,
+        empty: bool,
+        mut resolved: Resolved,
+    ) -> Result<Next, Fault> {
         let Resolved::Http(http) = &mut resolved else {
             return Ok(Next::Nothing);
         };
@@ -298,6 +305,7 @@ impl Pager<'_> {
                 read.all_different()?;
                 return Ok(Next::Nothing);
             }
+            (Paging::Number { .. }, Mark::Pages(..)) if empty => return Err(incomplete("short")),
             (Paging::Number { first, .. }, Mark::Pages(..)) => {
                 let next = u32::try_from(read.pages)
                     .unwrap_or(u32::MAX)

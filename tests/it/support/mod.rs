@@ -17,6 +17,7 @@ mod samba;
 mod session;
 mod slapd;
 mod sshd;
+mod workday;
 
 use std::{path::PathBuf, sync::LazyLock};
 
@@ -31,11 +32,17 @@ pub use samba::{Samba, Ticket, unicode_password};
 pub use session::Session;
 pub use slapd::Slapd;
 pub use sshd::Sshd;
+pub use workday::Workday;
 
 /// OpenLDAP.
 pub fn slapd() -> &'static Slapd {
     static SLAPD: LazyLock<Slapd> = LazyLock::new(Slapd::start);
     &SLAPD
+}
+
+/// A SOAP service with Workday's Get_Workers. Not shared: each test has people of its own.
+pub fn workday() -> Workday {
+    Workday::start()
 }
 
 /// An Active Directory domain controller.

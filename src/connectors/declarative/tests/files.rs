@@ -1,6 +1,7 @@
 //! What a definition over SFTP may say, and what it sends.
 
 use super::*;
+use crate::connectors::Keys;
 use crate::connectors::driver::{Believed, Content, Encoding, SftpRequest};
 
 const FILES: &str = r#"

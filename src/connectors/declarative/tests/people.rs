@@ -195,9 +195,16 @@ async fn what_changed_is_asked_for_once_the_managers_are_known() {
 #[tokio::test]
 async fn an_answer_that_is_not_complete_is_no_census() {
     type Change = fn(&mut Value);
-    let wrong: [(Change, &str); 4] = [
+    let wrong: [(Change, &str); 5] = [
         (|body| body["total"] = json!(4), "short"),
         (|body| body["pages"] = json!(1_000_000), "endless"),
+        (
+            |body| {
+                body["staff"] = json!([]);
+                body["pages"] = json!(2);
+            },
+            "short",
+        ),
         (
             |body| body["pages"] = Value::Null,
             "people.everyone0.page.number.pages",
@@ -209,7 +216,10 @@ async fn an_answer_that_is_not_complete_is_no_census() {
             if request.url.contains("/history") {
                 return (200, json!({ "rows": [] }));
             }
-            let mut body = json!({ "staff": [], "pages": 1, "total": 0 });
+            let mut body = json!({ "staff": [one(&request.url, "ada")], "pages": 1, "total": 1 });
+            if request.url.contains("/desk") {
+                return (404, Value::Null);
+            }
             change(&mut body);
             (200, body)
         });

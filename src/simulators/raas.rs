@@ -1,0 +1,90 @@
+//! A Workday report that is published as a web service (RaaS): one address, basic authentication, everything in one answer.
+//!
+//! Written from the vendor's usage as published by others (`customreport2`, `format=json`): the columns are the report's own
+//! aliases, every value is a text, and an empty column is left out.
+
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State as Shared},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+use super::server::{Control, Server, World};
+
+/// A running report.
+#[derive(Debug)]
+pub struct Raas {
+    server: Server,
+    control: Arc<Control>,
+    world: Arc<World<Vec<Value>>>,
+}
+
+impl Raas {
+    /// The user that may run the report.
+    pub const USER: &str = "ISU_offboard";
+    /// Their password.
+    pub const PASSWORD: &str = "canary-raas";
+
+    /// Starts one with an empty report.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub async fn start() -> io::Result<Self> {
+        let world = World::new(vec![]);
+        let control = Control::over(&world);
+        let router = Router::new()
+            .route(
+                "/ccx/service/customreport2/{tenant}/{owner}/{report}",
+                get(report),
+            )
+            .with_state(Arc::clone(&world));
+        Ok(Self {
+            server: Server::start(router, Arc::clone(&control)).await?,
+            control,
+            world,
+        })
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> &str {
+        self.server.url()
+    }
+
+    /// Journal and faults.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// The rows of the report from now on.
+    pub fn rows(&self, rows: &[Value]) {
+        self.world.seed(|all| rows.clone_into(all));
+    }
+}
+
+async fn report(
+    Shared(world): Shared<Arc<World<Vec<Value>>>>,
+    Path((_, owner, report)): Path<(String, String, String)>,
+    Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let login = STANDARD.encode(format!("{}:{}", Raas::USER, Raas::PASSWORD));
+    if headers
+        .get(header::AUTHORIZATION)
+        .is_none_or(|sent| *sent != format!("Basic {login}"))
+    {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    if owner != Raas::USER || report != "Leavers" {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    if query.get("format").map(String::as_str) != Some("json") {
+        return ([(header::CONTENT_TYPE, "text/xml")], "<wd:Report_Data/>").into_response();
+    }
+    world.look(|rows| Json(json!({ "Report_Entry": rows })).into_response())
+}
