@@ -31,7 +31,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "serve",
-        &["core", "api", "connectors", "drive", "sources", "transport", "controller"],
+        &[
+            "core",
+            "api",
+            "connectors",
+            "drive",
+            "sources",
+            "transport",
+            "controller",
+        ],
     ),
     (
         "cli",

@@ -222,7 +222,8 @@ fn flux_never_prunes_a_leaver_and_waits_by_our_conditions() {
 
 #[test]
 fn the_source_is_sound_and_its_definition_lists_people() {
-    let source: LeaverSourceSpec = serde_json::from_value(of_kind("sources", "LeaverSource")[0]["spec"].clone()).unwrap();
+    let source: LeaverSourceSpec =
+        serde_json::from_value(of_kind("sources", "LeaverSource")[0]["spec"].clone()).unwrap();
     Settings::read(&source).unwrap();
     let (_, spec) = parse(&read("examples/sources/definition.yaml")).unwrap();
     let definition = Definition::compile("acme-hr", spec).unwrap();

@@ -63,7 +63,9 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
     let woken = operator.context();
     let wake = async move {
         match arguments.wake {
-            Some(address) => serve::wake::serve(address, woken).await.map_err(|e| format!("{address}: {e}")),
+            Some(address) => serve::wake::serve(address, woken)
+                .await
+                .map_err(|e| format!("{address}: {e}")),
             None => std::future::pending().await,
         }
     };

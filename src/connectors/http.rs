@@ -160,10 +160,13 @@ impl HttpDriver {
                 Ok(None)
             }
             Identity::Envelope(user, password) => {
-                let text = request.body().and_then(|body| std::str::from_utf8(body.as_bytes()?).ok());
+                let text = request
+                    .body()
+                    .and_then(|body| std::str::from_utf8(body.as_bytes()?).ok());
                 let signed = text.and_then(|text| soap::with_token(text, user.expose(), password.expose()));
                 // Whatever is no envelope would go out without a login.
-                let signed = signed.ok_or_else(|| Fault::permanent(Reason::Malformed).with_code("envelope"))?;
+                let signed =
+                    signed.ok_or_else(|| Fault::permanent(Reason::Malformed).with_code("envelope"))?;
                 *request.body_mut() = Some(signed.as_str().to_owned().into());
                 Ok(None)
             }
@@ -232,7 +235,10 @@ fn identity(
     }
     if let Some(token) = &auth.ws_security {
         let user = credentials.get(&token.username_key)?.clone();
-        return Ok(Identity::Envelope(user, credentials.get(&token.password_key)?.clone()));
+        return Ok(Identity::Envelope(
+            user,
+            credentials.get(&token.password_key)?.clone(),
+        ));
     }
     let Some(config) = &auth.oauth2 else {
         return Ok(Identity::Nobody);

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use kube::Api;
 use tokio::time::Instant;
 
@@ -31,7 +33,9 @@ pub struct Trust(Mutex<Option<(Instant, bool)>>);
 impl Trust {
     fn known(&self) -> Option<bool> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (*known).filter(|(at, _)| at.elapsed() < LASTS).map(|(_, trusted)| trusted)
+        (*known)
+            .filter(|(at, _)| at.elapsed() < LASTS)
+            .map(|(_, trusted)| trusted)
     }
 
     fn learn(&self, trusted: bool) {
@@ -72,15 +76,24 @@ fn refuses(policy: &ValidatingAdmissionPolicy) -> bool {
     let Some(spec) = &policy.spec else {
         return false;
     };
-    let has = |list: &Option<Vec<String>>, wanted: &str| list.iter().flatten().any(|one| one == wanted || one == "*");
-    let rules = spec.match_constraints.iter().flat_map(|m| m.resource_rules.iter().flatten());
+    let has = |list: &Option<Vec<String>>, wanted: &str| {
+        list.iter().flatten().any(|one| one == wanted || one == "*")
+    };
+    let rules = spec
+        .match_constraints
+        .iter()
+        .flat_map(|m| m.resource_rules.iter().flatten());
     let mut looked_at = rules.filter(|rule| {
         has(&rule.api_groups, "offboard.dev")
             && has(&rule.resources, "approvals")
             && has(&rule.operations, "CREATE")
             && rule.resource_names.iter().flatten().next().is_none()
     });
-    let left_out = spec.match_constraints.iter().flat_map(|m| m.exclude_resource_rules.iter().flatten()).count();
+    let left_out = spec
+        .match_constraints
+        .iter()
+        .flat_map(|m| m.exclude_resource_rules.iter().flatten())
+        .count();
     spec.failure_policy.as_deref() == Some("Fail")
         && spec.validations.iter().flatten().next().is_some()
         && spec.match_conditions.iter().flatten().next().is_none()
@@ -128,18 +141,29 @@ mod tests {
     fn a_policy_that_refuses_nothing_is_not_trusted() {
         assert!(!policy(|p| p["failurePolicy"] = json!("Ignore")));
         assert!(!policy(|p| p["validations"] = json!([])));
-        assert!(!policy(|p| p["matchConstraints"]["resourceRules"][0]["operations"] = json!(["UPDATE"])));
-        assert!(!policy(|p| p["matchConstraints"]["resourceRules"][0]["resourceNames"] = json!(["one"])));
-        assert!(!policy(|p| p["matchConstraints"]["resourceRules"][0]["resources"] = json!(["connectors"])));
-        let all = json!([{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}]);
+        assert!(!policy(
+            |p| p["matchConstraints"]["resourceRules"][0]["operations"] = json!(["UPDATE"])
+        ));
+        assert!(!policy(
+            |p| p["matchConstraints"]["resourceRules"][0]["resourceNames"] = json!(["one"])
+        ));
+        assert!(!policy(
+            |p| p["matchConstraints"]["resourceRules"][0]["resources"] = json!(["connectors"])
+        ));
+        let all =
+            json!([{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}]);
         assert!(!policy(|p| p["matchConstraints"]["excludeResourceRules"] = all));
-        assert!(!policy(|p| p["matchConditions"] = json!([{"name": "never", "expression": "false"}])));
+        assert!(!policy(
+            |p| p["matchConditions"] = json!([{"name": "never", "expression": "false"}])
+        ));
     }
 
     #[test]
     fn a_binding_that_refuses_nothing_is_not_trusted() {
         assert!(!binding(|b| b["validationActions"] = json!(["Warn"])));
         assert!(!binding(|b| b["policyName"] = json!("other")));
-        assert!(!binding(|b| b["matchResources"] = json!({"namespaceSelector": {"matchLabels": {"a": "b"}}})));
+        assert!(!binding(
+            |b| b["matchResources"] = json!({"namespaceSelector": {"matchLabels": {"a": "b"}}})
+        ));
     }
 }

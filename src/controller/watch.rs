@@ -131,7 +131,9 @@ impl Caches {
     /// What a Connector of `namespace` means has changed: the sources that read it look again.
     pub fn tell_sources(&self, namespace: &str, connector: &str) {
         if let Some(caches) = self.namespaces.get(namespace) {
-            caches.sources.tell_all(|source| source.spec.connector_ref.name == connector);
+            caches
+                .sources
+                .tell_all(|source| source.spec.connector_ref.name == connector);
         }
     }
 
@@ -187,7 +189,9 @@ impl Caches {
 
     /// Whether the first lists of sources are complete: not while another operator acts.
     pub fn sources_known(&self) -> bool {
-        self.namespaces.values().all(|namespace| *namespace.sources.listed.borrow())
+        self.namespaces
+            .values()
+            .all(|namespace| *namespace.sources.listed.borrow())
     }
 
     /// Waits until the first list of definitions is complete.

@@ -125,10 +125,16 @@ pub fn judge(
         if why != Tripped::Shrunken || lines.len() > LARGEST || !approved(&digest) {
             state.held = (why == Tripped::Shrunken).then_some(digest);
             let room = room(&state, limits, feed);
-            return Passage { state, passes: vec![false; lines.len()], room };
+            return Passage {
+                state,
+                passes: vec![false; lines.len()],
+                room,
+            };
         }
         state.tripped = None;
-        state.released.extend(ids.iter().filter(|id| !state.granted.contains(*id)).cloned());
+        state
+            .released
+            .extend(ids.iter().filter(|id| !state.granted.contains(*id)).cloned());
     }
     if feed.everyone {
         state.population = feed.people;
@@ -154,7 +160,10 @@ pub fn judge(
             state.tripped = Some(Tripped::TooMany);
         }
     }
-    let passes = ids.iter().map(|id| state.granted.contains(id) || state.released.contains(id)).collect();
+    let passes = ids
+        .iter()
+        .map(|id| state.granted.contains(id) || state.released.contains(id))
+        .collect();
     let room = room(&state, limits, feed);
     Passage { state, passes, room }
 }
@@ -198,7 +207,10 @@ fn disbelieved(state: &State, limits: &Limits, feed: &Feed, now: Timestamp) -> O
 }
 
 fn room(state: &State, limits: &Limits, feed: &Feed) -> u32 {
-    let used = state.admitted.values().fold(0_u32, |sum, n| sum.saturating_add(*n));
+    let used = state
+        .admitted
+        .values()
+        .fold(0_u32, |sum, n| sum.saturating_add(*n));
     // An inflated feed makes no room.
     let population = match state.population {
         0 => feed.active,

@@ -222,7 +222,11 @@ fn decide(person: &str, readings: &[&Reading], rules: &Rules) -> Result<Decision
         return leaving(person, &now, rules);
     }
     let (chain, earlier) = current_chain(&spans, rules);
-    match chain.iter().map(|s| s.ends).max_by_key(|end| end.unwrap_or(Date::MAX)) {
+    match chain
+        .iter()
+        .map(|s| s.ends)
+        .max_by_key(|end| end.unwrap_or(Date::MAX))
+    {
         None | Some(None) => going_on(person, &chain, earlier, rules),
         Some(Some(end)) => {
             let last: Vec<&Span<'_>> = chain.iter().copied().filter(|s| s.ends == Some(end)).collect();
@@ -233,7 +237,10 @@ fn decide(person: &str, readings: &[&Reading], rules: &Rules) -> Result<Decision
 
 fn protected(worker: &Worker, rules: &Rules) -> bool {
     let known = [email_of(worker), number_of(worker)];
-    known.into_iter().flatten().any(|key| rules.protected.contains(&key.to_lowercase()))
+    known
+        .into_iter()
+        .flatten()
+        .any(|key| rules.protected.contains(&key.to_lowercase()))
 }
 
 fn span<'r>(reading: &'r Reading, rules: &Rules) -> Result<Span<'r>, String> {
@@ -245,7 +252,10 @@ fn span<'r>(reading: &'r Reading, rules: &Rules) -> Result<Span<'r>, String> {
         ("paidThrough", &worker.paid_through),
         ("starts", &worker.starts),
     ] {
-        if text.as_deref().is_some_and(|text| text.parse::<Date>().is_err() || text.len() != 10) {
+        if text
+            .as_deref()
+            .is_some_and(|text| text.parse::<Date>().is_err() || text.len() != 10)
+        {
             return Err(format!("{field}: not a date YYYY-MM-DD"));
         }
     }
@@ -283,9 +293,14 @@ fn current_chain<'s, 'r>(spans: &'s [Span<'r>], rules: &Rules) -> (Vec<&'s Span<
             chains.push((vec![span], span.ends));
         }
     }
-    let begun = |(chain, _): &(Vec<&Span<'_>>, _)| chain.iter().any(|s| s.starts.is_none_or(|d| d <= rules.today));
+    let begun =
+        |(chain, _): &(Vec<&Span<'_>>, _)| chain.iter().any(|s| s.starts.is_none_or(|d| d <= rules.today));
     let at = chains.iter().rposition(begun).unwrap_or(0);
-    let chain = chains.into_iter().nth(at).map(|(chain, _)| chain).unwrap_or_default();
+    let chain = chains
+        .into_iter()
+        .nth(at)
+        .map(|(chain, _)| chain)
+        .unwrap_or_default();
     (chain, at > 0)
 }
 
@@ -313,14 +328,19 @@ fn going_on(person: &str, chain: &[&Span<'_>], earlier: bool, rules: &Rules) -> 
         leaving.immediate = true;
         return Ok(Decision::Leaving(leaving));
     }
-    let last_end = chain.iter().filter_map(|s| s.ends.map(|end| (end, s))).max_by_key(|(end, _)| *end);
+    let last_end = chain
+        .iter()
+        .filter_map(|s| s.ends.map(|end| (end, s)))
+        .max_by_key(|(end, _)| *end);
     let why = match last_end {
         _ if away => Staying::OnLeave,
         None if earlier => Staying::Rehired,
         None => Staying::NoEnd,
         Some((end, ended)) => {
             let gap = |s: &Span<'_>| s.starts.map_or(0, |starts| days_between(end, starts));
-            let same_kind = on.iter().any(|s| s.reading.worker.kind == ended.reading.worker.kind);
+            let same_kind = on
+                .iter()
+                .any(|s| s.reading.worker.kind == ended.reading.worker.kind);
             match on.iter().map(|s| gap(s)).min() {
                 Some(gap) if gap > 1 => Staying::RehireBridge,
                 _ if same_kind => Staying::Transferred,
@@ -344,7 +364,10 @@ fn leaving(person: &str, last: &[&Span<'_>], rules: &Rules) -> Result<Decision, 
     if email.as_deref().is_some_and(|email| !is_address(email)) {
         return Err("email: not an address".into());
     }
-    if number.as_deref().is_some_and(|number| number.chars().count() > 64) {
+    if number
+        .as_deref()
+        .is_some_and(|number| number.chars().count() > 64)
+    {
         return Err("employeeID: longer than 64 characters".into());
     }
     if email.is_none() && number.is_none() {
@@ -373,10 +396,7 @@ fn leaving(person: &str, last: &[&Span<'_>], rules: &Rules) -> Result<Decision, 
 }
 
 /// The one value that all who have one have.
-fn agreed<'w>(
-    values: impl Iterator<Item = Option<&'w str>>,
-    any_case: bool,
-) -> Result<Option<String>, ()> {
+fn agreed<'w>(values: impl Iterator<Item = Option<&'w str>>, any_case: bool) -> Result<Option<String>, ()> {
     let mut agreed: Option<&str> = None;
     for value in values.flatten() {
         match agreed {

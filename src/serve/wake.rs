@@ -82,7 +82,12 @@ async fn wake(
 
 impl Door {
     fn judge(&self, namespace: &str, source: &str, headers: &HeaderMap, body: &Bytes) -> StatusCode {
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let header = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
         let message = Message {
             to: &format!("{namespace}/{source}"),
             timestamp: header(TIMESTAMP),
@@ -103,7 +108,11 @@ impl Door {
         let refills = now.duration_since(since).as_millis() / REFILL.as_millis();
         let refills = u32::try_from(refills).unwrap_or(BURST).min(BURST);
         let left = left.saturating_add(refills).min(BURST);
-        let since = if left == BURST { now } else { since + REFILL * refills };
+        let since = if left == BURST {
+            now
+        } else {
+            since + REFILL * refills
+        };
         *tokens = (left.saturating_sub(1), since);
         left > 0
     }

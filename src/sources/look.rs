@@ -43,7 +43,11 @@ impl Seen {
         let ended = |w: &Worker| w.last_day.is_some() || w.employment_ends.is_some();
         let with_an_end = census.workers.iter().filter(|w| ended(w)).count();
         tracing::debug!(records = census.workers.len(), with_an_end, "people were read");
-        let readings: Vec<_> = census.workers.into_iter().map(|w| settings.mapping.apply(w)).collect();
+        let readings: Vec<_> = census
+            .workers
+            .into_iter()
+            .map(|w| settings.mapping.apply(w))
+            .collect();
         let (decisions, nameless) = judge(&readings, &rules);
         if nameless > 0 {
             *unusable.entry("person: empty".into()).or_default() += nameless;
@@ -61,7 +65,10 @@ impl Seen {
                 }
                 Decision::Leaving(leaving) if leaving.horizon == Horizon::History => {}
                 Decision::Leaving(leaving) => {
-                    let day = leaving.last_day.as_deref().and_then(|day| day.parse::<Date>().ok());
+                    let day = leaving
+                        .last_day
+                        .as_deref()
+                        .and_then(|day| day.parse::<Date>().ok());
                     match day {
                         Some(day) if day < rules.today => recent += 1,
                         _ => active += 1,
@@ -92,7 +99,12 @@ impl Seen {
 
     /// What is to be written because of it.
     pub fn compared(&self, known: &[Known], settings: &Settings) -> Compared {
-        compare(&self.decisions, known, settings.wishes, settings.rules(self.now).today)
+        compare(
+            &self.decisions,
+            known,
+            settings.wishes,
+            settings.rules(self.now).today,
+        )
     }
 }
 
@@ -120,7 +132,14 @@ pub fn written(state: &State) -> GuardStatus {
     GuardStatus {
         population: state.population,
         as_of: state.as_of,
-        admitted: state.admitted.iter().map(|(at, count)| Admitted { at: *at, count: *count }).collect(),
+        admitted: state
+            .admitted
+            .iter()
+            .map(|(at, count)| Admitted {
+                at: *at,
+                count: *count,
+            })
+            .collect(),
         granted: state.granted.iter().cloned().collect(),
         released: state.released.iter().cloned().collect(),
         held: state.held.clone(),
@@ -164,7 +183,10 @@ mod tests {
         let feed = (seen.feed.everyone, seen.feed.people, seen.feed.active);
         assert_eq!(feed, (true, 5, 4));
         let counts = &seen.counts;
-        assert_eq!((counts.people, counts.active, counts.staying, counts.unusable), (6, 4, 1, 2));
+        assert_eq!(
+            (counts.people, counts.active, counts.staying, counts.unusable),
+            (6, 4, 1, 2)
+        );
         assert_eq!(seen.compared(&[], &settings).changes.len(), 2);
     }
 

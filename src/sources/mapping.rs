@@ -59,9 +59,14 @@ impl Mapping {
         let mut fields = vec![];
         for (field, text) in map {
             let path = format!("spec.map.{field}");
-            let attribute = field.strip_prefix("attributes.").is_some_and(|name| !name.is_empty());
+            let attribute = field
+                .strip_prefix("attributes.")
+                .is_some_and(|name| !name.is_empty());
             if !attribute && !FIELDS.contains(&field.as_str()) {
-                let problem = format!("no field of a person: one of {}, attributes.NAME", FIELDS.join(", "));
+                let problem = format!(
+                    "no field of a person: one of {}, attributes.NAME",
+                    FIELDS.join(", ")
+                );
                 return Err(Invalid { field: path, problem });
             }
             fields.extend(Expression::compile(text, &path, NAMES, &mut problems).map(|e| (field.clone(), e)));
@@ -156,7 +161,10 @@ mod tests {
     use super::*;
 
     fn compiled(map: &[(&str, &str)], when: Option<&str>) -> Result<Mapping, Invalid> {
-        let map = map.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let map = map
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         Mapping::compile(&map, when)
     }
 
@@ -176,7 +184,10 @@ mod tests {
     fn fields_are_taken_from_expressions() {
         let map = [
             ("lastDay", "person.employmentEnds"),
-            ("timeZone", "person.site == 'Berlin' ? 'Europe/Berlin' : person.timeZone"),
+            (
+                "timeZone",
+                "person.site == 'Berlin' ? 'Europe/Berlin' : person.timeZone",
+            ),
             ("employeeID", "100 + 17"),
             ("department", "person.attributes.costCentre"),
             ("attributes.badge", "'B-' + person.person"),

@@ -42,7 +42,8 @@ const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// What is known of an Offboarding for the source of this name.
 pub fn known(offboarding: &Offboarding, source: &str, now: Timestamp) -> Known {
     let annotations = offboarding.annotations();
-    let ours = annotations.get(SOURCE).is_some_and(|name| name == source) && !annotations.contains_key(APPLIED);
+    let ours =
+        annotations.get(SOURCE).is_some_and(|name| name == source) && !annotations.contains_key(APPLIED);
     let spec = &offboarding.spec;
     let immediate = spec.urgency == Urgency::Immediate;
     let cutoff = offboarding.status.as_ref().and_then(|status| status.cutoff);
@@ -71,7 +72,9 @@ pub fn taken_over(offboarding: &Offboarding, kind: Kind) -> bool {
         Kind::Renew => &["f:lastDay", "f:urgency", "f:dates", "f:suspend", "f:desired"],
     };
     let entries = offboarding.metadata.managed_fields.iter().flatten();
-    let others = entries.filter(|e| e.manager.as_deref() != Some(MANAGER) && e.subresource.as_deref().unwrap_or("").is_empty());
+    let others = entries.filter(|e| {
+        e.manager.as_deref() != Some(MANAGER) && e.subresource.as_deref().unwrap_or("").is_empty()
+    });
     let mut owned = others.filter_map(|e| e.fields_v1.as_ref()?.0.get("f:spec").cloned());
     owned.any(|spec| fields.iter().any(|field| spec.get(field).is_some()))
 }
@@ -111,7 +114,11 @@ fn spec(source: &LeaverSource, leaving: &Leaving) -> OffboardingSpec {
 }
 
 fn urgency(leaving: &Leaving) -> Urgency {
-    if leaving.immediate { Urgency::Immediate } else { Urgency::Scheduled }
+    if leaving.immediate {
+        Urgency::Immediate
+    } else {
+        Urgency::Scheduled
+    }
 }
 
 fn dates(worker: &Worker) -> Option<Dates> {
@@ -155,13 +162,18 @@ fn short(text: Option<&String>, longest: usize) -> Option<String> {
 /// same name.
 pub fn patch(offboarding: &Offboarding, change: &Change) -> Value {
     let asks = match change.kind {
-        Kind::Suspend => Value::from("the source took the end back: set desired: Reinstated, or suspend: false to go on"),
+        Kind::Suspend => {
+            Value::from("the source took the end back: set desired: Reinstated, or suspend: false to go on")
+        }
         _ => Value::Null,
     };
     let (taken_back, mut spec) = match change.kind {
         Kind::Suspend => (Some(json!("suspended")), json!({"suspend": true})),
         Kind::Reinstate => (Some(json!("reinstated")), json!({"desired": "Reinstated"})),
-        Kind::Renew => (Some(Value::Null), json!({"desired": "Offboarded", "suspend": false})),
+        Kind::Renew => (
+            Some(Value::Null),
+            json!({"desired": "Offboarded", "suspend": false}),
+        ),
         Kind::Create | Kind::Move => (None, json!({})),
     };
     if let (Some(leaving), Some(spec)) = (&change.leaving, spec.as_object_mut()) {
@@ -262,11 +274,17 @@ mod tests {
     fn a_leaver_becomes_an_offboarding_that_the_schema_takes() {
         let made = made();
         assert_eq!(made.spec.employee.employee_id.as_deref(), Some("0117"));
-        assert_eq!(made.spec.cutoff.unwrap().time_zone.as_deref(), Some("Europe/Berlin"));
+        assert_eq!(
+            made.spec.cutoff.unwrap().time_zone.as_deref(),
+            Some("Europe/Berlin")
+        );
         let profile = made.spec.profile.unwrap();
         assert_eq!((profile.country.as_deref(), profile.manager), (Some("DE"), None));
         assert_eq!(profile.department.unwrap().len(), 256);
-        assert_eq!(profile.attributes, BTreeMap::from([("badge".to_owned(), "7".to_owned())]));
+        assert_eq!(
+            profile.attributes,
+            BTreeMap::from([("badge".to_owned(), "7".to_owned())])
+        );
     }
 
     #[test]
@@ -281,11 +299,23 @@ mod tests {
 
     #[test]
     fn a_field_that_somebody_else_owns_is_not_written() {
-        assert!(taken_over(&owned_by("kustomize-controller", "f:lastDay", None), Kind::Move));
-        assert!(!taken_over(&owned_by("kustomize-controller", "f:lastDay", None), Kind::Suspend));
-        assert!(!taken_over(&owned_by("kustomize-controller", "f:legalHold", None), Kind::Renew));
+        assert!(taken_over(
+            &owned_by("kustomize-controller", "f:lastDay", None),
+            Kind::Move
+        ));
+        assert!(!taken_over(
+            &owned_by("kustomize-controller", "f:lastDay", None),
+            Kind::Suspend
+        ));
+        assert!(!taken_over(
+            &owned_by("kustomize-controller", "f:legalHold", None),
+            Kind::Renew
+        ));
         assert!(!taken_over(&owned_by(MANAGER, "f:lastDay", None), Kind::Move));
-        assert!(!taken_over(&owned_by("offboard", "f:lastDay", Some("status")), Kind::Move));
+        assert!(!taken_over(
+            &owned_by("offboard", "f:lastDay", Some("status")),
+            Kind::Move
+        ));
     }
 
     #[test]
@@ -298,7 +328,13 @@ mod tests {
         }
         let renewed = patch(&made(), &change(Kind::Renew));
         assert_eq!(renewed["metadata"]["annotations"][TAKEN_BACK], Value::Null);
-        assert_eq!((&renewed["spec"]["suspend"], &renewed["spec"]["desired"]), (&json!(false), &json!("Offboarded")));
-        assert_eq!(patch(&made(), &change(Kind::Suspend))["spec"], json!({"suspend": true}));
+        assert_eq!(
+            (&renewed["spec"]["suspend"], &renewed["spec"]["desired"]),
+            (&json!(false), &json!("Offboarded"))
+        );
+        assert_eq!(
+            patch(&made(), &change(Kind::Suspend))["spec"],
+            json!({"suspend": true})
+        );
     }
 }

@@ -50,7 +50,11 @@ impl Settings {
             look_back: length("spec.lookBack", spec.look_back.as_deref(), "365d")?,
             bridge_days: bridge.as_hours() / 24,
             leave_is_leaving: spec.on_leave == OnLeave::Offboard,
-            protected: spec.protected.iter().map(|key| key.trim().to_lowercase()).collect(),
+            protected: spec
+                .protected
+                .iter()
+                .map(|key| key.trim().to_lowercase())
+                .collect(),
             limits: Limits {
                 window: length("spec.guard.window", Some(&guard.window), "24h")?,
                 max_new: guard.max_new,

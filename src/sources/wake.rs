@@ -56,7 +56,11 @@ impl Replays {
             .ok()
             .and_then(|seconds| Timestamp::from_second(seconds).ok())
             .is_some_and(|at| now.duration_since(at).abs() <= WINDOW);
-        let given = message.signature.strip_prefix("sha256=").and_then(bytes).unwrap_or_default();
+        let given = message
+            .signature
+            .strip_prefix("sha256=")
+            .and_then(bytes)
+            .unwrap_or_default();
         let with = hmac::Key::new(hmac::HMAC_SHA256, key.unwrap_or(&nobody).expose().as_bytes());
         let text = signed(message.to, message.timestamp, message.body);
         let genuine = hmac::verify(&with, &text, &given).is_ok();
@@ -99,7 +103,12 @@ mod tests {
     }
 
     fn believed(replays: &Replays, to: &str, timestamp: &str, body: &[u8], signature: &str) -> bool {
-        let message = Message { to, timestamp, signature, body };
+        let message = Message {
+            to,
+            timestamp,
+            signature,
+            body,
+        };
         replays.believes(message, Some(&key()), now())
     }
 
@@ -109,7 +118,13 @@ mod tests {
         let signature = sign(&key(), "people/bamboo", NOW, b"{}");
         assert!(believed(&replays, "people/bamboo", NOW, b"{}", &signature));
         assert!(!believed(&replays, "people/bamboo", NOW, b"{}", &signature));
-        assert!(!believed(&replays, "people/bamboo", NOW, b"{}", &signature.to_uppercase()));
+        assert!(!believed(
+            &replays,
+            "people/bamboo",
+            NOW,
+            b"{}",
+            &signature.to_uppercase()
+        ));
     }
 
     #[test]
@@ -124,21 +139,39 @@ mod tests {
             ("people/bamboo", NOW, b"{}", ""),
             ("people/bamboo", NOW, b"{}", &format!("sha256={}", "é".repeat(32))),
         ] {
-            assert!(!believed(&Replays::default(), to, timestamp, body, signature), "{to} {timestamp} {signature}");
+            assert!(
+                !believed(&Replays::default(), to, timestamp, body, signature),
+                "{to} {timestamp} {signature}"
+            );
         }
-        let message = Message { to: "people/bamboo", timestamp: NOW, signature: &signature, body: b"{}" };
-        assert!(!Replays::default().believes(message, None, now()), "there is no such source");
+        let message = Message {
+            to: "people/bamboo",
+            timestamp: NOW,
+            signature: &signature,
+            body: b"{}",
+        };
+        assert!(
+            !Replays::default().believes(message, None, now()),
+            "there is no such source"
+        );
         let other = Secret::new("x".repeat(32));
         assert!(!Replays::default().believes(message, Some(&other), now()));
     }
 
     #[test]
     fn an_old_message_is_not_believed_though_it_was_signed() {
-        let old = (now() - WINDOW - SignedDuration::from_secs(1)).as_second().to_string();
-        let early = (now() + WINDOW + SignedDuration::from_secs(1)).as_second().to_string();
+        let old = (now() - WINDOW - SignedDuration::from_secs(1))
+            .as_second()
+            .to_string();
+        let early = (now() + WINDOW + SignedDuration::from_secs(1))
+            .as_second()
+            .to_string();
         for timestamp in [old.as_str(), early.as_str(), "", "soon", "99999999999999999999"] {
             let signature = sign(&key(), "people/bamboo", timestamp, b"");
-            assert!(!believed(&Replays::default(), "people/bamboo", timestamp, b"", &signature), "{timestamp}");
+            assert!(
+                !believed(&Replays::default(), "people/bamboo", timestamp, b"", &signature),
+                "{timestamp}"
+            );
         }
     }
 }

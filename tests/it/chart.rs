@@ -416,7 +416,10 @@ fn the_operators_token_may_do_what_it_needs_and_nothing_else() {
         assert!(allowed(verb, APPROVALS, ""), "{verb} {APPROVALS}");
     }
     for verb in ["create", "update", "patch", "delete"] {
-        assert!(!allowed(verb, APPROVALS, ""), "{verb} {APPROVALS}: only people approve");
+        assert!(
+            !allowed(verb, APPROVALS, ""),
+            "{verb} {APPROVALS}: only people approve"
+        );
     }
     for verb in ["get", "create", "update"] {
         assert!(allowed(verb, RECORDS, ""), "{verb} {RECORDS}");

@@ -63,7 +63,11 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
         }
     }
     if let Some(http) = &spec.http {
-        if http.largest_answer.as_deref().is_some_and(|text| bytes(text).is_none()) {
+        if http
+            .largest_answer
+            .as_deref()
+            .is_some_and(|text| bytes(text).is_none())
+        {
             problems.add(
                 "http.largestAnswer",
                 "not a size up to 256Mi; write it like 512Ki or 64Mi",
@@ -78,7 +82,10 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
             auth.ws_security.is_some(),
         ];
         if set.iter().filter(|set| **set).count() > 1 {
-            problems.add("http.auth", "at most one of basic, bearer, header, oauth2 and wsSecurity");
+            problems.add(
+                "http.auth",
+                "at most one of basic, bearer, header, oauth2 and wsSecurity",
+            );
         }
     }
 }

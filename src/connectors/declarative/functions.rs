@@ -18,8 +18,7 @@ use serde_json::Value;
 
 use super::{
     expression::{owned, timestamp, to_json},
-    paths,
-    xml,
+    paths, xml,
 };
 
 /// 100 ns steps between 1601 and 1970, as in Windows' FILETIME.

@@ -18,7 +18,12 @@ use super::expression::{owned, to_json};
 pub(super) fn add_to(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_overload("at", "at_dyn_text", vec![DYN_TYPE, STRING_TYPE], at)?;
     env.add_overload("xml", "xml_map_text", vec![MAP_TYPE, STRING_TYPE], below)?;
-    env.add_overload("xmlText", "xml_text_map_text", vec![MAP_TYPE, STRING_TYPE], text_below)
+    env.add_overload(
+        "xmlText",
+        "xml_text_map_text",
+        vec![MAP_TYPE, STRING_TYPE],
+        text_below,
+    )
 }
 
 fn arguments<'b, 'v>(
@@ -77,11 +82,15 @@ fn text_below<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execu
 
 fn member<'b, 'v>(data: &'b (dyn Val + 'v), key: &str) -> Option<&'b (dyn Val + 'v)> {
     let map = data.downcast_ref::<CelMap>()?;
-    map.inner().get(&CelMapKey::from(key.to_owned())).map(AsRef::as_ref)
+    map.inner()
+        .get(&CelMapKey::from(key.to_owned()))
+        .map(AsRef::as_ref)
 }
 
 fn text<'b>(data: &'b dyn Val, key: &str) -> Option<&'b str> {
-    member(data, key)?.downcast_ref::<CelString>().map(CelString::inner)
+    member(data, key)?
+        .downcast_ref::<CelString>()
+        .map(CelString::inner)
 }
 
 /// The elements at `path` below an element as [`super::xml`] gives them.
@@ -148,7 +157,10 @@ mod tests {
     fn elements_are_found_below_elements_by_name_and_attribute() {
         for (text, expected) in [
             ("xmlText(xml(doc, 'r')[0], \"w/id[@type='B']\")", json!("2")),
-            ("xml(xml(doc, 'r')[0], 'w/id').map(e, e.text)", json!(["1", "2", "3"])),
+            (
+                "xml(xml(doc, 'r')[0], 'w/id').map(e, e.text)",
+                json!(["1", "2", "3"]),
+            ),
             ("xmlText(xml(doc, 'r')[0], 'w/none')", json!(null)),
             ("xmlText(xml(doc, 'r/w')[0], 'n')", json!("")),
         ] {

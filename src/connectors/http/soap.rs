@@ -3,8 +3,7 @@
 use quick_xml::{Reader, escape::escape, events::Event};
 use zeroize::Zeroizing;
 
-const SECURITY: &str =
-    "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd";
+const SECURITY: &str = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd";
 const PASSWORD_TEXT: &str =
     "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordText";
 
@@ -65,7 +64,10 @@ fn prefix(envelope: &str) -> Option<String> {
         match reader.read_event().ok()? {
             Event::Start(element) => {
                 let name = element.name().into_inner().to_owned();
-                return Some(name.split_once(':').map_or_else(String::new, |(prefix, _)| format!("{prefix}:")));
+                return Some(
+                    name.split_once(':')
+                        .map_or_else(String::new, |(prefix, _)| format!("{prefix}:")),
+                );
             }
             Event::Eof => return None,
             _ => {}
@@ -85,9 +87,14 @@ mod tests {
             "<?xml version='1.0'?>\n<e:Envelope xmlns:e='x'>\n <e:Header><b/></e:Header> <e:Body><a/></e:Body></e:Envelope>",
         ] {
             let signed = with_token(envelope, "isu@tenant", "a<b&\"c").unwrap();
-            let (head, rest) = signed.split_once("<e:Header><wsse:Security e:mustUnderstand=\"1\"").unwrap();
+            let (head, rest) = signed
+                .split_once("<e:Header><wsse:Security e:mustUnderstand=\"1\"")
+                .unwrap();
             assert!(head.contains("<e:Envelope xmlns:e='x'>"), "{signed:?}");
-            assert!(rest.contains("<wsse:Username>isu@tenant</wsse:Username>"), "{signed:?}");
+            assert!(
+                rest.contains("<wsse:Username>isu@tenant</wsse:Username>"),
+                "{signed:?}"
+            );
             assert!(rest.contains(">a&lt;b&amp;&quot;c</wsse:Password>"), "{signed:?}");
             assert_eq!(rest.matches("</e:Header>").count(), 1);
             assert!(rest.ends_with("<e:Body><a/></e:Body></e:Envelope>"), "{signed:?}");
@@ -96,7 +103,14 @@ mod tests {
 
     #[test]
     fn what_is_no_envelope_gets_no_password() {
-        for body in ["", "<a/>", "{}", "<Envelope><other/></Envelope>", "<Envelope>", "<!DOCTYPE a><Envelope><Body/></Envelope>"] {
+        for body in [
+            "",
+            "<a/>",
+            "{}",
+            "<Envelope><other/></Envelope>",
+            "<Envelope>",
+            "<!DOCTYPE a><Envelope><Body/></Envelope>",
+        ] {
             assert_eq!(with_token(body, "u", "canary"), None, "{body}");
         }
     }

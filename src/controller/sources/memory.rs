@@ -90,7 +90,10 @@ impl Context {
         let Some(source) = self.caches.source(namespace, name) else {
             return;
         };
-        self.sources.of(namespace, name).woken.store(true, Ordering::Relaxed);
+        self.sources
+            .of(namespace, name)
+            .woken
+            .store(true, Ordering::Relaxed);
         if let Some(caches) = self.caches.namespaces.get(namespace) {
             caches.sources.tell(&source);
         }
@@ -102,7 +105,10 @@ impl Context {
         let source = source.filter(|source| source.spec.wake.is_some());
         let memory = source.as_ref().map(|_| self.sources.of(namespace, name));
         let key = memory.as_ref().and_then(|memory| memory.key());
-        let believed = self.sources.replays.believes(message, key.as_ref(), Timestamp::now());
+        let believed = self
+            .sources
+            .replays
+            .believes(message, key.as_ref(), Timestamp::now());
         if believed {
             self.wake_source(namespace, name);
         } else if let (Some(source), Some(memory)) = (source, memory) {
@@ -142,11 +148,15 @@ impl Memory {
         let api = watch::api::<Stored>(&context.client, &source.namespace().unwrap_or_default());
         let secret = match within(api.get(name)).await {
             Ok(stored) => {
-                let data = stored.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0));
+                let data = stored
+                    .data
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(key, value)| (key, value.0));
                 match Credentials::from_data(data, "").get("key") {
-                    Ok(key) if key.expose().len() < SHORTEST_KEY => {
-                        Err(format!("spec.wake.secretRef.name: key \"key\" of Secret {name:?} is too short"))
-                    }
+                    Ok(key) if key.expose().len() < SHORTEST_KEY => Err(format!(
+                        "spec.wake.secretRef.name: key \"key\" of Secret {name:?} is too short"
+                    )),
                     Ok(key) => Ok(key.clone()),
                     Err(error) => Err(format!("spec.wake.secretRef.name: Secret {name:?}: {error}")),
                 }

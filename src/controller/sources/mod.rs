@@ -157,7 +157,10 @@ impl<'a> Work<'a> {
             Err(fault) => return self.unread(&made, &fault).await,
         };
         let name = &self.source.spec.connector_ref.name;
-        self.context.links.note(&self.namespace, name, made.revision, Login::Good).await;
+        self.context
+            .links
+            .note(&self.namespace, name, made.revision, Login::Good)
+            .await;
         match self.follow(&settings, census).await {
             Ok(()) => {
                 self.pass.failures = 0;
@@ -246,7 +249,10 @@ impl<'a> Work<'a> {
         }
         match made.people.clone() {
             Some(people) => Ok((made, people)),
-            None => Err(format!("{name}: its definition {:?} lists no people", connector.spec.definition)),
+            None => Err(format!(
+                "{name}: its definition {:?} lists no people",
+                connector.spec.definition
+            )),
         }
     }
 
@@ -257,9 +263,12 @@ impl<'a> Work<'a> {
         if let Ok(read) = timeout(SLOW, &mut reading).await {
             return read;
         }
-        let ready = self.source.status.iter().flat_map(|s| &s.conditions).any(|c| {
-            c.type_ == "Ready" && c.status == crate::api::ConditionStatus::True
-        });
+        let ready = self
+            .source
+            .status
+            .iter()
+            .flat_map(|s| &s.conditions)
+            .any(|c| c.type_ == "Ready" && c.status == crate::api::ConditionStatus::True);
         if !ready {
             let text = format!("{}: reading everybody", self.source.spec.connector_ref.name);
             self.say(Mood::Working, "Reading", &text).await.ok();
@@ -275,15 +284,28 @@ impl<'a> Work<'a> {
             _ => None,
         };
         if let Some(login) = login
-            && self.context.links.note(&self.namespace, &name, made.revision, login).await
+            && self
+                .context
+                .links
+                .note(&self.namespace, &name, made.revision, login)
+                .await
         {
             self.context.look_at_connector(&self.namespace, &name);
         }
-        let code = if fault.code.is_empty() { String::new() } else { format!(" ({})", fault.code) };
-        let text = format!("{name}: the people could not be read: {}{code}", fault.reason.as_str());
+        let code = if fault.code.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", fault.code)
+        };
+        let text = format!(
+            "{name}: the people could not be read: {}{code}",
+            fault.reason.as_str()
+        );
         self.say(Mood::Trying, "FetchFailed", &text).await?;
         let pause = match fault.kind {
-            FaultKind::Throttled { until } => until.duration_since(Timestamp::now()).max(SignedDuration::from_secs(1)),
+            FaultKind::Throttled { until } => until
+                .duration_since(Timestamp::now())
+                .max(SignedDuration::from_secs(1)),
             FaultKind::Permanent | FaultKind::NeedsDecision => {
                 schedule::backoff_for_a_person(self.failed(), self.seed())
             }
@@ -299,11 +321,24 @@ impl<'a> Work<'a> {
         let seen = tokio::task::spawn_blocking(move || Seen::of(census, &judging, now)).await;
         let seen = seen.map_err(|_| Failed::Unreadable)?;
         let (compared, read) = self.compare(&seen, settings, now).await;
-        let state = remembered(&self.source.status.clone().unwrap_or_default().guard.unwrap_or_default());
+        let state = remembered(
+            &self
+                .source
+                .status
+                .clone()
+                .unwrap_or_default()
+                .guard
+                .unwrap_or_default(),
+        );
         let lines: Vec<String> = compared.changes.iter().map(Change::line).collect();
         let judged = self.judge(&state, settings, &seen, &lines, now).await;
         let passing = |(change, passes): (&'_ Change, &bool)| passes.then(|| change.clone());
-        let passing: Vec<Change> = compared.changes.iter().zip(&judged.passage.passes).filter_map(passing).collect();
+        let passing: Vec<Change> = compared
+            .changes
+            .iter()
+            .zip(&judged.passage.passes)
+            .filter_map(passing)
+            .collect();
         let mut state = judged.passage.state.clone();
         let mut refused = 0;
         if !passing.is_empty() {
@@ -325,7 +360,8 @@ impl<'a> Work<'a> {
             return Err(Failed::Conflict);
         }
         self.ask(&compared, &passing).await;
-        self.conclude(settings, &seen, &compared, &judged, &state, refused, now).await
+        self.conclude(settings, &seen, &compared, &judged, &state, refused, now)
+            .await
     }
 
     /// Compares with what is there. What is to be changed is read anew, and what somebody else has made theirs is not ours.
@@ -337,11 +373,16 @@ impl<'a> Work<'a> {
     ) -> (Compared, BTreeMap<String, Offboarding>) {
         let name = self.source.name_any();
         let there = self.there();
-        let mut all: BTreeMap<String, _> =
-            there.iter().map(|(key, one)| (key.clone(), known(one, &name, now))).collect();
+        let mut all: BTreeMap<String, _> = there
+            .iter()
+            .map(|(key, one)| (key.clone(), known(one, &name, now)))
+            .collect();
         let list = |all: &BTreeMap<String, _>| all.values().cloned().collect::<Vec<_>>();
         let compared = seen.compared(&list(&all), settings);
-        let changed = compared.changes.iter().filter(|change| change.kind != Kind::Create);
+        let changed = compared
+            .changes
+            .iter()
+            .filter(|change| change.kind != Kind::Create);
         let kinds: BTreeMap<String, Kind> = changed.map(|c| (c.name.clone(), c.kind)).collect();
         if kinds.is_empty() {
             return (compared, BTreeMap::new());
@@ -364,8 +405,16 @@ impl<'a> Work<'a> {
     fn there(&mut self) -> BTreeMap<String, Arc<Offboarding>> {
         let mut there = BTreeMap::<String, Arc<Offboarding>>::new();
         if let Some(caches) = self.context.caches.namespaces.get(&self.namespace) {
-            for one in caches.urgent.cache.state().into_iter().chain(caches.others.cache.state()) {
-                let newer = there.get(&one.name_any()).is_none_or(|known| version(known.as_ref()) < version(one.as_ref()));
+            for one in caches
+                .urgent
+                .cache
+                .state()
+                .into_iter()
+                .chain(caches.others.cache.state())
+            {
+                let newer = there
+                    .get(&one.name_any())
+                    .is_none_or(|known| version(known.as_ref()) < version(one.as_ref()));
                 if newer {
                     there.insert(one.name_any(), one);
                 }
@@ -390,10 +439,21 @@ impl<'a> Work<'a> {
         now: Timestamp,
     ) -> Judged {
         let judge = |approved: Option<&str>| {
-            guard::judge(state, &settings.limits, &seen.feed, lines, |d| Some(d) == approved, now)
+            guard::judge(
+                state,
+                &settings.limits,
+                &seen.feed,
+                lines,
+                |d| Some(d) == approved,
+                now,
+            )
         };
         let passage = judge(None);
-        let mut judged = Judged { passage, denied: false, untrusted: false };
+        let mut judged = Judged {
+            passage,
+            denied: false,
+            untrusted: false,
+        };
         let Some(held) = judged.passage.state.held.clone() else {
             return judged;
         };
@@ -417,9 +477,17 @@ impl<'a> Work<'a> {
             spec.gate == Gate::Guard
                 && spec.plan == held
                 && approval.metadata.deletion_timestamp.is_none()
-                && source.is_some_and(|s| s.name == self.source.name_any() && Some(&s.uid) == self.source.metadata.uid.as_ref())
+                && source.is_some_and(|s| {
+                    s.name == self.source.name_any() && Some(&s.uid) == self.source.metadata.uid.as_ref()
+                })
         };
-        let votes: Vec<_> = caches.approvals.cache.state().into_iter().filter(|a| about(a)).collect();
+        let votes: Vec<_> = caches
+            .approvals
+            .cache
+            .state()
+            .into_iter()
+            .filter(|a| about(a))
+            .collect();
         if votes.iter().any(|a| a.spec.decision == Vote::Denied) {
             return Voted::No;
         }
@@ -427,7 +495,9 @@ impl<'a> Work<'a> {
         for vote in votes.iter().filter(|a| a.spec.decision == Vote::Approved) {
             // The cache may not know yet that it was taken back.
             let now = within(api.get(&vote.name_any())).await;
-            let same = now.is_ok_and(|now| now.uid() == vote.uid() && about(&now) && now.spec.decision == Vote::Approved);
+            let same = now.is_ok_and(|now| {
+                now.uid() == vote.uid() && about(&now) && now.spec.decision == Vote::Approved
+            });
             if same {
                 let trusted = approvals_trusted(self.context).await;
                 return if trusted { Voted::Yes } else { Voted::Untrusted };
@@ -461,7 +531,11 @@ impl<'a> Work<'a> {
         let mut asked = BTreeSet::new();
         let api: Api<Offboarding> = watch::api(&self.context.client, &self.namespace);
         let mut told = BTreeSet::new();
-        for ask in compared.asks.iter().filter(|ask| !changed.contains(ask.name.as_str())) {
+        for ask in compared
+            .asks
+            .iter()
+            .filter(|ask| !changed.contains(ask.name.as_str()))
+        {
             let Some(one) = there.get(&ask.name) else { continue };
             asked.insert(ask.name.as_str());
             if ask.ours {
@@ -483,7 +557,11 @@ impl<'a> Work<'a> {
         let name = self.source.name_any();
         for (key, one) in &there {
             let ours = known(one, &name, Timestamp::now()).person.is_some();
-            if !ours || asked.contains(key.as_str()) || changed.contains(key.as_str()) || !one.annotations().contains_key(ASKS) {
+            if !ours
+                || asked.contains(key.as_str())
+                || changed.contains(key.as_str())
+                || !one.annotations().contains_key(ASKS)
+            {
                 continue;
             }
             if let Ok(made) = write::apply(&api, key, asking(one, None)).await {
@@ -511,7 +589,11 @@ impl<'a> Work<'a> {
             .collect();
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let today = settings.rules(now).today;
-        let passed = compared.changes.iter().zip(&judged.passage.passes).filter(|(_, passes)| **passes);
+        let passed = compared
+            .changes
+            .iter()
+            .zip(&judged.passage.passes)
+            .filter(|(_, passes)| **passes);
         let created = passed.filter(|(change, _)| change.ahead(today)).count();
         let mut counts = seen.counts.clone();
         counts.held = number(held.len());
@@ -533,7 +615,10 @@ impl<'a> Work<'a> {
         });
         let before = self.source.status.clone().unwrap_or_default();
         let mut status = say::status(&self.source, &said, now);
-        let believed = !matches!(state.tripped, Some(Tripped::Empty | Tripped::Shrunken | Tripped::Stale));
+        let believed = !matches!(
+            state.tripped,
+            Some(Tripped::Empty | Tripped::Shrunken | Tripped::Stale)
+        );
         if believed {
             status.synced = Some(now);
         }
@@ -546,7 +631,9 @@ impl<'a> Work<'a> {
             self.keep(kept);
         }
         if believed {
-            self.context.metrics.synced(&self.namespace, &self.source.name_any(), now);
+            self.context
+                .metrics
+                .synced(&self.namespace, &self.source.name_any(), now);
         }
         if state.tripped.is_some() && news {
             say::tell(self.context, self.source.as_ref(), "GuardTripped", &said.message).await;

@@ -76,7 +76,11 @@ pub fn status(source: &LeaverSource, said: &Said, now: Timestamp) -> LeaverSourc
     let mut conditions = vec![condition("Ready", ready, said.reason)];
     match said.mood {
         Mood::Working => conditions.push(condition("Reconciling", ConditionStatus::True, "Progressing")),
-        Mood::Trying => conditions.push(condition("Reconciling", ConditionStatus::True, "ProgressingWithRetry")),
+        Mood::Trying => conditions.push(condition(
+            "Reconciling",
+            ConditionStatus::True,
+            "ProgressingWithRetry",
+        )),
         Mood::Stalled => conditions.push(condition("Stalled", ConditionStatus::True, said.reason)),
         Mood::Good | Mood::Resting => {}
     }
@@ -89,7 +93,12 @@ pub fn status(source: &LeaverSource, said: &Said, now: Timestamp) -> LeaverSourc
 }
 
 /// Whether `after` says more than that time went by.
-pub fn worth_writing(before: &LeaverSourceStatus, after: &LeaverSourceStatus, window: SignedDuration, now: Timestamp) -> bool {
+pub fn worth_writing(
+    before: &LeaverSourceStatus,
+    after: &LeaverSourceStatus,
+    window: SignedDuration,
+    now: Timestamp,
+) -> bool {
     let timeless = |status: &LeaverSourceStatus| {
         let mut status = status.clone();
         status.synced = None;
@@ -166,15 +175,27 @@ pub fn synced(found: &Findings<'_>) -> Said {
     }
     let mut parts = vec![];
     if found.refused > 0 {
-        parts.push(format!("{} Offboardings could not be written, see the log", found.refused));
+        parts.push(format!(
+            "{} Offboardings could not be written, see the log",
+            found.refused
+        ));
     }
     parts.extend(found.key.clone());
     if let Some(ask) = found.asks.first() {
-        parts.push(format!("{} to decide: {}: {}", found.asks.len(), ask.name, ask.why));
+        parts.push(format!(
+            "{} to decide: {}: {}",
+            found.asks.len(),
+            ask.name,
+            ask.why
+        ));
     }
     if found.counts.unusable > 0 {
         let each = found.unusable.iter().map(|(what, n)| format!("{what} ({n})"));
-        parts.push(format!("{} unusable: {}", found.counts.unusable, each.collect::<Vec<_>>().join(", ")));
+        parts.push(format!(
+            "{} unusable: {}",
+            found.counts.unusable,
+            each.collect::<Vec<_>>().join(", ")
+        ));
     }
     Said {
         mood: Mood::Good,
@@ -186,9 +207,17 @@ pub fn synced(found: &Findings<'_>) -> Said {
 fn tripped(found: &Findings<'_>, why: &str) -> String {
     let mut text = match why {
         "Empty" => return "guard: the feed has nobody in it: nothing is done until it has".to_owned(),
-        "Stale" => return "guard: the feed is too old, older than the last, or from the future: nothing is done".to_owned(),
+        "Stale" => {
+            return "guard: the feed is too old, older than the last, or from the future: nothing is done"
+                .to_owned();
+        }
         "Shrunken" => "guard: the feed has lost too many people: nothing is done".to_owned(),
-        _ => format!("guard: {} changes are held, {} fit into {}", found.held.len(), found.most, found.window),
+        _ => format!(
+            "guard: {} changes are held, {} fit into {}",
+            found.held.len(),
+            found.most,
+            found.window
+        ),
     };
     let urgent = found.held.iter().filter(|change| change.urgent()).count();
     if urgent > 0 {
@@ -235,7 +264,10 @@ mod tests {
             synced: Some(at("2026-09-15T12:00:00Z")),
             guard: Some(GuardStatus {
                 population: 5,
-                admitted: vec![Admitted { at: at("2026-09-14T12:00:00Z"), count: 1 }],
+                admitted: vec![Admitted {
+                    at: at("2026-09-14T12:00:00Z"),
+                    count: 1,
+                }],
                 ..GuardStatus::default()
             }),
             ..LeaverSourceStatus::default()
@@ -247,22 +279,58 @@ mod tests {
             ..before.clone()
         };
         let now = at("2026-09-15T12:15:00Z");
-        let newer = GuardStatus { population: 5, as_of: Some(now), ..GuardStatus::default() };
+        let newer = GuardStatus {
+            population: 5,
+            as_of: Some(now),
+            ..GuardStatus::default()
+        };
         assert!(!worth_writing(&before, &later(15, newer.clone()), window, now));
         assert!(worth_writing(&before, &later(60, newer.clone()), window, now));
-        assert!(worth_writing(&before, &later(15, GuardStatus { population: 6, ..newer }), window, now));
+        assert!(worth_writing(
+            &before,
+            &later(
+                15,
+                GuardStatus {
+                    population: 6,
+                    ..newer
+                }
+            ),
+            window,
+            now
+        ));
     }
 
     #[test]
     fn a_source_never_reconciles_and_stalls_at_once() {
         let source = LeaverSource::new("bamboo", crate::api::LeaverSourceSpec::default());
-        for mood in [Mood::Good, Mood::Working, Mood::Trying, Mood::Stalled, Mood::Resting] {
-            let said = Said { mood, reason: "Synced", message: "x".repeat(500) };
+        for mood in [
+            Mood::Good,
+            Mood::Working,
+            Mood::Trying,
+            Mood::Stalled,
+            Mood::Resting,
+        ] {
+            let said = Said {
+                mood,
+                reason: "Synced",
+                message: "x".repeat(500),
+            };
             let status = status(&source, &said, at("2026-09-15T12:00:00Z"));
-            let is = |type_: &str| status.conditions.iter().find(|c| c.type_ == type_).map(|c| c.status);
+            let is = |type_: &str| {
+                status
+                    .conditions
+                    .iter()
+                    .find(|c| c.type_ == type_)
+                    .map(|c| c.status)
+            };
             assert!(is("Reconciling").is_none() || is("Stalled").is_none());
             assert_eq!(is("Ready") == Some(ConditionStatus::True), mood == Mood::Good);
-            assert!(status.conditions.iter().all(|c| c.message.chars().count() <= LONGEST_MESSAGE));
+            assert!(
+                status
+                    .conditions
+                    .iter()
+                    .all(|c| c.message.chars().count() <= LONGEST_MESSAGE)
+            );
         }
     }
 }

@@ -122,7 +122,9 @@ pub async fn apply(api: &Api<Offboarding>, name: &str, patch: Value) -> Result<O
         field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    within(api.patch(name, &parameters, &Patch::Merge(patch))).await.map(lean)
+    within(api.patch(name, &parameters, &Patch::Merge(patch)))
+        .await
+        .map(lean)
 }
 
 fn lean(mut offboarding: Offboarding) -> Offboarding {

@@ -62,7 +62,14 @@ fn what_the_window_has_room_for_passes() {
 
 #[test]
 fn a_set_that_is_too_large_is_held_as_a_whole() {
-    let passage = judge(&State::default(), &limits(), &feed(1000), &lines(0..11), nobody, noon());
+    let passage = judge(
+        &State::default(),
+        &limits(),
+        &feed(1000),
+        &lines(0..11),
+        nobody,
+        noon(),
+    );
     assert!(passage.passes.iter().all(|passes| !passes));
     assert_eq!(passage.state.tripped, Some(Tripped::TooMany));
     assert!(passage.state.admitted.is_empty(), "what is held takes no room");
@@ -85,7 +92,11 @@ fn slices_over_several_looks_share_one_window() {
 #[test]
 fn the_window_slides() {
     let (state, _) = look(&State::default(), &feed(1000), &lines(0..10), noon());
-    assert_eq!(look(&state, &feed(1000), &lines(10..11), after(24)).1, 0, "the minute is not over");
+    assert_eq!(
+        look(&state, &feed(1000), &lines(10..11), after(24)).1,
+        0,
+        "the minute is not over"
+    );
     let later = after(24) + MINUTE;
     assert_eq!(look(&state, &feed(1000), &lines(10..20), later).1, 10);
 }
@@ -96,7 +107,11 @@ fn a_clock_that_is_set_back_makes_no_room() {
     let (state, passed) = look(&state, &feed(1000), &lines(10..11), noon());
     assert_eq!(passed, 0);
     assert_eq!(look(&state, &feed(1000), &lines(10..11), after(23)).1, 0);
-    assert_eq!(look(&state, &feed(1000), &lines(10..11), after(25)).1, 1, "and does not close it for ever");
+    assert_eq!(
+        look(&state, &feed(1000), &lines(10..11), after(25)).1,
+        1,
+        "and does not close it for ever"
+    );
 }
 
 #[test]
@@ -106,13 +121,19 @@ fn one_approval_lets_exactly_the_held_set_through_and_takes_no_room() {
     let digest = held.held.clone().unwrap();
     let yes = |d: &str| d == digest;
     let one_more = judge(&held, &limits(), &feed(1000), &lines(0..201), yes, noon());
-    assert!(one_more.passes.iter().all(|passes| !passes), "a changed set needs another one");
+    assert!(
+        one_more.passes.iter().all(|passes| !passes),
+        "a changed set needs another one"
+    );
     let one_less = judge(&held, &limits(), &feed(1000), &lines(0..199), yes, noon());
     assert!(one_less.passes.iter().all(|passes| !passes));
     let mut turned = all.clone();
     turned.reverse();
     let passage = judge(&held, &limits(), &feed(1000), &turned, yes, noon());
-    assert!(passage.passes.iter().all(|passes| *passes), "the order is not part of it");
+    assert!(
+        passage.passes.iter().all(|passes| *passes),
+        "the order is not part of it"
+    );
     assert_eq!((passage.state.tripped, passage.state.held.clone()), (None, None));
     assert_eq!(passage.room, 10);
 }
@@ -122,23 +143,45 @@ fn a_release_that_was_interrupted_goes_on_without_another_approval() {
     let all = lines(0..200);
     let passage = judge(&State::default(), &limits(), &feed(1000), &all, |_| true, noon());
     let half = done(&passage.state, &all[..100]);
-    let rest = judge(&half, &limits(), &feed(1000), &all[100..].to_vec(), nobody, after(1));
+    let rest = judge(
+        &half,
+        &limits(),
+        &feed(1000),
+        &all[100..].to_vec(),
+        nobody,
+        after(1),
+    );
     assert!(rest.passes.iter().all(|passes| *passes));
     assert_eq!(rest.room, 10);
 }
 
 #[test]
 fn a_crash_between_writing_down_and_doing_loses_nobody_and_doubles_nothing() {
-    let written = judge(&State::default(), &limits(), &feed(1000), &lines(0..6), nobody, noon()).state;
+    let written = judge(
+        &State::default(),
+        &limits(),
+        &feed(1000),
+        &lines(0..6),
+        nobody,
+        noon(),
+    )
+    .state;
     let again = judge(&written, &limits(), &feed(1000), &lines(0..6), nobody, after(1));
     assert!(again.passes.iter().all(|passes| *passes));
     assert_eq!(again.room, 4);
-    assert_eq!(again.state.admitted, BTreeMap::from([(after(1), 6)]), "counted for when it is really done");
+    assert_eq!(
+        again.state.admitted,
+        BTreeMap::from([(after(1), 6)]),
+        "counted for when it is really done"
+    );
 }
 
 #[test]
 fn a_feed_without_anybody_is_not_believed() {
-    let state = State { population: 50, ..State::default() };
+    let state = State {
+        population: 50,
+        ..State::default()
+    };
     for (state, feed) in [(State::default(), feed(0)), (state, feed(0))] {
         let passage = judge(&state, &limits(), &feed, &lines(0..1), |_| true, noon());
         assert_eq!(passage.state.tripped, Some(Tripped::Empty));
@@ -150,59 +193,122 @@ fn a_feed_without_anybody_is_not_believed() {
 
 #[test]
 fn a_feed_that_lost_people_is_not_believed_until_somebody_says_so() {
-    let state = State { population: 100, ..State::default() };
-    assert_eq!(judge(&state, &limits(), &feed(90), &[], nobody, noon()).state.tripped, None);
+    let state = State {
+        population: 100,
+        ..State::default()
+    };
+    assert_eq!(
+        judge(&state, &limits(), &feed(90), &[], nobody, noon())
+            .state
+            .tripped,
+        None
+    );
     let passage = judge(&state, &limits(), &feed(89), &lines(0..2), nobody, noon());
     assert_eq!(passage.state.tripped, Some(Tripped::Shrunken));
-    assert_eq!((passage.passes, passage.state.population), (vec![false, false], 100));
+    assert_eq!(
+        (passage.passes, passage.state.population),
+        (vec![false, false], 100)
+    );
     let digest = passage.state.held.unwrap();
-    let smaller = judge(&state, &limits(), &feed(88), &lines(0..2), |d| d == digest, noon());
-    assert_eq!(smaller.state.tripped, Some(Tripped::Shrunken), "the yes was for another feed");
-    let passage = judge(&state, &limits(), &feed(89), &lines(0..2), |d| d == digest, noon());
+    let smaller = judge(
+        &state,
+        &limits(),
+        &feed(88),
+        &lines(0..2),
+        |d| d == digest,
+        noon(),
+    );
+    assert_eq!(
+        smaller.state.tripped,
+        Some(Tripped::Shrunken),
+        "the yes was for another feed"
+    );
+    let passage = judge(
+        &state,
+        &limits(),
+        &feed(89),
+        &lines(0..2),
+        |d| d == digest,
+        noon(),
+    );
     assert_eq!((passage.passes, passage.state.population), (vec![true, true], 89));
 }
 
 #[test]
 fn feeds_that_shrink_bit_by_bit_are_compared_with_the_last_one_that_was_believed() {
-    let mut state = State { population: 100, ..State::default() };
+    let mut state = State {
+        population: 100,
+        ..State::default()
+    };
     state = judge(&state, &limits(), &feed(80), &[], nobody, noon()).state;
     state = judge(&state, &limits(), &feed(75), &[], nobody, noon()).state;
     assert_eq!((state.population, state.tripped), (100, Some(Tripped::Shrunken)));
-    assert_eq!(judge(&state, &limits(), &feed(99), &[], nobody, noon()).state.tripped, None);
+    assert_eq!(
+        judge(&state, &limits(), &feed(99), &[], nobody, noon())
+            .state
+            .tripped,
+        None
+    );
 }
 
 #[test]
 fn an_old_feed_is_not_believed_nor_one_older_than_the_last_nor_one_of_tomorrow() {
-    let of = |as_of: Timestamp| Feed { as_of: Some(as_of), ..feed(100) };
-    let tripped = |state: &State, as_of| judge(state, &limits(), &of(as_of), &[], nobody, noon()).state.tripped;
+    let of = |as_of: Timestamp| Feed {
+        as_of: Some(as_of),
+        ..feed(100)
+    };
+    let tripped = |state: &State, as_of| {
+        judge(state, &limits(), &of(as_of), &[], nobody, noon())
+            .state
+            .tripped
+    };
     assert_eq!(tripped(&State::default(), after(-36)), None);
     assert_eq!(tripped(&State::default(), after(-37)), Some(Tripped::Stale));
     assert_eq!(tripped(&State::default(), after(2)), Some(Tripped::Stale));
     let believed = judge(&State::default(), &limits(), &of(after(-1)), &[], nobody, noon()).state;
-    assert_eq!(tripped(&believed, after(-2)), Some(Tripped::Stale), "yesterday's file again");
+    assert_eq!(
+        tripped(&believed, after(-2)),
+        Some(Tripped::Stale),
+        "yesterday's file again"
+    );
     assert_eq!(tripped(&believed, after(-1)), None);
 }
 
 #[test]
 fn a_changes_feed_says_nothing_about_who_is_missing() {
-    let state = State { population: 100, ..State::default() };
-    let few = Feed { everyone: false, ..feed(1) };
+    let state = State {
+        population: 100,
+        ..State::default()
+    };
+    let few = Feed {
+        everyone: false,
+        ..feed(1)
+    };
     let passage = judge(&state, &limits(), &few, &[], nobody, noon());
     assert_eq!((passage.state.tripped, passage.state.population), (None, 100));
 }
 
 #[test]
 fn the_lower_of_count_and_share_holds_but_one_always_passes() {
-    let limits = Limits { max_percent: 5, ..limits() };
+    let limits = Limits {
+        max_percent: 5,
+        ..limits()
+    };
     let room = |people, state: &State| judge(state, &limits, &feed(people), &[], nobody, noon()).room;
     assert_eq!(room(1000, &State::default()), 10);
     assert_eq!(room(100, &State::default()), 5);
     assert_eq!(room(10, &State::default()), 1);
-    let before = State { population: 100, ..State::default() };
+    let before = State {
+        population: 100,
+        ..State::default()
+    };
     let inflated = judge(&before, &limits, &feed(10_000), &[], nobody, noon()).state;
     assert_eq!(inflated.population, 10_000, "believed from the next look on");
     let none = Limits { max_new: 0, ..limits };
-    assert_eq!(judge(&State::default(), &none, &feed(1000), &[], nobody, noon()).room, 0);
+    assert_eq!(
+        judge(&State::default(), &none, &feed(1000), &[], nobody, noon()).room,
+        0
+    );
 }
 
 /// A pseudo-random number below `below`.
@@ -226,7 +332,10 @@ struct Life {
 /// before or after writing down, and in the middle of doing.
 fn life(mut seed: u64) -> Life {
     let seed = &mut seed;
-    let limits = Limits { max_new: 1 + u32::try_from(below(seed, 12)).unwrap(), ..limits() };
+    let limits = Limits {
+        max_new: 1 + u32::try_from(below(seed, 12)).unwrap(),
+        ..limits()
+    };
     let (mut true_now, mut behind) = (noon(), SignedDuration::ZERO);
     let mut stored = State::default();
     let (mut wanted, mut made) = (Vec::<String>::new(), BTreeMap::<String, Timestamp>::new());
@@ -246,7 +355,11 @@ fn life(mut seed: u64) -> Life {
                 wanted.remove(at);
             }
         }
-        let pending: Vec<String> = wanted.iter().filter(|w| !made.contains_key(*w)).cloned().collect();
+        let pending: Vec<String> = wanted
+            .iter()
+            .filter(|w| !made.contains_key(*w))
+            .cloned()
+            .collect();
         // Patience: what is held piles up, so the feed gives it out in parts.
         let part = pending.len().min(limits.max_new as usize);
         let pending = pending[..part].to_vec();
@@ -271,7 +384,13 @@ fn life(mut seed: u64) -> Life {
     let left = wanted.into_iter().filter(|w| !made.contains_key(w)).collect();
     let mut times: Vec<Timestamp> = made.into_values().collect();
     times.sort();
-    Life { times, limits, stored, left, now: true_now - behind }
+    Life {
+        times,
+        limits,
+        stored,
+        left,
+        now: true_now - behind,
+    }
 }
 
 #[test]
@@ -282,18 +401,33 @@ fn no_schedule_of_looks_crashes_slices_and_clocks_lets_more_through_than_allowed
         let most = limits.max_new;
         done += times.len();
         for (from, first) in times.iter().enumerate() {
-            let within = times[from..].iter().take_while(|t| t.duration_since(*first) < DAY).count();
-            assert!(within <= most as usize, "seed {seed}: {within} of {most} from {first}");
+            let within = times[from..]
+                .iter()
+                .take_while(|t| t.duration_since(*first) < DAY)
+                .count();
+            assert!(
+                within <= most as usize,
+                "seed {seed}: {within} of {most} from {first}"
+            );
             fullest += usize::from(within == most as usize);
         }
     }
-    assert!(done > 5_000 && fullest > 500, "only {done} done, {fullest} full windows: the test is blind");
+    assert!(
+        done > 5_000 && fullest > 500,
+        "only {done} done, {fullest} full windows: the test is blind"
+    );
 }
 
 #[test]
 fn no_schedule_loses_a_leaver_for_good() {
     for seed in 0..20 {
-        let Life { mut stored, mut left, mut now, limits, .. } = life(seed);
+        let Life {
+            mut stored,
+            mut left,
+            mut now,
+            limits,
+            ..
+        } = life(seed);
         // With nobody new and a clock that goes on, everybody's turn comes.
         for _ in 0..5_000 {
             let part = left.len().min(limits.max_new as usize);

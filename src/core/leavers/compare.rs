@@ -86,7 +86,10 @@ impl Change {
 
     /// Whether it makes an Offboarding whose last day is not over.
     pub fn ahead(&self, today: Date) -> bool {
-        let leaving = self.leaving.as_ref().filter(|l| self.kind == Kind::Create && !l.immediate);
+        let leaving = self
+            .leaving
+            .as_ref()
+            .filter(|l| self.kind == Kind::Create && !l.immediate);
         leaving.is_some_and(|leaving| is_ahead(leaving, today))
     }
 
@@ -231,7 +234,11 @@ impl<'k> Comparison<'k> {
         // Of another contract, under another number.
         let own = self.by_person.get(leaving.person.as_str()).into_iter().flatten();
         let mut found: Vec<&Known> = own.copied().filter(|one| !other(one)).collect();
-        let numbered = number.as_ref().and_then(|n| self.by_number.get(n)).into_iter().flatten();
+        let numbered = number
+            .as_ref()
+            .and_then(|n| self.by_number.get(n))
+            .into_iter()
+            .flatten();
         found.extend(numbered.copied());
         for one in email.and_then(|e| self.by_email.get(&e)).into_iter().flatten() {
             let earlier = one.person.as_deref() == Some(leaving.person.as_str());
@@ -258,14 +265,22 @@ impl<'k> Comparison<'k> {
         match found.as_slice() {
             [] if leaving.horizon != Horizon::Within => {}
             [] if self.names.contains(name.as_str()) => {
-                self.ask(&name, false, "the source has a leaver of this name who is somebody else");
+                self.ask(
+                    &name,
+                    false,
+                    "the source has a leaver of this name who is somebody else",
+                );
             }
             [] => self.change(Kind::Create, &name, &leaving.person, Some(leaving)),
             [one] if one.person.as_deref() == Some(leaving.person.as_str()) => self.ours(one, leaving),
             [one] => self.theirs(one, leaving),
             [first, ..] => match found.iter().find(|one| one.person.is_none()) {
                 Some(one) => self.theirs(one, leaving),
-                None => self.ask(&first.name, false, "several Offboardings are about the same person"),
+                None => self.ask(
+                    &first.name,
+                    false,
+                    "several Offboardings are about the same person",
+                ),
             },
         }
     }
@@ -295,7 +310,11 @@ impl<'k> Comparison<'k> {
             return;
         }
         if one.reinstated {
-            return self.ask(&one.name, true, "reinstated by somebody, and the source still has the end");
+            return self.ask(
+                &one.name,
+                true,
+                "reinstated by somebody, and the source still has the end",
+            );
         }
         self.upcoming(leaving);
         // What is past is not moved about.
@@ -314,7 +333,13 @@ impl<'k> Comparison<'k> {
     }
 
     fn staying(&mut self, person: &str, why: Staying) {
-        let own: Vec<&Known> = self.by_person.get(person).into_iter().flatten().copied().collect();
+        let own: Vec<&Known> = self
+            .by_person
+            .get(person)
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect();
         for one in own {
             if one.reinstated {
                 continue;
@@ -343,7 +368,10 @@ impl<'k> Comparison<'k> {
 
 /// Whether the last day is not over yet.
 fn is_ahead(leaving: &Leaving, today: Date) -> bool {
-    let day = leaving.last_day.as_deref().and_then(|day| day.parse::<Date>().ok());
+    let day = leaving
+        .last_day
+        .as_deref()
+        .and_then(|day| day.parse::<Date>().ok());
     day.is_some_and(|day| day >= today)
 }
 

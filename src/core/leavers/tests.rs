@@ -22,15 +22,25 @@ fn jane() -> Worker {
 }
 
 fn until(day: &str, worker: Worker) -> Worker {
-    Worker { last_day: Some(day.into()), ..worker }
+    Worker {
+        last_day: Some(day.into()),
+        ..worker
+    }
 }
 
 fn from(day: &str, worker: Worker) -> Worker {
-    Worker { starts: Some(day.into()), ..worker }
+    Worker {
+        starts: Some(day.into()),
+        ..worker
+    }
 }
 
 fn contractor(worker: Worker) -> Worker {
-    Worker { kind: Some("Contractor".into()), employee_id: Some("C-17".into()), ..worker }
+    Worker {
+        kind: Some("Contractor".into()),
+        employee_id: Some("C-17".into()),
+        ..worker
+    }
 }
 
 fn decide_with(workers: &[Worker], rules: &Rules) -> Decision {
@@ -78,7 +88,10 @@ fn a_last_day_makes_a_leaver() {
 
 #[test]
 fn the_end_of_the_contract_stands_in_for_a_missing_last_day() {
-    let worker = Worker { employment_ends: Some("2026-09-30".into()), ..jane() };
+    let worker = Worker {
+        employment_ends: Some("2026-09-30".into()),
+        ..jane()
+    };
     assert_eq!(leaver(decided(&[worker])).last_day.as_deref(), Some("2026-09-30"));
 }
 
@@ -96,34 +109,65 @@ fn a_late_entry_is_a_leaver_and_history_is_not() {
 fn a_contractor_who_was_taken_on_stays() {
     let old = until("2026-09-14", contractor(jane()));
     stays(&[old.clone(), from("2026-09-15", jane())], Staying::Converted);
-    stays(&[until("2026-09-30", contractor(jane())), jane()], Staying::Converted);
+    stays(
+        &[until("2026-09-30", contractor(jane())), jane()],
+        Staying::Converted,
+    );
 }
 
 #[test]
 fn somebody_who_was_transferred_stays() {
-    stays(&[until("2026-08-31", jane()), from("2026-09-01", jane())], Staying::Transferred);
+    stays(
+        &[until("2026-08-31", jane()), from("2026-09-01", jane())],
+        Staying::Transferred,
+    );
 }
 
 #[test]
 fn a_new_contract_within_the_bridge_is_no_leaving() {
     let records = [until("2026-09-30", jane()), from("2026-10-11", jane())];
-    assert_eq!(leaver(decided(&records)).last_day.as_deref(), Some("2026-09-30"), "no bridge is the default");
-    let bridge = Rules { bridge_days: 10, ..rules() };
-    assert_eq!(decide_with(&records, &bridge), Decision::Staying(Staying::RehireBridge));
-    let bridge = Rules { bridge_days: 9, ..rules() };
-    assert_eq!(leaver(decide_with(&records, &bridge)).last_day.as_deref(), Some("2026-09-30"));
+    assert_eq!(
+        leaver(decided(&records)).last_day.as_deref(),
+        Some("2026-09-30"),
+        "no bridge is the default"
+    );
+    let bridge = Rules {
+        bridge_days: 10,
+        ..rules()
+    };
+    assert_eq!(
+        decide_with(&records, &bridge),
+        Decision::Staying(Staying::RehireBridge)
+    );
+    let bridge = Rules {
+        bridge_days: 9,
+        ..rules()
+    };
+    assert_eq!(
+        leaver(decide_with(&records, &bridge)).last_day.as_deref(),
+        Some("2026-09-30")
+    );
 }
 
 #[test]
 fn contracts_that_follow_each_other_end_with_the_last() {
-    let records = [until("2026-08-31", jane()), until("2026-10-01", from("2026-09-01", jane()))];
+    let records = [
+        until("2026-08-31", jane()),
+        until("2026-10-01", from("2026-09-01", jane())),
+    ];
     assert_eq!(leaver(decided(&records)).last_day.as_deref(), Some("2026-10-01"));
 }
 
 #[test]
 fn whoever_came_back_after_a_gap_works_here_again() {
-    stays(&[until("2026-01-31", jane()), from("2026-09-01", jane())], Staying::Rehired);
-    let again = [until("2026-01-31", jane()), until("2026-09-30", from("2026-09-01", jane()))];
+    stays(
+        &[until("2026-01-31", jane()), from("2026-09-01", jane())],
+        Staying::Rehired,
+    );
+    let again = [
+        until("2026-01-31", jane()),
+        until("2026-09-30", from("2026-09-01", jane())),
+    ];
     assert_eq!(leaver(decided(&again)).last_day.as_deref(), Some("2026-09-30"));
 }
 
@@ -135,18 +179,30 @@ fn a_contract_that_begins_later_does_not_undo_an_end() {
 
 #[test]
 fn leave_is_nothing_unless_it_is_wanted() {
-    let away = Worker { status: WorkerStatus::Leave, ..jane() };
+    let away = Worker {
+        status: WorkerStatus::Leave,
+        ..jane()
+    };
     stays(std::slice::from_ref(&away), Staying::OnLeave);
-    let wanted = Rules { leave_is_leaving: true, ..rules() };
+    let wanted = Rules {
+        leave_is_leaving: true,
+        ..rules()
+    };
     let leaving = leaver(decide_with(std::slice::from_ref(&away), &wanted));
-    assert_eq!((leaving.immediate, leaving.worker.reason.as_deref()), (true, Some("Leave")));
+    assert_eq!(
+        (leaving.immediate, leaving.worker.reason.as_deref()),
+        (true, Some("Leave"))
+    );
     let with_an_end = until("2026-09-30", away);
     assert!(!leaver(decided(&[with_an_end])).immediate);
 }
 
 #[test]
 fn an_end_now_is_now_unless_another_record_goes_on() {
-    let now = Worker { immediate: true, ..jane() };
+    let now = Worker {
+        immediate: true,
+        ..jane()
+    };
     let leaving = leaver(decided(std::slice::from_ref(&now)));
     assert_eq!((leaving.immediate, leaving.last_day), (true, None));
     unusable(&[now, contractor(jane())], "immediate:");
@@ -154,26 +210,53 @@ fn an_end_now_is_now_unless_another_record_goes_on() {
 
 #[test]
 fn whoever_has_left_without_a_day_is_not_guessed_about() {
-    let gone = Worker { status: WorkerStatus::Terminated, ..jane() };
+    let gone = Worker {
+        status: WorkerStatus::Terminated,
+        ..jane()
+    };
     unusable(&[gone], "lastDay:");
 }
 
 #[test]
 fn records_that_end_together_must_agree() {
-    let other = Worker { email: Some("jane.doe@example.com".into()), ..jane() };
-    unusable(&[until("2026-09-30", jane()), until("2026-09-30", other)], "email:");
-    let other = Worker { employee_id: Some("0118".into()), ..jane() };
-    unusable(&[until("2026-09-30", jane()), until("2026-09-30", other)], "employeeID:");
-    let loud = Worker { email: Some("JANE@example.com".into()), employee_id: None, ..jane() };
+    let other = Worker {
+        email: Some("jane.doe@example.com".into()),
+        ..jane()
+    };
+    unusable(
+        &[until("2026-09-30", jane()), until("2026-09-30", other)],
+        "email:",
+    );
+    let other = Worker {
+        employee_id: Some("0118".into()),
+        ..jane()
+    };
+    unusable(
+        &[until("2026-09-30", jane()), until("2026-09-30", other)],
+        "employeeID:",
+    );
+    let loud = Worker {
+        email: Some("JANE@example.com".into()),
+        employee_id: None,
+        ..jane()
+    };
     let leaving = leaver(decided(&[until("2026-09-30", loud), until("2026-09-30", jane())]));
     assert_eq!(leaving.worker.employee_id.as_deref(), Some("0117"));
 }
 
 #[test]
 fn what_two_persons_claim_is_nobodys() {
-    let john = Worker { person: "p2".into(), employee_id: Some("0200".into()), ..jane() };
+    let john = Worker {
+        person: "p2".into(),
+        employee_id: Some("0200".into()),
+        ..jane()
+    };
     unusable(&[until("2026-09-30", jane()), john.clone()], "email:");
-    let john = Worker { email: Some("john@example.com".into()), employee_id: Some("0117".into()), ..john };
+    let john = Worker {
+        email: Some("john@example.com".into()),
+        employee_id: Some("0117".into()),
+        ..john
+    };
     unusable(&[until("2026-09-30", jane()), john.clone()], "employeeID:");
     let long_gone = until("2025-01-31", john);
     leaver(decided(&[until("2026-09-30", jane()), long_gone]));
@@ -181,7 +264,10 @@ fn what_two_persons_claim_is_nobodys() {
 
 #[test]
 fn two_people_of_the_same_name_are_two_people() {
-    let named = |worker: Worker| Worker { display_name: Some("Jane Doe".into()), ..worker };
+    let named = |worker: Worker| Worker {
+        display_name: Some("Jane Doe".into()),
+        ..worker
+    };
     let other = Worker {
         person: "p2".into(),
         employee_id: Some("0200".into()),
@@ -191,24 +277,52 @@ fn two_people_of_the_same_name_are_two_people() {
     let readings = [until("2026-09-30", named(jane())), named(other)].map(Reading::wanted);
     let decisions = judge(&readings, &rules()).0;
     assert_eq!(decisions["p2"], Decision::Staying(Staying::NoEnd));
-    assert_eq!(leaver(decisions["p1"].clone()).worker.employee_id.as_deref(), Some("0117"));
+    assert_eq!(
+        leaver(decisions["p1"].clone()).worker.employee_id.as_deref(),
+        Some("0117")
+    );
 }
 
 #[test]
 fn one_record_that_is_not_understood_spoils_the_person() {
     unusable(&[until("30.09.2026", jane())], "lastDay:");
-    let broken = Reading { unusable: Some("spec.map.kind: no such key".into()), ..Reading::wanted(jane()) };
+    let broken = Reading {
+        unusable: Some("spec.map.kind: no such key".into()),
+        ..Reading::wanted(jane())
+    };
     let readings = [Reading::wanted(until("2026-09-30", jane())), broken];
     let decision = judge(&readings, &rules()).0.remove("p1").unwrap();
     assert_eq!(decision, Decision::Unusable("spec.map.kind: no such key".into()));
     unusable(&[until("2019-09-30", jane())], "lastDay:");
-    unusable(&[until("2026-09-30", Worker { email: Some("jane".into()), ..jane() })], "email:");
-    unusable(&[until("2026-09-30", Worker { email: None, employee_id: None, ..jane() })], "employeeID:");
+    unusable(
+        &[until(
+            "2026-09-30",
+            Worker {
+                email: Some("jane".into()),
+                ..jane()
+            },
+        )],
+        "email:",
+    );
+    unusable(
+        &[until(
+            "2026-09-30",
+            Worker {
+                email: None,
+                employee_id: None,
+                ..jane()
+            },
+        )],
+        "employeeID:",
+    );
 }
 
 #[test]
 fn records_without_a_person_are_counted() {
-    let readings = [Reading::wanted(Worker { person: " ".into(), ..jane() })];
+    let readings = [Reading::wanted(Worker {
+        person: " ".into(),
+        ..jane()
+    })];
     assert_eq!(judge(&readings, &rules()), (BTreeMap::new(), 1));
 }
 
@@ -216,11 +330,23 @@ fn records_without_a_person_are_counted() {
 fn protected_people_and_people_left_out_stay() {
     let ends = until("2026-09-30", jane());
     for key in ["0117", "jane@example.com"] {
-        let rules = Rules { protected: BTreeSet::from([key.to_owned()]), ..rules() };
-        let louder = Worker { email: Some("Jane@Example.com".into()), ..ends.clone() };
-        assert_eq!(decide_with(&[louder], &rules), Decision::Staying(Staying::Protected));
+        let rules = Rules {
+            protected: BTreeSet::from([key.to_owned()]),
+            ..rules()
+        };
+        let louder = Worker {
+            email: Some("Jane@Example.com".into()),
+            ..ends.clone()
+        };
+        assert_eq!(
+            decide_with(&[louder], &rules),
+            Decision::Staying(Staying::Protected)
+        );
     }
-    let left_out = Reading { wanted: false, ..Reading::wanted(ends) };
+    let left_out = Reading {
+        wanted: false,
+        ..Reading::wanted(ends)
+    };
     let decision = judge(&[left_out], &rules()).0.remove("p1").unwrap();
     assert_eq!(decision, Decision::Staying(Staying::LeftOut));
 }
@@ -228,7 +354,10 @@ fn protected_people_and_people_left_out_stay() {
 #[test]
 fn a_reason_is_one_word_or_none() {
     let reason = |text: &str| {
-        let worker = Worker { reason: Some(text.into()), ..jane() };
+        let worker = Worker {
+            reason: Some(text.into()),
+            ..jane()
+        };
         leaver(decided(&[until("2026-09-30", worker)])).worker.reason
     };
     assert_eq!(reason("resignation").as_deref(), Some("Resignation"));

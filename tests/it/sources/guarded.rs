@@ -13,12 +13,21 @@ use crate::{
 fn layoff(leaving: u32) -> Vec<Value> {
     let day = in_days(5);
     let staying = (leaving..1000).map(person);
-    (0..leaving).map(|number| ending(number, &day)).chain(staying).collect()
+    (0..leaving)
+        .map(|number| ending(number, &day))
+        .chain(staying)
+        .collect()
 }
 
 fn held(office: &Office) -> (String, String) {
-    let digest = office.status()["guard"]["held"].as_str().unwrap_or_default().to_owned();
-    let uid = office.site.get(SOURCE)["metadata"]["uid"].as_str().unwrap().to_owned();
+    let digest = office.status()["guard"]["held"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let uid = office.site.get(SOURCE)["metadata"]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     (digest, uid)
 }
 
@@ -48,7 +57,10 @@ async fn a_layoff_of_200_trips_the_guard_and_one_approval_of_exactly_that_set_le
     office.until("True/Synced");
     assert_eq!(office.leavers().len(), 200);
     let guard = office.status()["guard"].clone();
-    assert_eq!((&guard["released"], &guard["held"], &guard["admitted"]), (&Value::Null, &Value::Null, &Value::Null));
+    assert_eq!(
+        (&guard["released"], &guard["held"], &guard["admitted"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
     let (offboardings, statuses) = office.writes();
     assert_eq!(offboardings, 200);
     assert!(statuses <= 6, "{statuses} writes of the status");
@@ -69,7 +81,13 @@ async fn whoever_must_go_now_is_held_too_and_the_condition_says_so() {
     let _operator = office.site.start();
     let text = office.until("False/GuardTripped");
     assert!(text.contains("1 END ACCESS NOW"), "{text}");
-    let events = || office.site.get("events.events.k8s.io").to_string().contains("GuardTripped");
+    let events = || {
+        office
+            .site
+            .get("events.events.k8s.io")
+            .to_string()
+            .contains("GuardTripped")
+    };
     assert!(poll(PATIENCE, events));
 }
 
@@ -131,7 +149,13 @@ async fn without_the_policy_no_approval_counts() {
     office.until("False/GuardTripped");
     let (digest, uid) = held(&office);
     office.approve(&digest, &uid);
-    let said = || office.site.condition(SOURCE, "Ready").1.contains("not trusted: install the policy");
+    let said = || {
+        office
+            .site
+            .condition(SOURCE, "Ready")
+            .1
+            .contains("not trusted: install the policy")
+    };
     assert!(poll(PATIENCE, said), "{}", office.status());
     office.another_look(&operator);
     assert_eq!(office.leavers(), [""; 0]);
@@ -155,7 +179,12 @@ async fn who_dies_between_writing_down_and_creating_loses_nobody_and_counts_nobo
     office.site.kubectl(&["apply", "-f", "-"], &refusal).expect_ok();
     let probe = "{apiVersion: offboard.dev/v1alpha1, kind: Offboarding, metadata: {name: probe}, \
                  spec: {employee: {employeeID: '0'}, urgency: Immediate}}";
-    let refused = || !office.site.kubectl(&["create", "--dry-run=server", "-f", "-"], probe).ok();
+    let refused = || {
+        !office
+            .site
+            .kubectl(&["create", "--dry-run=server", "-f", "-"], probe)
+            .ok()
+    };
     assert!(poll(PATIENCE, refused));
     let mut operator = office.site.start();
     let granted = || office.status()["guard"]["granted"].as_array().map(Vec::len) == Some(10);
@@ -169,7 +198,12 @@ async fn who_dies_between_writing_down_and_creating_loses_nobody_and_counts_nobo
     assert!(poll(PATIENCE, all), "{}\n{}", office.status(), operator.log());
     let counted = || {
         let guard = office.status()["guard"].clone();
-        let counts: u64 = guard["admitted"].as_array().into_iter().flatten().map(|a| a["count"].as_u64().unwrap()).sum();
+        let counts: u64 = guard["admitted"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|a| a["count"].as_u64().unwrap())
+            .sum();
         guard["granted"].is_null() && counts == 10
     };
     assert!(poll(PATIENCE, counted), "{}", office.status());

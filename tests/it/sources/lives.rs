@@ -26,8 +26,12 @@ async fn a_late_entry_loses_access_at_once_and_whoever_stays_keeps_it() {
     office.hr.has(&company(&[gone, ending(2, &in_days(10))]));
     office.source("");
     let _operator = office.site.start();
-    office.site.until("offboarding/leaver-0001", "AccessRevoked", "True/Verified");
-    office.site.until("offboarding/leaver-0002", "Ready", "True/Scheduled");
+    office
+        .site
+        .until("offboarding/leaver-0001", "AccessRevoked", "True/Verified");
+    office
+        .site
+        .until("offboarding/leaver-0002", "Ready", "True/Scheduled");
     assert!(!logs_in(&crm, "person1@example.com") && logs_in(&crm, "person2@example.com"));
     office.until("True/Synced");
     let counts = office.status()["counts"].clone();
@@ -37,8 +41,16 @@ async fn a_late_entry_loses_access_at_once_and_whoever_stays_keeps_it() {
     assert_eq!(made["spec"]["reason"], "Resignation");
     assert_eq!(made["spec"]["cutoff"]["timeZone"], "Europe/Berlin");
     assert_eq!(made["metadata"]["annotations"]["offboard.dev/source"], "hr");
-    let manager = made["metadata"]["managedFields"].as_array().unwrap().iter().any(|f| f["manager"] == "offboard-source");
-    assert!(manager);
+    let whole = [
+        "get",
+        "offboarding",
+        "leaver-0001",
+        "-o",
+        "json",
+        "--show-managed-fields",
+    ];
+    let whole = office.site.kubectl(&whole, "").expect_ok();
+    assert!(whole.contains("\"manager\": \"offboard-source\""), "{whole}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +58,15 @@ async fn only_people_whose_work_ends_become_leavers() {
     let office = Office::new("who").await;
     let day = in_days(5);
     let taken_on = [
-        with(with(with(ending(1, &in_days(-1)), "kind", "Contractor"), "number", "C-1"), "id", "r1a"),
+        with(
+            with(
+                with(ending(1, &in_days(-1)), "kind", "Contractor"),
+                "number",
+                "C-1",
+            ),
+            "id",
+            "r1a",
+        ),
         with(person(1), "starts", in_days(0)),
     ];
     let transferred = [
@@ -57,13 +77,23 @@ async fn only_people_whose_work_ends_become_leavers() {
         with(ending(3, &day), "name", "Jane Doe"),
         with(person(4), "name", "Jane Doe"),
     ];
-    let contested = [ending(5, &day), with(ending(6, &day), "mail", "PERSON5@example.com")];
+    let contested = [
+        ending(5, &day),
+        with(ending(6, &day), "mail", "PERSON5@example.com"),
+    ];
     let on_leave = [with(person(7), "status", "Leave")];
     let far = [ending(8, &in_days(60)), ending(9, "2019-01-31")];
     let left_out = [with(ending(10, &day), "department", "Interns")];
     let protected = [ending(11, &day)];
     let all = [taken_on, transferred, namesakes, contested].concat();
-    let all = [all, on_leave.to_vec(), far.to_vec(), left_out.to_vec(), protected.to_vec()].concat();
+    let all = [
+        all,
+        on_leave.to_vec(),
+        far.to_vec(),
+        left_out.to_vec(),
+        protected.to_vec(),
+    ]
+    .concat();
     office.hr.has(&company(&all));
     office.source(", when: \"person.department != 'Interns'\", protected: ['0011']");
     let operator = office.site.start();
@@ -79,7 +109,9 @@ async fn only_people_whose_work_ends_become_leavers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_offboarding_follows_the_date_and_keeps_still_when_nothing_changes() {
     let office = Office::new("moved").await;
-    office.hr.has(&company(&[ending(1, &in_days(5)), ending(2, &in_days(-5))]));
+    office
+        .hr
+        .has(&company(&[ending(1, &in_days(5)), ending(2, &in_days(-5))]));
     office.source("");
     let operator = office.site.start();
     office.until_leaver("leaver-0001", "lastDay", in_days(5));
@@ -88,8 +120,14 @@ async fn the_offboarding_follows_the_date_and_keeps_still_when_nothing_changes()
     assert_eq!(office.writes(), (2, 2));
     office.another_look(&operator);
     office.another_look(&operator);
-    assert_eq!(office.writes(), (2, 2), "a look that finds nothing writes nothing");
-    office.hr.has(&company(&[ending(1, &in_days(3)), ending(2, &in_days(20))]));
+    assert_eq!(
+        office.writes(),
+        (2, 2),
+        "a look that finds nothing writes nothing"
+    );
+    office
+        .hr
+        .has(&company(&[ending(1, &in_days(3)), ending(2, &in_days(20))]));
     office.until_leaver("leaver-0001", "lastDay", in_days(3));
     // Access has ended: only a person can say what a later day means now.
     let asks = "/metadata/annotations/offboard.dev~1asks";
@@ -98,14 +136,18 @@ async fn the_offboarding_follows_the_date_and_keeps_still_when_nothing_changes()
     assert_eq!(office.leaver("leaver-0002", "lastDay"), json!(in_days(-5)));
     let counted = || office.status()["counts"]["asked"] == 1;
     assert!(poll(PATIENCE, counted), "{}", office.status());
-    office.hr.has(&company(&[ending(1, &in_days(3)), ending(2, &in_days(-5))]));
+    office
+        .hr
+        .has(&company(&[ending(1, &in_days(3)), ending(2, &in_days(-5))]));
     assert!(poll(PATIENCE, || !asked()), "the question stays");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_is_taken_back_suspends_before_the_cutoff_and_asks_after_it() {
     let office = Office::new("back").await;
-    office.hr.has(&company(&[ending(1, &in_days(5)), ending(2, &in_days(-5))]));
+    office
+        .hr
+        .has(&company(&[ending(1, &in_days(5)), ending(2, &in_days(-5))]));
     office.source("");
     let operator = office.site.start();
     let looked_at = |name: &str| office.site.condition(name, "Ready").0 != "Unknown/NotObserved";
@@ -127,7 +169,10 @@ async fn an_end_that_is_taken_back_suspends_before_the_cutoff_and_asks_after_it(
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_done_is_taken_back_where_the_source_says_so_and_after_a_leave() {
     let office = Office::new("reinstate").await;
-    office.hr.has(&company(&[ending(1, &in_days(-5)), with(person(2), "status", "Leave")]));
+    office.hr.has(&company(&[
+        ending(1, &in_days(-5)),
+        with(person(2), "status", "Leave"),
+    ]));
     office.source(", onWithdrawn: Reinstate, onLeave: Offboard");
     let _operator = office.site.start();
     office.until_leaver("leaver-0001", "desired", "Offboarded");
@@ -136,7 +181,9 @@ async fn what_was_done_is_taken_back_where_the_source_says_so_and_after_a_leave(
     office.hr.has(&company(&[person(1), person(2)]));
     office.until_leaver("leaver-0001", "desired", "Reinstated");
     office.until_leaver("leaver-0002", "desired", "Reinstated");
-    office.hr.has(&company(&[person(1), with(person(2), "status", "Leave")]));
+    office
+        .hr
+        .has(&company(&[person(1), with(person(2), "status", "Leave")]));
     office.until_leaver("leaver-0002", "desired", "Offboarded");
 }
 
@@ -147,18 +194,30 @@ async fn a_person_in_git_and_in_the_source_is_one_object_and_git_wins() {
         format!("{{employee: {{email: person1@example.com}}, lastDay: '{day}', cutoff: {{timeZone: UTC}}}}")
     };
     office.site.offboarding("jane-doe", &spec(&in_days(9)));
-    office.hr.has(&company(&[ending(1, &in_days(5)), ending(2, &in_days(5))]));
+    office
+        .hr
+        .has(&company(&[ending(1, &in_days(5)), ending(2, &in_days(5))]));
     office.source("");
     let operator = office.site.start();
     office.until_leaver("leaver-0002", "lastDay", in_days(5));
     let text = office.until("True/Synced");
-    assert!(text.contains(&format!("jane-doe: the source says last day {}", in_days(5))), "{text}");
+    assert!(
+        text.contains(&format!("jane-doe: the source says last day {}", in_days(5))),
+        "{text}"
+    );
     // Git takes over what the source made: from now on the source only says that days differ.
     let taken = json!({
         "apiVersion": "offboard.dev/v1alpha1", "kind": "Offboarding", "metadata": {"name": "leaver-0002"},
         "spec": {"employee": office.leaver("leaver-0002", "employee"), "lastDay": in_days(8)},
     });
-    let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=kustomize-controller", "-f", "-"];
+    let apply = [
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=kustomize-controller",
+        "-f",
+        "-",
+    ];
     office.site.kubectl(&apply, &taken.to_string()).expect_ok();
     office.another_look(&operator);
     office.another_look(&operator);
@@ -175,7 +234,10 @@ async fn a_person_in_git_and_in_the_source_is_one_object_and_git_wins() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expression_that_is_wrong_is_named_and_one_that_fails_spoils_its_person_only() {
     let office = Office::new("mapping").await;
-    office.hr.has(&company(&[ending(1, &in_days(5)), with(ending(2, &in_days(5)), "department", "7")]));
+    office.hr.has(&company(&[
+        ending(1, &in_days(5)),
+        with(ending(2, &in_days(5)), "department", "7"),
+    ]));
     office.source(", map: {lastDay: 'person.'}");
     let _operator = office.site.start();
     let text = office.until("False/Invalid");
@@ -185,7 +247,10 @@ async fn an_expression_that_is_wrong_is_named_and_one_that_fails_spoils_its_pers
     let text = office.until("True/Synced");
     assert!(text.contains("spec.map.site: "), "{text}");
     assert_eq!(office.leavers(), ["leaver-0001"]);
-    assert_eq!(office.site.get("offboarding/leaver-0001")["spec"]["profile"]["site"], "Berlin");
+    assert_eq!(
+        office.site.get("offboarding/leaver-0001")["spec"]["profile"]["site"],
+        "Berlin"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,12 +270,20 @@ async fn an_hr_system_that_fails_or_hangs_delays_nobody() {
     other.until_leaver("leaver-0001", "lastDay", in_days(5));
     assert!(poll(PATIENCE, || office.hr.asked() > 0), "{}", operator.log());
     office.site.leaver("jane", "jane@example.com");
-    office.site.until("offboarding/jane", "AccessRevoked", "True/Verified");
+    office
+        .site
+        .until("offboarding/jane", "AccessRevoked", "True/Verified");
     // The driver's own deadline ends the silence.
     office.hr.is(Mode::Broken);
     let text = office.until("False/FetchFailed");
-    assert!(text.starts_with("hr: the people could not be read: ") && !text.contains("example.com"), "{text}");
-    assert_eq!(office.site.condition(SOURCE, "Reconciling").0, "True/ProgressingWithRetry");
+    assert!(
+        text.starts_with("hr: the people could not be read: ") && !text.contains("example.com"),
+        "{text}"
+    );
+    assert_eq!(
+        office.site.condition(SOURCE, "Reconciling").0,
+        "True/ProgressingWithRetry"
+    );
     office.hr.is(Mode::Refuses);
     office.site.until("connector/hr", "Ready", "False/LoginFailed");
     office.hr.has(&company(&[ending(1, &in_days(5))]));
@@ -219,12 +292,28 @@ async fn an_hr_system_that_fails_or_hangs_delays_nobody() {
     office.until_leaver("leaver-0001", "lastDay", in_days(5));
     let missing = "{apiVersion: offboard.dev/v1alpha1, kind: LeaverSource, metadata: {name: none}, spec: {connectorRef: {name: none}}}";
     office.site.apply(missing);
-    let text = office.site.until("leaversource/none", "Ready", "False/ConnectorNotReady");
+    let text = office
+        .site
+        .until("leaversource/none", "Ready", "False/ConnectorNotReady");
     assert!(text.starts_with("spec.connectorRef.name: "), "{text}");
-    office.site.apply(&missing.replace("name: none}}}", "name: crm}}}"));
-    let lists_none = || office.site.condition("leaversource/none", "Ready").1.contains("lists no people");
+    office
+        .site
+        .apply(&missing.replace("name: none}}}", "name: crm}}}"));
+    let lists_none = || {
+        office
+            .site
+            .condition("leaversource/none", "Ready")
+            .1
+            .contains("lists no people")
+    };
     assert!(poll(PATIENCE, lists_none));
-    office.site.apply(&missing.replace("name: none}}}", "name: hr}, suspend: true}}"));
+    office
+        .site
+        .apply(&missing.replace("name: none}}}", "name: hr}, suspend: true}}"));
     office.site.until("leaversource/none", "Ready", "False/Suspended");
-    assert!(operator.http("/metrics").contains("offboarding_source_last_success_timestamp_seconds{"));
+    assert!(
+        operator
+            .http("/metrics")
+            .contains("offboarding_source_last_success_timestamp_seconds{")
+    );
 }

@@ -1,10 +1,8 @@
 //! A company whose HR system is read over HTTP by the real operator, on an API server that has the policy of Approvals.
 
-use std::{
-    sync::{
-        Arc, LazyLock, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, LazyLock, Mutex,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use axum::{
@@ -116,7 +114,9 @@ impl Hr {
         });
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().route("/people", get(people)).with_state(files.clone());
+        let router = Router::new()
+            .route("/people", get(people))
+            .with_state(files.clone());
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { files, url, serving }
     }
@@ -143,13 +143,19 @@ impl Hr {
 
 async fn people(State(files): State<Arc<Files>>, headers: HeaderMap) -> Response {
     let mode = *files.mode.lock().unwrap();
-    let known = headers.get("authorization").is_some_and(|value| value == "Bearer hr-token");
+    let known = headers
+        .get("authorization")
+        .is_some_and(|value| value == "Bearer hr-token");
     let answer = match mode {
         Mode::Silent => {
             files.asked.fetch_add(1, Ordering::SeqCst);
             std::future::pending().await
         }
-        Mode::Broken => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": "jane@example.com"}))).into_response(),
+        Mode::Broken => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Json(json!({"error": "jane@example.com"})),
+        )
+            .into_response(),
         Mode::Refuses => StatusCode::UNAUTHORIZED.into_response(),
         Mode::Works if !known => StatusCode::UNAUTHORIZED.into_response(),
         Mode::Works => {
@@ -210,7 +216,9 @@ impl Office {
         let site = Site::on(plane, stem);
         let hr = Hr::start().await;
         let definition = unique("hr");
-        plane.kubectl(&["apply", "-f", "-"], &DEFINITION.replace("NAME", &definition)).expect_ok();
+        plane
+            .kubectl(&["apply", "-f", "-"], &DEFINITION.replace("NAME", &definition))
+            .expect_ok();
         site.secret("hr", "token", "hr-token");
         site.connector("hr", &definition, &format!("{{url: '{}'}}", hr.url));
         Self { site, hr }
@@ -250,13 +258,22 @@ impl Office {
     pub fn until_leaver(&self, name: &str, field: &str, value: impl Into<Value>) {
         let value = value.into();
         let reached = poll(PATIENCE, || self.leaver(name, field) == value);
-        assert!(reached, "{name} {field} is {}, not {value}; {}", self.leaver(name, field), self.status());
+        assert!(
+            reached,
+            "{name} {field} is {}, not {value}; {}",
+            self.leaver(name, field),
+            self.status()
+        );
     }
 
     /// The names of all Offboardings.
     pub fn leavers(&self) -> Vec<String> {
         let items = self.site.get("offboardings")["items"].clone();
-        let names = items.as_array().unwrap().iter().map(|one| one["metadata"]["name"].as_str().unwrap().to_owned());
+        let names = items
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["metadata"]["name"].as_str().unwrap().to_owned());
         names.collect()
     }
 
@@ -272,13 +289,20 @@ impl Office {
             "spec": {"sourceRef": {"name": "hr", "uid": uid}, "gate": "Guard", "decision": "Approved", "plan": digest,
                 "approver": "admin"},
         });
-        self.site.kubectl(&["create", "-f", "-"], &approval.to_string()).expect_ok();
+        self.site
+            .kubectl(&["create", "-f", "-"], &approval.to_string())
+            .expect_ok();
     }
 
     /// How many writes of Offboardings and of this source's status the operator made.
     pub fn writes(&self) -> (usize, usize) {
         let writes = self.site.writes();
-        let count = |what: &str| writes.iter().filter(|w| w.resource == what && w.status < 300).count();
+        let count = |what: &str| {
+            writes
+                .iter()
+                .filter(|w| w.resource == what && w.status < 300)
+                .count()
+        };
         (count("offboardings"), count("leaversources/status"))
     }
 }

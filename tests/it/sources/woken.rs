@@ -19,7 +19,19 @@ impl Door {
     /// The status of the answer to a message.
     fn post(&self, path: &str, timestamp: &str, signature: &str, body: &str) -> String {
         let mut curl = Command::new("curl");
-        curl.args(["-s", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}", "-X", "POST", "-d", body]);
+        curl.args([
+            "-s",
+            "-m",
+            "10",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "-X",
+            "POST",
+            "-d",
+            body,
+        ]);
         curl.args(["-H", &format!("x-offboard-timestamp: {timestamp}")]);
         curl.args(["-H", &format!("x-offboard-signature: {signature}")]);
         support::run(curl.arg(format!("http://{}/wake/{path}", self.0)), "").stdout
@@ -37,7 +49,20 @@ async fn a_message_wakes_its_source_and_a_forged_or_replayed_one_does_not() {
     office.hr.has(&staff(50));
     office.site.secret("wake", "key", KEY);
     office.source(", wake: {secretRef: {name: wake}}");
-    office.site.kubectl(&["patch", "leaversource", "hr", "--type=merge", "-p", "{\"spec\":{\"every\":\"1d\"}}"], "").expect_ok();
+    office
+        .site
+        .kubectl(
+            &[
+                "patch",
+                "leaversource",
+                "hr",
+                "--type=merge",
+                "-p",
+                "{\"spec\":{\"every\":\"1d\"}}",
+            ],
+            "",
+        )
+        .expect_ok();
     let door = Door(SocketAddr::from(([127, 0, 0, 1], support::free_port())));
     let operator = office.site.start_with(&[&format!("--wake={}", door.0)]);
     office.until("True/Synced");
@@ -65,5 +90,8 @@ async fn a_message_wakes_its_source_and_a_forged_or_replayed_one_does_not() {
     assert!(poll(PATIENCE, renewed), "{}", operator.log());
     let full = || (0..200).any(|_| door.post(&path, &now(), "", "") == "429");
     assert!(full(), "nothing is limited");
-    assert!(operator.http("/wake/x/y").contains("404"), "the door is on an address of its own");
+    assert!(
+        operator.http("/wake/x/y").contains("404"),
+        "the door is on an address of its own"
+    );
 }

@@ -65,111 +65,244 @@ fn asks(decision: Decision, known: &[Known], wishes: Wishes, why: &str) {
 fn a_new_leaver_is_created_within_the_horizon_only() {
     assert_eq!(kinds(leaves(leaving("2026-09-30")), &[]), [Kind::Create]);
     for horizon in [Horizon::Ahead, Horizon::History] {
-        let far = Leaving { horizon, ..leaving("2026-09-30") };
+        let far = Leaving {
+            horizon,
+            ..leaving("2026-09-30")
+        };
         assert_eq!(kinds(leaves(far), &[]), []);
     }
 }
 
 #[test]
 fn a_leaver_who_is_there_is_left_alone() {
-    let compared = compared(leaves(leaving("2026-09-30")), &[ours("2026-09-30")], Wishes::default());
-    assert_eq!((compared.changes, compared.asks, compared.upcoming), (vec![], vec![], 1));
+    let compared = compared(
+        leaves(leaving("2026-09-30")),
+        &[ours("2026-09-30")],
+        Wishes::default(),
+    );
+    assert_eq!(
+        (compared.changes, compared.asks, compared.upcoming),
+        (vec![], vec![], 1)
+    );
 }
 
 #[test]
 fn a_moved_day_moves_the_offboarding_or_asks() {
     for day in ["2026-09-20", "2026-10-31"] {
         assert_eq!(kinds(leaves(leaving(day)), &[ours("2026-09-30")]), [Kind::Move]);
-        let ask = Wishes { ask_when_moved: true, ..Wishes::default() };
+        let ask = Wishes {
+            ask_when_moved: true,
+            ..Wishes::default()
+        };
         asks(leaves(leaving(day)), &[ours("2026-09-30")], ask, day);
     }
-    let now = Leaving { immediate: true, ..leaving("2026-09-30") };
-    let ask = Wishes { ask_when_moved: true, ..Wishes::default() };
+    let now = Leaving {
+        immediate: true,
+        ..leaving("2026-09-30")
+    };
+    let ask = Wishes {
+        ask_when_moved: true,
+        ..Wishes::default()
+    };
     let kind = compared(leaves(now), &[ours("2026-09-30")], ask).changes[0].kind;
     assert_eq!(kind, Kind::Move, "an end now is no moved date");
 }
 
 #[test]
 fn a_day_that_moves_on_after_access_ended_asks() {
-    let over = Known { over: true, ..ours("2026-09-10") };
-    asks(leaves(leaving("2026-10-31")), std::slice::from_ref(&over), Wishes::default(), "after access had ended");
-    assert_eq!(kinds(leaves(leaving("2026-09-08")), &[over]), [], "the past is not moved about");
+    let over = Known {
+        over: true,
+        ..ours("2026-09-10")
+    };
+    asks(
+        leaves(leaving("2026-10-31")),
+        std::slice::from_ref(&over),
+        Wishes::default(),
+        "after access had ended",
+    );
+    assert_eq!(
+        kinds(leaves(leaving("2026-09-08")), &[over]),
+        [],
+        "the past is not moved about"
+    );
 }
 
 #[test]
 fn what_git_has_is_never_changed() {
     assert_eq!(kinds(leaves(leaving("2026-09-30")), &[theirs("2026-09-30")]), []);
-    asks(leaves(leaving("2026-10-31")), &[theirs("2026-09-30")], Wishes::default(), "last day 2026-10-31");
-    assert_eq!(kinds(Decision::Staying(Staying::NoEnd), &[theirs("2026-09-30")]), []);
-    let by_address = Known { name: "jane-doe".into(), number: None, ..theirs("2026-09-30") };
+    asks(
+        leaves(leaving("2026-10-31")),
+        &[theirs("2026-09-30")],
+        Wishes::default(),
+        "last day 2026-10-31",
+    );
+    assert_eq!(
+        kinds(Decision::Staying(Staying::NoEnd), &[theirs("2026-09-30")]),
+        []
+    );
+    let by_address = Known {
+        name: "jane-doe".into(),
+        number: None,
+        ..theirs("2026-09-30")
+    };
     assert_eq!(kinds(leaves(leaving("2026-09-30")), &[by_address]), []);
-    let upper = Known { number: None, email: Some("JANE@EXAMPLE.COM".into()), ..theirs("2026-09-30") };
+    let upper = Known {
+        number: None,
+        email: Some("JANE@EXAMPLE.COM".into()),
+        ..theirs("2026-09-30")
+    };
     assert_eq!(kinds(leaves(leaving("2026-09-30")), &[upper]), []);
 }
 
 #[test]
 fn git_wins_over_our_own_of_the_same_person() {
-    let both = [ours("2026-09-30"), Known { name: "jane-doe".into(), ..theirs("2026-09-20") }];
-    asks(leaves(leaving("2026-09-30")), &both, Wishes::default(), "last day 2026-09-30");
+    let both = [
+        ours("2026-09-30"),
+        Known {
+            name: "jane-doe".into(),
+            ..theirs("2026-09-20")
+        },
+    ];
+    asks(
+        leaves(leaving("2026-09-30")),
+        &both,
+        Wishes::default(),
+        "last day 2026-09-30",
+    );
 }
 
 #[test]
 fn a_namesake_by_address_or_name_is_asked_about() {
-    let other = Known { number: Some("0001".into()), ..theirs("2026-09-30") };
-    asks(leaves(leaving("2026-09-30")), &[other], Wishes::default(), "another employee number");
-    let stranger = Known { number: None, email: Some("x@example.com".into()), ..theirs("2026-09-30") };
-    asks(leaves(leaving("2026-09-30")), &[stranger], Wishes::default(), "somebody else");
+    let other = Known {
+        number: Some("0001".into()),
+        ..theirs("2026-09-30")
+    };
+    asks(
+        leaves(leaving("2026-09-30")),
+        &[other],
+        Wishes::default(),
+        "another employee number",
+    );
+    let stranger = Known {
+        number: None,
+        email: Some("x@example.com".into()),
+        ..theirs("2026-09-30")
+    };
+    asks(
+        leaves(leaving("2026-09-30")),
+        &[stranger],
+        Wishes::default(),
+        "somebody else",
+    );
 }
 
 #[test]
 fn an_end_that_is_taken_back_follows_the_users_wish() {
     let back = || Decision::Staying(Staying::NoEnd);
     assert_eq!(kinds(back(), &[ours("2026-09-30")]), [Kind::Suspend]);
-    let over = Known { over: true, ..ours("2026-09-10") };
-    asks(back(), std::slice::from_ref(&over), Wishes::default(), "took the end back");
-    let taken = Known { taken_back: true, ..ours("2026-09-30") };
+    let over = Known {
+        over: true,
+        ..ours("2026-09-10")
+    };
+    asks(
+        back(),
+        std::slice::from_ref(&over),
+        Wishes::default(),
+        "took the end back",
+    );
+    let taken = Known {
+        taken_back: true,
+        ..ours("2026-09-30")
+    };
     asks(back(), &[taken], Wishes::default(), "took the end back");
-    let reinstate = Wishes { reinstate_when_withdrawn: true, ..Wishes::default() };
+    let reinstate = Wishes {
+        reinstate_when_withdrawn: true,
+        ..Wishes::default()
+    };
     for known in [ours("2026-09-30"), over] {
         let changes = compared(back(), &[known], reinstate).changes;
         assert_eq!(changes[0].kind, Kind::Reinstate);
     }
-    let reinstated = Known { reinstated: true, ..ours("2026-09-10") };
+    let reinstated = Known {
+        reinstated: true,
+        ..ours("2026-09-10")
+    };
     assert_eq!(kinds(back(), &[reinstated]), []);
 }
 
 #[test]
 fn whoever_was_rehired_is_neither_cut_off_again_nor_given_back() {
-    let over = Known { over: true, ..ours("2026-01-31") };
+    let over = Known {
+        over: true,
+        ..ours("2026-01-31")
+    };
     let rehired = Decision::Staying(Staying::Rehired);
     assert_eq!(kinds(rehired, &[over]), [Kind::Suspend]);
 }
 
 #[test]
 fn whoever_leaves_after_all_is_renewed() {
-    let taken = Known { taken_back: true, over: true, ..ours("2026-09-30") };
+    let taken = Known {
+        taken_back: true,
+        over: true,
+        ..ours("2026-09-30")
+    };
     assert_eq!(kinds(leaves(leaving("2026-09-30")), &[taken]), [Kind::Renew]);
-    let years_later = Known { reinstated: true, ..ours("2024-09-30") };
-    assert_eq!(kinds(leaves(leaving("2026-09-30")), &[years_later]), [Kind::Renew]);
-    let by_hand = Known { reinstated: true, ..ours("2026-09-30") };
-    asks(leaves(leaving("2026-09-30")), &[by_hand], Wishes::default(), "reinstated by somebody");
+    let years_later = Known {
+        reinstated: true,
+        ..ours("2024-09-30")
+    };
+    assert_eq!(
+        kinds(leaves(leaving("2026-09-30")), &[years_later]),
+        [Kind::Renew]
+    );
+    let by_hand = Known {
+        reinstated: true,
+        ..ours("2026-09-30")
+    };
+    asks(
+        leaves(leaving("2026-09-30")),
+        &[by_hand],
+        Wishes::default(),
+        "reinstated by somebody",
+    );
 }
 
 #[test]
 fn access_comes_back_with_the_person_after_a_leave() {
-    let away = Known { leave: true, immediate: true, over: true, last_day: None, ..ours("2026-09-30") };
+    let away = Known {
+        leave: true,
+        immediate: true,
+        over: true,
+        last_day: None,
+        ..ours("2026-09-30")
+    };
     let back = Decision::Staying(Staying::NoEnd);
     assert_eq!(kinds(back, std::slice::from_ref(&away)), [Kind::Reinstate]);
-    let again = Leaving { immediate: true, last_day: None, ..leaving("2026-09-30") };
-    let back = Known { reinstated: true, ..away };
+    let again = Leaving {
+        immediate: true,
+        last_day: None,
+        ..leaving("2026-09-30")
+    };
+    let back = Known {
+        reinstated: true,
+        ..away
+    };
     assert_eq!(kinds(leaves(again), &[back]), [Kind::Renew]);
 }
 
 #[test]
 fn another_contract_under_another_number_is_another_offboarding() {
-    let old = Known { name: "leaver-c-17".into(), number: Some("C-17".into()), ..ours("2026-01-31") };
+    let old = Known {
+        name: "leaver-c-17".into(),
+        number: Some("C-17".into()),
+        ..ours("2026-01-31")
+    };
     let compared = compared(leaves(leaving("2026-09-30")), &[old], Wishes::default());
-    assert_eq!((compared.changes[0].kind, compared.changes[0].name.as_str()), (Kind::Create, "leaver-0117"));
+    assert_eq!(
+        (compared.changes[0].kind, compared.changes[0].name.as_str()),
+        (Kind::Create, "leaver-0117")
+    );
 }
 
 #[test]
@@ -180,12 +313,17 @@ fn names_come_from_numbers_and_never_meet() {
         name_of(&leaving)
     };
     assert_eq!(name("0117"), "leaver-0117");
-    let odd = ["A/1", "a-1", "a1", "A1", "-a-1", "a-1-", "a_1", "A-1", "é", "ü", "/"];
+    let odd = [
+        "A/1", "a-1", "a1", "A1", "-a-1", "a-1-", "a_1", "A-1", "é", "ü", "/",
+    ];
     let names: BTreeSet<String> = odd.iter().map(|number| name(number)).collect();
     assert_eq!(names.len(), odd.len(), "{names:?}");
     for name in names {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        assert!(name.chars().all(plain) && !name.ends_with('-') && name.len() <= 253, "{name}");
+        assert!(
+            name.chars().all(plain) && !name.ends_with('-') && name.len() <= 253,
+            "{name}"
+        );
     }
     let mut nameless = leaving("2026-09-30");
     nameless.worker.employee_id = None;
@@ -197,6 +335,18 @@ fn a_set_of_changes_is_bound_to_people_days_and_kinds() {
     let line = |decision| compared(decision, &[], Wishes::default()).changes[0].line();
     let day = line(leaves(leaving("2026-09-30")));
     assert_ne!(day, line(leaves(leaving("2026-10-01"))));
-    assert_ne!(day, line(leaves(Leaving { immediate: true, ..leaving("2026-09-30") })));
-    assert_ne!(day, line(leaves(Leaving { person: "p2".into(), ..leaving("2026-09-30") })));
+    assert_ne!(
+        day,
+        line(leaves(Leaving {
+            immediate: true,
+            ..leaving("2026-09-30")
+        }))
+    );
+    assert_ne!(
+        day,
+        line(leaves(Leaving {
+            person: "p2".into(),
+            ..leaving("2026-09-30")
+        }))
+    );
 }
