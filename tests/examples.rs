@@ -10,8 +10,9 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use offboard::{
-    api::{Connector, Offboarding, OffboardingPolicy},
+    api::{ApprovalSpec, Connector, LeaverSourceSpec, Offboarding, OffboardingPolicy},
     connectors::declarative::{Definition, builtin, builtins, parse},
+    sources::settings::Settings,
 };
 use serde_json::Value;
 
@@ -223,4 +224,18 @@ fn flux_never_prunes_a_leaver_and_waits_by_our_conditions() {
     for check in flux["spec"]["healthCheckExprs"].as_array().unwrap() {
         assert_eq!(check["apiVersion"], "offboard.dev/v1alpha1");
     }
+}
+
+#[test]
+fn the_source_is_sound_and_its_definition_lists_people() {
+    let source: LeaverSourceSpec =
+        serde_json::from_value(of_kind("sources", "LeaverSource")[0]["spec"].clone()).unwrap();
+    Settings::read(&source).unwrap();
+    let (_, spec) = parse(&read("examples/sources/definition.yaml")).unwrap();
+    let definition = Definition::compile("acme-hr", spec).unwrap();
+    assert!(definition.has_people() && !definition.has_account());
+    let connector = &of_kind("sources", "Connector")[0];
+    assert_eq!(connector["metadata"]["name"], source.connector_ref.name);
+    let approval = &of_kind("sources", "Approval")[0]["spec"];
+    serde_json::from_value::<ApprovalSpec>(approval.clone()).unwrap();
 }

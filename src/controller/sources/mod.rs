@@ -588,9 +588,13 @@ impl<'a> Work<'a> {
             .filter_map(|(change, passes)| (!passes).then_some(change))
             .collect();
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let ahead = |change: &&Change| change.kind == Kind::Create && !change.urgent();
-        let created =
-            compared.changes.iter().filter(ahead).count() - held.iter().copied().filter(|c| ahead(c)).count();
+        let today = settings.rules(now).today;
+        let passed = compared
+            .changes
+            .iter()
+            .zip(&judged.passage.passes)
+            .filter(|(_, passes)| **passes);
+        let created = passed.filter(|(change, _)| change.ahead(today)).count();
         let mut counts = seen.counts.clone();
         counts.held = number(held.len());
         counts.asked = number(compared.asks.len());

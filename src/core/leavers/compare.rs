@@ -84,6 +84,15 @@ impl Change {
         json!([kind, self.person, self.name, last_day, immediate]).to_string()
     }
 
+    /// Whether it makes an Offboarding whose last day is not over.
+    pub fn ahead(&self, today: Date) -> bool {
+        let leaving = self
+            .leaving
+            .as_ref()
+            .filter(|l| self.kind == Kind::Create && !l.immediate);
+        leaving.is_some_and(|leaving| is_ahead(leaving, today))
+    }
+
     /// Whether access ends now by it.
     pub fn urgent(&self) -> bool {
         self.leaving.as_ref().is_some_and(|l| l.immediate)
@@ -286,18 +295,9 @@ impl<'k> Comparison<'k> {
     }
 
     fn upcoming(&mut self, leaving: &Leaving) {
-        if !leaving.immediate && self.is_ahead(leaving) {
+        if !leaving.immediate && is_ahead(leaving, self.today) {
             self.compared.upcoming += 1;
         }
-    }
-
-    /// Whether the last day is not over yet.
-    fn is_ahead(&self, leaving: &Leaving) -> bool {
-        let day = leaving
-            .last_day
-            .as_deref()
-            .and_then(|day| day.parse::<Date>().ok());
-        day.is_some_and(|day| day >= self.today)
     }
 
     fn ours(&mut self, one: &Known, leaving: &Leaving) {
@@ -318,7 +318,7 @@ impl<'k> Comparison<'k> {
         }
         self.upcoming(leaving);
         // What is past is not moved about.
-        if !sooner && (!moved || one.over && !self.is_ahead(leaving)) {
+        if !sooner && (!moved || one.over && !is_ahead(leaving, self.today)) {
             return;
         }
         let day = leaving.last_day.clone().unwrap_or_default();
@@ -364,6 +364,15 @@ impl<'k> Comparison<'k> {
             }
         }
     }
+}
+
+/// Whether the last day is not over yet.
+fn is_ahead(leaving: &Leaving, today: Date) -> bool {
+    let day = leaving
+        .last_day
+        .as_deref()
+        .and_then(|day| day.parse::<Date>().ok());
+    day.is_some_and(|day| day >= today)
 }
 
 const WITHDRAWN: &str = "the source took the end back: set desired: Reinstated, or suspend: false to go on";

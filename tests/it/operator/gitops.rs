@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::site::{Site, application};
-use crate::support::{self, control_plane, poll};
+use crate::{
+    sources::office::{Office, SOURCE, ending, in_days, staff},
+    support::{self, control_plane, poll},
+};
 
 const ALL: &str = "offboarding/leaver-1";
 
@@ -61,6 +64,8 @@ async fn lists_that_are_not_streamed_are_asked_for() {
         "offboardings",
         "connectors",
         "offboardingpolicies",
+        "leaversources",
+        "approvals",
         "connectordefinitions",
     ] {
         let listed = requests.iter().any(|r| r.verb == "list" && r.resource == kind);
@@ -96,7 +101,8 @@ fn granted(site: &Site) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_right_that_the_chart_grants_is_used_and_none_is_missing() {
     let (crm, id) = application("jane@example.com").await;
-    let site = Site::new("rights");
+    let office = Office::on(control_plane(), "rights").await;
+    let site = &office.site;
     site.secret("crm", "token", crm.token());
     let inputs = format!("{{url: '{}'}}", crm.base());
     site.connector_with("crm", "scim", &inputs, ", facts: {include: [AccountDeleted]}");
@@ -128,6 +134,23 @@ async fn every_right_that_the_chart_grants_is_used_and_none_is_missing() {
         policy("timeZone: UTC");
         site.until(later, "Ready", "True/Scheduled");
     }
+    // A source makes a leaver, moves one, and holds many until somebody says yes.
+    let company = |leaving: u32, day: i64| {
+        let leaving: Vec<_> = (0..leaving).map(|number| ending(number, &in_days(day))).collect();
+        office.hr.has(&[staff(100), leaving].concat());
+    };
+    company(1, 5);
+    office.source("");
+    office.until_leaver("leaver-0000", "lastDay", in_days(5));
+    company(1, 3);
+    office.until_leaver("leaver-0000", "lastDay", in_days(3));
+    company(20, 3);
+    office.until("False/GuardTripped");
+    let source = site.get(SOURCE);
+    let text = |at: &str| source.pointer(at).unwrap().as_str().unwrap().to_owned();
+    office.approve(&text("/status/guard/held"), &text("/metadata/uid"));
+    let judged = || site.condition(SOURCE, "Ready").1.contains("not trusted");
+    assert!(poll(super::site::PATIENCE, judged), "{}", office.status());
     let used = || {
         // Definitions belong to no namespace: the operator of another test may be faster.
         let mut shared = control_plane().requests_of_operators();
@@ -149,7 +172,7 @@ async fn every_right_that_the_chart_grants_is_used_and_none_is_missing() {
     assert!(poll(super::site::PATIENCE, watched), "{:#?}", used());
     let refused: Vec<_> = site.requests().into_iter().filter(|r| r.status == 403).collect();
     assert!(refused.is_empty(), "{refused:#?}");
-    let granted = granted(&site);
+    let granted = granted(site);
     // This API server streams lists; one that cannot is asked for them: see `lists_that_are_not_streamed`.
     let streamed = |right: &str| right.ends_with(" list");
     let unused: Vec<&String> = granted

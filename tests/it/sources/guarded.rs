@@ -1,12 +1,11 @@
 //! Errors in an HR system never become a mass lockout, and a real layoff needs one yes for exactly that set.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::office::{Office, SOURCE, ending, in_days, person, plane, staff, with};
+use super::office::{Office, SOURCE, ending, in_days, person, staff, with};
 use crate::{
     operator::site::PATIENCE,
-    relay::Relay,
     support::{control_plane, poll},
 };
 
@@ -167,25 +166,33 @@ async fn who_dies_between_writing_down_and_creating_loses_nobody_and_counts_nobo
     let office = Office::new("killed").await;
     office.hr.has(&layoff(10));
     office.source("");
-    let url = plane().url.clone();
-    let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
-    let relay = Relay::to(([127, 0, 0, 1], port).into()).await;
-    office.site.reach_api_server_by(relay.port);
     // The guard's memory is written; then the API server takes no Offboarding.
-    let quota = json!({
-        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"},
-        "spec": {"hard": {"count/offboardings.offboard.dev": "0"}},
-    });
-    office.site.apply(&quota.to_string());
+    let name = &office.site.namespace;
+    let refusal = format!(
+        "{{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {{name: {name}}}, spec: \
+         {{failurePolicy: Fail, validations: [{{expression: 'false'}}], matchConstraints: {{resourceRules: [{{apiGroups: \
+         [offboard.dev], apiVersions: ['*'], operations: [CREATE], resources: [offboardings]}}]}}}}}}\n---\n\
+         {{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicyBinding, metadata: {{name: {name}}}, \
+         spec: {{policyName: {name}, validationActions: [Deny], matchResources: {{namespaceSelector: {{matchLabels: \
+         {{kubernetes.io/metadata.name: {name}}}}}}}}}}}"
+    );
+    office.site.kubectl(&["apply", "-f", "-"], &refusal).expect_ok();
+    let probe = "{apiVersion: offboard.dev/v1alpha1, kind: Offboarding, metadata: {name: probe}, \
+                 spec: {employee: {employeeID: '0'}, urgency: Immediate}}";
+    let refused = || {
+        !office
+            .site
+            .kubectl(&["create", "--dry-run=server", "-f", "-"], probe)
+            .ok()
+    };
+    assert!(poll(PATIENCE, refused));
     let mut operator = office.site.start();
     let granted = || office.status()["guard"]["granted"].as_array().map(Vec::len) == Some(10);
     assert!(poll(PATIENCE, granted), "{}\n{}", office.status(), operator.log());
     operator.kill();
     assert_eq!(office.leavers(), [""; 0]);
-    office
-        .site
-        .kubectl(&["delete", "resourcequota", "none"], "")
-        .expect_ok();
+    office.site.kubectl(&["delete", "-f", "-"], &refusal).expect_ok();
+    assert!(poll(PATIENCE, || !refused()));
     let operator = office.site.start();
     let all = || office.leavers().len() == 10;
     assert!(poll(PATIENCE, all), "{}\n{}", office.status(), operator.log());
