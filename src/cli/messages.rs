@@ -66,7 +66,7 @@ impl Messages {
             now,
         };
         status.notified = due::notices(&known, |channel| self.outbox.knows(channel));
-        self.claim(&mut status.notified, now)
+        Self::claim(&mut status.notified, now)
     }
 
     /// Sends what [`Self::note`] gave, after it was written down.
@@ -90,7 +90,7 @@ impl Messages {
             Some(Err(_)) => {}
             None => return None,
         }
-        Some(self.claim(&mut status.notified, Timestamp::now()))
+        Some(Self::claim(&mut status.notified, Timestamp::now()))
     }
 
     /// What an earlier run left on its way.
@@ -103,7 +103,7 @@ impl Messages {
         }
     }
 
-    fn claim(&self, notices: &mut [Notice], now: Timestamp) -> Vec<Notice> {
+    fn claim(notices: &mut [Notice], now: Timestamp) -> Vec<Notice> {
         let mut ours = vec![];
         for notice in notices {
             if notice.state != NoticeState::Due || notice.tries >= TRIES {

@@ -62,7 +62,7 @@ pub struct Occurrence {
 }
 
 impl Occurrence {
-    fn new(event: NotifyOn, id: impl ToString, about: &str) -> Self {
+    fn new(event: NotifyOn, id: impl std::fmt::Display, about: &str) -> Self {
         Self {
             event,
             id: id.to_string(),
@@ -79,7 +79,8 @@ impl Occurrence {
             digest.update(part);
         }
         let digest = digest.finalize();
-        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        let bytes = digest.iter().take(16);
+        bytes.fold(String::new(), |key, byte| key + &format!("{byte:02x}"))
     }
 }
 

@@ -95,7 +95,7 @@ fn recipients(channel: &settings::Mail, offboarding: Option<&Offboarding>) -> Ve
         let Some(mailbox) = mailbox else { continue };
         let address = mailbox.email.to_string();
         let same = |other: &str| other.eq_ignore_ascii_case(&address);
-        if !leaver.is_some_and(same) && !all.iter().any(|m| same(&m.email.to_string())) {
+        if !leaver.is_some_and(same) && !all.iter().any(|m| same(m.email.as_ref())) {
             all.push(mailbox);
         }
     }

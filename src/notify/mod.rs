@@ -22,7 +22,7 @@
 //!    `Due` again, and tried later.
 //! 3. Who starts anew and finds `Sending` cannot know. It becomes `Unsure` and is shown, not sent again.
 //!
-//! A `webhook` gets the key of the message as the id of a CloudEvent, so its receiver drops a second one: there the second
+//! A `webhook` gets the key of the message as the id of a `CloudEvent`, so its receiver drops a second one: there the second
 //! step is left out, and what is not known to be received is sent again.
 
 pub mod due;
