@@ -1,4 +1,4 @@
-//! BambooHR as far as it tells who works there: changed employees, one employee's fields, and the employment status table,
+//! `BambooHR` as far as it tells who works there: changed employees, one employee's fields, and the employment status table,
 //! by the vendor's published description (`public.yaml`, 2026-06).
 //!
 //! | path | what |
@@ -43,7 +43,7 @@ pub struct Employee {
     pub deleted: bool,
 }
 
-/// A running BambooHR.
+/// A running `BambooHR`.
 #[derive(Debug)]
 pub struct BambooHr {
     server: Server,
@@ -107,7 +107,7 @@ impl BambooHr {
 type Known = Shared<Arc<World<Employees>>>;
 
 /// Whether the caller has the key.
-fn permitted(headers: &HeaderMap) -> Result<(), Response> {
+fn permitted(headers: &HeaderMap) -> Result<(), StatusCode> {
     let sent = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
@@ -117,7 +117,7 @@ fn permitted(headers: &HeaderMap) -> Result<(), Response> {
         .and_then(|bytes| String::from_utf8(bytes).ok());
     match pair.as_deref().and_then(|pair| pair.split_once(':')) {
         Some((BambooHr::KEY, _)) => Ok(()),
-        _ => Err(StatusCode::UNAUTHORIZED.into_response()),
+        _ => Err(StatusCode::UNAUTHORIZED),
     }
 }
 
@@ -139,7 +139,7 @@ async fn changed(
     headers: HeaderMap,
 ) -> Response {
     if let Err(refusal) = permitted(&headers) {
-        return refusal;
+        return refusal.into_response();
     }
     let Some(since) = query.get("since").and_then(|text| text.parse::<Timestamp>().ok()) else {
         return StatusCode::BAD_REQUEST.into_response();
@@ -167,7 +167,7 @@ async fn employee(
     headers: HeaderMap,
 ) -> Response {
     if let Err(refusal) = permitted(&headers) {
-        return refusal;
+        return refusal.into_response();
     }
     let asked = query.get("fields").map_or("firstName,lastName", String::as_str);
     world.look(|employees| {
@@ -216,7 +216,7 @@ async fn table(
     headers: HeaderMap,
 ) -> Response {
     if let Err(refusal) = permitted(&headers) {
-        return refusal;
+        return refusal.into_response();
     }
     world.look(|employees| {
         let known = id == "all" || employees.contains_key(&id);

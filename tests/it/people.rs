@@ -74,7 +74,11 @@ async fn bamboohr_tells_of_an_end_as_soon_as_it_is_entered() {
     let mut end = row(&day(20), "Terminated");
     end["terminationTypeId"] = json!("Resignation (Voluntary)");
     let hired = row("2020-05-04", "Full-Time");
-    let server = acme(&[("ada", &[hired.clone(), end]), ("bob", &[hired.clone()])]).await;
+    let server = acme(&[
+        ("ada", &[hired.clone(), end]),
+        ("bob", std::slice::from_ref(&hired)),
+    ])
+    .await;
     let hr = bamboo(&server, BambooHr::KEY);
     let census = everyone(&hr).await;
     assert_eq!(census.unusable, []);

@@ -1,4 +1,4 @@
-//! Puts a WS-Security UsernameToken into the header of a SOAP envelope, so that no expression ever sees the password.
+//! Puts a WS-Security `UsernameToken` into the header of a SOAP envelope, so that no expression ever sees the password.
 
 use quick_xml::{Reader, escape::escape, events::Event};
 use zeroize::Zeroizing;
