@@ -91,12 +91,12 @@ impl Default for Metrics {
         );
         Self {
             registry,
-            synced,
             offboardings,
             left,
             revocation,
             drift,
             reconcile,
+            synced,
         }
     }
 }
