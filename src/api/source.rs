@@ -118,7 +118,7 @@ pub struct Guard {
     #[schemars(extend("pattern" = "^[0-9]+(s|m|h|d)$"))]
     pub window: String,
     /// More changes within the window are held: new leavers, moved days, ends that are taken back. Default 10.
-    #[schemars(extend("minimum" = 0, "maximum" = 100000))]
+    #[schemars(extend("minimum" = 0, "maximum" = 100_000))]
     pub max_new: u32,
     /// The same in percent of all who work here, but one at least. Default 5. The lower of both holds.
     #[schemars(extend("minimum" = 0, "maximum" = 100))]

@@ -106,13 +106,13 @@ impl Default for Metrics {
         );
         Self {
             registry,
-            synced,
             offboardings,
             left,
             revocation,
             drift,
             reconcile,
             messages,
+            synced,
         }
     }
 }

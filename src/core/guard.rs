@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::leavers::compare::hash;
+use super::leavers::compare::{hash, hex};
 
 /// The resolution of what is remembered.
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
@@ -187,8 +187,7 @@ pub fn digest<'l>(lines: impl Iterator<Item = &'l str>) -> String {
         hash.update(line.as_bytes());
         hash.update(b"\n");
     }
-    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", hex(&hash.finalize()))
 }
 
 fn disbelieved(state: &State, limits: &Limits, feed: &Feed, now: Timestamp) -> Option<Tripped> {

@@ -10,7 +10,10 @@ use std::{
 use aws_lc_rs::hmac;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{core::schedule::later, transport::secret::Secret};
+use crate::{
+    core::{leavers::compare::hex, schedule::later},
+    transport::secret::Secret,
+};
 
 /// A message is believed so long before and after the time it names.
 const WINDOW: SignedDuration = SignedDuration::from_mins(5);
@@ -34,8 +37,7 @@ pub struct Message<'m> {
 pub fn sign(key: &Secret, to: &str, timestamp: &str, body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
     let tag = hmac::sign(&key, &signed(to, timestamp, body));
-    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256={hex}")
+    format!("sha256={}", hex(tag.as_ref()))
 }
 
 fn signed(to: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {

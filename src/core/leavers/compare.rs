@@ -14,6 +14,7 @@ use super::{Decision, Horizon, Leaving, Staying};
 
 /// An Offboarding that is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of an Offboarding")]
 pub struct Known {
     /// Its name.
     pub name: String,
@@ -144,11 +145,19 @@ pub fn name_of(leaving: &Leaving) -> String {
     }
 }
 
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or('0');
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
+}
+
 /// The first `length` hexadecimal digits of the digest of `text`.
 pub(crate) fn hash(text: &str, length: usize) -> String {
     let digest = Sha256::digest(text.as_bytes());
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    hex.chars().take(length).collect()
+    hex(&digest).chars().take(length).collect()
 }
 
 /// What the decisions ask for, beyond what is there.
