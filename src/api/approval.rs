@@ -8,7 +8,6 @@ use super::Condition;
 use crate::core::gate::{Decision, Gate};
 
 /// One person's decision about a gate, a task, an exception or a held set of leavers. Cannot be changed: make another one.
-///
 /// Who made it is certain only with the admission policies that the chart ships: they compare `approver` with the user of the
 /// request, and ask for the verb `approve`. Without them nothing that needs an Approval is done.
 #[derive(Debug, Clone, Default, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]

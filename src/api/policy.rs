@@ -161,7 +161,7 @@ fn is_any_time(during: &During) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusinessHours {
-    /// Days of the week.
+    /// Days of the week: `Monday`, `Tuesday`, `Wednesday`, `Thursday`, `Friday`, `Saturday`, `Sunday`.
     #[schemars(extend("minItems" = 1, "maxItems" = 7))]
     pub days: Vec<Weekday>,
     /// `HH:MM` at which they begin.
@@ -185,14 +185,20 @@ impl Default for BusinessHours {
 
 /// A day of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum Weekday {
+    /// The first day of the week.
     Monday,
+    /// The second.
     Tuesday,
+    /// The third.
     Wednesday,
+    /// The fourth.
     Thursday,
+    /// The fifth.
     Friday,
+    /// The sixth.
     Saturday,
+    /// The seventh.
     Sunday,
 }
 

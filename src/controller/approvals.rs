@@ -91,7 +91,9 @@ fn checks(policy: &ValidatingAdmissionPolicy) -> bool {
     let everywhere = spec.match_constraints.as_ref().is_some_and(|matches| {
         let empty = |selector: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector>| {
             selector.as_ref().is_none_or(|s| {
-                s.match_labels.as_ref().is_none_or(|labels| labels.is_empty())
+                s.match_labels
+                    .as_ref()
+                    .is_none_or(std::collections::BTreeMap::is_empty)
                     && s.match_expressions.as_ref().is_none_or(Vec::is_empty)
             })
         };
@@ -182,6 +184,15 @@ pub async fn show(context: &Context, namespace: &str, standing: &Standing) {
             tracing::warn!(%failed, "what became of an Approval was not shown");
         }
     }
+}
+
+/// Shows that `approval` counts.
+pub async fn counted(context: &Context, approval: &Approval) {
+    let standing = Standing {
+        counted: vec![approval.uid().unwrap_or_default()],
+        ..Standing::default()
+    };
+    show(context, &approval.namespace().unwrap_or_default(), &standing).await;
 }
 
 fn words(why: Option<Refusal>) -> (&'static str, &'static str) {

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     api::{Connector, Offboarding},
-    core::{case::Case, gate::Vote},
+    core::{
+        case::Case,
+        gate::{Vote, bare},
+    },
     drive::{
         Link,
         validate::{Chosen, Given, Invalid, Member, choose, connector_of, validate},
@@ -73,11 +76,7 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
     let now = Timestamp::now();
     let people = votes.iter().map(|vote| &vote.approver);
     let leaving: Vec<String> = people
-        .filter(|name| {
-            caches
-                .leaving
-                .has_left(name.rsplit(':').next().unwrap_or(name), &uid, now)
-        })
+        .filter(|name| caches.leaving.has_left(bare(name), &uid, now))
         .cloned()
         .collect();
     let ids: Vec<&str> = votes.iter().map(|vote| vote.id.as_str()).collect();

@@ -5,7 +5,7 @@
 //!
 //! # Why
 //! **Input is a Secret.** There is no standard input without a right to attach to pods; environment and arguments can be read
-//! by everybody who may view pods, and a ConfigMap by everybody who may view anything, but a list of leavers is a secret. The
+//! by everybody who may view pods, and a `ConfigMap` by everybody who may view anything, but a list of leavers is a secret. The
 //! operator may create Secrets and, as before, read only those that Connectors name; nothing else needs a right on this one,
 //! since it belongs to the Job and goes with it.
 //!
@@ -204,7 +204,7 @@ impl ClusterRunner {
         let pods = call(self.api::<Pod>(namespace).list(&params)).await?;
         let terminated = pods
             .into_iter()
-            .flat_map(|pod| pod.status.and_then(|status| status.container_statuses))
+            .filter_map(|pod| pod.status.and_then(|status| status.container_statuses))
             .flatten()
             .filter(|container| container.name == PROGRAM)
             .find_map(|container| container.state?.terminated);
@@ -253,12 +253,11 @@ impl Runner for ClusterRunner {
         let deadline = Instant::now() + job.deadline;
         let unnamed = || Fault::permanent(Reason::ConnectorNotReady).with_code("namespace");
         let (namespace, _) = job.connector.split_once('/').ok_or_else(unnamed)?;
-        let made = match &job.request.key {
-            Some(key) => self.of_act(namespace, job, key).await?,
-            None => {
-                let name = format!("offboard-look-{:032x}", rand::random::<u128>());
-                self.create(namespace, &name, None, job).await?
-            }
+        let made = if let Some(key) = &job.request.key {
+            self.of_act(namespace, job, key).await?
+        } else {
+            let name = format!("offboard-look-{:032x}", rand::random::<u128>());
+            self.create(namespace, &name, None, job).await?
         };
         let Ok(end) = timeout_at(deadline, self.ended(namespace, &made, deadline)).await else {
             return Err(Fault::unknown_outcome(Reason::Timeout).with_code("job runs on"));

@@ -111,8 +111,8 @@ impl Default for Metrics {
             revocation,
             drift,
             reconcile,
-            messages,
             synced,
+            messages,
         }
     }
 }

@@ -199,19 +199,15 @@ impl Work {
         let state = leaver.pass.lock().await;
         let newest = self.newest(state.written.as_ref());
         let status = newest.and_then(|offboarding| offboarding.status.clone());
-        match status.filter(due::open) {
-            Some(status) => Some(
-                status
-                    .notified
-                    .into_iter()
-                    .filter(|notice| notice.state == NoticeState::Due)
-                    .collect(),
-            ),
-            None => {
-                self.context.notices.busy().remove(&self.uid);
-                None
-            }
-        }
+        let Some(status) = status.filter(due::open) else {
+            self.context.notices.busy().remove(&self.uid);
+            return None;
+        };
+        let due = status
+            .notified
+            .into_iter()
+            .filter(|notice| notice.state == NoticeState::Due);
+        Some(due.collect())
     }
 
     /// One try of one message; says how long to wait before the next.

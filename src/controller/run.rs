@@ -73,6 +73,10 @@ struct NamespaceEnds {
 
 impl Operator {
     /// An operator for these namespaces, which sends messages by `outbox`.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the outbox is the operator's from now on"
+    )]
     pub fn new(client: Client, namespaces: &[String], outbox: Outbox) -> Self {
         let (definitions, definition_ends) = Kind::new();
         let mut known = BTreeMap::new();

@@ -13,6 +13,10 @@ use super::{
 
 /// One leaver, ready to be driven.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a separate wish that the rules ask for by name"
+)]
 pub struct Case {
     /// `metadata.uid`: what idempotency keys are made from.
     pub uid: String,

@@ -76,6 +76,10 @@ pub enum Proof {
 
 /// What a definition says about one fact, as far as the rules need it.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a separate property that the rules ask for by name"
+)]
 pub struct FactSpec {
     /// `PascalCase` name; the type of the condition.
     pub name: String,

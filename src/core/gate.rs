@@ -105,11 +105,12 @@ pub struct Vote {
 }
 
 /// How a gate stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum State {
     /// Enough people said yes.
     Open,
     /// It waits for people.
+    #[default]
     Waiting,
     /// Somebody said no.
     Denied,
@@ -133,7 +134,7 @@ pub enum Refusal {
 }
 
 /// A gate with its votes counted.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Standing {
     /// How it stands.
     pub state: State,
@@ -255,8 +256,12 @@ impl Rule {
 /// Whether a user name of the API server is a person who is known by `name` (an address, a number, a login name): letters'
 /// case and a prefix that the API server puts before names, such as `oidc:`, make no difference.
 pub fn same_person(user: &str, name: &str) -> bool {
-    let bare = user.rsplit(':').next().unwrap_or(user);
-    !name.is_empty() && (user.eq_ignore_ascii_case(name) || bare.eq_ignore_ascii_case(name))
+    !name.is_empty() && (user.eq_ignore_ascii_case(name) || bare(user).eq_ignore_ascii_case(name))
+}
+
+/// A user name without the prefix that an API server may put before names.
+pub fn bare(user: &str) -> &str {
+    user.rsplit(':').next().unwrap_or(user)
 }
 
 /// What one gate keeps from being done: the accounts and facts that a yes is about.

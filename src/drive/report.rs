@@ -188,14 +188,12 @@ impl Tally {
             }
             self.data_left += usize::from(data);
             self.drifted |= row.drifted.contains(&fact.name) && fact.class.security();
-            match person_needed(verdict).or(row.identity_mismatch.then_some(Reason::IdentityMismatch)) {
-                Some(reason) => {
-                    self.stuck.get_or_insert(reason);
-                }
-                None => {
-                    let waits = matches!(verdict, Verdict::Unmet(Why::WaitsFor(_) | Why::Gated(_)));
-                    self.moving |= !waits && case.enforce;
-                }
+            let mismatch = row.identity_mismatch.then_some(Reason::IdentityMismatch);
+            if let Some(reason) = person_needed(verdict).or(mismatch) {
+                self.stuck.get_or_insert(reason);
+            } else {
+                let waits = matches!(verdict, Verdict::Unmet(Why::WaitsFor(_) | Why::Gated(_)));
+                self.moving |= !waits && case.enforce;
             }
         }
     }

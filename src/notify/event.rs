@@ -43,21 +43,21 @@ pub fn of_leaver(offboarding: &Offboarding, notice: &Notice, message: &Message, 
         data["progress"] = json!(status.progress);
         data["accessLeft"] = json!(status.access_left);
     }
-    envelope(metadata.namespace.as_deref(), "offboardings", name, notice, data)
+    envelope(metadata.namespace.as_deref(), "offboardings", name, notice, &data)
 }
 
 /// The event about a source.
 pub fn of_source(namespace: &str, name: &str, notice: &Notice, message: &Message) -> Value {
     let mut data = data(notice, message);
     data["source"] = json!({"name": name});
-    envelope(Some(namespace), "leaversources", name, notice, data)
+    envelope(Some(namespace), "leaversources", name, notice, &data)
 }
 
 fn data(notice: &Notice, message: &Message) -> Value {
     json!({"event": notice.event, "subject": message.subject, "text": message.plain()})
 }
 
-fn envelope(namespace: Option<&str>, kind: &str, name: &str, notice: &Notice, data: Value) -> Value {
+fn envelope(namespace: Option<&str>, kind: &str, name: &str, notice: &Notice, data: &Value) -> Value {
     json!({
         "specversion": "1.0",
         "id": notice.key,

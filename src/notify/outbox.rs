@@ -274,9 +274,8 @@ async fn signed(webhook: &settings::Webhook, key: &str, event: &serde_json::Valu
     let Ok(secret) = settings::secret(&webhook.key_file) else {
         return Sending::again("keyFile not readable");
     };
-    let token = match webhook.token_file.as_deref().map(settings::secret).transpose() {
-        Ok(token) => token,
-        Err(_) => return Sending::again("tokenFile not readable"),
+    let Ok(token) = webhook.token_file.as_deref().map(settings::secret).transpose() else {
+        return Sending::again("tokenFile not readable");
     };
     let Ok(url) = settings::url(&webhook.url) else {
         return Sending::Failed("url not valid".to_owned());

@@ -37,9 +37,8 @@ pub struct Post {
 
 /// Sends it.
 pub async fn post(post: Post, authorities: Option<&Path>, deadline: Duration) -> Sending {
-    let trust = match authorities.map(settings::secret).transpose() {
-        Ok(trust) => trust,
-        Err(_) => return Sending::again("caFile not readable"),
+    let Ok(trust) = authorities.map(settings::secret).transpose() else {
+        return Sending::again("caFile not readable");
     };
     let Ok(client) = Client::new(trust.as_ref(), false) else {
         return Sending::again("caFile not usable");

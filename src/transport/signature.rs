@@ -91,7 +91,7 @@ fn fresh() -> Result<String, Fault> {
     let mut bytes = [0_u8; 16];
     let none = |_| Fault::transient(Reason::ConnectorNotReady).with_code("random");
     SysRng.try_fill_bytes(&mut bytes).map_err(none)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 // In a test, a panic is the report.
 
 mod active_directory;
+mod approvals;
 mod chart;
 mod command_line;
 mod crds_live;

@@ -86,7 +86,9 @@ fn compile_task(task: &TaskSpec, path: &str, compiler: &mut Compiler<'_>) -> Opt
         &compiled.instructions,
         &compiled.due_in,
     ];
-    texts.into_iter().for_each(|text| text.uses(&mut uses));
+    for text in texts {
+        text.uses(&mut uses);
+    }
     compiled.as_of.iter().for_each(|as_of| uses.add(as_of.uses()));
     compiled.uses = uses;
     Some(compiled)

@@ -29,7 +29,7 @@ use self::{
 };
 use super::{
     Context,
-    approvals::approvals_trusted,
+    approvals::{self, approvals_trusted_now},
     call::{Failed, within},
     gather,
     links::{Login, Made},
@@ -41,7 +41,7 @@ use crate::{
     connectors::People,
     core::{
         fault::{Fault, FaultKind, Reason},
-        gate::{Decision as Vote, Gate},
+        gate::{Decision as Vote, Gate, bare},
         guard::{self, Passage, State, Tripped},
         leavers::compare::{Change, Compared, Kind},
         people::{Census, Reach},
@@ -76,17 +76,15 @@ pub async fn source(source: Arc<LeaverSource>, context: Arc<Context>) -> Result<
     let Some(mut work) = Work::new(&context, &memory, &mut pass, &namespace, &source.name_any()) else {
         return Ok(Action::await_change());
     };
-    match AssertUnwindSafe(work.run()).catch_unwind().await {
-        Ok(looked) => looked,
-        Err(_) => {
-            // A bug of ours with one source must not take the others along.
-            tracing::error!(source = source.uid(), "a look at a source panicked");
-            pass.failures = pass.failures.saturating_add(1);
-            let pause = schedule::backoff_for_a_person(pass.failures, seed(&namespace));
-            pass.next = Some(Instant::now() + wait(pause));
-            Ok(Action::requeue(wait(pause)))
-        }
+    if let Ok(looked) = AssertUnwindSafe(work.run()).catch_unwind().await {
+        return looked;
     }
+    // A bug of ours with one source must not take the others along.
+    tracing::error!(source = source.uid(), "a look at a source panicked");
+    pass.failures = pass.failures.saturating_add(1);
+    let pause = schedule::backoff_for_a_person(pass.failures, seed(&namespace));
+    pass.next = Some(Instant::now() + wait(pause));
+    Ok(Action::requeue(wait(pause)))
 }
 
 struct Work<'a> {
@@ -477,6 +475,9 @@ impl<'a> Work<'a> {
             spec.gate == Gate::Guard
                 && spec.plan.as_deref() == Some(held)
                 && approval.metadata.deletion_timestamp.is_none()
+                && !caches
+                    .leaving
+                    .has_left(bare(&spec.approver), "", jiff::Timestamp::now())
                 && source.is_some_and(|s| {
                     s.name == self.source.name_any() && Some(&s.uid) == self.source.metadata.uid.as_ref()
                 })
@@ -499,8 +500,11 @@ impl<'a> Work<'a> {
                 now.uid() == vote.uid() && about(&now) && now.spec.decision == Vote::Approved
             });
             if same {
-                let trusted = approvals_trusted(self.context).await;
-                return if trusted { Voted::Yes } else { Voted::Untrusted };
+                if !approvals_trusted_now(self.context).await {
+                    return Voted::Untrusted;
+                }
+                approvals::counted(self.context, vote).await;
+                return Voted::Yes;
             }
         }
         Voted::Nobody

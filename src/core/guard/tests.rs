@@ -143,14 +143,7 @@ fn a_release_that_was_interrupted_goes_on_without_another_approval() {
     let all = lines(0..200);
     let passage = judge(&State::default(), &limits(), &feed(1000), &all, |_| true, noon());
     let half = done(&passage.state, &all[..100]);
-    let rest = judge(
-        &half,
-        &limits(),
-        &feed(1000),
-        &all[100..].to_vec(),
-        nobody,
-        after(1),
-    );
+    let rest = judge(&half, &limits(), &feed(1000), &all[100..], nobody, after(1));
     assert!(rest.passes.iter().all(|passes| *passes));
     assert_eq!(rest.room, 10);
 }

@@ -207,11 +207,11 @@ impl Trial {
             |minutes: u64| SignedDuration::from_millis(i64::try_from(dice.roll(minutes * 60_000)).unwrap());
         let hold = (story == Story::Hold || story == Story::Any && seed % 4 == 1).then(|| {
             // Often around the moment at which something would be deleted.
-            let from = epoch() + within(if seed % 3 == 0 { 3 } else { 15 });
+            let from = epoch() + within(if seed.is_multiple_of(3) { 3 } else { 15 });
             (from, from + SignedDuration::from_secs(40) + within(40))
         });
         let reinstate_at = (story == Story::Reinstated || story == Story::Any && seed % 4 == 2)
-            .then(|| epoch() + within(if seed % 3 == 0 { 1 } else { 20 }));
+            .then(|| epoch() + within(if seed.is_multiple_of(3) { 1 } else { 20 }));
         for sim in &sims {
             sim.inner.lock().unwrap().hold = hold;
         }

@@ -40,8 +40,6 @@ pub enum Answer {
     Status(u16),
     /// 429, and when to come again.
     After(u64),
-    /// Never.
-    Silence,
 }
 
 #[derive(Default)]
@@ -132,6 +130,5 @@ async fn receive(
             "slow down",
         )
             .into_response(),
-        Answer::Silence => std::future::pending().await,
     }
 }

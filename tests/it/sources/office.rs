@@ -17,34 +17,23 @@ use tokio::task::JoinHandle;
 
 use crate::{
     operator::site::{Operator, PATIENCE, Site},
-    support::{ControlPlane, poll, unique},
+    support::{ControlPlane, admission, poll, unique},
 };
 
 /// An API server of its own: a policy of Approvals concerns all of them.
 pub fn plane() -> &'static ControlPlane {
     static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| {
         let plane = ControlPlane::start();
-        plane.kubectl(&["apply", "-f", "-"], POLICY).expect_ok();
+        plane
+            .kubectl(
+                &["apply", "-f", "-"],
+                &admission("people", &["offboard-approvals"]),
+            )
+            .expect_ok();
         plane
     });
     &PLANE
 }
-
-const POLICY: &str = r#"
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
-metadata: { name: offboard-approvals }
-spec:
-  failurePolicy: Fail
-  matchConstraints:
-    resourceRules: [{ apiGroups: [offboard.dev], apiVersions: ["*"], operations: [CREATE], resources: [approvals] }]
-  validations: [{ expression: object.spec.approver == request.userInfo.username }]
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: { name: offboard-approvals }
-spec: { policyName: offboard-approvals, validationActions: [Deny] }
-"#;
 
 /// How the HR system reads, as data.
 pub const DEFINITION: &str = r#"

@@ -88,6 +88,28 @@ pub fn control_plane_without_streaming() -> &'static ControlPlane {
     &CONTROL_PLANE
 }
 
+/// The chart's admission policies with these names and their bindings, of an operator in `namespace`.
+pub fn admission(namespace: &str, names: &[&str]) -> String {
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/offboard");
+    let mut helm = std::process::Command::new(helm());
+    helm.env("KUBECONFIG", "/dev/null");
+    helm.args([
+        "template",
+        "offboard",
+        chart,
+        "-n",
+        namespace,
+        "--kube-version=1.33.0",
+    ]);
+    let text = run(helm.args(["-s", "templates/admission.yaml"]), "").expect_ok();
+    let objects = serde_saphyr::from_multiple::<serde_json::Value>(&text).unwrap();
+    let wanted = objects.iter().filter(|object| {
+        let name = object["metadata"]["name"].as_str();
+        name.is_some_and(|name| names.contains(&name))
+    });
+    wanted.map(|object| format!("---\n{object}\n")).collect()
+}
+
 /// The path of `helm`.
 pub fn helm() -> PathBuf {
     asset("helm")

@@ -197,8 +197,11 @@ async fn run(
     runner.run(&job).await
 }
 
-/// A legacy system with one account, and how often it was locked.
-fn legacy() -> (Arc<Mutex<(&'static str, usize)>>, Box<Program>) {
+/// The state of an account, and how often it was locked.
+type Locked = Arc<Mutex<(&'static str, usize)>>;
+
+/// A legacy system with one account.
+fn legacy() -> (Locked, Box<Program>) {
     let state = Arc::new(Mutex::new(("open", 0)));
     let inside = state.clone();
     let program = move |run: &[String], input: &Value| {

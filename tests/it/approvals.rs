@@ -1,0 +1,399 @@
+//! Who can say yes, tried with everything that somebody could forge, on a real API server with the chart's policies.
+
+use std::sync::LazyLock;
+
+use offboard::simulators::scim::Scim;
+use serde_json::{Value, json};
+
+use crate::{
+    operator::site::{Operator, PATIENCE, Site, application},
+    support::{ControlPlane, admission, poll},
+};
+
+const JANE: &str = "offboarding/leaver-1";
+const POLICIES: &[&str] = &["offboard-approvals", "offboard-requests"];
+
+/// An API server of its own: these policies concern all Approvals.
+fn plane() -> &'static ControlPlane {
+    static PLANE: LazyLock<ControlPlane> = LazyLock::new(ControlPlane::start);
+    &PLANE
+}
+
+/// One whose policies are tampered with.
+fn tampered() -> &'static ControlPlane {
+    static PLANE: LazyLock<ControlPlane> = LazyLock::new(ControlPlane::start);
+    &PLANE
+}
+
+/// People: who may make Approvals at all, and who may approve.
+const RIGHTS: &str = r#"
+{apiVersion: v1, kind: List, items: [
+  {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: people}, rules: [
+    {apiGroups: [offboard.dev], resources: [approvals, offboardings], verbs: [create, get, list, patch, update]},
+    {apiGroups: [offboard.dev], resources: [approvals/status, offboardings/status], verbs: [patch, update]}]},
+  {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: approvers}, rules: [
+    {apiGroups: [offboard.dev], resources: [offboardings], verbs: [approve]}]},
+  {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: of-another}, rules: [
+    {apiGroups: [offboard.dev], resources: [offboardings], resourceNames: [leaver-2], verbs: [approve]}]},
+  {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: people},
+    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: people},
+    subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: people}]},
+  {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: approvers},
+    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: approvers},
+    subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: approvers}]},
+  {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: of-another},
+    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: of-another},
+    subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: eve}]}]}
+"#;
+
+/// A leaver whose access is gone and whose account waits for a yes before it is deleted.
+struct Scene {
+    site: Site,
+    crm: Scim,
+    account: String,
+    operator: Operator,
+}
+
+impl Scene {
+    async fn new(plane: &'static ControlPlane, stem: &str, gate: &str) -> Self {
+        let (crm, account) = application("jane@example.com").await;
+        let site = Site::on(plane, stem);
+        site.apply(RIGHTS);
+        let policies = admission(&site.namespace, POLICIES);
+        site.kubectl(&["apply", "-f", "-"], &policies).expect_ok();
+        site.secret("crm", "token", crm.token());
+        let inputs = format!("{{url: '{}'}}", crm.base());
+        site.connector_with("crm", "scim", &inputs, ", facts: {include: [AccountDeleted]}");
+        site.policy(&format!(
+            "{{timeline: [{{want: [AccountDeleted], at: cutoff}}], retention: {{accounts: 0s}}, gates: [{gate}]}}"
+        ));
+        let operator = site.start();
+        let rita = json!({
+            "apiVersion": "offboard.dev/v1alpha1", "kind": "Offboarding", "metadata": {"name": "leaver-1"},
+            "spec": {"employee": {"email": "jane@example.com", "employeeID": "10442"}, "urgency": "Immediate",
+                "requestedBy": "rita"},
+        });
+        let scene = Self {
+            site,
+            crm,
+            account,
+            operator,
+        };
+        // The policies of an API server are in force a moment after they are made.
+        let asks = || {
+            scene
+                .of(
+                    "mallory",
+                    &["people"],
+                    &with(rita.clone(), "/spec/requestedBy", "rita"),
+                )
+                .is_err()
+        };
+        assert!(poll(PATIENCE, asks), "requestedBy could be forged");
+        scene.of("rita", &["people"], &rita).unwrap();
+        scene.waits();
+        scene
+    }
+
+    /// Access is gone; only the deletion waits.
+    fn waits(&self) {
+        self.site.until(JANE, "Ready", "False/AwaitingApproval");
+        self.site.until(JANE, "AccessRevoked", "True/Verified");
+    }
+
+    fn still_there(&self) {
+        assert_eq!(
+            self.crm.is_active(&self.account),
+            Some(false),
+            "{}",
+            self.operator.log()
+        );
+    }
+
+    /// The uid and the plan that are shown.
+    fn shown(&self) -> (String, String) {
+        let jane = self.site.get(JANE);
+        let text = |at: &str| jane.pointer(at).unwrap().as_str().unwrap().to_owned();
+        (text("/metadata/uid"), text("/status/gates/0/plan"))
+    }
+
+    /// Creates `object` as `user` of these groups: its name, or why not.
+    fn of(&self, user: &str, groups: &[&str], object: &Value) -> Result<String, String> {
+        let mut arguments = vec!["--as", user];
+        for group in groups {
+            arguments.extend(["--as-group", group]);
+        }
+        arguments.extend(["create", "-f", "-", "-o", "name"]);
+        let ran = self.site.kubectl(&arguments, &object.to_string());
+        if ran.ok() {
+            Ok(ran.stdout.trim().to_owned())
+        } else {
+            Err(ran.stderr)
+        }
+    }
+
+    /// What becomes of the Approval `user` made.
+    fn refused(&self, name: &str, reason: &str) {
+        self.site.until(name, "Ready", &format!("False/{reason}"));
+    }
+}
+
+const BOTH: &[&str] = &["people", "approvers"];
+
+fn approval((uid, plan): &(String, String), approver: &str) -> Value {
+    json!({
+        "apiVersion": "offboard.dev/v1alpha1", "kind": "Approval", "metadata": {"generateName": "yes-"},
+        "spec": {"offboardingRef": {"name": "leaver-1", "uid": uid}, "gate": "Delete", "decision": "Approved", "plan": plan,
+            "approver": approver},
+    })
+}
+
+fn with(mut object: Value, at: &str, value: impl Into<Value>) -> Value {
+    let (parent, field) = at.rsplit_once('/').unwrap();
+    object.pointer_mut(parent).unwrap()[field] = value.into();
+    object
+}
+
+fn without(mut object: Value, parent: &str, field: &str) -> Value {
+    object
+        .pointer_mut(parent)
+        .unwrap()
+        .as_object_mut()
+        .unwrap()
+        .remove(field);
+    object
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_forty_forged_approvals_none_is_accepted_and_a_true_one_is() {
+    let scene = Scene::new(
+        plane(),
+        "forged",
+        "{gate: Delete, approvers: [{user: alice}, {user: anton}]}",
+    )
+    .await;
+    let status = admission(&scene.site.namespace, &["offboard-status"]);
+    scene.site.kubectl(&["apply", "-f", "-"], &status).expect_ok();
+    let shown = scene.shown();
+    let yes = |who: &str| approval(&shown, who);
+    let mut tried = 0;
+
+    // Refused before they are there: another's name, no right, or not an Approval at all.
+    let zeros = format!("sha256:{}", "0".repeat(64));
+    let named = [
+        "bob",
+        "rita",
+        "admin",
+        "ALICE",
+        "alice ",
+        "system:admin",
+        "jane@example.com",
+        "oidc:alice",
+    ];
+    let mut refused: Vec<(&str, &[&str], Value)> =
+        named.iter().map(|name| ("alice", BOTH, yes(name))).collect();
+    let people: &[&str] = &["people"];
+    for gate in ["Delete", "Transfer", "Revoke"] {
+        refused.push(("mallory", people, with(yes("mallory"), "/spec/gate", gate)));
+    }
+    refused.push((
+        "mallory",
+        people,
+        with(yes("mallory"), "/spec/onBehalfOf", "alice"),
+    ));
+    refused.push(("mallory", people, yes("alice")));
+    refused.push(("eve", people, yes("eve")));
+    refused.push(("alice", &[], yes("alice")));
+    refused.push(("alice", BOTH, without(yes("alice"), "/spec", "plan")));
+    refused.push(("alice", BOTH, with(yes("alice"), "/spec/plan", "sha256:77ab03c1")));
+    refused.push(("alice", BOTH, with(yes("alice"), "/spec/decision", "Done")));
+    refused.push(("alice", BOTH, with(yes("alice"), "/spec/gate", "Guard")));
+    refused.push(("alice", BOTH, with(yes("alice"), "/spec/gate", "Task")));
+    refused.push((
+        "alice",
+        BOTH,
+        without(yes("alice"), "/spec/offboardingRef", "uid"),
+    ));
+    let both = json!({"name": "hr", "uid": "1"});
+    refused.push(("alice", BOTH, with(yes("alice"), "/spec/sourceRef", both)));
+    for (user, groups, object) in &refused {
+        let made = scene.of(user, groups, object);
+        assert!(made.is_err(), "{user} made {object}");
+        tried += 1;
+    }
+
+    // Let in by the API server, and counted by nobody.
+    let elsewhere = ("00000000-0000-4000-8000-000000000000".to_owned(), shown.1.clone());
+    let mut let_in = vec![
+        ("alice", approval(&elsewhere, "alice"), "Gone"),
+        (
+            "alice",
+            approval(&(shown.0.clone(), zeros.clone()), "alice"),
+            "PlanChanged",
+        ),
+        ("rita", yes("rita"), "SelfApproval"),
+        ("bob", yes("bob"), "NotAnApprover"),
+        (
+            "bob",
+            with(yes("bob"), "/spec/onBehalfOf", "alice"),
+            "NotAnApprover",
+        ),
+        (
+            "alice",
+            with(yes("alice"), "/spec/onBehalfOf", "anton"),
+            "NotAnApprover",
+        ),
+        (
+            "alice",
+            with(yes("alice"), "/spec/onBehalfOf", "jane@example.com"),
+            "SelfApproval",
+        ),
+    ];
+    for jane in [
+        "jane@example.com",
+        "JANE@example.com",
+        "oidc:jane@example.com",
+        "10442",
+    ] {
+        let_in.push((jane, yes(jane), "SelfApproval"));
+    }
+    let mut made = vec![];
+    for (user, object, reason) in &let_in {
+        let name = scene
+            .of(user, BOTH, object)
+            .unwrap_or_else(|why| panic!("{user}: {why}"));
+        made.push((name, *reason));
+        tried += 1;
+    }
+    for (name, reason) in &made {
+        scene.refused(name, reason);
+    }
+    for gate in ["Transfer", "Revoke"] {
+        scene
+            .of("alice", BOTH, &with(yes("alice"), "/spec/gate", gate))
+            .unwrap();
+        tried += 1;
+    }
+
+    // What is there is not changed, and no status is written but by the operator.
+    let name = &made[1].0;
+    let change = |what: &str, to: &str, more: &[&str]| {
+        let patch = format!("{{\"{what}\": {to}}}");
+        let mut arguments = vec![
+            "--as",
+            "alice",
+            "--as-group",
+            "people",
+            "--as-group",
+            "approvers",
+            "patch",
+            name,
+        ];
+        arguments.extend(["--type=merge", "-p", &patch]);
+        arguments.extend(more);
+        scene.site.kubectl(&arguments, "")
+    };
+    for spec in [
+        format!("{{\"plan\": \"{}\"}}", shown.1),
+        "{\"approver\": \"anton\"}".to_owned(),
+        "{\"onBehalfOf\": \"anton\"}".to_owned(),
+        "{\"gate\": \"Revoke\"}".to_owned(),
+        "{\"decision\": \"Denied\"}".to_owned(),
+        "{\"reason\": \"other\"}".to_owned(),
+    ] {
+        assert!(!change("spec", &spec, &[]).ok(), "{spec}");
+        tried += 1;
+    }
+    let ready = "{\"conditions\": [{\"type\": \"Ready\", \"status\": \"True\", \"reason\": \"Counted\", \
+                 \"lastTransitionTime\": \"2026-01-01T00:00:00Z\"}]}";
+    assert!(!change("status", ready, &["--subresource=status"]).ok());
+    let open = "{\"status\": {\"gates\": []}}";
+    let forge = [
+        "--as",
+        "alice",
+        "--as-group",
+        "people",
+        "patch",
+        JANE,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        open,
+    ];
+    assert!(!scene.site.kubectl(&forge, "").ok());
+    tried += 2;
+
+    scene.waits();
+    scene.still_there();
+    assert!(tried >= 40, "only {tried} were tried");
+
+    scene.of("alice", BOTH, &yes("alice")).unwrap();
+    scene.site.until(JANE, "Complete", "True/Verified");
+    assert_eq!(scene.crm.is_active(&scene.account), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_policies_word_for_word_no_approval_counts_and_security_does_not_wait() {
+    let scene = Scene::new(tampered(), "untrusted", "{gate: Delete}").await;
+    let weak: [(&str, &str, &str); 5] = [
+        (
+            "validatingadmissionpolicybinding",
+            "/spec/validationActions",
+            "[\"Warn\"]",
+        ),
+        (
+            "validatingadmissionpolicybinding",
+            "/spec/matchResources",
+            "{\"namespaceSelector\": {\"matchLabels\": {\"a\": \"b\"}}}",
+        ),
+        ("validatingadmissionpolicy", "/spec/failurePolicy", "\"Ignore\""),
+        (
+            "validatingadmissionpolicy",
+            "/spec/validations/0/expression",
+            "\"true\"",
+        ),
+        (
+            "validatingadmissionpolicy",
+            "/spec/matchConstraints/resourceRules/0/operations",
+            "[\"UPDATE\"]",
+        ),
+    ];
+    for (kind, path, value) in weak {
+        let patch = format!("[{{\"op\": \"add\", \"path\": \"{path}\", \"value\": {value}}}]");
+        let arguments = ["patch", kind, "offboard-approvals", "--type=json", "-p", &patch];
+        tampered().kubectl(&arguments, "").expect_ok();
+        let yes = scene
+            .of("alice", BOTH, &approval(&scene.shown(), "alice"))
+            .unwrap();
+        scene.refused(&yes, "PolicyMissing");
+        scene.still_there();
+        scene.site.kubectl(&["delete", &yes], "").expect_ok();
+        let policies = admission(&scene.site.namespace, POLICIES);
+        tampered().kubectl(&["replace", "-f", "-"], &policies).expect_ok();
+    }
+    tampered()
+        .kubectl(&["delete", "validatingadmissionpolicy", "offboard-approvals"], "")
+        .expect_ok();
+    let yes = scene
+        .of("alice", BOTH, &approval(&scene.shown(), "alice"))
+        .unwrap();
+    scene.refused(&yes, "PolicyMissing");
+    scene.site.until(JANE, "Approved", "False/PolicyMissing");
+    scene.still_there();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_is_for_one_object_and_never_for_a_later_one_of_that_name() {
+    let scene = Scene::new(plane(), "replayed", "{gate: Delete, approvals: 2}").await;
+    let old = scene.shown();
+    scene.of("alice", BOTH, &approval(&old, "alice")).unwrap();
+    let counted = || scene.site.get(JANE)["status"]["gates"][0]["approvals"] == "1/2";
+    assert!(poll(PATIENCE, counted), "{}", scene.operator.log());
+    scene.site.kubectl(&["delete", JANE], "").expect_ok();
+    scene.site.leaver("leaver-1", "jane@example.com");
+    scene.waits();
+    let again = scene.of("bob", BOTH, &approval(&old, "bob")).unwrap();
+    scene.refused(&again, "Gone");
+    assert_eq!(scene.site.get(JANE)["status"]["gates"][0]["approvals"], "0/2");
+    scene.still_there();
+}
