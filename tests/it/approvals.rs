@@ -397,3 +397,20 @@ async fn an_approval_is_for_one_object_and_never_for_a_later_one_of_that_name() 
     assert_eq!(scene.site.get(JANE)["status"]["gates"][0]["approvals"], "0/2");
     scene.still_there();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_an_approver_is_on_holiday_a_delegate_counts_and_later_whoever_it_escalates_to() {
+    let gate = "{gate: Delete, approvals: 2, approvers: [{user: boss, delegate: {user: stand-in}}, {user: owner}], \
+                escalation: {after: 8s, approvers: [{user: deputy}]}}";
+    let scene = Scene::new(plane(), "holiday", gate).await;
+    let shown = scene.shown();
+    let stand_in = with(approval(&shown, "stand-in"), "/spec/onBehalfOf", "boss");
+    scene.of("stand-in", BOTH, &stand_in).unwrap();
+    let one = || scene.site.get(JANE)["status"]["gates"][0]["approvals"] == "1/2";
+    assert!(poll(PATIENCE, one), "{}", scene.operator.log());
+    scene.still_there();
+    // Nobody answers for the owner; after a while the deputy's word, given already or not, counts.
+    scene.of("deputy", BOTH, &approval(&shown, "deputy")).unwrap();
+    scene.site.until(JANE, "Complete", "True/Verified");
+    assert_eq!(scene.crm.is_active(&scene.account), None);
+}

@@ -98,7 +98,7 @@ const VALUES: [&[&str]; 6] = [
     ],
     &[
         "--set",
-        "crds.enabled=false,serviceAccount.create=false,serviceAccount.name=own,rbac.create=false",
+        "crds.enabled=false,approvals.admissionPolicy=false,serviceAccount.create=false,serviceAccount.name=own,rbac.create=false",
     ],
     &[
         "--set",
@@ -179,7 +179,11 @@ fn the_api_server_accepts_what_every_set_of_values_renders() {
             plane(),
             &release,
             &namespace,
-            &[*values, &["--set", "crds.enabled=false"]].concat(),
+            &[
+                *values,
+                &["--set", "crds.enabled=false,approvals.admissionPolicy=false"],
+            ]
+            .concat(),
         );
         assert!(ran.ok(), "{values:?}: {}", ran.stderr);
         helm(
@@ -397,7 +401,10 @@ const DEFINITIONS: &str = "connectordefinitions.offboard.dev";
 #[test]
 fn the_operators_token_may_do_what_it_needs_and_nothing_else() {
     let namespace = plane().namespace("rights");
-    let values = ["--set", "crds.enabled=false,connectorSecrets={crm-token}"];
+    let values = [
+        "--set",
+        "crds.enabled=false,approvals.admissionPolicy=false,connectorSecrets={crm-token}",
+    ];
     install(plane(), "rights", &namespace, &values).expect_ok();
     let token = plane().kubeconfig_of(&namespace, "rights-offboard");
     let allowed = |verb: &str, resource: &str, name: &str| may(&token, &namespace, verb, resource, name);
@@ -470,7 +477,13 @@ fn the_operators_token_may_do_what_it_needs_and_nothing_else() {
 #[test]
 fn without_named_secrets_the_operator_may_get_but_never_list_them() {
     let namespace = plane().namespace("secrets");
-    install(plane(), "open", &namespace, &["--set", "crds.enabled=false"]).expect_ok();
+    install(
+        plane(),
+        "open",
+        &namespace,
+        &["--set", "crds.enabled=false,approvals.admissionPolicy=false"],
+    )
+    .expect_ok();
     let token = plane().kubeconfig_of(&namespace, "open-offboard");
     assert!(may(&token, &namespace, "get", "secrets", "any"));
     assert!(!may(&token, &namespace, "list", "secrets", ""));
@@ -480,7 +493,7 @@ fn without_named_secrets_the_operator_may_get_but_never_list_them() {
 #[test]
 fn the_operator_works_in_the_watched_namespaces_and_only_there() {
     let (home, watched) = (plane().namespace("home"), plane().namespace("watched"));
-    let values = format!("crds.enabled=false,watchNamespaces={{{watched}}}");
+    let values = format!("crds.enabled=false,approvals.admissionPolicy=false,watchNamespaces={{{watched}}}");
     install(plane(), "apart", &home, &["--set", &values]).expect_ok();
     let token = plane().kubeconfig_of(&home, "apart-offboard");
     assert!(may(&token, &watched, "list", OFFBOARDINGS, ""));
@@ -492,7 +505,13 @@ fn the_operator_works_in_the_watched_namespaces_and_only_there() {
 #[test]
 fn people_get_no_more_than_their_role_says() {
     let namespace = plane().namespace("people");
-    install(plane(), "people", &namespace, &["--set", "crds.enabled=false"]).expect_ok();
+    install(
+        plane(),
+        "people",
+        &namespace,
+        &["--set", "crds.enabled=false,approvals.admissionPolicy=false"],
+    )
+    .expect_ok();
     let kubectl = |arguments: &[&str]| {
         plane()
             .kubectl(&[&["-n", &namespace], arguments].concat(), "")

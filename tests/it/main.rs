@@ -32,6 +32,7 @@ mod people;
 mod postgresql;
 mod relay;
 mod salesforce;
+mod scenarios;
 mod scim;
 mod sources;
 mod support;
