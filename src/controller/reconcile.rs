@@ -328,7 +328,7 @@ impl<'a> Pass<'a> {
             self.state.record = None;
             self.state.memory.rested.clear();
         }
-        for counted in &outcome.gates.counted {
+        for counted in outcome.gates.iter().flat_map(|gates| &gates.counted) {
             approvals::show(self.context, &self.namespace, &counted.standing).await;
         }
         self.state.failures = 0;

@@ -141,8 +141,8 @@ pub struct Outcome {
     pub store_fault: Option<Fault>,
     /// When to drive again.
     pub wake: Option<Timestamp>,
-    /// What waits for people.
-    pub gates: Gates,
+    /// What waits for people; none while the pass goes on and nothing was counted anew.
+    pub gates: Option<Gates>,
 }
 
 /// Everything a pass works with.

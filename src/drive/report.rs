@@ -16,7 +16,7 @@ use crate::{
     },
     core::{
         case::{Case, Wanted},
-        fact::{Exempt, FactSpec, Verdict, Why},
+        fact::{Exempt, FactSpec, Stage, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         gate::APPROVAL_DENIED,
         plan::{LEGAL_HOLD, TASK_AWAITED, TASK_OVERDUE},
@@ -167,7 +167,8 @@ impl Tally {
             let wanted = !matches!(verdict, Verdict::NotNeeded(Exempt::Waived));
             let data = wanted && fact.class.hands_over();
             self.not_due |= !verdict.due();
-            self.access_due |= wanted && verdict.due() && fact.class.security();
+            // An expiry that is armed ahead of the cutoff ends no access yet.
+            self.access_due |= wanted && verdict.due() && fact.class.security() && fact.stage != Stage::Ahead;
             self.data_due |= data && verdict.due();
             if verdict.settled() || !verdict.due() {
                 continue;
@@ -259,7 +260,7 @@ fn summary(
     } else {
         plain("Complete", False, "InProgress", "")
     });
-    conditions.extend(gates::approved(case, outcome));
+    conditions.extend(gates::approved(case, outcome, earlier));
     if tally.drifted {
         conditions.push(plain("Drifted", True, "AccessReappeared", &message));
     }

@@ -314,7 +314,7 @@ impl<'a> Run<'a> {
             rows,
             store_fault: self.store_fault,
             wake,
-            gates,
+            gates: Some(gates),
         }
     }
 

@@ -15,13 +15,21 @@ const POLICIES: &[&str] = &["offboard-approvals", "offboard-requests"];
 
 /// An API server of its own: these policies concern all Approvals.
 fn plane() -> &'static ControlPlane {
-    static PLANE: LazyLock<ControlPlane> = LazyLock::new(ControlPlane::start);
+    static PLANE: LazyLock<ControlPlane> = LazyLock::new(with_policies);
     &PLANE
+}
+
+fn with_policies() -> ControlPlane {
+    let plane = ControlPlane::start();
+    plane
+        .kubectl(&["apply", "-f", "-"], &admission("people", POLICIES))
+        .expect_ok();
+    plane
 }
 
 /// One whose policies are tampered with.
 fn tampered() -> &'static ControlPlane {
-    static PLANE: LazyLock<ControlPlane> = LazyLock::new(ControlPlane::start);
+    static PLANE: LazyLock<ControlPlane> = LazyLock::new(with_policies);
     &PLANE
 }
 
@@ -59,8 +67,6 @@ impl Scene {
         let (crm, account) = application("jane@example.com").await;
         let site = Site::on(plane, stem);
         site.apply(RIGHTS);
-        let policies = admission(&site.namespace, POLICIES);
-        site.kubectl(&["apply", "-f", "-"], &policies).expect_ok();
         site.secret("crm", "token", crm.token());
         let inputs = format!("{{url: '{}'}}", crm.base());
         site.connector_with("crm", "scim", &inputs, ", facts: {include: [AccountDeleted]}");

@@ -7,6 +7,7 @@ use crate::{
     api::{
         Condition,
         ConditionStatus::{False, True, Unknown},
+        OffboardingStatus,
         offboarding::{GateRow, GateState},
     },
     core::{
@@ -19,8 +20,11 @@ use crate::{
 
 /// A row for each gate that something waits behind, or has waited, and for each connector with tasks.
 pub(super) fn rows(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Timestamp) -> Vec<GateRow> {
+    let Some(gates) = &outcome.gates else {
+        return earlier.to_vec();
+    };
     let waits = |gate| waiting(outcome, gate) || earlier.iter().any(|row| row.gate == gate);
-    let counted = outcome.gates.counted.iter().filter(|counted| waits(counted.gate));
+    let counted = gates.counted.iter().filter(|counted| waits(counted.gate));
     let gates = counted.map(|counted| GateRow {
         gate: counted.gate,
         task: None,
@@ -101,12 +105,14 @@ fn waiting(outcome: &Outcome, gate: Gate) -> bool {
 }
 
 /// `Approved`, of a leaver whose policy has gates.
-pub(super) fn approved(case: &Case, outcome: &Outcome) -> Option<Condition> {
+pub(super) fn approved(case: &Case, outcome: &Outcome, earlier: &OffboardingStatus) -> Option<Condition> {
     if case.gates.is_empty() {
         return None;
     }
-    let waits: Vec<&Counted> = outcome
-        .gates
+    let Some(gates) = &outcome.gates else {
+        return earlier.conditions.iter().find(|c| c.type_ == "Approved").cloned();
+    };
+    let waits: Vec<&Counted> = gates
         .counted
         .iter()
         .filter(|counted| waiting(outcome, counted.gate))
@@ -129,12 +135,7 @@ pub(super) fn approved(case: &Case, outcome: &Outcome) -> Option<Condition> {
                 .collect();
             plain("Approved", Unknown, "AwaitingApproval", &gates.join(", "))
         }
-        () if outcome
-            .gates
-            .counted
-            .iter()
-            .any(|counted| counted.standing.yes > 0) =>
-        {
+        () if gates.counted.iter().any(|counted| counted.standing.yes > 0) => {
             plain("Approved", True, "ApprovedBy", "")
         }
         () => plain("Approved", True, "NotRequired", ""),
