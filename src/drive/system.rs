@@ -468,6 +468,8 @@ impl<'a> Pass<'a> {
         }
         if connector.can_undo(&fact.name) {
             self.entry(&fact.name).tried = Some(self.drive.clock.now());
+            // Security waits for no write; of the rest it must be known for certain that it was ours.
+            must_commit |= !fact.class.security();
         }
         // What could only be asserted rests on this fact; that it was undone must not be forgotten in a crash right after
         // it is mended.

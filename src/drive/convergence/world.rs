@@ -384,7 +384,11 @@ impl Sim {
         if fact == "GroupsRemovedUndone" && !kept.is_some_and(|kept| kept.contains(&request["group"])) {
             wrong.push(format!("S9: {} given, and never taken", request["group"]));
         }
-        if fact == "AccountDisabledUndone" && !crate::drive::undo::ours(&durable, "AccountDisabled") {
+        let ours = inner
+            .changes
+            .iter()
+            .any(|change| change.fact == "AccountDisabled");
+        if fact == "AccountDisabledUndone" && !ours {
             wrong.push("S9: enabled, and not disabled by us".to_owned());
         }
         if fact == "GroupsRemoved" {
