@@ -19,6 +19,7 @@ use crate::{
         fault::Fault,
         identity::{Account, Person},
         ledger::SystemLedger,
+        plan::LONGEST_CALL,
         planted::{Bug, planted},
         schedule,
     },
@@ -157,7 +158,14 @@ impl Connector for Undoing {
             .iter()
             .find(|f| f.name == fact)
             .map(|f| f.settle);
-        let asked = entry.accepted.max(entry.intent).max(entry.tried);
+        // One without an answer may have taken effect until the end of the longest call.
+        let unanswered = entry
+            .intent
+            .max(entry.tried)
+            .filter(|at| entry.accepted.is_none_or(|known| known < *at));
+        let asked = entry
+            .accepted
+            .max(unanswered.map(|at| schedule::later(at, LONGEST_CALL)));
         if let (Some(asked), Some(settle)) = (asked, settle) {
             let settled = schedule::later(asked, settle);
             if subject.now < settled {
