@@ -532,6 +532,8 @@ impl<'a> Pass<'a> {
         }
         for (fact, there) in waiting {
             if self.ledger.keep(&fact, &there) {
+                // After a crash nobody else knows when it may have been sent.
+                self.entry(&fact).tried = Some(self.drive.clock.now());
                 let durable = self.commit();
                 self.ahead.insert(fact, durable);
             }

@@ -158,14 +158,14 @@ impl Connector for Undoing {
             .iter()
             .find(|f| f.name == fact)
             .map(|f| f.settle);
-        // One without an answer may have taken effect until the end of the longest call.
+        // One without an answer may have taken effect until the end of the longest call, and of the one that it waited for.
         let unanswered = entry
             .intent
             .max(entry.tried)
             .filter(|at| entry.accepted.is_none_or(|known| known < *at));
         let asked = entry
             .accepted
-            .max(unanswered.map(|at| schedule::later(at, LONGEST_CALL)));
+            .max(unanswered.map(|at| schedule::later(at, LONGEST_CALL * 2)));
         if let (Some(asked), Some(settle)) = (asked, settle) {
             let settled = schedule::later(asked, settle);
             if subject.now < settled {
