@@ -1,11 +1,10 @@
 //! Everything that one Offboarding refers to, from the caches. What is broken becomes a broken link and delays nobody else.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use futures::future::join_all;
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
-use tokio::time::timeout;
 
 use super::{
     Context,
@@ -25,9 +24,6 @@ use crate::{
         validate::{Chosen, Given, Invalid, Member, choose, connector_of, validate},
     },
 };
-
-/// How long the first list of Approvals is waited for.
-const LISTING: Duration = Duration::from_secs(5);
 
 /// What a pass is made of.
 pub struct Gathered {
@@ -63,10 +59,7 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
         .expect("a String takes every text");
     }
     let asks = policy.as_ref().is_ok_and(|policy| !policy.spec.gates.is_empty());
-    if asks {
-        // Not knowing them yet only means that nobody said yes. What needs no yes never waits for this.
-        timeout(LISTING, caches.approvals.ready()).await.ok();
-    }
+    // Approvals that are not listed yet only mean that nobody said yes: their list wakes the leaver, and nothing waits for it.
     let mut votes = votes::votes(caches, offboarding);
     let untrusted = (asks || !votes.is_empty()) && !approvals_trusted(context).await;
     if untrusted {

@@ -13,9 +13,6 @@ use crate::{
     core::{fault::Fault, gate::Vote, schedule},
 };
 
-/// The zone in which a day ends last: a waiver lasts through its last day everywhere.
-const LAST_ZONE: &str = "Etc/GMT+12";
-
 /// The vote that `approval` is about `offboarding`; none when it is about another object, one of the same name included.
 pub fn vote(approval: &Approval, offboarding: &Offboarding) -> Option<Vote> {
     let spec = &approval.spec;
@@ -38,7 +35,7 @@ pub fn vote(approval: &Approval, offboarding: &Offboarding) -> Option<Vote> {
         until: spec
             .until
             .as_deref()
-            .and_then(|day| schedule::end_of_day(day, LAST_ZONE).ok()),
+            .and_then(|day| schedule::end_of_day(day, schedule::LAST_ZONE).ok()),
     })
 }
 

@@ -23,14 +23,12 @@ use crate::{
         fact::FactSpec,
         gate::{Attestation, Decision, Gate, Vote, same_person, task_plan},
         identity::Person,
-        schedule::{self, Anchors},
+        schedule::{self, Anchors, LAST_ZONE},
     },
 };
 
 /// Used where neither the Offboarding nor the policy names a time of day.
 const DEFAULT_TIME: &str = "17:00";
-/// The zone in which a day ends last. Where no zone is known, a day that is over there is over everywhere.
-const LAST_ZONE: &str = "Etc/GMT+12";
 
 /// A field that cannot be used, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -22,8 +22,7 @@ fn chart() -> PathBuf {
 /// installed with its CRDs, and with Secrets named.
 fn plane() -> &'static ControlPlane {
     static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| {
-        let plane = ControlPlane::start();
-        plane.kubectl(&["delete", "crd", "--all"], "").expect_ok();
+        let plane = ControlPlane::bare(&[]);
         install(
             &plane,
             RELEASE,

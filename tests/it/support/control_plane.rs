@@ -58,6 +58,13 @@ impl ControlPlane {
 
     /// The same with more options of the API server.
     pub fn start_with(options: &[&str]) -> Self {
+        let plane = Self::bare(options);
+        plane.install_crds();
+        plane
+    }
+
+    /// One without the CRDs of this project.
+    pub fn bare(options: &[&str]) -> Self {
         let (etcd_url, etcd) = start_etcd();
         let home = folder("apiserver");
         let tls = Certificate::issue(&home, "DNS:localhost,DNS:kubernetes.default.svc,IP:127.0.0.1");
@@ -89,7 +96,7 @@ impl ControlPlane {
                 .ok()
             },
         );
-        let plane = Self {
+        Self {
             url,
             tls,
             kubeconfig,
@@ -97,9 +104,7 @@ impl ControlPlane {
             controllers: OnceLock::new(),
             apiserver,
             etcd,
-        };
-        plane.install_crds();
-        plane
+        }
     }
 
     fn install_crds(&self) {
