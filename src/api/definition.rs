@@ -608,6 +608,10 @@ pub struct AccountSpec {
     pub name: String,
     /// Expression over `item` and `who`: this element really is that person. What does not hold is not theirs.
     pub same: String,
+    /// What the account shows of each key that a person may be known by. All that are given must agree: who was found by an
+    /// address, and has another number, is somebody else or a mistake, and nothing is changed before a person has decided.
+    #[serde(default, skip_serializing_if = "AccountKeys::is_empty")]
+    pub keys: AccountKeys,
     /// Expression over `item` and `inputs`: must never be offboarded, such as a built-in administrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected: Option<String>,
@@ -618,6 +622,25 @@ pub struct AccountSpec {
     /// id than the bound one stops all writes to the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo: Option<String>,
+}
+
+/// What an account shows of each key: expressions over `item` and `inputs` that give a text, or a list of those it goes by. Null
+/// and an empty list say that the system knows nothing of it. Letters count alike, large or small.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountKeys {
+    /// Its addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Its employee number.
+    #[serde(default, rename = "employeeID", skip_serializing_if = "Option::is_none")]
+    pub employee_id: Option<String>,
+}
+
+impl AccountKeys {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One request, of whichever driver the definition has.

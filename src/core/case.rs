@@ -65,6 +65,8 @@ pub struct System {
     pub row: String,
     /// Who is looked for here; with `account_name` for a named extra account.
     pub who: Person,
+    /// Login names in the same system that the requester gave: those accounts have rows of their own.
+    pub named: Vec<String>,
     /// Who takes over here.
     pub successor: Option<Person>,
     /// Only looks, changes nothing (`mode: Observe`).

@@ -12,6 +12,12 @@ use super::fault::{Fault, Reason};
 /// The code of the fault of a person about whom nothing is known by which a system could look for them.
 pub const NO_WAY: &str = "no way to find";
 
+/// What the code of the fault ends with of an account that one key fits and another one contradicts.
+pub const DISAGREES: &str = "disagrees";
+
+/// The code of the fault of an account that is there now, and was not when access had ended.
+pub const CAME_LATER: &str = "came later";
+
 /// What is known about a person outside any system.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +48,9 @@ pub struct Account {
     /// What the finding read showed. Not kept in the ledger: it is a sight, not a binding.
     #[serde(skip)]
     pub item: Value,
+    /// The key (`email`, `employeeID`) of which the system shows another value than the one we were given.
+    #[serde(skip)]
+    pub disagrees: Option<String>,
 }
 
 /// The binding of one system's account to the leaver, kept in the ledger.
@@ -65,21 +74,34 @@ pub enum Correlation {
     One(Box<Account>),
 }
 
-/// Judges a complete answer of `find`. Several distinct ids are a decision for a person, never a choice of ours.
+/// Judges a complete answer of `find`. Several distinct ids, or an account that only some of the keys fit, are a decision for
+/// a person, never a choice of ours: an address is given to somebody new, a number is typed wrong. That person has decided
+/// about the accounts in `named`, the login names in the same system that the requester gave.
 ///
 /// # Errors
-/// `NeedsDecision/Ambiguous` when more than one durable id is in `found`.
-pub fn correlate(mut found: Vec<Account>) -> Result<Correlation, Fault> {
+/// `NeedsDecision/Ambiguous` when more than one durable id is in `found`, or a key contradicts.
+pub fn correlate(mut found: Vec<Account>, named: &[String]) -> Result<Correlation, Fault> {
+    found.retain(|account| account.disagrees.is_none() || !account.is_one_of(named));
     found.dedup_by(|a, b| a.id == b.id);
     let Some(first) = found.pop() else {
         return Ok(Correlation::NoAccount);
     };
+    let undecided = Fault::needs_decision(Reason::Ambiguous);
     if found.iter().any(|other| other.id != first.id) {
-        return Err(
-            Fault::needs_decision(Reason::Ambiguous).with_code(format!("{} accounts", found.len() + 1))
-        );
+        return Err(undecided.with_code(format!("{} accounts", found.len() + 1)));
     }
-    Ok(Correlation::One(Box::new(first)))
+    match &first.disagrees {
+        Some(key) => Err(undecided.with_code(format!("{key} {DISAGREES}"))),
+        None => Ok(Correlation::One(Box::new(first))),
+    }
+}
+
+impl Account {
+    /// Whether it is one of `named`, login names.
+    pub fn is_one_of(&self, named: &[String]) -> bool {
+        let own = self.name.to_lowercase();
+        named.iter().any(|name| name.to_lowercase() == own)
+    }
 }
 
 #[cfg(test)]
@@ -91,23 +113,50 @@ mod tests {
             id: id.into(),
             name: format!("name of {id}"),
             item: Value::Null,
+            disagrees: None,
         }
     }
 
     #[test]
     fn nobody_found_needs_nothing() {
-        assert_eq!(correlate(vec![]), Ok(Correlation::NoAccount));
+        assert_eq!(correlate(vec![], &[]), Ok(Correlation::NoAccount));
     }
 
     #[test]
     fn the_same_account_found_twice_is_one_account() {
-        let found = correlate(vec![account("1"), account("1")]);
+        let found = correlate(vec![account("1"), account("1")], &[]);
         assert_eq!(found, Ok(Correlation::One(Box::new(account("1")))));
     }
 
     #[test]
     fn two_accounts_are_a_decision_for_a_person() {
-        let fault = correlate(vec![account("1"), account("2"), account("1")]).expect_err("two ids");
+        let fault = correlate(vec![account("1"), account("2"), account("1")], &[]).expect_err("two ids");
         assert_eq!(fault.reason, Reason::Ambiguous);
+    }
+
+    #[test]
+    fn an_account_that_only_one_key_fits_is_nobodys_until_a_person_names_it() {
+        let found = || {
+            vec![Account {
+                disagrees: Some("employeeID".into()),
+                ..account("1")
+            }]
+        };
+        let fault = correlate(found(), &["somebody".into()]).expect_err("a contradiction");
+        assert_eq!(
+            (fault.reason, &*fault.code),
+            (Reason::Ambiguous, "employeeID disagrees")
+        );
+        // Named, it has a row of its own.
+        assert_eq!(
+            correlate(found(), &["Name of 1".into()]),
+            Ok(Correlation::NoAccount)
+        );
+        let both = [found(), vec![account("2")]].concat();
+        assert!(correlate(both.clone(), &[]).is_err());
+        assert_eq!(
+            correlate(both, &["name of 1".into()]),
+            Ok(Correlation::One(Box::new(account("2"))))
+        );
     }
 }

@@ -41,6 +41,9 @@ pub struct SystemLedger {
     /// Set when a complete `find` said that the person has no account here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_account: bool,
+    /// When that was first so with access to be ended: an account that is there later is somebody's new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_account_since: Option<Timestamp>,
     /// Set when an answer carried another id than the bound one; all writes to the system stay stopped until a
     /// person removes this (R4).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

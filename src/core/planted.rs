@@ -37,6 +37,8 @@ pub enum Bug {
     KeepsFromCutoff,
     /// Gives back what the ledger does not say was taken by us.
     GivesBackMore,
+    /// Takes an account for the leaver's that came after access had ended.
+    TakesLateAccounts,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use crate::core::{
     fact::{Verdict, Why},
     fault::{Fault, Reason},
-    identity::NO_WAY,
+    identity::{CAME_LATER, DISAGREES, NO_WAY},
     plan::TASK_OVERDUE,
 };
 
@@ -30,6 +30,12 @@ fn about(fault: &Fault) -> Option<&'static str> {
         Reason::NotFoundUncorroborated => "the account is gone and nothing says why: look for it there",
         Reason::Ambiguous if fault.code == NO_WAY => {
             "spec.employee has nothing that this system looks for: add it in a new Offboarding"
+        }
+        Reason::Ambiguous if fault.code == CAME_LATER => {
+            "the account is newer than the last day: keep it with spec.exceptions, or name it in a new Offboarding"
+        }
+        Reason::Ambiguous if fault.code.ends_with(DISAGREES) => {
+            "the account has another one: correct it there, or name the account in a new Offboarding"
         }
         Reason::Ambiguous => "spec.employee fits several accounts: correct all but one of them there",
         Reason::Protected => "the Connector's spec.protected or its definition forbids it: end it by hand",

@@ -27,7 +27,7 @@ use crate::{
         fact::{Act, Exempt, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         gate::Gates,
-        identity::{self, Account, Binding, Correlation, Person},
+        identity::{self, Account, Binding, CAME_LATER, Correlation, Person},
         ledger::{FactLedger, SystemLedger},
         plan::{self, LONGEST_CALL, Pace, Sent, Trouble, View, without_effect},
         planted::{Bug, planted},
@@ -162,6 +162,7 @@ impl<'a> Pass<'a> {
     /// Drives the system towards the undoing of what we did there.
     async fn give_back(mut self, connector: Shared) -> Finished {
         let own = connector.capabilities().facts.clone();
+        self.ledger.no_account_since = None;
         let undoing = Undoing::new(connector.clone(), &self.ledger);
         self.system = Cow::Owned(undoing.wanted(&self.system));
         // Nothing that was found only now can be ours.
@@ -254,12 +255,19 @@ impl<'a> Pass<'a> {
             self.park(until);
             return Err(Fault::throttled(until));
         }
-        let Some(account) = account? else {
-            self.ledger.no_account = true;
+        let now = self.drive.clock.now();
+        let ended = self.drive.case.cutoff <= now;
+        let account = self.not_of_later(account?, ended)?;
+        self.ledger.no_account = account.is_none();
+        if !ended {
+            self.ledger.no_account_since = None;
+        }
+        let Some(account) = account else {
+            if ended {
+                self.ledger.no_account_since.get_or_insert(now);
+            }
             return Ok(None);
         };
-        self.ledger.no_account = false;
-        let now = self.drive.clock.now();
         if self.ledger.account.is_none() {
             let binding = Binding {
                 id: account.id.clone(),
@@ -286,6 +294,21 @@ impl<'a> Pass<'a> {
         Ok(Some(self.subject(account, successor, now)))
     }
 
+    /// `found`, unless it was not there when access had ended already: who is hired again is given a new account, and that is
+    /// not the leaver's. A person decides, by naming it.
+    fn not_of_later(&self, found: Option<Account>, ended: bool) -> Result<Option<Account>, Fault> {
+        let late = ended && self.ledger.no_account_since.is_some() && self.system.who.account_name.is_none();
+        match found {
+            Some(account) if late && !planted(Bug::TakesLateAccounts) => {
+                if account.is_one_of(&self.system.named) {
+                    return Ok(None);
+                }
+                Err(Fault::needs_decision(Reason::Ambiguous).with_code(CAME_LATER))
+            }
+            found => Ok(found),
+        }
+    }
+
     fn subject(&self, account: Account, successor: Option<(Person, Account)>, now: Timestamp) -> Subject {
         Subject {
             who: self.system.who.clone(),
@@ -306,7 +329,7 @@ impl<'a> Pass<'a> {
             return Ok(Some(bound_account(bound)));
         }
         let found = bounded_find(connector.as_ref(), &self.system.who).await?;
-        Ok(match identity::correlate(found)? {
+        Ok(match identity::correlate(found, &self.system.named)? {
             Correlation::NoAccount => None,
             Correlation::One(account) => Some(*account),
         })
@@ -320,7 +343,7 @@ impl<'a> Pass<'a> {
             return Ok(Some((who.clone(), bound_account(bound))));
         }
         let found = bounded_find(connector.as_ref(), who).await?;
-        Ok(match identity::correlate(found)? {
+        Ok(match identity::correlate(found, &[])? {
             Correlation::NoAccount => None,
             Correlation::One(account) => Some((who.clone(), *account)),
         })
@@ -988,6 +1011,7 @@ fn bound_account(bound: &Binding) -> Account {
         id: bound.id.clone(),
         name: bound.name.clone(),
         item: Value::Null,
+        disagrees: None,
     }
 }
 

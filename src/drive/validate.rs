@@ -352,7 +352,13 @@ fn system(
     zone: Option<&str>,
 ) -> Result<System, Invalid> {
     let spec = &given.offboarding.spec;
+    let named = spec
+        .employee
+        .accounts
+        .iter()
+        .filter(|known| known.connector == member.name);
     let mut system = System {
+        named: named.map(|known| known.name.clone()).collect(),
         row: account.map_or_else(
             || member.name.to_owned(),
             |account| format!("{}/{account}", member.name),

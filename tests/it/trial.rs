@@ -188,6 +188,7 @@ impl Trial {
                 id: bound.id,
                 name: bound.name,
                 item: Value::Null,
+                disagrees: None,
             },
             successor: None,
             cutoff: self.case.cutoff,

@@ -122,8 +122,14 @@ impl Declarative {
         if listed || ruled {
             return Err(Fault::needs_decision(Reason::Protected));
         }
+        let disagrees = recognise.disagrees(who, &scope)?;
         drop(scope);
-        Ok(Some(Account { id, name, item }))
+        Ok(Some(Account {
+            id,
+            name,
+            item,
+            disagrees,
+        }))
     }
 
     /// The reads that `facts` rest on, through other reads too.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     compile::{Compiler, Protocol, Role},
-    expression::Expression,
+    expression::{Expression, Scope, Unevaluable},
     fact::{CompiledFact, compile_fact},
     graph,
     inputs::fits,
@@ -47,10 +47,40 @@ pub(super) struct Recognise {
     pub id: Expression,
     pub name: Expression,
     pub same: Expression,
+    /// What an account shows of each key, by the name that `who` has for it.
+    pub keys: Vec<(&'static str, Expression)>,
     pub protected: Option<Expression>,
     /// The read that an element of `find` shows.
     pub shows: Option<String>,
     pub echo: Option<Expression>,
+}
+
+impl Recognise {
+    /// The key of `who` that the account in `scope` shows another value of; none where a person named the account.
+    pub fn disagrees(&self, who: &Value, scope: &Scope<'_>) -> Result<Option<String>, Unevaluable> {
+        if who.get("accountName").is_some() {
+            return Ok(None);
+        }
+        for (key, shown) in &self.keys {
+            let Some(given) = who.get(key).and_then(Value::as_str) else {
+                continue;
+            };
+            let shown = match shown.evaluate(scope)? {
+                Value::Array(list) => list,
+                one => vec![one],
+            };
+            let mut shown = shown
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|text| text.trim().to_lowercase())
+                .filter(|text| !text.is_empty())
+                .peekable();
+            if shown.peek().is_some() && !shown.any(|text| text == given.trim().to_lowercase()) {
+                return Ok(Some((*key).to_owned()));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// One rule that tells faults apart.
@@ -231,6 +261,18 @@ fn recognise(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Option<Recog
     let id = compiler.expression(&account.id, "account.id", &names);
     let name = compiler.expression(&account.name, "account.name", &names);
     let same = compiler.expression(&account.same, "account.same", &names);
+    let keys = [
+        ("email", &account.keys.email),
+        ("employeeID", &account.keys.employee_id),
+    ];
+    let keys = keys.into_iter().filter_map(|(key, shown)| {
+        let path = format!("account.keys.{key}");
+        Some((
+            key,
+            compiler.optional(shown.as_ref(), &path, &["item", "inputs"])?,
+        ))
+    });
+    let keys = keys.collect();
     let protected = compiler.optional(account.protected.as_ref(), "account.protected", &names);
     let echo = compiler.optional(account.echo.as_ref(), "account.echo", &["response", "item"]);
     Some(Recognise {
@@ -238,6 +280,7 @@ fn recognise(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Option<Recog
         id: id?,
         name: name?,
         same: same?,
+        keys,
         protected,
         shows: account.shows.clone(),
         echo,

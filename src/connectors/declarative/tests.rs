@@ -47,6 +47,7 @@ spec:
     id: item.id
     name: item.login
     same: item.mail == who.email
+    keys: { employeeID: "has(item.number) ? item.number : null", email: "has(item.mails) ? item.mails : [item.mail]" }
     protected: item.login == 'root'
     shows: user
     echo: response.body.id
@@ -179,6 +180,7 @@ fn subject() -> Subject {
             id: "a/b?c".into(),
             name: "ada".into(),
             item: Value::Null,
+            disagrees: None,
         },
         successor: None,
         ledger: SystemLedger::default(),

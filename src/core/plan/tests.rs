@@ -48,6 +48,7 @@ impl Scene {
         let wanted = facts.iter().map(|f| (f.name.clone(), Wanted::At(at(0))));
         Self {
             system: System {
+                named: vec![],
                 kept_facts: BTreeMap::new(),
                 row: "crm".into(),
                 who: Person::default(),

@@ -27,7 +27,7 @@ use crate::core::{
     fact::Verdict,
     fault::{Fault, Reason},
     gate::Vote,
-    identity::Person,
+    identity::{CAME_LATER, Person},
     planted::{self, Bug},
     schedule::mix,
 };
@@ -115,6 +115,8 @@ enum Story {
     Hold,
     /// Reinstated at some moment.
     Reinstated,
+    /// Without an account in the only system, until somebody makes one.
+    Late,
 }
 
 fn case(sims: &[Arc<Sim>], deletes: bool) -> Case {
@@ -169,7 +171,7 @@ impl Trial {
         let durable = Arc::new(Mutex::new(Record::default()));
         let crash = Arc::new(tokio::sync::Notify::new());
         let mut dice = Dice(mix(seed ^ 0xA5A5));
-        let count = 1 + dice.roll(3);
+        let count = if story == Story::Late { 1 } else { 1 + dice.roll(3) };
         let sims: Vec<_> = (0..count)
             .map(|n| {
                 let sim = Sim::new(
@@ -212,8 +214,10 @@ impl Trial {
         });
         let reinstate_at = (story == Story::Reinstated || story == Story::Any && seed % 4 == 2)
             .then(|| epoch() + within(if seed.is_multiple_of(3) { 1 } else { 20 }));
+        let appears_at = (story == Story::Late).then(|| epoch() + within(15));
         for sim in &sims {
-            sim.inner.lock().unwrap().hold = hold;
+            let mut inner = sim.inner.lock().unwrap();
+            (inner.hold, inner.appears_at) = (hold, appears_at);
         }
         let mut store = store;
         store
@@ -389,8 +393,11 @@ impl Trial {
         self.wrong
     }
 
-    /// While one system fails for ever nobody knows whether everything is handed over, and nothing is deleted.
+    /// What is nobody's to decide but a person's. And while one system fails for ever nobody knows whether everything is handed over, and nothing is deleted.
     fn waits_for_ever(&self, fact: &crate::core::fact::FactSpec, verdict: &Verdict) -> bool {
+        if matches!(verdict, Verdict::Unknown(fault) if fault.code == CAME_LATER) {
+            return true;
+        }
         let fails = self.healthy_sims().count() < self.sims.len();
         fails && fact.name == "AccountDeleted" && matches!(verdict, Verdict::NotDue(_))
     }
@@ -463,6 +470,9 @@ impl Trial {
         let mut wrong = vec![];
         for sim in self.healthy_sims() {
             let inner = sim.inner.lock().unwrap();
+            if inner.appears_at.is_some() && inner.changes.is_empty() {
+                continue;
+            }
             let state = &inner.state;
             if state.enabled
                 || state.sessions > 0
@@ -605,6 +615,17 @@ fn a_legal_hold_keeps_everything_under_every_schedule_and_what_it_kept_goes_when
 #[test]
 fn who_comes_back_gets_exactly_what_we_took_whatever_goes_wrong() {
     assert_eq!(first_violation(range(SEEDS / 4), Story::Reinstated, None), None);
+}
+
+#[test]
+fn an_account_that_somebody_is_given_later_is_left_alone_whatever_goes_wrong() {
+    assert_eq!(first_violation(range(SEEDS / 10), Story::Late, None), None);
+}
+
+#[test]
+fn taking_an_account_that_came_later_is_caught() {
+    let found = first_violation(0..300, Story::Late, Some(Bug::TakesLateAccounts));
+    assert!(found.is_some_and(|wrong| wrong.contains("S3")));
 }
 
 /// A world of several systems without any fault.

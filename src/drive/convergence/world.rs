@@ -104,6 +104,10 @@ pub struct Inner {
     pub latency: Option<Duration>,
     /// From when to when a legal hold is set.
     pub hold: Option<(Timestamp, Timestamp)>,
+    /// The person has no account before.
+    pub appears_at: Option<Timestamp>,
+    /// It was known for certain, when the account appeared, that there was none.
+    pub came_late: Option<bool>,
 }
 
 /// One simulated system.
@@ -228,6 +232,8 @@ impl Sim {
             groups_at_start,
             latency: None,
             hold: None,
+            appears_at: None,
+            came_late: None,
         };
         let capabilities = Capabilities {
             definition: "sim".into(),
@@ -341,6 +347,17 @@ impl Sim {
         }
     }
 
+    /// Whether the person has an account by now.
+    fn appeared(&self) -> bool {
+        let mut inner = self.inner.lock().unwrap();
+        let there = inner.appears_at.is_none_or(|at| at <= self.now());
+        if there && inner.appears_at.is_some() && inner.came_late.is_none() {
+            let record = self.durable.lock().unwrap();
+            inner.came_late = record.ledger.systems.get(&self.row).map(|known| known.no_account);
+        }
+        there
+    }
+
     /// Checks made at the moment of every changing call: S2, S3, S4, S5, S6.
     fn check(&self, fact: &str, account: &str, request: &Value) {
         let durable = self
@@ -363,6 +380,9 @@ impl Sim {
         }
         if fact == "AccountDeleted" && handed_over.is_none_or(|since| now < since + RETENTION) {
             wrong.push("R9: deleted before the retention was over".to_owned());
+        }
+        if inner.came_late == Some(true) {
+            wrong.push(format!("S3: {fact} sent to an account that came later"));
         }
         if account != self.id {
             wrong.push(format!("S3: {fact} sent to {account}"));
@@ -496,6 +516,9 @@ impl Connector for Sim {
             .inspect_err(|fault| self.leave(Some(fault)))?;
         let renamed = self.inner.lock().unwrap().renamed;
         let successor = who.email.as_deref() == Some("sam@corp.test");
+        if !successor && !self.appeared() {
+            return Ok(vec![]);
+        }
         // After a rename the address belongs to somebody new; a bound account keeps its id.
         let id = match (successor, renamed && self.bound()) {
             (true, _) => "id-of-successor".to_owned(),
@@ -506,6 +529,7 @@ impl Connector for Sim {
             id,
             name: "jane".into(),
             item: json!({ "enabled": enabled }),
+            disagrees: None,
         }])
     }
 

@@ -118,6 +118,7 @@ async fn an_operation_runs_and_a_failed_one_is_asked_for_again() {
         id: "h".into(),
         name: "heir".into(),
         item: Value::Null,
+        disagrees: None,
     };
     subject.successor = Some((Person::default(), heir));
     let script = Script::new(|r| match r.url.split_once("/jobs/") {
@@ -225,6 +226,7 @@ spec:
     let subject = Subject {
         account: Account {
             item: Value::Null,
+            disagrees: None,
             ..account
         },
         ..subject()

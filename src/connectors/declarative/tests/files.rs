@@ -72,6 +72,7 @@ fn connector(id: &str) -> (Declarative, Arc<Echo>, Subject) {
         id: id.to_owned(),
         name: id.to_owned(),
         item: Value::Null,
+        disagrees: None,
     };
     (connector, echo, subject_of(account))
 }

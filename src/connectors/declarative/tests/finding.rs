@@ -84,3 +84,45 @@ async fn protected_accounts_need_a_decision() {
         Reason::Protected
     );
 }
+
+#[tokio::test]
+async fn every_key_that_is_given_and_shown_must_agree() {
+    let found = async |who: Person, shown: Value| {
+        let mut user = json!({ "id": "1", "login": "ada", "mail": "ada@x.org" });
+        user.as_object_mut()
+            .unwrap()
+            .extend(shown.as_object().unwrap().clone());
+        let script = Script::new(move |r| match r.url.contains("by-login") {
+            true => (200, user.clone()),
+            false => (200, json!({ "users": [user] })),
+        });
+        let found = small(&script).find(&who).await.unwrap();
+        found.into_iter().next().expect("found").disagrees
+    };
+    let numbered = |number: &str| Person {
+        employee_id: Some(number.into()),
+        ..ada()
+    };
+    // Known by one key alone, or to a system that does not show the other one.
+    assert_eq!(found(ada(), json!({ "number": "7" })).await, None);
+    assert_eq!(found(numbered("7"), json!({})).await, None);
+    assert_eq!(found(numbered("7"), json!({ "number": "" })).await, None);
+    assert_eq!(found(numbered("E7"), json!({ "number": " e7 " })).await, None);
+    // The address belongs to somebody else by now, or the number is wrong.
+    let other = found(numbered("7"), json!({ "number": "8" })).await;
+    assert_eq!(other.as_deref(), Some("employeeID"));
+    let other = found(
+        numbered("7"),
+        json!({ "number": "7", "mails": ["ada.new@x.org"] }),
+    )
+    .await;
+    assert_eq!(other.as_deref(), Some("email"));
+    let aliases = json!({ "mails": ["ada.new@x.org", "ADA@x.org"] });
+    assert_eq!(found(ada(), aliases).await, None);
+    // A person has decided which account it is.
+    let named = Person {
+        account_name: Some("ada".into()),
+        ..numbered("7")
+    };
+    assert_eq!(found(named, json!({ "number": "8" })).await, None);
+}
