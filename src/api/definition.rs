@@ -615,6 +615,9 @@ pub struct AccountSpec {
     /// Expression over `item` and `inputs`: must never be offboarded, such as a built-in administrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected: Option<String>,
+    /// Who the system cannot be without: nobody is locked out who is the last to administer it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastSpec>,
     /// The read that an element of `find` already shows, so that it need not be read again in the same look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shows: Option<String>,
@@ -622,6 +625,21 @@ pub struct AccountSpec {
     /// id than the bound one stops all writes to the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo: Option<String>,
+}
+
+/// How it is known that an account is the last of those that a system cannot be without. It is looked at before anything is taken
+/// away (Mail, Data and Record wait for nothing), and for as long as it holds a person has to make somebody else one first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LastSpec {
+    /// What it is the last of, such as `administrator`: at most 40 letters.
+    pub of: String,
+    /// Expression: whether it can be at all, by what `find` showed already, so that who cannot be is not kept waiting for more
+    /// to be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Expression: it is, and nobody else is who can still sign in.
+    pub holds: String,
 }
 
 /// What an account shows of each key: expressions over `item` and `inputs` that give a text, or a list of those it goes by. Null

@@ -243,6 +243,10 @@ fn fact_line(
             };
             entry(changing, said, when)
         }
+        Truth::DoesNotHold if sight.refused.is_some() => {
+            let why = sight.refused.iter().map(ToString::to_string).collect::<String>();
+            entry(Mark::Unknown, format!("{words}: {why}"), when)
+        }
         Truth::DoesNotHold => match before(row, fact) {
             others if others.is_empty() => entry(Mark::Person, sight.says.clone(), when),
             others => entry(

@@ -45,6 +45,11 @@ impl Class {
     pub fn hands_over(self) -> bool {
         matches!(self, Self::Mail | Self::Data)
     }
+
+    /// Facts that leave the leaver, and whoever relies on the account, with less than before.
+    pub fn takes_away(self) -> bool {
+        !self.hands_over() && self != Self::Record
+    }
 }
 
 /// When a fact is wanted, unless the policy's timeline says otherwise.
@@ -141,6 +146,8 @@ pub struct Sight {
     pub count: usize,
     /// What a person is asked to do, of a fact that is done by hand.
     pub task: Option<Task>,
+    /// Why there is no act though something could be sent: a person must decide first.
+    pub refused: Option<Fault>,
 }
 
 impl Sight {
@@ -153,6 +160,7 @@ impl Sight {
             says: String::new(),
             count: 0,
             task: None,
+            refused: None,
         }
     }
 }

@@ -18,6 +18,9 @@ pub const DISAGREES: &str = "disagrees";
 /// The code of the fault of an account that is there now, and was not when access had ended.
 pub const CAME_LATER: &str = "came later";
 
+/// What the code of the fault begins with of an account that is the last to hold what its system cannot be without.
+pub const LAST: &str = "last ";
+
 /// What is known about a person outside any system.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -275,6 +275,9 @@ impl View<'_> {
         if !waits.is_empty() {
             return Verdict::Unmet(Why::WaitsFor(waits));
         }
+        if let Some(fault) = &sight.refused {
+            return Verdict::Unmet(Why::Failed(fault.clone()));
+        }
         if sight.act.is_none() {
             return Verdict::Unmet(Why::NoAct);
         }

@@ -5,7 +5,7 @@
 use crate::core::{
     fact::{Verdict, Why},
     fault::{Fault, Reason},
-    identity::{CAME_LATER, DISAGREES, NO_WAY},
+    identity::{CAME_LATER, DISAGREES, LAST, NO_WAY},
     plan::TASK_OVERDUE,
 };
 
@@ -38,6 +38,9 @@ fn about(fault: &Fault) -> Option<&'static str> {
             "the account has another one: correct it there, or name the account in a new Offboarding"
         }
         Reason::Ambiguous => "spec.employee fits several accounts: correct all but one of them there",
+        Reason::Protected if fault.code.starts_with(LAST) => {
+            "nobody else could run the system: give somebody else this right there"
+        }
         Reason::Protected => "the Connector's spec.protected or its definition forbids it: end it by hand",
         Reason::Refused => "the system has a rule against it: its code says which",
         Reason::Malformed => "the answer is not what the definition expects: check spec.inputs",

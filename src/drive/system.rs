@@ -876,6 +876,10 @@ impl<'a> Pass<'a> {
         })
     }
 
+    fn is_refused(&self, fact: &str) -> bool {
+        self.sights.get(fact).is_some_and(|sight| sight.refused.is_some())
+    }
+
     /// What a finished look proves, and what it failed to read.
     fn note_sights(&mut self, facts: &[FactSpec]) {
         self.forget_nothing_to_do();
@@ -898,6 +902,10 @@ impl<'a> Pass<'a> {
                     if fault.reason == Reason::IdentityMismatch {
                         self.stop_writes(&fact.name);
                     }
+                    self.note_fact_fault(&fact.name, &fault.clone());
+                    continue;
+                }
+                Verdict::Unmet(Why::Failed(fault)) if self.is_refused(&fact.name) => {
                     self.note_fact_fault(&fact.name, &fault.clone());
                     continue;
                 }

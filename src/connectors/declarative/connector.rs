@@ -17,6 +17,7 @@ use super::{
     learned::Inputs,
     load::Loaded,
     people::Managers,
+    recognise::CompiledLast,
     references::Uses,
     request::{Compiled, Target},
     setting::{Setting, person, since},
@@ -63,6 +64,10 @@ impl Declarative {
     /// The read that an element of `find` shows.
     fn shows(&self) -> Option<&str> {
         self.loaded.account.as_ref()?.shows.as_deref()
+    }
+
+    fn last(&self) -> Option<&CompiledLast> {
+        self.loaded.account.as_ref()?.last.as_ref()
     }
 
     fn fact(&self, name: &str) -> Option<&CompiledFact> {
@@ -236,6 +241,7 @@ impl Declarative {
             subject,
             setting: &setting,
             readings,
+            last: self.last(),
         })
     }
 

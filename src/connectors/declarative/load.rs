@@ -8,16 +8,18 @@ use serde_json::Value;
 
 use super::{
     compile::{Compiler, Protocol, Role},
-    expression::{Expression, Scope, Unevaluable},
+    expression::Expression,
     fact::{CompiledFact, compile_fact},
     graph,
     inputs::fits,
     people::{self, CompiledPeople},
     problems::Problems,
+    recognise::{self, Recognise},
+    references::Uses,
     request::Compiled,
 };
 use crate::{
-    api::definition::{AccountSpec, ConnectorDefinitionSpec, FaultIs},
+    api::definition::{ConnectorDefinitionSpec, FaultIs},
     core::{fact::FactSpec, fault::Reason},
 };
 
@@ -38,49 +40,6 @@ pub(super) struct Loaded {
     pub order: Vec<FactSpec>,
     pub faults: Vec<Rule>,
     pub people: Option<CompiledPeople>,
-}
-
-/// How an account is found and recognised.
-#[derive(Debug)]
-pub(super) struct Recognise {
-    pub find: Vec<Compiled>,
-    pub id: Expression,
-    pub name: Expression,
-    pub same: Expression,
-    /// What an account shows of each key, by the name that `who` has for it.
-    pub keys: Vec<(&'static str, Expression)>,
-    pub protected: Option<Expression>,
-    /// The read that an element of `find` shows.
-    pub shows: Option<String>,
-    pub echo: Option<Expression>,
-}
-
-impl Recognise {
-    /// The key of `who` that the account in `scope` shows another value of; none where a person named the account.
-    pub fn disagrees(&self, who: &Value, scope: &Scope<'_>) -> Result<Option<String>, Unevaluable> {
-        if who.get("accountName").is_some() {
-            return Ok(None);
-        }
-        for (key, shown) in &self.keys {
-            let Some(given) = who.get(key).and_then(Value::as_str) else {
-                continue;
-            };
-            let shown = match shown.evaluate(scope)? {
-                Value::Array(list) => list,
-                one => vec![one],
-            };
-            let mut shown = shown
-                .iter()
-                .filter_map(Value::as_str)
-                .map(|text| text.trim().to_lowercase())
-                .filter(|text| !text.is_empty())
-                .peekable();
-            if shown.peek().is_some() && !shown.any(|text| text == given.trim().to_lowercase()) {
-                return Ok(Some((*key).to_owned()));
-            }
-        }
-        Ok(None)
-    }
 }
 
 /// One rule that tells faults apart.
@@ -200,7 +159,7 @@ fn load(name: &str, spec: ConnectorDefinitionSpec, protocol: Protocol, problems:
     let account = spec
         .account
         .as_ref()
-        .and_then(|account| recognise(account, &mut compiler));
+        .and_then(|account| recognise::compile(account, &mut compiler));
     let people = spec
         .people
         .as_ref()
@@ -215,13 +174,28 @@ fn load(name: &str, spec: ConnectorDefinitionSpec, protocol: Protocol, problems:
             ))
         })
         .collect();
+    let last = account.as_ref().and_then(|account| account.last.as_ref());
+    let last_uses: Vec<&Uses> = last
+        .into_iter()
+        .flat_map(|last| last.when.iter().chain([&last.holds]))
+        .map(Expression::uses)
+        .collect();
+    for uses in &last_uses {
+        graph::check_uses("account.last", uses, &spec, compiler.problems);
+    }
     let facts: BTreeMap<String, CompiledFact> = spec
         .facts
         .iter()
-        .map(|(fact, f)| (fact.clone(), compile_fact(fact, f, &spec, &mut compiler)))
+        .map(|(fact, f)| {
+            let mut ready = compile_fact(fact, f, &spec, &mut compiler);
+            if ready.spec.class.takes_away() {
+                last_uses.iter().for_each(|uses| ready.uses.add(uses));
+            }
+            (fact.clone(), ready)
+        })
         .collect();
     let faults = compile_rules(&spec, &mut compiler);
-    check_account(&spec, compiler.problems);
+    recognise::check(&spec, compiler.problems);
     super::driver_section::check(&spec, compiler.problems);
     let order = graph::order(&spec, &facts, problems);
     let find = account.iter().flat_map(|account| &account.find);
@@ -236,86 +210,6 @@ fn load(name: &str, spec: ConnectorDefinitionSpec, protocol: Protocol, problems:
         faults,
         people,
         spec,
-    }
-}
-
-fn recognise(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Option<Recognise> {
-    let names = ["item", "who", "inputs"];
-    match (account.everybody, account.find.is_empty()) {
-        (false, true) => compiler.problems.add(
-            "account.find",
-            "at least one way to find an account is needed; or everybody: true, where nobody can be asked",
-        ),
-        (true, false) => compiler.problems.add(
-            "account.everybody",
-            "nobody is looked for then; remove find, or this",
-        ),
-        _ => {}
-    }
-    let find: Vec<Compiled> = account
-        .find
-        .iter()
-        .enumerate()
-        .filter_map(|(i, r)| compiler.request(r, &format!("account.find[{i}]"), Role::Find))
-        .collect();
-    let id = compiler.expression(&account.id, "account.id", &names);
-    let name = compiler.expression(&account.name, "account.name", &names);
-    let same = compiler.expression(&account.same, "account.same", &names);
-    let keys = [
-        ("email", &account.keys.email),
-        ("employeeID", &account.keys.employee_id),
-    ];
-    let keys = keys.into_iter().filter_map(|(key, shown)| {
-        let path = format!("account.keys.{key}");
-        Some((
-            key,
-            compiler.optional(shown.as_ref(), &path, &["item", "inputs"])?,
-        ))
-    });
-    let keys = keys.collect();
-    let protected = compiler.optional(account.protected.as_ref(), "account.protected", &names);
-    let echo = compiler.optional(account.echo.as_ref(), "account.echo", &["response", "item"]);
-    Some(Recognise {
-        find,
-        id: id?,
-        name: name?,
-        same: same?,
-        keys,
-        protected,
-        shows: account.shows.clone(),
-        echo,
-    })
-}
-
-fn check_account(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
-    let Some(account) = &spec.account else {
-        if spec.people.is_none() {
-            problems.add(
-                "account",
-                "missing; say how to find an account, or in people how to list the people of an HR system",
-            );
-        }
-        if !spec.facts.is_empty() {
-            problems.add("facts", "are about an account; add account, or remove them");
-        }
-        if !spec.reads.is_empty() {
-            problems.add("reads", "are about an account; add account, or remove them");
-        }
-        return;
-    };
-    if let Some(shows) = &account.shows
-        && !spec.reads.contains_key(shows)
-    {
-        problems.add("account.shows", format!("there is no read '{shows}'"));
-    }
-    if account.echo.is_some() && account.shows.is_none() {
-        problems.add(
-            "account.echo",
-            "needs account.shows: name the read whose answers carry the id",
-        );
-    }
-    if spec.facts.is_empty() {
-        problems.add("facts", "at least one fact is needed where there is an account");
     }
 }
 

@@ -25,6 +25,7 @@ mod load;
 mod paths;
 mod people;
 mod problems;
+mod recognise;
 mod references;
 mod request;
 mod setting;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{
     expression::{Expression, Scope},
     fact::{CompiledFact, CompiledTask, duration},
+    recognise::CompiledLast,
     references::Uses,
     request::{Compiled, Target},
     setting::{Setting, since},
@@ -17,6 +18,7 @@ use crate::{
         fact::{Act, Proof, Sight, Truth},
         fault::{Fault, Reason},
         gate::Task,
+        identity::LAST,
     },
 };
 
@@ -29,6 +31,7 @@ pub(super) struct View<'v> {
     pub subject: &'v Subject,
     pub setting: &'v Setting<'v>,
     pub readings: &'v Readings,
+    pub last: Option<&'v CompiledLast>,
 }
 
 impl View<'_> {
@@ -152,6 +155,14 @@ impl View<'_> {
         };
         sight.count = requests.len();
         sight.says = self.says(fact, since);
+        if !requests.is_empty()
+            && fact.spec.class.takes_away()
+            && let Some(of) = self.is_last(since)?
+        {
+            let code = format!("{LAST}{of}");
+            sight.refused = Some(Fault::needs_decision(Reason::Protected).with_code(code));
+            return Ok(sight);
+        }
         sight.act = (!requests.is_empty()).then(|| Act {
             fact: fact.spec.name.clone(),
             requests,
@@ -159,6 +170,17 @@ impl View<'_> {
             more: rung + 1 < fact.ladder.len(),
         });
         Ok(sight)
+    }
+
+    /// What the account is the last of, that the system cannot be without.
+    fn is_last(&self, since: Timestamp) -> Result<Option<&str>, Truth> {
+        let Some(last) = self.last else { return Ok(None) };
+        if let Some(when) = &last.when
+            && !self.holds(when, since)?
+        {
+            return Ok(None);
+        }
+        Ok(self.holds(&last.holds, since)?.then_some(last.of.as_str()))
     }
 
     /// What a person is asked to do.

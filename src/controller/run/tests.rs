@@ -35,14 +35,7 @@ impl Connected for Buggy {
         Readings::new()
     }
     fn sight(&self, _: &Subject, _: &str, _: &Readings) -> Sight {
-        Sight {
-            truth: Truth::NotRead,
-            act: None,
-            snapshot: None,
-            says: String::new(),
-            count: 0,
-            task: None,
-        }
+        Sight::of(Truth::NotRead)
     }
     async fn act(&self, _: &Subject, _: &Act, _: &Order<'_>) -> Result<Receipt, Fault> {
         panic!("nobody is found, so nothing is changed")

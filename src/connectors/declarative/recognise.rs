@@ -1,0 +1,163 @@
+//! How an account is found, told from others, and kept from being locked out.
+
+use serde_json::Value;
+
+use super::{
+    compile::{BOUND, Compiler, Role},
+    expression::{Expression, Scope, Unevaluable},
+    problems::Problems,
+    request::Compiled,
+};
+use crate::api::definition::{AccountSpec, ConnectorDefinitionSpec, LastSpec};
+
+/// How an account is found and recognised.
+#[derive(Debug)]
+pub(super) struct Recognise {
+    pub find: Vec<Compiled>,
+    pub id: Expression,
+    pub name: Expression,
+    pub same: Expression,
+    /// What an account shows of each key, by the name that `who` has for it.
+    pub keys: Vec<(&'static str, Expression)>,
+    pub protected: Option<Expression>,
+    pub last: Option<CompiledLast>,
+    /// The read that an element of `find` shows.
+    pub shows: Option<String>,
+    pub echo: Option<Expression>,
+}
+
+impl Recognise {
+    /// The key of `who` that the account in `scope` shows another value of; none where a person named the account.
+    pub fn disagrees(&self, who: &Value, scope: &Scope<'_>) -> Result<Option<String>, Unevaluable> {
+        if who.get("accountName").is_some() {
+            return Ok(None);
+        }
+        for (key, shown) in &self.keys {
+            let Some(given) = who.get(key).and_then(Value::as_str) else {
+                continue;
+            };
+            let shown = match shown.evaluate(scope)? {
+                Value::Array(list) => list,
+                one => vec![one],
+            };
+            let mut shown = shown
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|text| text.trim().to_lowercase())
+                .filter(|text| !text.is_empty())
+                .peekable();
+            if shown.peek().is_some() && !shown.any(|text| text == given.trim().to_lowercase()) {
+                return Ok(Some((*key).to_owned()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// How it is known that an account is the last of its kind.
+#[derive(Debug)]
+pub(super) struct CompiledLast {
+    pub of: String,
+    pub when: Option<Expression>,
+    pub holds: Expression,
+}
+
+/// The longest text of `account.last.of`: it becomes part of a code.
+const LONGEST_OF: usize = 40;
+
+fn last(last: &LastSpec, compiler: &mut Compiler<'_>) -> Option<CompiledLast> {
+    if last.of.trim().is_empty() || last.of.len() > LONGEST_OF {
+        compiler.problems.add(
+            "account.last.of",
+            format!("say in at most {LONGEST_OF} letters of what, such as: administrator"),
+        );
+    }
+    Some(CompiledLast {
+        of: last.of.clone(),
+        when: compiler.optional(last.when.as_ref(), "account.last.when", BOUND),
+        holds: compiler.expression(&last.holds, "account.last.holds", BOUND)?,
+    })
+}
+
+pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Option<Recognise> {
+    let names = ["item", "who", "inputs"];
+    match (account.everybody, account.find.is_empty()) {
+        (false, true) => compiler.problems.add(
+            "account.find",
+            "at least one way to find an account is needed; or everybody: true, where nobody can be asked",
+        ),
+        (true, false) => compiler.problems.add(
+            "account.everybody",
+            "nobody is looked for then; remove find, or this",
+        ),
+        _ => {}
+    }
+    let find: Vec<Compiled> = account
+        .find
+        .iter()
+        .enumerate()
+        .filter_map(|(i, r)| compiler.request(r, &format!("account.find[{i}]"), Role::Find))
+        .collect();
+    let id = compiler.expression(&account.id, "account.id", &names);
+    let name = compiler.expression(&account.name, "account.name", &names);
+    let same = compiler.expression(&account.same, "account.same", &names);
+    let keys = [
+        ("email", &account.keys.email),
+        ("employeeID", &account.keys.employee_id),
+    ];
+    let keys = keys.into_iter().filter_map(|(key, shown)| {
+        let path = format!("account.keys.{key}");
+        Some((
+            key,
+            compiler.optional(shown.as_ref(), &path, &["item", "inputs"])?,
+        ))
+    });
+    let keys = keys.collect();
+    let protected = compiler.optional(account.protected.as_ref(), "account.protected", &names);
+    let last = account.last.as_ref().and_then(|spec| last(spec, compiler));
+    let echo = compiler.optional(account.echo.as_ref(), "account.echo", &["response", "item"]);
+    Some(Recognise {
+        find,
+        id: id?,
+        name: name?,
+        same: same?,
+        keys,
+        protected,
+        last,
+        shows: account.shows.clone(),
+        echo,
+    })
+}
+
+/// Says what is missing of the account, or too much.
+pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
+    let Some(account) = &spec.account else {
+        if spec.people.is_none() {
+            problems.add(
+                "account",
+                "missing; say how to find an account, or in people how to list the people of an HR system",
+            );
+        }
+        if !spec.facts.is_empty() {
+            problems.add("facts", "are about an account; add account, or remove them");
+        }
+        if !spec.reads.is_empty() {
+            problems.add("reads", "are about an account; add account, or remove them");
+        }
+        return;
+    };
+    if let Some(shows) = &account.shows
+        && !spec.reads.contains_key(shows)
+    {
+        problems.add("account.shows", format!("there is no read '{shows}'"));
+    }
+    if account.echo.is_some() && account.shows.is_none() {
+        problems.add(
+            "account.echo",
+            "needs account.shows: name the read whose answers carry the id",
+        );
+    }
+    if spec.facts.is_empty() {
+        problems.add("facts", "at least one fact is needed where there is an account");
+    }
+}
