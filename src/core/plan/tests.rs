@@ -4,7 +4,6 @@ use super::*;
 use crate::core::{
     fact::{Act, Class, Stage},
     gate::{Attestation, Task},
-    identity::Person,
     ledger::FactLedger,
 };
 
@@ -48,15 +47,9 @@ impl Scene {
         let wanted = facts.iter().map(|f| (f.name.clone(), Wanted::At(at(0))));
         Self {
             system: System {
-                named: vec![],
-                kept_facts: BTreeMap::new(),
                 row: "crm".into(),
-                who: Person::default(),
-                successor: None,
-                observe_only: false,
-                kept_until: None,
-                attested: BTreeMap::new(),
                 wanted: wanted.collect(),
+                ..System::default()
             },
             facts,
             sights: BTreeMap::new(),
@@ -532,4 +525,16 @@ fn what_comes_after_a_task_waits_for_it() {
     let scene = scene.seen("AccountClosed", Truth::DoesNotHold);
     assert_eq!(scene.sendable(50), Vec::<String>::new());
     assert_eq!(scene.said(40).sendable(50), ["AccountClosed"]);
+}
+
+#[test]
+fn what_a_person_must_decide_first_is_told_and_never_sent() {
+    let mut scene = Scene::disabling_first().seen("AccountDisabled", Truth::DoesNotHold);
+    let fault = Fault::needs_decision(Reason::Protected).with_code("last administrator");
+    let sight = scene.sights.get_mut("AccountDisabled").unwrap();
+    (sight.act, sight.refused) = (None, Some(fault.clone()));
+    let view = scene.view(10);
+    assert_eq!(view.verdict(&scene.facts[0]), Verdict::Unmet(Why::Failed(fault)));
+    assert!(view.sendable().is_empty());
+    assert!(view.wake().is_some(), "somebody may make another one");
 }

@@ -111,16 +111,22 @@ async fn without_a_successor_a_hand_over_waits_for_a_decision() {
     assert_eq!(fault_of(&sight.truth).reason, Reason::NoSuccessor);
 }
 
-#[tokio::test]
-async fn an_operation_runs_and_a_failed_one_is_asked_for_again() {
-    let mut subject = subject();
+fn with_heir() -> Subject {
     let heir = Account {
         id: "h".into(),
         name: "heir".into(),
         item: Value::Null,
         disagrees: None,
     };
-    subject.successor = Some((Person::default(), heir));
+    Subject {
+        successor: Some((Person::default(), heir)),
+        ..subject()
+    }
+}
+
+#[tokio::test]
+async fn an_operation_runs_and_a_failed_one_is_asked_for_again() {
+    let mut subject = with_heir();
     let script = Script::new(|r| match r.url.split_once("/jobs/") {
         Some((_, "busy")) => (200, json!({ "state": "busy" })),
         Some((_, "bad")) => (200, json!({ "state": "failed" })),
@@ -276,4 +282,53 @@ async fn a_rung_whose_condition_does_not_hold_is_left_out() {
         act.requests[0]["http"]["url"],
         "http://small/v1/users/a%2Fb%3Fc/ban"
     );
+}
+
+#[tokio::test]
+async fn who_is_the_last_to_administer_a_system_is_locked_out_once_there_is_another() {
+    let last = "    last: { of: administrator, when: reads.user.admin, holds: 'reads.admins == [account.id]' }\n    shows: user";
+    let admins = "  reads:\n    admins: { when: reads.user.admin, get: /admins, items: response.body.ids }\n";
+    let text = DEFINITION
+        .replacen("    shows: user", last, 1)
+        .replacen("  reads:\n", admins, 1);
+    let others = Arc::new(Mutex::new(json!(["a/b?c"])));
+    let shown = others.clone();
+    let script = Script::new(move |r| {
+        if r.url.ends_with("/admins") {
+            return (200, json!({ "ids": *shown.lock().unwrap() }));
+        }
+        let (status, mut body) = usual(r);
+        if r.url.ends_with("/users/a%2Fb%3Fc") {
+            body["admin"] = json!(true);
+        }
+        (status, body)
+    });
+    let connector = over(&text, &script);
+    for fact in ["Suspended", "GroupsLeft", "Locked"] {
+        let sight = sight_of(&connector, &subject(), fact).await;
+        assert_eq!((sight.truth, sight.act), (Truth::DoesNotHold, None), "{fact}");
+        let refused = sight.refused.expect(fact);
+        assert_eq!(
+            (refused.reason, &*refused.code),
+            (Reason::Protected, "last administrator")
+        );
+    }
+    // Handing over locks nobody out.
+    let sight = sight_of(&connector, &with_heir(), "FilesMoved").await;
+    assert!(sight.act.is_some() && sight.refused.is_none());
+    // Nothing is known of the others before they were read, and nothing is sent by what `find` showed.
+    let mut found = subject();
+    found.account.item = json!({ "id": "a/b?c", "active": true, "admin": true });
+    let early = connector.sight(&found, "Suspended", &std::collections::BTreeMap::new());
+    assert_eq!(early.truth, Truth::NotRead);
+    found.account.item["admin"] = json!(false);
+    assert!(
+        connector
+            .sight(&found, "Suspended", &std::collections::BTreeMap::new())
+            .act
+            .is_some()
+    );
+    *others.lock().unwrap() = json!(["a/b?c", "root"]);
+    let sight = sight_of(&connector, &subject(), "Suspended").await;
+    assert!(sight.act.is_some() && sight.refused.is_none());
 }
