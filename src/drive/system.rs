@@ -256,15 +256,20 @@ impl<'a> Pass<'a> {
             return Err(Fault::throttled(until));
         }
         let now = self.drive.clock.now();
-        let ended = self.drive.case.cutoff <= now;
-        let account = self.not_of_later(account?, ended)?;
-        self.ledger.no_account = account.is_none();
-        if !ended {
-            self.ledger.no_account_since = None;
+        let account = account.and_then(|found| self.not_of_later(found));
+        if let Err(Fault {
+            kind: FaultKind::NeedsDecision,
+            ..
+        }) = account
+        {
+            // Somebody is there now, whoever it is.
+            self.ledger.no_account = false;
         }
+        let account = account?;
+        self.ledger.no_account = account.is_none();
         let Some(account) = account else {
-            if ended {
-                self.ledger.no_account_since.get_or_insert(now);
+            if self.drive.case.cutoff <= now && !self.ended_without_account() {
+                self.ledger.no_account_since = Some(now);
             }
             return Ok(None);
         };
@@ -296,8 +301,8 @@ impl<'a> Pass<'a> {
 
     /// `found`, unless it was not there when access had ended already: who is hired again is given a new account, and that is
     /// not the leaver's. A person decides, by naming it.
-    fn not_of_later(&self, found: Option<Account>, ended: bool) -> Result<Option<Account>, Fault> {
-        let late = ended && self.ledger.no_account_since.is_some() && self.system.who.account_name.is_none();
+    fn not_of_later(&self, found: Option<Account>) -> Result<Option<Account>, Fault> {
+        let late = self.ended_without_account() && self.system.who.account_name.is_none();
         match found {
             Some(account) if late && !planted(Bug::TakesLateAccounts) => {
                 if account.is_one_of(&self.system.named) {
@@ -307,6 +312,12 @@ impl<'a> Pass<'a> {
             }
             found => Ok(found),
         }
+    }
+
+    /// Whether there was no account when access had ended. A day that is moved makes it an open question again.
+    fn ended_without_account(&self) -> bool {
+        let since = self.ledger.no_account_since;
+        since.is_some_and(|since| self.drive.case.cutoff <= since)
     }
 
     fn subject(&self, account: Account, successor: Option<(Person, Account)>, now: Timestamp) -> Subject {

@@ -132,6 +132,61 @@ async fn an_account_that_does_not_exist_needs_nothing() {
 }
 
 #[tokio::test]
+async fn an_address_that_somebody_else_has_by_now_waits_for_a_person_who_names_the_account() {
+    let slapd = support::slapd();
+    let heir = unique("heir");
+    let dn = slapd.add_person(&heir, "pw");
+    let mut offboarding = leaving(&heir);
+    offboarding["employee"]["employeeID"] = json!(unique("former"));
+    let leaver = |offboarding: &Value| Leaver::new(connector(json!({})), &secret(), offboarding, &json!({}));
+    let mut undecided = leaver(&offboarding);
+    undecided.settle(2).await;
+    let fault = undecided.fault("AccountLocked");
+    assert!(
+        fault.starts_with("Ambiguous") && fault.contains("employeeID disagrees"),
+        "{fault}"
+    );
+    assert!(slapd.login(&dn, "pw"), "nothing was changed");
+    // It is theirs all the same, a person says: that account, and no other one.
+    offboarding["employee"]["accounts"] = json!([{ "connector": SYSTEM, "name": heir }]);
+    let mut named = leaver(&offboarding);
+    named.settle(5).await;
+    assert_eq!(
+        named.verdict_in(&format!("{SYSTEM}/{heir}"), "AccountLocked"),
+        Verdict::Verified
+    );
+    assert_eq!(
+        named.verdict("AccountLocked"),
+        Verdict::NotNeeded(Exempt::NoAccount)
+    );
+    assert!(!slapd.login(&dn, "pw"));
+}
+
+#[tokio::test]
+async fn who_is_given_an_account_after_access_had_ended_is_not_touched_by_the_old_offboarding() {
+    let slapd = support::slapd();
+    let back = unique("back");
+    let mut offboarding = leaving(&back);
+    offboarding["urgency"] = json!("Scheduled");
+    offboarding["lastDay"] = json!("2020-01-02");
+    let mut leaver = Leaver::new(connector(json!({})), &secret(), &offboarding, &json!({}));
+    leaver.settle(2).await;
+    assert_eq!(
+        leaver.verdict("AccountLocked"),
+        Verdict::NotNeeded(Exempt::NoAccount)
+    );
+    let dn = slapd.add_person(&back, "pw");
+    let mut leaver = leaver.restart();
+    leaver.settle(2).await;
+    let fault = leaver.fault("AccountLocked");
+    assert!(
+        fault.starts_with("Ambiguous") && fault.contains("came later"),
+        "{fault}"
+    );
+    assert!(slapd.login(&dn, "pw"));
+}
+
+#[tokio::test]
 async fn two_accounts_with_one_address_wait_for_a_person_and_are_not_touched() {
     let slapd = support::slapd();
     let (one, two) = (unique("alice"), unique("alice"));

@@ -305,6 +305,11 @@ impl Trial {
             .changes
             .iter()
             .copied()
+            .chain(
+                self.sims
+                    .iter()
+                    .filter_map(|sim| sim.inner.lock().unwrap().appears_at),
+            )
             .fold(self.store.faults_until, Ord::max);
         let end = quiet + BOUND;
         let mut held_since: Option<(Timestamp, u64, u64)> = None;
@@ -471,6 +476,9 @@ impl Trial {
         for sim in self.healthy_sims() {
             let inner = sim.inner.lock().unwrap();
             if inner.appears_at.is_some() && inner.changes.is_empty() {
+                if record.ledger.systems.get(&sim.row).is_some_and(|s| s.no_account) {
+                    wrong.push(format!("S1: nobody is said to be in {}", sim.row));
+                }
                 continue;
             }
             let state = &inner.state;
