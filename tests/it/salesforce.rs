@@ -168,6 +168,29 @@ impl Scene {
 }
 
 #[tokio::test]
+async fn the_user_that_the_app_runs_as_does_not_take_its_own_access_away() {
+    let org = Salesforce::start().await.unwrap();
+    let inputs = json!({"url": org.url(), "clientId": org.client_id()});
+    let setup = Setup::new(
+        "salesforce",
+        inputs,
+        ("clientSecret", org.client_secret()),
+        "offboard@example.org",
+    );
+    let mut trial = Trial::new(&setup);
+    trial.pass().await;
+    let Verdict::Unknown(fault) = trial.verdict("LoginFrozen") else {
+        panic!("{:?}", trial.all())
+    };
+    assert_eq!(fault.reason, Reason::Protected);
+    let journal = org.control().journal();
+    let changes = journal
+        .iter()
+        .filter(|entry| entry.path.starts_with("/services/data") && entry.method != "GET");
+    assert_eq!(changes.count(), 0);
+}
+
+#[tokio::test]
 async fn a_leaver_loses_access_and_the_successor_gets_the_records() {
     let scene = scene().await;
     let mut trial = Trial::new(&scene.setup());

@@ -189,7 +189,9 @@ fn load(name: &str, spec: ConnectorDefinitionSpec, protocol: Protocol, problems:
         .map(|(fact, f)| {
             let mut ready = compile_fact(fact, f, &spec, &mut compiler);
             if ready.spec.class.takes_away() {
-                last_uses.iter().for_each(|uses| ready.uses.add(uses));
+                for uses in &last_uses {
+                    ready.uses.add(uses);
+                }
             }
             (fact.clone(), ready)
         })

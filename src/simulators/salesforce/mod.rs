@@ -166,6 +166,7 @@ impl Salesforce {
         });
         let router = Router::new()
             .route("/services/data", get(rest::versions))
+            .route("/services/data/{version}/", get(rest::resources))
             .route("/services/data/{version}/{*path}", any(rest::serve))
             .route("/services/oauth2/token", post(oauth::token))
             .route("/services/oauth2/revoke", post(oauth::revoke))

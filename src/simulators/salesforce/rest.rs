@@ -50,6 +50,23 @@ pub async fn versions() -> Json<Value> {
     ]))
 }
 
+/// `GET /services/data/vNN.0/`: where the resources are, and whose session it is.
+pub async fn resources(
+    shared: State<Arc<Shared>>,
+    Path(version): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    serve(
+        shared,
+        Method::GET,
+        Path((version, String::new())),
+        RawQuery(None),
+        headers,
+        Bytes::new(),
+    )
+    .await
+}
+
 /// Everything below `/services/data/vNN.0/`.
 pub async fn serve(
     State(shared): State<Arc<Shared>>,
@@ -110,6 +127,12 @@ fn supported(version: &str) -> bool {
 fn route(shared: &Shared, method: &Method, path: &str, asked: &Asked<'_>) -> Answer {
     let segments: Vec<_> = path.trim_end_matches('/').split('/').collect();
     match (method.as_str(), segments.as_slice()) {
+        ("GET", [""]) => {
+            let (organisation, user) = (super::ORGANISATION, &asked.caller.user);
+            let identity = format!("{}/id/{organisation}/{user}", shared.url());
+            let body = json!({"identity": identity, "query": format!("{}/query", asked.data)});
+            Ok((StatusCode::OK, Some(body)))
+        }
         ("GET", ["query"]) => first_page(shared, asked),
         ("GET", ["query", locator]) => next_page(shared, asked, locator),
         ("GET", ["limits"]) => Ok(limits(shared)),
