@@ -637,7 +637,10 @@ impl Connector for Sim {
                 return Err(Fault::unknown_outcome(Reason::Timeout));
             }
         }
-        Ok(Receipt { operation, at: None })
+        Ok(Receipt {
+            operation,
+            ..Receipt::default()
+        })
     }
 }
 
