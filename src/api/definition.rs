@@ -813,6 +813,10 @@ pub struct Request {
     /// Expression over `response`: of an act, this refusal means that it was done already; the next look decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub done: Option<String>,
+    /// Expression over `response`: of a request of `undo`, this refusal means that it cannot be given back any more, because
+    /// what it was taken from is gone, or somebody else has decided since. 404, 410 and LDAP 32 mean that by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
     /// Expression over `response`: of an act, the id of the long-running operation that it started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
@@ -1057,7 +1061,9 @@ pub struct Fact {
     /// something that was true later says otherwise: it is Asserted then, and Verified only when `holds` is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskSpec>,
-    /// The requests that take it back, in order.
+    /// The requests that take it back, in order; one that is refused keeps none of the others from being sent. Of a
+    /// snapshot that is a list only what is missing is given back; of any other only as long as the fact still holds, so
+    /// that nothing older takes the place of what somebody else has changed since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<Request>,
     /// Expression: an operation is still working. Asked even without an id of ours, so that one whose answer was lost, or

@@ -124,6 +124,11 @@ pub trait Connector: Send + Sync {
     /// anything. A read that fails is a fault under its own name and leaves the others alone.
     async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings;
 
+    /// The same for taking `facts` back, which may rest on further reads.
+    async fn observe_back(&self, subject: &Subject, facts: &[&str]) -> Readings {
+        self.observe(subject, facts).await
+    }
+
     /// Judges `fact` by `readings`. Pure: no call. A read that is not among them makes it `NotRead`.
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight;
 

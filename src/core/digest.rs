@@ -2,6 +2,11 @@
 
 use sha2::{Digest, Sha256};
 
+/// A digest of one resolved request.
+pub fn request_digest(request: &serde_json::Value) -> String {
+    digest_of([request.to_string().as_str()])
+}
+
 /// A digest over texts, each with its length so that no two lists look the same.
 pub fn digest_of<'t>(parts: impl IntoIterator<Item = &'t str>) -> String {
     use std::fmt::Write as _;

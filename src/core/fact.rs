@@ -1,5 +1,7 @@
 //! Facts: the smallest predicates about one account, how each can be known, and what is known now.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -189,6 +191,9 @@ pub struct Receipt {
     /// The system's own clock when it answered, if it told. Watermarks are compared with this, not with our clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// Digests of the requests that give back what is gone by now, and so cannot be given back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub gone: BTreeSet<String>,
 }
 
 /// What is known about one fact after a look, judged by the rules.
@@ -223,6 +228,8 @@ pub enum Exempt {
     Over,
     /// It was done and cannot be taken back: a reinstatement leaves it to a person.
     NotRestorable,
+    /// It was taken back but for so many things that are gone by now, or that somebody else has decided since.
+    GoneMeanwhile(usize),
 }
 
 /// Why a fact is not true yet.

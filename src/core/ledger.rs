@@ -4,7 +4,7 @@
 //! resolved by looking (R12), a settle time is measured from the right moment, and a reinstatement knows what
 //! was there before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,10 @@ pub struct FactLedger {
     /// It was done and cannot be taken back: of the fact that says that another one is undone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
+    /// Digests of the requests that cannot give back any more what they would: of the fact that says that another one is
+    /// undone.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub gone: BTreeSet<String>,
     /// When the person spoke on whose word alone it counts as done; none when it was read, or is not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub word: Option<Timestamp>,
@@ -139,6 +143,7 @@ impl SystemLedger {
             verified: None,
             cutoff: None,
             lost: false,
+            gone: BTreeSet::new(),
             word: None,
             disproved: None,
             reversals: 0,

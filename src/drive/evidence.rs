@@ -31,6 +31,8 @@ pub enum Event {
     Reopened,
     /// Had been proven, and was undone by somebody else.
     Drifted,
+    /// Something that was to be given back is gone, or somebody else has decided since.
+    Gone,
     /// An answer carried another id than the bound one.
     IdentityMismatch,
 }
@@ -43,6 +45,7 @@ impl Event {
             Self::Asserted => "Asserted",
             Self::Reopened => "Reopened",
             Self::Drifted => "Drifted",
+            Self::Gone => "Gone",
             Self::IdentityMismatch => "IdentityMismatch",
         }
     }

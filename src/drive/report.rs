@@ -464,6 +464,10 @@ pub fn words(verdict: &Verdict) -> (ConditionStatus, String, String) {
         Verdict::NotNeeded(Exempt::Waived) => said(True, "Waived"),
         Verdict::NotNeeded(Exempt::Over) => said(True, "Over"),
         Verdict::NotNeeded(Exempt::NotRestorable) => said(False, "NotRestorable"),
+        Verdict::NotNeeded(Exempt::GoneMeanwhile(gone)) => {
+            let text = format!("{gone} gone, or changed by somebody else since; the rest is given back");
+            (False, "NotRestorable".into(), text)
+        }
         Verdict::NotDue(_) => said(Unknown, "NotDue"),
         Verdict::Pending(_) => said(False, "Pending"),
         Verdict::Unknown(fault) => fault_words(Unknown, fault),

@@ -24,7 +24,7 @@ use crate::{
     core::{
         case::{System, Wanted},
         digest::digest_of,
-        fact::{Act, Exempt, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict, Why},
+        fact::{Act, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         gate::Gates,
         identity::{self, Account, Binding, CAME_LATER, Correlation, Person},
@@ -164,21 +164,22 @@ impl<'a> Pass<'a> {
         let own = connector.capabilities().facts.clone();
         self.ledger.no_account_since = None;
         let undoing = Undoing::new(connector.clone(), &self.ledger);
-        self.system = Cow::Owned(undoing.wanted(&self.system));
+        self.system = Cow::Owned(undoing.wanted(&self.system, &self.ledger));
         // Nothing that was found only now can be ours.
         let mut finished = if self.ledger.account.is_some() {
             self.pursue(Arc::new(undoing)).await
         } else {
             self.finish(&[], None)
         };
+        let verdicts = finished
+            .row
+            .facts
+            .iter()
+            .map(|(fact, verdict, _)| (fact, verdict));
+        undo::note_lost(&mut finished.ledger, verdicts);
         undo::settle(&mut finished.ledger, &own, |fact| connector.can_undo(fact));
         let row = &mut finished.row.facts;
-        for (fact, lost) in undo::settled(&finished.ledger, &own) {
-            let verdict = if lost {
-                Verdict::NotNeeded(Exempt::NotRestorable)
-            } else {
-                Verdict::Verified
-            };
+        for (fact, verdict) in undo::settled(&finished.ledger, &own) {
             row.retain(|(known, _, _)| known.name != fact.name);
             row.push((fact, verdict, None));
         }
@@ -620,7 +621,11 @@ impl<'a> Pass<'a> {
                     let trouble = Trouble::again(earlier, without_effect(), now, self.seed);
                     self.pace.facts.insert(fact.to_owned(), trouble);
                 }
+                if !receipt.gone.is_empty() {
+                    self.happened(fact, Event::Gone);
+                }
                 let entry = self.entry(fact);
+                entry.gone.extend(receipt.gone);
                 entry.accepted = Some(now);
                 entry.accepted_there = receipt.at;
                 entry.intent = None;

@@ -15,7 +15,8 @@ use crate::{
     connectors::{Capabilities, Connector, Order, Readings, Shared, Subject},
     core::{
         case::{System, Wanted},
-        fact::{Act, Class, FactSpec, Proof, Receipt, Sight, Stage, Truth},
+        digest::request_digest,
+        fact::{Act, Class, Exempt, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict},
         fault::Fault,
         identity::{Account, Person},
         ledger::SystemLedger,
@@ -89,10 +90,12 @@ impl Undoing {
     }
 
     /// `system` with what is wanted of it now: everything undone.
-    pub(super) fn wanted(&self, system: &System) -> System {
+    pub(super) fn wanted(&self, system: &System, ledger: &SystemLedger) -> System {
         let now = |fact: &FactSpec| (fact.name.clone(), Wanted::At(jiff::Timestamp::MIN));
+        // Who took over is in the ledger, and nobody is looked for now.
+        let took_over = ledger.successor.is_some();
         System {
-            successor: None,
+            successor: took_over.then(|| system.successor.clone().unwrap_or_default()),
             kept_until: None,
             kept_facts: std::collections::BTreeMap::new(),
             wanted: self.capabilities.facts.iter().map(now).collect(),
@@ -110,26 +113,54 @@ pub(super) fn leaves_again(ledger: &mut SystemLedger) {
 pub(super) fn settle(ledger: &mut SystemLedger, facts: &[FactSpec], can_undo: impl Fn(&str) -> bool) {
     for fact in facts {
         let name = undone(&fact.name);
-        let lost = ours(ledger, &fact.name) && !can_undo(&fact.name);
-        if lost {
+        if ours(ledger, &fact.name) && !can_undo(&fact.name) {
             ledger.facts.entry(name).or_default().lost = true;
-        } else if ledger.fact(&name).verified.is_none() {
-            continue;
+        } else if ledger.fact(&name).verified.is_some() || ledger.fact(&name).lost {
+            ledger.facts.remove(&fact.name);
+            ledger.snapshot.remove(&fact.name);
         }
-        ledger.facts.remove(&fact.name);
-        ledger.snapshot.remove(&fact.name);
+    }
+    // What cannot be taken back says how the rest is to be read, such as that the account is deleted.
+    if facts
+        .iter()
+        .any(|fact| can_undo(&fact.name) && ours(ledger, &fact.name))
+    {
+        return;
+    }
+    for fact in facts {
+        if ledger.fact(&undone(&fact.name)).lost {
+            ledger.facts.remove(&fact.name);
+            ledger.snapshot.remove(&fact.name);
+        }
+    }
+}
+
+/// Notes in `ledger` what there is nothing left of to give it back to, by the verdicts of a look.
+pub(super) fn note_lost<'f>(
+    ledger: &mut SystemLedger,
+    verdicts: impl Iterator<Item = (&'f FactSpec, &'f Verdict)>,
+) {
+    for (fact, verdict) in verdicts {
+        if *verdict == Verdict::NotNeeded(Exempt::NotApplicable) {
+            ledger.facts.entry(fact.name.clone()).or_default().lost = true;
+        }
     }
 }
 
 /// What `ledger` says is undone, or cannot be, with the names of `facts`, the connector's own: without a look.
-pub(super) fn settled(ledger: &SystemLedger, facts: &[FactSpec]) -> Vec<(FactSpec, bool)> {
+pub(super) fn settled(ledger: &SystemLedger, facts: &[FactSpec]) -> Vec<(FactSpec, Verdict)> {
     facts
         .iter()
         .filter_map(|fact| {
             let name = undone(&fact.name);
             let entry = ledger.facts.get(&name)?;
-            let done = entry.lost || (entry.verified.is_some() && !ours(ledger, &fact.name));
-            done.then(|| (FactSpec { name, ..fact.clone() }, entry.lost))
+            let verdict = match (entry.lost, entry.gone.len()) {
+                (true, _) => Verdict::NotNeeded(Exempt::NotRestorable),
+                (false, _) if entry.verified.is_none() || ours(ledger, &fact.name) => return None,
+                (false, 0) => Verdict::Verified,
+                (false, gone) => Verdict::NotNeeded(Exempt::GoneMeanwhile(gone)),
+            };
+            Some((FactSpec { name, ..fact.clone() }, verdict))
         })
         .collect()
 }
@@ -146,7 +177,7 @@ impl Connector for Undoing {
 
     async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings {
         let originals: Vec<&str> = facts.iter().map(|fact| original(fact)).collect();
-        self.of.observe(subject, &originals).await
+        self.of.observe_back(subject, &originals).await
     }
 
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {
@@ -172,7 +203,14 @@ impl Connector for Undoing {
                 return Sight::of(Truth::Running);
             }
         }
-        match self.of.undo(subject, original(fact), readings) {
+        let back = self.of.undo(subject, original(fact), readings).map(|act| {
+            let mut act = act?;
+            let gone = &subject.ledger.fact(fact).gone;
+            act.requests
+                .retain(|request| !gone.contains(&request_digest(request)));
+            (!act.requests.is_empty()).then_some(act)
+        });
+        match back {
             Err(truth) => Sight::of(truth),
             Ok(None) => Sight::of(Truth::Holds),
             Ok(Some(act)) => Sight {

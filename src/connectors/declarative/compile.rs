@@ -158,6 +158,7 @@ impl Compiler<'_> {
             absent: self.optional(request.absent.as_ref(), &field("absent"), &after),
             items: self.optional(request.items.as_ref(), &field("items"), &after),
             done: self.optional(request.done.as_ref(), &field("done"), &after),
+            lost: self.optional(request.lost.as_ref(), &field("lost"), &after),
             operation: self.optional(request.operation.as_ref(), &field("operation"), &after),
             page: request
                 .page

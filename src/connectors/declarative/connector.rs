@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     escape::percent,
     exchange::Exchange,
-    expression::Scope,
+    expression::{Expression, Scope},
     fact::CompiledFact,
     learned::Inputs,
     load::Loaded,
@@ -21,7 +21,7 @@ use super::{
     references::Uses,
     request::{Compiled, Target},
     setting::{Setting, person, since},
-    sight::{View, step_name, step_of},
+    sight::{Missing, View, step_name, step_of},
     template::KEY,
 };
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
         driver::{Driver, Resolved},
     },
     core::{
+        digest::request_digest,
         fact::{Act, Receipt, Sight, Truth},
         fault::{Fault, Reason},
         identity::{Account, NO_WAY, Person},
@@ -38,6 +39,13 @@ use crate::{
 
 /// How many requests of one `each` are on their way at the same time.
 const ABREAST: usize = 8;
+
+/// What a look is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Act,
+    Undo,
+}
 
 /// A connector made of data.
 pub struct Declarative {
@@ -138,12 +146,13 @@ impl Declarative {
     }
 
     /// The reads that `facts` rest on, through other reads too.
-    fn wanted_reads(&self, facts: &[&str]) -> Vec<&str> {
-        let mut next: Vec<&str> = facts
-            .iter()
-            .filter_map(|name| self.fact(name))
-            .flat_map(|fact| fact.uses.reads.iter().map(String::as_str))
-            .collect();
+    fn wanted_reads(&self, facts: &[&str], purpose: Purpose) -> Vec<&str> {
+        let facts = facts.iter().filter_map(|name| self.fact(name));
+        let reads = facts.flat_map(|fact| {
+            let back = fact.looks_back.iter().filter(|_| purpose == Purpose::Undo);
+            fact.uses.reads.iter().chain(back)
+        });
+        let mut next: Vec<&str> = reads.map(String::as_str).collect();
         let mut wanted: Vec<&str> = vec![];
         while let Some(name) = next.pop() {
             if let Some(read) = self.loaded.reads.get(name)
@@ -245,6 +254,46 @@ impl Declarative {
         })
     }
 
+    /// Does the reads that `facts` rest on.
+    async fn look(&self, subject: &Subject, facts: &[&str], purpose: Purpose) -> Readings {
+        let mut wanted = self.wanted_reads(facts, purpose);
+        let mut readings = Readings::new();
+        let inputs = match self.inputs.learn(&self.exchange()).await {
+            Ok(inputs) => inputs,
+            Err(fault) => {
+                let unread = |name: &str| (name.to_owned(), Err(fault.clone()));
+                return wanted.into_iter().map(unread).collect();
+            }
+        };
+        let setting = Setting::new(subject, inputs);
+        if let Some(shows) = self.shows()
+            && !subject.account.item.is_null()
+            && wanted.contains(&shows)
+        {
+            readings.insert(shows.to_owned(), Ok(subject.account.item.clone()));
+        }
+        wanted.retain(|name| !readings.contains_key(*name));
+        while !wanted.is_empty() {
+            let (ready, later): (Vec<&str>, Vec<&str>) = wanted.into_iter().partition(|name| {
+                let read = self.loaded.reads.get(*name);
+                read.is_none_or(|read| read.uses.reads.iter().all(|other| readings.contains_key(other)))
+            });
+            if ready.is_empty() {
+                break;
+            }
+            let looks = ready.iter().map(|name| {
+                let since = self.since_of(name, subject, facts);
+                self.read(name, &setting, &subject.account.id, &readings, since)
+            });
+            let values = join_all(looks).await;
+            for (name, value) in ready.into_iter().zip(values) {
+                readings.insert(name.to_owned(), value);
+            }
+            wanted = later;
+        }
+        readings
+    }
+
     /// The request of the definition that a resolved one came from.
     fn step(&self, fact: &str, request: &Value) -> Option<&Compiled> {
         let fact = self.fact(fact)?;
@@ -275,11 +324,15 @@ impl Declarative {
         let readings = Readings::new();
         let scope = setting.scope(&uses, &readings, subject.cutoff);
         let scope = Scope::inside(&scope).with("response", &answer.response);
-        let done = step
-            .and_then(|step| step.done.as_ref())
-            .is_some_and(|done| done.holds(&scope).unwrap_or(false));
+        let says = |rule: Option<&Expression>| rule.is_some_and(|rule| rule.holds(&scope).unwrap_or(false));
+        let done = says(step.and_then(|step| step.done.as_ref()));
         if !done && let Some(fault) = self.exchange().fault(&answer, &scope) {
-            return Err(fault);
+            let lost = says(step.and_then(|step| step.lost.as_ref()));
+            return Err(if lost {
+                Fault::permanent(Reason::NotFoundUncorroborated).with_code(fault.code)
+            } else {
+                fault
+            });
         }
         let operation = match step.and_then(|step| step.operation.as_ref()) {
             // The request was accepted: an unreadable id must not make it look refused.
@@ -291,6 +344,7 @@ impl Declarative {
         Ok(Receipt {
             operation,
             at: answer.date,
+            ..Receipt::default()
         })
     }
 }
@@ -354,44 +408,12 @@ impl Connector for Declarative {
     }
 
     async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings {
-        let mut wanted = self.wanted_reads(facts);
-        let mut readings = Readings::new();
-        let inputs = match self.inputs.learn(&self.exchange()).await {
-            Ok(inputs) => inputs,
-            Err(fault) => {
-                let unread = |name: &str| (name.to_owned(), Err(fault.clone()));
-                return wanted.into_iter().map(unread).collect();
-            }
-        };
-        let setting = Setting::new(subject, inputs);
-        if let Some(shows) = self.shows()
-            && !subject.account.item.is_null()
-            && wanted.contains(&shows)
-        {
-            readings.insert(shows.to_owned(), Ok(subject.account.item.clone()));
-        }
-        wanted.retain(|name| !readings.contains_key(*name));
-        while !wanted.is_empty() {
-            let (ready, later): (Vec<&str>, Vec<&str>) = wanted.into_iter().partition(|name| {
-                let read = self.loaded.reads.get(*name);
-                read.is_none_or(|read| read.uses.reads.iter().all(|other| readings.contains_key(other)))
-            });
-            if ready.is_empty() {
-                break;
-            }
-            let looks = ready.iter().map(|name| {
-                let since = self.since_of(name, subject, facts);
-                self.read(name, &setting, &subject.account.id, &readings, since)
-            });
-            let values = join_all(looks).await;
-            for (name, value) in ready.into_iter().zip(values) {
-                readings.insert(name.to_owned(), value);
-            }
-            wanted = later;
-        }
-        readings
+        self.look(subject, facts, Purpose::Act).await
     }
 
+    async fn observe_back(&self, subject: &Subject, facts: &[&str]) -> Readings {
+        self.look(subject, facts, Purpose::Undo).await
+    }
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {
         match self.fact(fact) {
             Some(fact) => {
@@ -412,20 +434,38 @@ impl Connector for Declarative {
         let Some(fact) = self.fact(fact) else {
             return Err(Truth::Unreadable(Fault::permanent(Reason::ConnectorNotReady)));
         };
-        let Some(missing) = self.with_view(subject, readings, |view| view.missing(fact))? else {
-            return Ok(None);
-        };
-        if missing.is_null() {
-            return self.with_view(subject, readings, |view| view.undo(fact));
+        // Only once we have deleted the account ourselves is it read as not there.
+        let account = self.shows().and_then(|shows| readings.get(shows));
+        if matches!(account, Some(Ok(Value::Null))) {
+            return Err(Truth::NotApplicable);
         }
-        let mut subject = subject.clone();
-        subject.ledger.snapshot.insert(fact.spec.name.clone(), missing);
-        self.with_view(&subject, readings, |view| view.undo(fact))
+        let with = |snapshot: Value| {
+            let mut subject = subject.clone();
+            subject.ledger.snapshot.insert(fact.spec.name.clone(), snapshot);
+            self.with_view(&subject, readings, |view| view.requests_back(fact))
+        };
+        let requests = match self.with_view(subject, readings, |view| view.missing(fact))? {
+            Missing::Nothing => vec![],
+            Missing::All => self.with_view(subject, readings, |view| view.requests_back(fact))?,
+            Missing::Of { kept, there } => {
+                let needless = with(there).unwrap_or_default();
+                let mut requests = with(kept)?;
+                requests.retain(|request| !needless.contains(request));
+                requests
+            }
+        };
+        Ok((!requests.is_empty()).then(|| Act {
+            fact: fact.spec.name.clone(),
+            requests,
+            rung: 0,
+            more: false,
+        }))
     }
 
     async fn act(&self, subject: &Subject, act: &Act, order: &Order<'_>) -> Result<Receipt, Fault> {
         let mut begun = false;
         let mut receipt = Receipt::default();
+        let mut refused = None;
         let mut rest = act.requests.as_slice();
         while let Some(first) = rest.first() {
             let step = self.step(&act.fact, first);
@@ -437,7 +477,7 @@ impl Connector for Declarative {
                 _ => 1,
             };
             let (now, later) = rest.split_at(same);
-            let mut refused = None;
+            let takes_back = step.is_some_and(|step| step_name(&step.path).starts_with("undo"));
             for abreast in now.chunks(ABREAST) {
                 if !order.wanted() {
                     return Err(if begun {
@@ -450,9 +490,13 @@ impl Connector for Declarative {
                 let calls = abreast
                     .iter()
                     .map(|request| self.send(subject, request, step, &order.key));
-                for one in join_all(calls).await {
+                for (one, request) in join_all(calls).await.into_iter().zip(abreast) {
                     let one = match one {
                         Ok(one) => one,
+                        Err(fault) if takes_back && fault.reason == Reason::NotFoundUncorroborated => {
+                            receipt.gone.insert(request_digest(request));
+                            continue;
+                        }
                         // One group that we may not change keeps nobody in the others.
                         Err(fault)
                             if !fault.passes_by_itself()
@@ -473,11 +517,15 @@ impl Connector for Declarative {
                     };
                 }
             }
-            if let Some(fault) = refused {
+            // What is given back does not build upon one another.
+            if !takes_back && let Some(fault) = refused {
                 return Err(fault);
             }
             rest = later;
         }
-        Ok(receipt)
+        match refused {
+            Some(fault) => Err(fault),
+            None => Ok(receipt),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! One fact of a definition, compiled and checked.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 
 use super::{
@@ -34,6 +36,8 @@ pub(super) struct CompiledFact {
     pub task: Option<CompiledTask>,
     /// Everything but `undo` refers to.
     pub uses: Uses,
+    /// The reads that only `undo` asks for.
+    pub looks_back: BTreeSet<String>,
 }
 
 /// What a person is asked to do, compiled.
@@ -134,6 +138,7 @@ pub(super) fn compile_fact(
         undo,
         task,
         uses: Uses::default(),
+        looks_back: BTreeSet::new(),
     };
     let expressions = [
         &ready.when,
@@ -152,6 +157,11 @@ pub(super) fn compile_fact(
         .iter()
         .chain(&ready.ladder)
         .for_each(|r| uses.add(&r.uses));
+    let taken_back = ready.undo.iter().flat_map(|request| &request.uses.reads);
+    ready.looks_back = taken_back
+        .filter(|read| !uses.reads.contains(*read))
+        .cloned()
+        .collect();
     ready.uses = uses;
     check_fact(name, fact, &ready, compiler.problems);
     ready
@@ -286,12 +296,9 @@ fn check_fact(name: &str, fact: &Fact, ready: &CompiledFact, problems: &mut Prob
             "uses snapshot, and this fact keeps none; add snapshot",
         );
     }
-    for request in &ready.undo {
-        for read in request.uses.reads.difference(&ready.uses.reads) {
-            problems.add(
-                request.path.clone(),
-                format!("uses reads.{read}, which nothing else of this fact reads"),
-            );
+    for request in ready.act.iter().chain(&ready.ladder) {
+        if request.lost.is_some() {
+            problems.add(format!("{}.lost", request.path), "only goes with undo; remove it");
         }
     }
 }

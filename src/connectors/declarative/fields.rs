@@ -33,6 +33,7 @@ impl Compiler<'_> {
             ],
             _ => &[
                 ("done", request.done.is_some()),
+                ("lost", request.lost.is_some()),
                 ("operation", request.operation.is_some()),
             ],
         };

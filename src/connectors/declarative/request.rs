@@ -33,6 +33,8 @@ pub struct Compiled {
     pub items: Option<Expression>,
     /// This refusal means that it was done already.
     pub done: Option<Expression>,
+    /// This refusal means that it cannot be given back any more.
+    pub lost: Option<Expression>,
     /// The id of a long-running operation.
     pub operation: Option<Expression>,
     /// How further pages are asked for.
@@ -333,6 +335,7 @@ pub(super) fn uses(request: &Compiled) -> Uses {
         &request.absent,
         &request.items,
         &request.done,
+        &request.lost,
         &request.operation,
     ];
     for expression in expressions.into_iter().flatten() {

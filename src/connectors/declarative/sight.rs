@@ -25,6 +25,17 @@ use crate::{
 /// The key beside the fields of a resolved request that says which request of the definition it came from.
 pub(super) const STEP: &str = "step";
 
+/// What of a fact is to be taken back still.
+pub(super) enum Missing {
+    /// Nothing.
+    Nothing,
+    /// What the definition says, whatever was there before.
+    All,
+    /// The part of the snapshot that is not `there` now. What it takes to give back what is `there` is needless: the same
+    /// group may have another name by now.
+    Of { kept: Value, there: Value },
+}
+
 /// One fact in the light of one look.
 pub(super) struct View<'v> {
     pub target: &'v Target,
@@ -43,36 +54,42 @@ impl View<'_> {
         }
     }
 
-    /// What of `fact` is to be taken back still: the part of its snapshot that is not there now, or null where no snapshot
-    /// is needed; none when nothing is.
-    pub fn missing(&self, fact: &CompiledFact) -> Result<Option<Value>, Truth> {
+    /// What of `fact` is to be taken back still.
+    pub fn missing(&self, fact: &CompiledFact) -> Result<Missing, Truth> {
+        let since = since(self.subject, &fact.spec);
+        if let Some(when) = &fact.when
+            && !self.holds(when, since)?
+        {
+            return Err(Truth::NotApplicable);
+        }
+        let held = || match self.truth(fact) {
+            Ok(()) => Ok(false),
+            Err(Truth::Holds) => Ok(true),
+            Err(truth) => Err(truth),
+        };
         let by_snapshot = fact.undo.iter().any(|request| request.uses.name("snapshot"));
         let Some(snapshot) = fact.snapshot.as_ref().filter(|_| by_snapshot) else {
-            return match self.truth(fact) {
-                Ok(()) => Ok(None),
-                Err(Truth::Holds) => Ok(Some(Value::Null)),
-                Err(truth) => Err(truth),
-            };
+            return Ok(if held()? { Missing::All } else { Missing::Nothing });
         };
         let Some(kept) = self.subject.ledger.snapshot.get(&fact.spec.name) else {
-            return Ok(None);
+            return Ok(Missing::Nothing);
         };
+        if !kept.is_array() && !held()? {
+            // Somebody else has changed since what we had made true.
+            return Ok(Missing::Nothing);
+        }
         self.ready(snapshot.uses())?;
-        let since = since(self.subject, &fact.spec);
         let scope = self.setting.scope(snapshot.uses(), self.readings, since);
         let there = snapshot.evaluate(&scope).map_err(unreadable)?;
-        Ok(lacking(kept, &there))
+        Ok(match lacking(kept, &there) {
+            Some(kept) => Missing::Of { kept, there },
+            None => Missing::Nothing,
+        })
     }
 
     /// The requests that take `fact` back, by the snapshot.
-    pub fn undo(&self, fact: &CompiledFact) -> Result<Option<Act>, Truth> {
-        let requests = self.requests(fact, &fact.undo)?;
-        Ok((!requests.is_empty()).then(|| Act {
-            fact: fact.spec.name.clone(),
-            requests,
-            rung: 0,
-            more: false,
-        }))
+    pub fn requests_back(&self, fact: &CompiledFact) -> Result<Vec<Value>, Truth> {
+        self.requests(fact, &fact.undo)
     }
 
     /// `Ok` when the fact does not hold and nothing else is to be said about it.

@@ -54,7 +54,8 @@ pub(super) fn assemble(
             statement.push_str(&quoted);
             before = '}';
         } else {
-            if next == ';' && !rest[1..].trim().is_empty() {
+            // A compound statement of MariaDB ends so; the server prepares it as one.
+            if next == ';' && !matches!(rest[1..].trim(), "" | "END") {
                 return Err(malformed("second statement"));
             }
             statement.push(next);

@@ -661,7 +661,10 @@ impl Connector for Sim {
                 return Err(Fault::unknown_outcome(Reason::Timeout));
             }
         }
-        Ok(Receipt { operation, at: None })
+        Ok(Receipt {
+            operation,
+            ..Receipt::default()
+        })
     }
 }
 

@@ -26,7 +26,12 @@ pub(super) fn summary(
     let verdicts = || outcome.rows.iter().flat_map(|row| &row.facts);
     let left: Vec<&Verdict> = verdicts().map(|(_, v, _)| v).filter(|v| !v.settled()).collect();
     let broken = outcome.rows.iter().any(|row| row.trouble.is_some());
-    let lost = verdicts().filter(|(_, v, _)| *v == Verdict::NotNeeded(Exempt::NotRestorable));
+    let lost = verdicts().filter(|(_, v, _)| {
+        matches!(
+            v,
+            Verdict::NotNeeded(Exempt::NotRestorable | Exempt::GoneMeanwhile(_))
+        )
+    });
     let lost = lost.count();
     let stuck = left
         .iter()

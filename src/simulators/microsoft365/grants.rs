@@ -99,6 +99,9 @@ fn changed_roles(call: &Call<'_>, path: &[&str]) -> Reply {
             ])?;
             call.change(|tenant| {
                 let body = &call.body;
+                if body["action"] == "adminAssign" {
+                    return assign_eligible(tenant, body);
+                }
                 if body["action"] != "adminRemove" {
                     return Err(bad_request("Unsupported action."));
                 }
@@ -117,6 +120,26 @@ fn changed_roles(call: &Call<'_>, path: &[&str]) -> Reply {
         }
         _ => Err(unknown_path()),
     }
+}
+
+fn assign_eligible(tenant: &mut Tenant, body: &Value) -> Reply {
+    let text = |name: &str| {
+        let text = body[name].as_str().map(ToOwned::to_owned);
+        text.ok_or_else(|| bad_request(&format!("{name} is missing.")))
+    };
+    let given = (text("principalId")?, text("roleDefinitionId")?);
+    if body["scheduleInfo"]["expiration"]["type"].as_str().is_none() {
+        return Err(bad_request("The schedule info is invalid."));
+    }
+    if tenant.eligible.values().any(|held| *held == given) {
+        return Err(bad_request("The Role assignment already exists."));
+    }
+    let id = tenant.id();
+    tenant.eligible.insert(id, given);
+    let mut answer = body.clone();
+    answer["id"] = json!(tenant.id());
+    answer["status"] = json!("Provisioned");
+    Ok(answer)
 }
 
 fn other_administrator(tenant: &Tenant, than: &str) -> bool {

@@ -19,9 +19,10 @@ pub(crate) fn assigned(tenant: &Tenant, user: &User) -> Value {
 
 pub(crate) fn states(tenant: &Tenant, user: &User) -> Value {
     let state = |(sku, group): (String, Option<String>)| {
+        let disabled = user.disabled_plans.get(&sku).filter(|_| group.is_none());
         json!({
             "skuId": sku,
-            "disabledPlans": [],
+            "disabledPlans": disabled.cloned().unwrap_or(json!([])),
             "assignedByGroup": group,
             "state": "Active",
             "error": "None",
@@ -86,6 +87,7 @@ pub(crate) fn assign(call: &Call<'_>, key: &str) -> Reply {
         for licence in &add {
             let sku = licence["skuId"].as_str().ok_or_else(|| bad_request("skuId is missing."))?;
             user.licences.insert(sku.to_owned());
+            user.disabled_plans.insert(sku.to_owned(), licence["disabledPlans"].clone());
         }
         Ok(json!({"@odata.context": "$metadata#users/$entity", "id": id}))
     })

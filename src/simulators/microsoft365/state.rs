@@ -67,6 +67,8 @@ pub struct User {
     pub default_method: Option<String>,
     /// Licences given directly.
     pub licences: BTreeSet<String>,
+    /// Plans of these that are turned off, by licence.
+    pub disabled_plans: BTreeMap<String, Value>,
     /// Refresh tokens: token and when it was issued.
     pub refresh_tokens: Vec<(String, Timestamp)>,
     /// Automatic replies as stored.

@@ -163,6 +163,17 @@ pub fn create(
             .ok_or_else(|| Refused::new(400, "INVALID_FIELD", format!("No such column '{name}'")))?;
         let id = value.as_str().and_then(id::whole);
         let id = id.ok_or_else(|| Refused::new(400, "MALFORMED_ID", "malformed id"))?;
+        let target = object
+            .relations
+            .iter()
+            .find(|(_, reference, _)| *reference == field);
+        if target.is_some_and(|(_, _, target)| state.get(target, &id).is_none()) {
+            return Err(Refused::new(
+                400,
+                "INVALID_CROSS_REFERENCE_KEY",
+                "invalid cross reference id",
+            ));
+        }
         record.insert(field.to_owned(), id.into());
     }
     let twin = |there: &Map<String, Value>| {

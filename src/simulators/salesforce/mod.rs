@@ -365,6 +365,38 @@ impl Salesforce {
         })
     }
 
+    /// Whether the user's login is frozen, by the newest state.
+    pub fn is_frozen(&self, user: &str) -> bool {
+        self.world().truth(|state| state.frozen(user))
+    }
+
+    /// Removes the records of an object with `value` in `field`, from outside of the API.
+    pub fn remove(&self, object: &str, field: &str, value: &str) {
+        self.shared.world.seed(|state| {
+            let Some(object) = schema::object(object) else {
+                return;
+            };
+            let found = state
+                .rows(object.name)
+                .filter(|(_, record)| record.get(field).and_then(Value::as_str) == Some(value));
+            let ids: Vec<String> = found.map(|(id, _)| id.to_owned()).collect();
+            for id in ids {
+                state.remove(object, &id);
+            }
+        });
+    }
+
+    /// A field of the records of an object that have `value` in the field `by`, by the newest state.
+    pub fn values(&self, object: &str, by: &str, value: &str, field: &str) -> Vec<String> {
+        self.world().truth(|state| {
+            let rows = state.rows(object);
+            let found = rows.filter(|(_, record)| record.get(by).and_then(Value::as_str) == Some(value));
+            found
+                .filter_map(|(_, record)| record.get(field)?.as_str().map(str::to_owned))
+                .collect()
+        })
+    }
+
     /// How many records of an object have `value` in `field`, by the newest state.
     pub fn count(&self, object: &str, field: &str, value: &str) -> usize {
         self.world().truth(|state| {

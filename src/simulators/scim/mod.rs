@@ -248,6 +248,21 @@ impl Scim {
         id
     }
 
+    /// Somebody sets who is in a group; none deletes it.
+    pub fn set_members(&self, group: &str, members: Option<&[&str]>) {
+        self.seed(|state| match members {
+            None => state.remove_group(group),
+            Some(members) => {
+                let shown = state
+                    .groups
+                    .get(group)
+                    .and_then(|there| there.attributes.get("displayName"));
+                let name = shown.and_then(Value::as_str).unwrap_or_default().to_owned();
+                state.add_group(group, &name, members);
+            }
+        });
+    }
+
     /// A session or an API token of the user, as if they had logged in.
     pub fn add_session(&self, user: &str) -> String {
         let key = self.shared.fresh("s");
