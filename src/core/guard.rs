@@ -61,7 +61,7 @@ pub struct State {
     pub granted: BTreeSet<String>,
     /// What an Approval let through and is not known to be done. It takes no room.
     pub released: BTreeSet<String>,
-    /// Digest of the set that is held.
+    /// Digest of the set that is held, if one Approval could let it through.
     pub held: Option<String>,
     /// Why.
     pub tripped: Option<Tripped>,
@@ -123,7 +123,7 @@ pub fn judge(
         let shrunken = format!("shrunken {} {}", state.population, feed.people);
         let digest = digest(lines.iter().map(String::as_str).chain([shrunken.as_str()]));
         if why != Tripped::Shrunken || lines.len() > LARGEST || !approved(&digest) {
-            state.held = (why == Tripped::Shrunken).then_some(digest);
+            state.held = (why == Tripped::Shrunken && lines.len() <= LARGEST).then_some(digest);
             let room = room(&state, limits, feed);
             return Passage {
                 state,
@@ -156,7 +156,7 @@ pub fn judge(
         } else if new.len() <= LARGEST && approved(&digest) {
             state.released.extend(new);
         } else {
-            state.held = Some(digest);
+            state.held = (new.len() <= LARGEST).then_some(digest);
             state.tripped = Some(Tripped::TooMany);
         }
     }

@@ -21,23 +21,31 @@ use std::{
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use kube::{Api, ResourceExt, runtime::controller::Action};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::MutexGuard,
+    time::{Instant, timeout},
+};
 
 use self::{
-    memory::{Memory, Pass},
+    memory::Pass,
     say::{Findings, Mood, Said},
 };
 use super::{
     Context,
     approvals::{self, approvals_trusted_now},
     call::{Failed, within},
+    events::{self, News},
     gather,
     links::{Login, Made},
+    notices::{self, Told},
     pause::{jittered, seed, wait},
     watch::{self, version},
 };
 use crate::{
-    api::{Approval, LeaverSource, Offboarding},
+    api::{
+        Approval, Condition, ConditionStatus, LeaverSource, LeaverSourceStatus, Offboarding,
+        offboarding::Notice, policy::NotifyRule,
+    },
     connectors::People,
     core::{
         fault::{Fault, FaultKind, Reason},
@@ -47,6 +55,7 @@ use crate::{
         people::{Census, Reach},
         schedule,
     },
+    notify::due,
     sources::{
         look::{Seen, remembered, written},
         offboarding::{ASKS, asking, known, taken_over},
@@ -54,7 +63,8 @@ use crate::{
     },
 };
 
-pub use memory::Sources;
+pub use memory::{Memory, Sources};
+pub use say::write;
 
 /// Reading everybody may take so long.
 const READING: Duration = Duration::from_mins(10);
@@ -73,9 +83,11 @@ pub async fn source(source: Arc<LeaverSource>, context: Arc<Context>) -> Result<
     context.caches.sources_ready_in(&namespace).await;
     let memory = context.sources.of(&namespace, &source.name_any());
     let mut pass = memory.pass.lock().await;
-    let Some(mut work) = Work::new(&context, &memory, &mut pass, &namespace, &source.name_any()) else {
+    let work = Work::new(&context, &memory, &mut pass, &namespace, &source.name_any()).await;
+    let Some(mut work) = work else {
         return Ok(Action::await_change());
     };
+    work.tell();
     if let Ok(looked) = AssertUnwindSafe(work.run()).catch_unwind().await {
         return looked;
     }
@@ -86,6 +98,9 @@ pub async fn source(source: Arc<LeaverSource>, context: Arc<Context>) -> Result<
     pass.next = Some(Instant::now() + wait(pause));
     Ok(Action::requeue(wait(pause)))
 }
+
+/// The source as last written, while nobody else writes its status.
+type Held<'a> = MutexGuard<'a, Option<Arc<LeaverSource>>>;
 
 struct Work<'a> {
     context: &'a Arc<Context>,
@@ -100,7 +115,7 @@ type Readable = Result<(Arc<Made>, Arc<dyn People>), String>;
 
 impl<'a> Work<'a> {
     /// None when the source is gone.
-    fn new(
+    async fn new(
         context: &'a Arc<Context>,
         memory: &'a Memory,
         pass: &'a mut Pass,
@@ -109,10 +124,12 @@ impl<'a> Work<'a> {
     ) -> Option<Self> {
         let cached = context.caches.source(namespace, name)?;
         // The guard's memory is in the status: never from a version that is older than our own last write.
-        pass.written = pass.written.take().filter(|written| {
+        let mut written = memory.written.lock().await;
+        *written = written.take().filter(|written| {
             written.uid() == cached.uid() && version(written.as_ref()) > version(cached.as_ref())
         });
-        let source = pass.written.clone().unwrap_or(cached);
+        let source = written.clone().unwrap_or(cached);
+        drop(written);
         let there = source.metadata.deletion_timestamp.is_none() && context.acts();
         there.then(|| Self {
             context,
@@ -216,22 +233,51 @@ impl<'a> Work<'a> {
             reason,
             message: text.to_owned(),
         };
-        let status = say::status(&self.source, &said, Timestamp::now());
-        if self.source.status.as_ref() == Some(&status) {
-            return Ok(());
-        }
-        match say::write(self.context, &self.source, &status).await {
-            Ok(written) => self.keep(written),
+        let written = async {
+            let mut held = self.hold().await?;
+            let status = say::status(&self.source, &said, Timestamp::now());
+            self.write(&mut held, &status).await
+        };
+        match written.await {
             // Gone, or changed: the watch says so, and it is looked at again then.
-            Err(Failed::NotFound | Failed::Conflict) => {}
-            Err(failed) => return Err(failed),
+            Err(Failed::NotFound | Failed::Conflict) => Ok(()),
+            written => written,
+        }
+    }
+
+    /// From now on nobody else writes the status: what was told since the look began is in [`Self::source`].
+    async fn hold(&mut self) -> Result<Held<'a>, Failed> {
+        let held = self.memory.written.lock().await;
+        let newer = held.as_ref().filter(|written| {
+            written.uid() == self.source.uid() && version(written.as_ref()) > version(self.source.as_ref())
+        });
+        if let Some(newest) = newer {
+            let guard =
+                |source: &LeaverSource| source.status.as_ref().and_then(|status| status.guard.clone());
+            // Who told found another spec, or another operator's memory: this look is about something else.
+            if newest.metadata.generation != self.source.metadata.generation
+                || guard(newest) != guard(&self.source)
+            {
+                return Err(Failed::Conflict);
+            }
+            self.source = newest.clone();
+        }
+        Ok(held)
+    }
+
+    async fn write(&mut self, held: &mut Held<'a>, status: &LeaverSourceStatus) -> Result<(), Failed> {
+        if self.source.status.as_ref() != Some(status) {
+            self.source = say::write(self.context, &self.source, status).await?;
+            **held = Some(self.source.clone());
         }
         Ok(())
     }
 
-    fn keep(&mut self, written: Arc<LeaverSource>) {
-        self.source = written.clone();
-        self.pass.written = Some(written);
+    /// Sees to it that messages are sent beside the look, if there are any.
+    fn tell(&self) {
+        if due::open(self.source.entries()) {
+            notices::take_up(self.context, self.source.as_ref());
+        }
     }
 
     async fn readable(&self) -> Readable {
@@ -266,7 +312,7 @@ impl<'a> Work<'a> {
             .status
             .iter()
             .flat_map(|s| &s.conditions)
-            .any(|c| c.type_ == "Ready" && c.status == crate::api::ConditionStatus::True);
+            .any(|c| c.type_ == "Ready" && c.status == ConditionStatus::True);
         if !ready {
             let text = format!("{}: reading everybody", self.source.spec.connector_ref.name);
             self.say(Mood::Working, "Reading", &text).await.ok();
@@ -512,15 +558,10 @@ impl<'a> Work<'a> {
 
     /// The guard's memory becomes durable. Nothing may be written before.
     async fn write_down(&mut self, state: &State) -> Result<(), Failed> {
+        let mut held = self.hold().await?;
         let mut status = self.source.status.clone().unwrap_or_default();
-        let guard = written(state);
-        if status.guard.as_ref() == Some(&guard) {
-            return Ok(());
-        }
-        status.guard = Some(guard);
-        let kept = say::write(self.context, &self.source, &status).await?;
-        self.keep(kept);
-        Ok(())
+        status.guard = Some(written(state));
+        self.write(&mut held, &status).await
     }
 
     async fn progress(&mut self, done: usize, all: usize) {
@@ -553,7 +594,8 @@ impl<'a> Work<'a> {
             }
             let what = format!("{} {}", one.uid().unwrap_or_default(), ask.why);
             if !self.pass.told.contains(&what) {
-                say::tell(self.context, one.as_ref(), "SourceDiffers", &ask.why).await;
+                let news = News::warning("SourceDiffers", ask.why.clone());
+                events::tell(self.context, one.as_ref(), LeaverSource::ACTION, news).await;
             }
             told.insert(what);
         }
@@ -585,7 +627,7 @@ impl<'a> Work<'a> {
         refused: usize,
         now: Timestamp,
     ) -> Result<(), Failed> {
-        let held: Vec<&Change> = compared
+        let waiting: Vec<&Change> = compared
             .changes
             .iter()
             .zip(&judged.passage.passes)
@@ -600,7 +642,7 @@ impl<'a> Work<'a> {
             .filter(|(_, passes)| **passes);
         let created = passed.filter(|(change, _)| change.ahead(today)).count();
         let mut counts = seen.counts.clone();
-        counts.held = number(held.len());
+        counts.held = number(waiting.len());
         counts.asked = number(compared.asks.len());
         counts.upcoming = compared.upcoming.saturating_add(number(created));
         let guard = written(state);
@@ -611,12 +653,13 @@ impl<'a> Work<'a> {
             refused,
             key: self.memory.key_problem(),
             guard: &guard,
-            held: &held,
+            held: &waiting,
             most: judged.passage.room,
             window: &self.source.spec.guard.window,
             denied: judged.denied,
             untrusted: judged.untrusted,
         });
+        let mut held = self.hold().await?;
         let before = self.source.status.clone().unwrap_or_default();
         let mut status = say::status(&self.source, &said, now);
         let believed = !matches!(
@@ -630,19 +673,55 @@ impl<'a> Work<'a> {
             || guard.tripped != before.guard.as_ref().and_then(|g| g.tripped.clone());
         status.guard = Some(guard);
         status.counts = Some(counts);
-        if say::worth_writing(&before, &status, settings.limits.window, now) {
-            let kept = say::write(self.context, &self.source, &status).await?;
-            self.keep(kept);
+        if state.tripped.is_some() {
+            status.notified = self.notices(&status, &said.message, now);
         }
+        if say::worth_writing(&before, &status, settings.limits.window, now) {
+            self.write(&mut held, &status).await?;
+        }
+        drop(held);
+        self.tell();
         if believed {
             self.context
                 .metrics
                 .synced(&self.namespace, &self.source.name_any(), now);
         }
         if state.tripped.is_some() && news {
-            say::tell(self.context, self.source.as_ref(), "GuardTripped", &said.message).await;
+            let news = News::warning("GuardTripped", said.message);
+            events::tell(self.context, self.source.as_ref(), LeaverSource::ACTION, news).await;
         }
         Ok(())
+    }
+
+    /// What people are to be told, now that `status` shows that the guard has tripped.
+    fn notices(&self, status: &LeaverSourceStatus, message: &str, now: Timestamp) -> Vec<Notice> {
+        let guard = status.guard.clone().unwrap_or_default();
+        let why = guard.tripped.unwrap_or_default();
+        let ready = status.conditions.iter().find(|c| c.type_ == "Ready");
+        let tripped = due::Tripped {
+            uid: &self.source.uid().unwrap_or_default(),
+            held: guard.held.as_deref(),
+            about: &format!("{why}: {}", message.trim_start_matches("guard: ")),
+            since: ready.map_or(now, |ready: &Condition| ready.last_transition_time),
+        };
+        notices::guard_tripped(self.context, &tripped, &status.notified, &self.rules(), now)
+    }
+
+    /// Who is told: as the policy says that the source names, else as all policies of the namespace say together.
+    fn rules(&self) -> Vec<NotifyRule> {
+        let Some(caches) = self.context.caches.namespaces.get(&self.namespace) else {
+            return vec![];
+        };
+        let mut policies = caches.policies.cache.state();
+        policies.sort_by_key(|policy| policy.name_any());
+        let named = self.source.spec.policy_ref.as_ref().map(|policy| &policy.name);
+        if policies.iter().any(|policy| Some(&policy.name_any()) == named) {
+            policies.retain(|policy| Some(&policy.name_any()) == named);
+        }
+        policies
+            .iter()
+            .flat_map(|policy| policy.spec.notify.clone())
+            .collect()
     }
 }
 

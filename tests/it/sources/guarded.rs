@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A thousand people, of whom these many leave.
-fn layoff(leaving: u32) -> Vec<Value> {
+pub fn layoff(leaving: u32) -> Vec<Value> {
     let day = in_days(5);
     let staying = (leaving..1000).map(person);
     (0..leaving)
@@ -19,7 +19,8 @@ fn layoff(leaving: u32) -> Vec<Value> {
         .collect()
 }
 
-fn held(office: &Office) -> (String, String) {
+/// The digest of what is held, and the uid of the source.
+pub fn held(office: &Office) -> (String, String) {
     let digest = office.status()["guard"]["held"]
         .as_str()
         .unwrap_or_default()
@@ -167,32 +168,17 @@ async fn who_dies_between_writing_down_and_creating_loses_nobody_and_counts_nobo
     office.hr.has(&layoff(10));
     office.source("");
     // The guard's memory is written; then the API server takes no Offboarding.
-    let name = &office.site.namespace;
-    let refusal = format!(
-        "{{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {{name: {name}}}, spec: \
-         {{failurePolicy: Fail, validations: [{{expression: 'false'}}], matchConstraints: {{resourceRules: [{{apiGroups: \
-         [offboard.dev], apiVersions: ['*'], operations: [CREATE], resources: [offboardings]}}]}}}}}}\n---\n\
-         {{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicyBinding, metadata: {{name: {name}}}, \
-         spec: {{policyName: {name}, validationActions: [Deny], matchResources: {{namespaceSelector: {{matchLabels: \
-         {{kubernetes.io/metadata.name: {name}}}}}}}}}}}"
-    );
-    office.site.kubectl(&["apply", "-f", "-"], &refusal).expect_ok();
     let probe = "{apiVersion: offboard.dev/v1alpha1, kind: Offboarding, metadata: {name: probe}, \
                  spec: {employee: {employeeID: '0'}, urgency: Immediate}}";
-    let refused = || {
-        !office
-            .site
-            .kubectl(&["create", "--dry-run=server", "-f", "-"], probe)
-            .ok()
-    };
-    assert!(poll(PATIENCE, refused));
+    let refusal = office.site.refuse("offboardings", "CREATE", "false", |site| {
+        site.kubectl(&["create", "--dry-run=server", "-f", "-"], probe)
+    });
     let mut operator = office.site.start();
     let granted = || office.status()["guard"]["granted"].as_array().map(Vec::len) == Some(10);
     assert!(poll(PATIENCE, granted), "{}\n{}", office.status(), operator.log());
     operator.kill();
     assert_eq!(office.leavers(), [""; 0]);
-    office.site.kubectl(&["delete", "-f", "-"], &refusal).expect_ok();
-    assert!(poll(PATIENCE, || !refused()));
+    refusal.lift();
     let operator = office.site.start();
     let all = || office.leavers().len() == 10;
     assert!(poll(PATIENCE, all), "{}\n{}", office.status(), operator.log());
