@@ -14,7 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::leavers::compare::{hash, hex};
+use super::{
+    gate::{Gate, Rule, Standing, Vote},
+    leavers::compare::{hash, hex},
+};
 
 /// The resolution of what is remembered.
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
@@ -166,6 +169,20 @@ pub fn judge(
         .collect();
     let room = room(&state, limits, feed);
     Passage { state, passes, room }
+}
+
+/// Counts what people say about the held set of this digest. One yes is enough; `partial` are names of people who cannot say
+/// it: who is in the set, and who leaves.
+pub fn count(held: &str, votes: &[Vote], partial: &[String], now: Timestamp) -> Standing {
+    let rule = Rule {
+        gate: Gate::Guard,
+        approvals: 1,
+        approvers: vec![],
+        expires_after: SignedDuration::MAX,
+        escalation: None,
+        since: None,
+    };
+    rule.count(held, votes, partial, now, now)
 }
 
 /// What is remembered once the changes of `lines` are done.

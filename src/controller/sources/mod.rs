@@ -33,23 +33,24 @@ use self::{
 use super::{
     Context,
     approvals::{self, approvals_trusted_now},
-    call::{Failed, within},
+    call::Failed,
     events::{self, News},
     gather,
     links::{Login, Made},
     notices::{self, Told},
     pause::{jittered, seed, wait},
+    votes::{self, About},
     watch::{self, version},
 };
 use crate::{
     api::{
-        Approval, Condition, ConditionStatus, LeaverSource, LeaverSourceStatus, Offboarding,
-        offboarding::Notice, policy::NotifyRule,
+        Condition, ConditionStatus, LeaverSource, LeaverSourceStatus, Offboarding, offboarding::Notice,
+        policy::NotifyRule,
     },
     connectors::People,
     core::{
         fault::{Fault, FaultKind, Reason},
-        gate::{Decision as Vote, Gate, bare},
+        gate,
         guard::{self, Passage, State, Tripped},
         leavers::compare::{Change, Compared, Kind},
         people::{Census, Reach},
@@ -375,7 +376,8 @@ impl<'a> Work<'a> {
                 .unwrap_or_default(),
         );
         let lines: Vec<String> = compared.changes.iter().map(Change::line).collect();
-        let judged = self.judge(&state, settings, &seen, &lines, now).await;
+        let members = self.members(&compared);
+        let judged = self.judge(&state, settings, &seen, &lines, &members, now).await;
         let passing = |(change, passes): (&'_ Change, &bool)| passes.then(|| change.clone());
         let passing: Vec<Change> = compared
             .changes
@@ -474,12 +476,37 @@ impl<'a> Work<'a> {
         there
     }
 
+    /// The names of everybody whom a change is about, as people know them.
+    fn members(&mut self, compared: &Compared) -> Vec<String> {
+        if compared.changes.is_empty() {
+            return vec![];
+        }
+        let there = self.there();
+        let mut names = vec![];
+        for change in &compared.changes {
+            let employee = there.get(&change.name).map(|one| &one.spec.employee);
+            names.extend(employee.and_then(|e| e.email.clone()));
+            names.extend(employee.and_then(|e| e.employee_id.clone()));
+            names.extend(
+                employee
+                    .iter()
+                    .flat_map(|e| &e.accounts)
+                    .map(|account| account.name.clone()),
+            );
+            let worker = change.leaving.as_ref().map(|leaving| &leaving.worker);
+            names.extend(worker.and_then(|worker| worker.email.clone()));
+            names.extend(worker.and_then(|worker| worker.employee_id.clone()));
+        }
+        names
+    }
+
     async fn judge(
         &self,
         state: &State,
         settings: &Settings,
         seen: &Seen,
         lines: &[String],
+        members: &[String],
         now: Timestamp,
     ) -> Judged {
         let judge = |approved: Option<&str>| {
@@ -501,7 +528,7 @@ impl<'a> Work<'a> {
         let Some(held) = judged.passage.state.held.clone() else {
             return judged;
         };
-        match self.vote(&held).await {
+        match self.vote(&held, members).await {
             Voted::Nobody => {}
             Voted::No => judged.denied = true,
             Voted::Untrusted => judged.untrusted = true,
@@ -510,46 +537,32 @@ impl<'a> Work<'a> {
         judged
     }
 
-    /// What people say about the set of this digest.
-    async fn vote(&self, held: &str) -> Voted {
+    /// What people say about the set of this digest, in which are these `members`.
+    async fn vote(&self, held: &str, members: &[String]) -> Voted {
         let Some(caches) = self.context.caches.namespaces.get(&self.namespace) else {
             return Voted::Nobody;
         };
-        let about = |approval: &Approval| {
-            let spec = &approval.spec;
-            let source = spec.source_ref.as_ref();
-            spec.gate == Gate::Guard
-                && spec.plan.as_deref() == Some(held)
-                && approval.metadata.deletion_timestamp.is_none()
-                && !caches
-                    .leaving
-                    .has_left(bare(&spec.approver), "", jiff::Timestamp::now())
-                && source.is_some_and(|s| {
-                    s.name == self.source.name_any() && Some(&s.uid) == self.source.metadata.uid.as_ref()
-                })
-        };
-        let votes: Vec<_> = caches
-            .approvals
-            .cache
-            .state()
-            .into_iter()
-            .filter(|a| about(a))
-            .collect();
-        if votes.iter().any(|a| a.spec.decision == Vote::Denied) {
-            return Voted::No;
+        let about = About::source(&self.source);
+        let votes = votes::votes(caches, &self.namespace, &about);
+        if votes.is_empty() {
+            return Voted::Nobody;
         }
-        let api: Api<Approval> = watch::api(&self.context.client, &self.namespace);
-        for vote in votes.iter().filter(|a| a.spec.decision == Vote::Approved) {
+        // Who has an Offboarding at all has an interest, whenever it ends their access.
+        let leaving = caches.leaving.among(&votes, "", Timestamp::MAX);
+        let partial = [members, &leaving].concat();
+        let standing = guard::count(held, &votes, &partial, Timestamp::now());
+        if !standing.counted.is_empty() && !approvals_trusted_now(self.context).await {
+            return Voted::Untrusted;
+        }
+        approvals::show(self.context, &self.namespace, &standing).await;
+        match standing.state {
+            gate::State::Denied => return Voted::No,
+            gate::State::Open => {}
+            gate::State::Waiting | gate::State::Expired => return Voted::Nobody,
+        }
+        for vote in votes.iter().filter(|vote| standing.counted.contains(&vote.id)) {
             // The cache may not know yet that it was taken back.
-            let now = within(api.get(&vote.name_any())).await;
-            let same = now.is_ok_and(|now| {
-                now.uid() == vote.uid() && about(&now) && now.spec.decision == Vote::Approved
-            });
-            if same {
-                if !approvals_trusted_now(self.context).await {
-                    return Voted::Untrusted;
-                }
-                approvals::counted(self.context, vote).await;
+            if votes::stands(self.context, &self.namespace, &about, vote).await == Ok(true) {
                 return Voted::Yes;
             }
         }

@@ -73,6 +73,46 @@ async fn a_layoff_of_200_trips_the_guard_and_one_approval_of_exactly_that_set_le
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_in_a_held_set_and_nobody_who_leaves_anyway_lets_it_through() {
+    let office = Office::new("self-release").await;
+    office.hr.has(&layoff(20));
+    office.source("");
+    office.site.offboarding(
+        "gina",
+        "{employee: {email: gina@example.com}, lastDay: '2099-01-31', cutoff: {timeZone: UTC}}",
+    );
+    let operator = office.site.start();
+    office.until("False/GuardTripped");
+    let held = held(&office);
+    for (user, principal) in [
+        ("person3@example.com", None),
+        ("Person3@Example.com", None),
+        ("hr:0003", None),
+        ("alice", Some("person3@example.com")),
+        ("gina@example.com", None),
+    ] {
+        let made = office.approve_as(user, principal, &held);
+        office.site.until(&made, "Ready", "False/SelfApproval");
+    }
+    let alice = office.approve_as("alice", Some("bob"), &held);
+    office.site.until(&alice, "Ready", "False/NotAnApprover");
+    office.another_look(&operator);
+    assert_eq!(office.leavers(), ["gina"]);
+    // Somebody who stays.
+    let person = office.approve_as("person500@example.com", None, &held);
+    office.until("True/Synced");
+    office.site.until(&person, "Ready", "True/Counted");
+    assert_eq!(office.leavers().len(), 21);
+    // What was counted stays so when another set is held.
+    let mut people = layoff(20);
+    people.splice(100..120, (100..120).map(|number| ending(number, &in_days(6))));
+    office.hr.has(&people);
+    office.until("False/GuardTripped");
+    office.another_look(&operator);
+    assert_eq!(office.site.condition(&person, "Ready").0, "True/Counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_must_go_now_is_held_too_and_the_condition_says_so() {
     let office = Office::new("urgent").await;
     let mut people = layoff(20);
