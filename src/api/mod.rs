@@ -22,7 +22,7 @@ pub use definition::{ConnectorDefinition, ConnectorDefinitionSpec};
 pub use offboarding::{Offboarding, OffboardingSpec, OffboardingStatus};
 pub use policy::{OffboardingPolicy, OffboardingPolicySpec};
 pub use record::{OffboardingRecord, OffboardingRecordSpec};
-pub use source::{LeaverSource, LeaverSourceSpec};
+pub use source::{LeaverSource, LeaverSourceSpec, LeaverSourceStatus};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, LocalRef};
+use super::{Condition, LocalRef, offboarding::Notice};
 
 /// An HR system, read through a Connector whose definition has a `people` section: whoever has an end date there becomes an
 /// Offboarding here.
@@ -190,6 +190,10 @@ pub struct LeaverSourceStatus {
     /// What the guard remembers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<GuardStatus>,
+    /// What people are told of the guard, or were: one entry per held set and channel. Old ones go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub notified: Vec<Notice>,
     /// `Ready`: `Synced`, `FetchFailed`, `GuardTripped`, `ConnectorNotReady`, `Invalid`, `Suspended`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

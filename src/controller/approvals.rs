@@ -22,7 +22,7 @@ use super::{
     watch,
 };
 use crate::{
-    api::{Approval, ConditionStatus},
+    api::{Approval, Condition, ConditionStatus},
     core::gate::{Refusal, Standing},
 };
 
@@ -174,6 +174,13 @@ pub async fn show(context: &Context, namespace: &str, standing: &Standing) {
         let Some(approval) = context.caches.approval(namespace, id) else {
             continue;
         };
+        let already = |c: &Condition| c.type_ == "Ready" && c.status == ConditionStatus::True;
+        let conditions = approval.status.iter().flat_map(|status| &status.conditions);
+        // What a yes of old let through stays so; the next set is another.
+        let of_old = approval.spec.source_ref.is_some() && why == Some(Refusal::PlanChanged);
+        if of_old && conditions.into_iter().any(already) {
+            continue;
+        }
         let (reason, message) = words(why);
         let verdict = Verdict {
             good: why.is_none(),
@@ -186,26 +193,17 @@ pub async fn show(context: &Context, namespace: &str, standing: &Standing) {
     }
 }
 
-/// Shows that `approval` counts.
-pub async fn counted(context: &Context, approval: &Approval) {
-    let standing = Standing {
-        counted: vec![approval.uid().unwrap_or_default()],
-        ..Standing::default()
-    };
-    show(context, &approval.namespace().unwrap_or_default(), &standing).await;
-}
-
 fn words(why: Option<Refusal>) -> (&'static str, &'static str) {
     match why {
         None => ("Counted", ""),
         Some(Refusal::PlanChanged) => (
             "PlanChanged",
-            "spec.plan is not what would be done now: look at status.gates and make a new Approval",
+            "spec.plan is not what would be done now: look at status.gates, or at status.guard of a source, and make a new Approval",
         ),
         Some(Refusal::Expired) => ("Expired", "made too long ago by the policy: make a new Approval"),
         Some(Refusal::SelfApproval) => (
             "SelfApproval",
-            "the leaver, who asked for this, and who leaves too cannot approve it: somebody else must",
+            "the leaver, who asked for this, who is in the held set, and who leaves too cannot approve it: somebody else must",
         ),
         Some(Refusal::NotAnApprover) => ("NotAnApprover", "the policy's gate names other approvers"),
         Some(Refusal::Superseded) => ("Superseded", "the same person decided again later"),

@@ -7,7 +7,7 @@ use kube::{
 
 use super::{Context, call::within};
 use crate::{
-    api::{Condition, ConditionStatus, Offboarding, OffboardingStatus},
+    api::{Condition, ConditionStatus, OffboardingStatus},
     core::fact::Verdict,
     drive::{Row, validate::connector_of},
 };
@@ -15,7 +15,8 @@ use crate::{
 /// Something worth telling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
-    /// `Scheduled`, `SystemRevoked`, `Offboarded`, `DriftDetected`, `DriftCorrected`, `Stalled`.
+    /// Of a leaver `Scheduled`, `SystemRevoked`, `Offboarded`, `DriftDetected`, `DriftCorrected`, `Stalled`; of a source
+    /// `GuardTripped`, `SourceDiffers`; of both `MessageNotSent`.
     pub reason: &'static str,
     /// Whether somebody should look.
     pub warning: bool,
@@ -32,7 +33,7 @@ impl News {
         }
     }
 
-    fn warning(reason: &'static str, note: String) -> Self {
+    pub(super) fn warning(reason: &'static str, note: String) -> Self {
         Self {
             reason,
             warning: true,
@@ -124,8 +125,9 @@ pub fn was_revoked(before: &OffboardingStatus, row: &Row) -> bool {
         })
 }
 
-/// Tells `news` about `offboarding`. An event that is lost is only logged: it is a convenience, the status is the truth.
-pub async fn tell(context: &Context, offboarding: &Offboarding, news: News) {
+/// Tells `news` about `object`, found out while doing `action`. An event that is lost is only logged: it is a convenience, the
+/// status is the truth.
+pub async fn tell<K: Resource<DynamicType = ()>>(context: &Context, object: &K, action: &str, news: News) {
     if context.tenure.over() {
         return;
     }
@@ -137,10 +139,10 @@ pub async fn tell(context: &Context, offboarding: &Offboarding, news: News) {
         },
         reason: news.reason.to_owned(),
         note: (!news.note.is_empty()).then(|| news.note.chars().take(1000).collect()),
-        action: "Offboard".to_owned(),
+        action: action.to_owned(),
         secondary: None,
     };
-    let reference = offboarding.object_ref(&());
+    let reference = object.object_ref(&());
     if let Err(failed) = within(context.recorder.publish(&event, &reference)).await {
         tracing::warn!(%failed, "event not published");
     }

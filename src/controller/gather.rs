@@ -10,15 +10,12 @@ use super::{
     Context,
     approvals::approvals_trusted,
     links::{Links, Made},
-    votes,
+    votes::{self, About},
     watch::Namespace,
 };
 use crate::{
     api::{Connector, Offboarding},
-    core::{
-        case::Case,
-        gate::{Vote, bare},
-    },
+    core::{case::Case, gate::Vote},
     drive::{
         Link,
         validate::{Chosen, Given, Invalid, Member, choose, connector_of, validate},
@@ -60,18 +57,14 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
     }
     let asks = policy.as_ref().is_ok_and(|policy| !policy.spec.gates.is_empty());
     // Approvals that are not listed yet only mean that nobody said yes: their list wakes the leaver, and nothing waits for it.
-    let mut votes = votes::votes(caches, offboarding);
+    let namespace = offboarding.namespace().unwrap_or_default();
+    let mut votes = votes::votes(caches, &namespace, &About::leaver(offboarding));
     let untrusted = (asks || !votes.is_empty()) && !approvals_trusted(context).await;
     if untrusted {
         votes.clear();
     }
     let uid = offboarding.uid().unwrap_or_default();
-    let now = Timestamp::now();
-    let people = votes.iter().map(|vote| &vote.approver);
-    let leaving: Vec<String> = people
-        .filter(|name| caches.leaving.has_left(bare(name), &uid, now))
-        .cloned()
-        .collect();
+    let leaving = caches.leaving.among(&votes, &uid, Timestamp::now());
     let ids: Vec<&str> = votes.iter().map(|vote| vote.id.as_str()).collect();
     write!(inputs, " {ids:?} {untrusted} {leaving:?}").expect("a String takes every text");
     Gathered {

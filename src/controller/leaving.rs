@@ -1,16 +1,19 @@
 //! Who leaves, by address: who leaves takes nothing over from another leaver and approves nothing.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, PoisonError},
 };
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::api::{
-    Offboarding,
-    offboarding::{Desired, Urgency},
+use crate::{
+    api::{
+        Offboarding,
+        offboarding::{Desired, Urgency},
+    },
+    core::gate::{Vote, bare},
 };
 
 /// The leavers of one namespace, by the names people know them by, in lower case.
@@ -19,7 +22,7 @@ pub struct Leaving(Mutex<Names>);
 
 #[derive(Debug, Default)]
 struct Names {
-    /// By name: uid, and when access ends.
+    /// By name: uid, and when access ends; never known to be over while that is not computed yet.
     by_name: HashMap<String, BTreeMap<String, Timestamp>>,
     by_uid: HashMap<String, Vec<String>>,
 }
@@ -31,12 +34,15 @@ impl Leaving {
         self.forget(&uid);
         let spec = &offboarding.spec;
         let ends = match spec.urgency {
-            Urgency::Immediate => Some(Timestamp::MIN),
-            Urgency::Scheduled => offboarding.status.as_ref().and_then(|status| status.cutoff),
+            Urgency::Immediate => Timestamp::MIN,
+            Urgency::Scheduled => {
+                let cutoff = offboarding.status.as_ref().and_then(|status| status.cutoff);
+                cutoff.unwrap_or(Timestamp::MAX)
+            }
         };
-        let Some(ends) = ends.filter(|_| spec.desired == Desired::Offboarded && !spec.suspend) else {
+        if spec.desired != Desired::Offboarded || spec.suspend {
             return;
-        };
+        }
         let employee = &spec.employee;
         let names: Vec<String> = [&employee.email, &employee.employee_id]
             .into_iter()
@@ -65,6 +71,27 @@ impl Leaving {
                 }
             }
         }
+    }
+
+    /// Forgets all leavers but these.
+    pub fn keep(&self, uids: &BTreeSet<String>) {
+        let mut gone: Vec<String> = {
+            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            known.by_uid.keys().cloned().collect()
+        };
+        gone.retain(|uid| !uids.contains(uid));
+        for uid in gone {
+            self.forget(&uid);
+        }
+    }
+
+    /// Of those who said something, whose access ends until `when`, by another Offboarding than `uid`.
+    pub fn among(&self, votes: &[Vote], uid: &str, when: Timestamp) -> Vec<String> {
+        let people = votes.iter().map(|vote| &vote.approver);
+        people
+            .filter(|name| self.has_left(bare(name), uid, when))
+            .cloned()
+            .collect()
     }
 
     /// Whether the access of somebody known as `name` ends until `when`, by another Offboarding than `uid`.
@@ -122,7 +149,17 @@ mod tests {
         }
         leaving.forget("1");
         assert!(leaving.has_left("sam@example.com", "3", Timestamp::MIN));
-        leaving.forget("2");
+        leaving.keep(&["4".to_owned()].into());
         assert!(!leaving.has_left("sam@example.com", "3", Timestamp::MAX));
+    }
+
+    #[test]
+    fn whoever_has_an_offboarding_leaves_some_day_though_nobody_has_looked_at_it_yet() {
+        let leaving = Leaving::default();
+        let mut new = leaver("1", "sam@example.com", &json!({"lastDay": "2026-09-30"}));
+        new.status = None;
+        leaving.note(&new);
+        assert!(!leaving.has_left("sam@example.com", "2", at("2026-10-30T15:00:00Z")));
+        assert!(leaving.has_left("sam@example.com", "2", Timestamp::MAX));
     }
 }

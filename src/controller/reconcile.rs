@@ -23,7 +23,7 @@ use super::{
     gather::{Gathered, gather},
     links::Login,
     memory::{Leaver, State},
-    notices,
+    notices::{self, Told},
     pause::{AGAIN, INVALID_EVERY, after_a_start, next, seed, wait},
     show::{self, Shown},
     store::{self, ClusterStore, NoRecord, Version},
@@ -92,7 +92,7 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
         context.metrics.pass(ended, began.elapsed().as_secs_f64());
     }
     if leaver.to_tell.swap(false, Ordering::Relaxed) {
-        notices::take_up(&context, &offboarding);
+        notices::take_up(&context, offboarding.as_ref());
     }
     drop(leaver);
     let still = context.caches.offboarding(
@@ -338,7 +338,7 @@ impl<'a> Pass<'a> {
         self.state.inputs = inputs;
         self.state.next = next(case, outcome, &status, now).into_iter().chain(news).min();
         if let Some(news) = events::news(before, &status, &outcome.rows) {
-            events::tell(self.context, &written, news).await;
+            events::tell(self.context, written.as_ref(), Offboarding::ACTION, news).await;
         }
         let ended = if done { Ended::Done } else { Ended::Left };
         (ended, self.until_next(SystemClock.now()))
@@ -375,7 +375,7 @@ impl<'a> Pass<'a> {
         self.note(&mut status);
         let written = show::write(self.context, &self.offboarding, &status).await?;
         if let Some(news) = events::news(&before, &status, &[]) {
-            events::tell(self.context, &written, news).await;
+            events::tell(self.context, written.as_ref(), Offboarding::ACTION, news).await;
         }
         self.offboarding = written.clone();
         self.state.written = Some(written);
@@ -402,7 +402,7 @@ impl<'a> Pass<'a> {
 
     /// Sees to it that messages are sent after the pass, if there are any.
     fn to_be_told(&self) {
-        if self.offboarding.status.as_ref().is_some_and(due::open) {
+        if due::open(self.offboarding.entries()) {
             self.leaver.to_tell.store(true, Ordering::Relaxed);
         }
     }

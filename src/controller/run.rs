@@ -34,6 +34,7 @@ use super::{
     metrics::Metrics,
     notices::Notices,
     reconcile, sources,
+    votes::Index,
     watch::{self, Caches, Ends, Kind, Namespace, Seen},
 };
 use crate::{
@@ -95,6 +96,7 @@ impl Operator {
                 policies,
                 sources,
                 approvals,
+                said: Index::default(),
                 leaving: Leaving::default(),
             };
             if known.insert(name.clone(), namespace).is_none() {
@@ -330,6 +332,11 @@ fn leavers(context: Arc<Context>, namespace: String, urgent: bool) -> impl Fn(Se
                 kind.tell(offboarding);
             }
             Seen::Listed => {
+                // Who was deleted while nobody watched leaves no more.
+                let both = [caches.urgent.cache.state(), caches.others.cache.state()].concat();
+                caches
+                    .leaving
+                    .keep(&both.iter().filter_map(|o| o.uid()).collect());
                 for offboarding in kind.cache.state() {
                     caches.leaving.note(&offboarding);
                     context.leavers.of(&offboarding.uid().unwrap_or_default());
@@ -393,16 +400,22 @@ fn said(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, Approval>)
         let Some(caches) = context.caches.namespaces.get(&namespace) else {
             return;
         };
-        if let Seen::There(approval) | Seen::Gone(approval) = &seen
-            && let Some(source) = &approval.spec.source_ref
-        {
-            context.wake_source(&namespace, &source.name);
-        }
+        let source = match &seen {
+            Seen::There(approval) | Seen::Gone(approval) => approval.spec.source_ref.clone(),
+            Seen::Listed => None,
+        };
         match seen {
-            Seen::There(approval) => caches.approvals.tell(approval),
-            Seen::Listed => caches.approvals.tell_all(|_| true),
+            Seen::There(approval) => {
+                caches.said.note(approval);
+                caches.approvals.tell(approval);
+            }
+            Seen::Listed => {
+                caches.said.replace(&caches.approvals.cache.state());
+                caches.approvals.tell_all(|_| true);
+            }
             // A yes that is taken back by deleting it does not count any more.
             Seen::Gone(approval) => {
+                caches.said.forget(approval);
                 let about = approval.spec.offboarding_ref.as_ref();
                 if let Some(leaver) =
                     about.and_then(|about| context.caches.offboarding(&namespace, &about.name))
@@ -410,6 +423,9 @@ fn said(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, Approval>)
                     context.caches.tell_leaver(&namespace, &leaver);
                 }
             }
+        }
+        if let Some(source) = source {
+            context.wake_source(&namespace, &source.name);
         }
     }
 }

@@ -15,10 +15,11 @@ use super::{
     Context,
     call::{Failed, within},
     show::Shown,
-    votes, watch,
+    votes::{self, About},
+    watch,
 };
 use crate::{
-    api::{Offboarding, OffboardingRecord, OffboardingRecordSpec, record::RecordOf},
+    api::{Offboarding, OffboardingRecord, OffboardingRecordSpec, approval::BoundRef, record::RecordOf},
     core::{
         fault::{Fault, Reason},
         gate::Vote,
@@ -213,8 +214,12 @@ impl Store for ClusterStore<'_> {
             Err(Failed::NotFound) => return Ok(false),
             Err(failed) => return Err(failed.into()),
         };
+        let about = About::Leaver(BoundRef {
+            name: self.of.name.clone(),
+            uid: self.of.uid.clone(),
+        });
         for vote in votes {
-            if !votes::stands(self.context, &self.namespace, vote).await? {
+            if !votes::stands(self.context, &self.namespace, &about, vote).await? {
                 return Ok(false);
             }
         }

@@ -22,7 +22,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::watch as signal;
 
-use super::leaving::Leaving;
+use super::{leaving::Leaving, votes::Index};
 use crate::api::{Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy};
 
 /// One kind of object: its cache, and the queue of those that are to be looked at again.
@@ -92,6 +92,8 @@ pub struct Namespace {
     pub sources: Kind<LeaverSource>,
     /// Approvals.
     pub approvals: Kind<Approval>,
+    /// Approvals by what they are about.
+    pub said: Index,
     /// Who leaves.
     pub leaving: Leaving,
 }
@@ -128,10 +130,9 @@ impl Caches {
     /// The Approval with this uid, as last seen.
     pub fn approval(&self, namespace: &str, uid: &str) -> Option<Arc<Approval>> {
         let caches = self.namespaces.get(namespace)?;
-        caches
-            .approvals
-            .cache
-            .find(|approval| approval.metadata.uid.as_deref() == Some(uid))
+        let key = ObjectRef::new(&caches.said.name(uid)?).within(namespace);
+        let found = caches.approvals.cache.get(&key)?;
+        (found.metadata.uid.as_deref() == Some(uid)).then_some(found)
     }
 
     /// Somebody said something about `leaver`: it is looked at again.

@@ -14,7 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::leavers::compare::{hash, hex};
+use super::{
+    gate::{Gate, Rule, Standing, Vote},
+    leavers::compare::{hash, hex},
+};
 
 /// The resolution of what is remembered.
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
@@ -61,7 +64,7 @@ pub struct State {
     pub granted: BTreeSet<String>,
     /// What an Approval let through and is not known to be done. It takes no room.
     pub released: BTreeSet<String>,
-    /// Digest of the set that is held.
+    /// Digest of the set that is held, if one Approval could let it through.
     pub held: Option<String>,
     /// Why.
     pub tripped: Option<Tripped>,
@@ -123,7 +126,7 @@ pub fn judge(
         let shrunken = format!("shrunken {} {}", state.population, feed.people);
         let digest = digest(lines.iter().map(String::as_str).chain([shrunken.as_str()]));
         if why != Tripped::Shrunken || lines.len() > LARGEST || !approved(&digest) {
-            state.held = (why == Tripped::Shrunken).then_some(digest);
+            state.held = (why == Tripped::Shrunken && lines.len() <= LARGEST).then_some(digest);
             let room = room(&state, limits, feed);
             return Passage {
                 state,
@@ -156,7 +159,7 @@ pub fn judge(
         } else if new.len() <= LARGEST && approved(&digest) {
             state.released.extend(new);
         } else {
-            state.held = Some(digest);
+            state.held = (new.len() <= LARGEST).then_some(digest);
             state.tripped = Some(Tripped::TooMany);
         }
     }
@@ -166,6 +169,20 @@ pub fn judge(
         .collect();
     let room = room(&state, limits, feed);
     Passage { state, passes, room }
+}
+
+/// Counts what people say about the held set of this digest. One yes is enough; `partial` are names of people who cannot say
+/// it: who is in the set, and who leaves.
+pub fn count(held: &str, votes: &[Vote], partial: &[String], now: Timestamp) -> Standing {
+    let rule = Rule {
+        gate: Gate::Guard,
+        approvals: 1,
+        approvers: vec![],
+        expires_after: SignedDuration::MAX,
+        escalation: None,
+        since: None,
+    };
+    rule.count(held, votes, partial, now, now)
 }
 
 /// What is remembered once the changes of `lines` are done.

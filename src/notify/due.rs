@@ -59,6 +59,8 @@ pub struct Occurrence {
     id: String,
     /// Which systems, gate or task; never a person.
     about: String,
+    /// It is not told of soon after another one with the same first word, if that came up at this instant or later.
+    calm: Option<Timestamp>,
 }
 
 impl Occurrence {
@@ -67,6 +69,7 @@ impl Occurrence {
             event,
             id: id.to_string(),
             about: about.chars().take(LONGEST_ABOUT).collect(),
+            calm: None,
         }
     }
 
@@ -100,13 +103,16 @@ pub fn notices(known: &Known<'_>, knows: impl Fn(&str) -> bool) -> Vec<Notice> {
 pub struct Tripped<'a> {
     /// `metadata.uid` of the source.
     pub uid: &'a str,
-    /// Digest of the exact set that is held, or what else makes it another time than the last.
-    pub occurrence: &'a str,
-    /// Why: `Empty`, `Shrunken`, `Stale`, `TooMany`; and how many are held.
+    /// Digest of the exact set that is held, if one is.
+    pub held: Option<&'a str>,
+    /// `Empty`, `Shrunken`, `Stale` or `TooMany`, a colon, and how many are held; never a person.
     pub about: &'a str,
+    /// Since when the source is not well.
+    pub since: Timestamp,
 }
 
-/// As [`notices`], for a source whose guard has tripped; `before` is what was told of it.
+/// As [`notices`], for a source whose guard has tripped; `before` is what was told of it. Each held set is told of once. One
+/// that grows while people look at it is told of only so often.
 pub fn guard_tripped(
     tripped: &Tripped<'_>,
     before: &[Notice],
@@ -114,7 +120,12 @@ pub fn guard_tripped(
     knows: impl Fn(&str) -> bool,
     now: Timestamp,
 ) -> Vec<Notice> {
-    let news = Occurrence::new(NotifyOn::GuardTripped, tripped.occurrence, tripped.about);
+    let id = match tripped.held {
+        Some(digest) => digest.to_owned(),
+        None => format!("{}/{}", word(tripped.about), tripped.since),
+    };
+    let mut news = Occurrence::new(NotifyOn::GuardTripped, id, tripped.about);
+    news.calm = Some(tripped.since);
     merge(tripped.uid, before, rules, &[news], knows, now)
 }
 
@@ -153,15 +164,14 @@ fn merge(
             });
         }
     }
-    let open = |notice: &Notice| matches!(notice.state, NoticeState::Due | NoticeState::Sending);
     let mut history = before
         .iter()
-        .filter(|notice| !open(notice) && !current.contains(&notice.key))
+        .filter(|notice| !unsent(notice) && !current.contains(&notice.key))
         .count();
     let mut all: Vec<Notice> = before.to_vec();
     // The oldest come first.
     all.retain(|notice| {
-        let over = !open(notice) && !current.contains(&notice.key);
+        let over = !unsent(notice) && !current.contains(&notice.key);
         let goes = over && history > HISTORY;
         history -= usize::from(goes);
         !goes
@@ -187,14 +197,20 @@ fn wanted(rules: &[NotifyRule]) -> Vec<(NotifyOn, &str, Audience)> {
 
 /// Something that comes and goes is not told of each time.
 fn too_soon(news: &Occurrence, channel: &str, before: &[Notice], now: Timestamp) -> bool {
-    let reason = |about: &str| about.split(':').next().unwrap_or_default().to_owned();
-    news.event == NotifyOn::Stalled
-        && before.iter().any(|notice| {
+    news.calm.is_some_and(|since| {
+        before.iter().any(|notice| {
             notice.event == news.event
                 && notice.channel == channel
-                && reason(&notice.about) == reason(&news.about)
+                && word(&notice.about) == word(&news.about)
+                && notice.at >= since
                 && now.duration_since(notice.at) < CALM
         })
+    })
+}
+
+/// The word before the colon.
+fn word(about: &str) -> &str {
+    about.split(':').next().unwrap_or_default()
 }
 
 /// All that is true now and worth telling.
@@ -243,7 +259,9 @@ fn stalled(status: &OffboardingStatus) -> Option<Occurrence> {
     let stalled = condition(status, "Stalled").filter(|c| c.status == ConditionStatus::True)?;
     let id = format!("{}/{}", stalled.reason, stalled.last_transition_time);
     let about = format!("{}: {}", stalled.reason, stalled.message);
-    Some(Occurrence::new(NotifyOn::Stalled, id, &about))
+    let mut news = Occurrence::new(NotifyOn::Stalled, id, &about);
+    news.calm = Some(Timestamp::MIN);
+    Some(news)
 }
 
 /// The end that was wanted is reached, not so long ago.
@@ -407,9 +425,12 @@ pub fn stale(notice: &Notice, now: Timestamp) -> bool {
 }
 
 /// Whether there is something left to send.
-pub fn open(status: &OffboardingStatus) -> bool {
-    let open = |notice: &Notice| matches!(notice.state, NoticeState::Due | NoticeState::Sending);
-    status.notified.iter().any(open)
+pub fn open(notified: &[Notice]) -> bool {
+    notified.iter().any(unsent)
+}
+
+fn unsent(notice: &Notice) -> bool {
+    matches!(notice.state, NoticeState::Due | NoticeState::Sending)
 }
 
 #[cfg(test)]

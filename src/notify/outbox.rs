@@ -10,6 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep_until},
@@ -23,7 +24,7 @@ use super::{
     text::{self, Message},
 };
 use crate::api::{
-    Offboarding,
+    LeaverSource, Offboarding,
     offboarding::{Notice, NoticeState},
 };
 
@@ -175,14 +176,12 @@ impl Outbox {
         self.deliver(notice, &message, event, Some(offboarding)).await
     }
 
-    /// Waits for a turn, then says that the guard of the source `name` in `namespace` has tripped. Whoever calls has written
-    /// `notice`, made by [`super::due::guard_tripped`], down as `Sending`, and writes down what became of it.
-    pub async fn guard_tripped(&self, namespace: &str, name: &str, notice: &Notice) -> Sending {
-        let Some(_turn) = self.turn(&notice.channel).await else {
-            return Sending::Failed("NoChannel".to_owned());
-        };
-        let message = text::guard_tripped(namespace, name, notice);
-        let event = event::of_source(namespace, name, notice, &message);
+    /// Sends what `notice`, made by [`super::due::guard_tripped`], says about `source`. Whoever calls holds a [`Self::turn`].
+    pub async fn guard_tripped(&self, source: &LeaverSource, notice: &Notice) -> Sending {
+        let namespace = source.namespace().unwrap_or_default();
+        let name = source.name_any();
+        let message = text::guard_tripped(&namespace, &name, notice);
+        let event = event::of_source(&namespace, &name, notice, &message);
         self.deliver(notice, &message, event, None).await
     }
 

@@ -122,7 +122,12 @@ pub fn guard_tripped(namespace: &str, name: &str, notice: &Notice) -> Message {
             ]
         }
         Audience::Hr | Audience::Manager => vec![
-            "The list of leavers looks unusual: many at once, or people are missing from it.".to_owned(),
+            match about.split(':').next() {
+                Some("Empty") => "There is nobody in the list of people.".to_owned(),
+                Some("Shrunken") => "Many are missing from the list of people.".to_owned(),
+                Some("Stale") => "The list of people is an old one.".to_owned(),
+                _ => "Unusually many leave at once, or their last days move.".to_owned(),
+            },
             "Nobody loses access because of it until you have looked. Please check the latest changes and tell IT \
              whether they are right."
                 .to_owned(),

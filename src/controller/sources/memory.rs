@@ -40,6 +40,8 @@ pub struct Memory {
     pub woken: AtomicBool,
     /// Held while a look goes on.
     pub pass: AsyncMutex<Pass>,
+    /// The source as we last wrote it. Held while its status is written: by a look, or by what sends messages beside it.
+    pub written: AsyncMutex<Option<Arc<LeaverSource>>>,
     key: Mutex<Option<Key>>,
 }
 
@@ -61,8 +63,6 @@ pub struct Pass {
     pub next: Option<Instant>,
     /// Looks in a row that did not succeed.
     pub failures: u32,
-    /// The source as we last wrote it.
-    pub written: Option<Arc<LeaverSource>>,
     /// Offboardings as we last wrote them, until the cache has them.
     pub made: HashMap<String, (Instant, Offboarding)>,
     /// What was told by an Event already.

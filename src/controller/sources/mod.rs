@@ -21,32 +21,42 @@ use std::{
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use kube::{Api, ResourceExt, runtime::controller::Action};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::MutexGuard,
+    time::{Instant, timeout},
+};
 
 use self::{
-    memory::{Memory, Pass},
+    memory::Pass,
     say::{Findings, Mood, Said},
 };
 use super::{
     Context,
     approvals::{self, approvals_trusted_now},
-    call::{Failed, within},
+    call::Failed,
+    events::{self, News},
     gather,
     links::{Login, Made},
+    notices::{self, Told},
     pause::{jittered, seed, wait},
+    votes::{self, About},
     watch::{self, version},
 };
 use crate::{
-    api::{Approval, LeaverSource, Offboarding},
+    api::{
+        Condition, ConditionStatus, LeaverSource, LeaverSourceStatus, Offboarding, offboarding::Notice,
+        policy::NotifyRule,
+    },
     connectors::People,
     core::{
         fault::{Fault, FaultKind, Reason},
-        gate::{Decision as Vote, Gate, bare},
+        gate,
         guard::{self, Passage, State, Tripped},
         leavers::compare::{Change, Compared, Kind},
         people::{Census, Reach},
         schedule,
     },
+    notify::due,
     sources::{
         look::{Seen, remembered, written},
         offboarding::{ASKS, asking, known, taken_over},
@@ -54,7 +64,8 @@ use crate::{
     },
 };
 
-pub use memory::Sources;
+pub use memory::{Memory, Sources};
+pub use say::write;
 
 /// Reading everybody may take so long.
 const READING: Duration = Duration::from_mins(10);
@@ -73,9 +84,11 @@ pub async fn source(source: Arc<LeaverSource>, context: Arc<Context>) -> Result<
     context.caches.sources_ready_in(&namespace).await;
     let memory = context.sources.of(&namespace, &source.name_any());
     let mut pass = memory.pass.lock().await;
-    let Some(mut work) = Work::new(&context, &memory, &mut pass, &namespace, &source.name_any()) else {
+    let work = Work::new(&context, &memory, &mut pass, &namespace, &source.name_any()).await;
+    let Some(mut work) = work else {
         return Ok(Action::await_change());
     };
+    work.tell();
     if let Ok(looked) = AssertUnwindSafe(work.run()).catch_unwind().await {
         return looked;
     }
@@ -86,6 +99,9 @@ pub async fn source(source: Arc<LeaverSource>, context: Arc<Context>) -> Result<
     pass.next = Some(Instant::now() + wait(pause));
     Ok(Action::requeue(wait(pause)))
 }
+
+/// The source as last written, while nobody else writes its status.
+type Held<'a> = MutexGuard<'a, Option<Arc<LeaverSource>>>;
 
 struct Work<'a> {
     context: &'a Arc<Context>,
@@ -100,7 +116,7 @@ type Readable = Result<(Arc<Made>, Arc<dyn People>), String>;
 
 impl<'a> Work<'a> {
     /// None when the source is gone.
-    fn new(
+    async fn new(
         context: &'a Arc<Context>,
         memory: &'a Memory,
         pass: &'a mut Pass,
@@ -109,10 +125,12 @@ impl<'a> Work<'a> {
     ) -> Option<Self> {
         let cached = context.caches.source(namespace, name)?;
         // The guard's memory is in the status: never from a version that is older than our own last write.
-        pass.written = pass.written.take().filter(|written| {
+        let mut written = memory.written.lock().await;
+        *written = written.take().filter(|written| {
             written.uid() == cached.uid() && version(written.as_ref()) > version(cached.as_ref())
         });
-        let source = pass.written.clone().unwrap_or(cached);
+        let source = written.clone().unwrap_or(cached);
+        drop(written);
         let there = source.metadata.deletion_timestamp.is_none() && context.acts();
         there.then(|| Self {
             context,
@@ -216,22 +234,51 @@ impl<'a> Work<'a> {
             reason,
             message: text.to_owned(),
         };
-        let status = say::status(&self.source, &said, Timestamp::now());
-        if self.source.status.as_ref() == Some(&status) {
-            return Ok(());
-        }
-        match say::write(self.context, &self.source, &status).await {
-            Ok(written) => self.keep(written),
+        let written = async {
+            let mut held = self.hold().await?;
+            let status = say::status(&self.source, &said, Timestamp::now());
+            self.write(&mut held, &status).await
+        };
+        match written.await {
             // Gone, or changed: the watch says so, and it is looked at again then.
-            Err(Failed::NotFound | Failed::Conflict) => {}
-            Err(failed) => return Err(failed),
+            Err(Failed::NotFound | Failed::Conflict) => Ok(()),
+            written => written,
+        }
+    }
+
+    /// From now on nobody else writes the status: what was told since the look began is in [`Self::source`].
+    async fn hold(&mut self) -> Result<Held<'a>, Failed> {
+        let held = self.memory.written.lock().await;
+        let newer = held.as_ref().filter(|written| {
+            written.uid() == self.source.uid() && version(written.as_ref()) > version(self.source.as_ref())
+        });
+        if let Some(newest) = newer {
+            let guard =
+                |source: &LeaverSource| source.status.as_ref().and_then(|status| status.guard.clone());
+            // Who told found another spec, or another operator's memory: this look is about something else.
+            if newest.metadata.generation != self.source.metadata.generation
+                || guard(newest) != guard(&self.source)
+            {
+                return Err(Failed::Conflict);
+            }
+            self.source = newest.clone();
+        }
+        Ok(held)
+    }
+
+    async fn write(&mut self, held: &mut Held<'a>, status: &LeaverSourceStatus) -> Result<(), Failed> {
+        if self.source.status.as_ref() != Some(status) {
+            self.source = say::write(self.context, &self.source, status).await?;
+            **held = Some(self.source.clone());
         }
         Ok(())
     }
 
-    fn keep(&mut self, written: Arc<LeaverSource>) {
-        self.source = written.clone();
-        self.pass.written = Some(written);
+    /// Sees to it that messages are sent beside the look, if there are any.
+    fn tell(&self) {
+        if due::open(self.source.entries()) {
+            notices::take_up(self.context, self.source.as_ref());
+        }
     }
 
     async fn readable(&self) -> Readable {
@@ -266,7 +313,7 @@ impl<'a> Work<'a> {
             .status
             .iter()
             .flat_map(|s| &s.conditions)
-            .any(|c| c.type_ == "Ready" && c.status == crate::api::ConditionStatus::True);
+            .any(|c| c.type_ == "Ready" && c.status == ConditionStatus::True);
         if !ready {
             let text = format!("{}: reading everybody", self.source.spec.connector_ref.name);
             self.say(Mood::Working, "Reading", &text).await.ok();
@@ -329,7 +376,8 @@ impl<'a> Work<'a> {
                 .unwrap_or_default(),
         );
         let lines: Vec<String> = compared.changes.iter().map(Change::line).collect();
-        let judged = self.judge(&state, settings, &seen, &lines, now).await;
+        let members = self.members(&compared);
+        let judged = self.judge(&state, settings, &seen, &lines, &members, now).await;
         let passing = |(change, passes): (&'_ Change, &bool)| passes.then(|| change.clone());
         let passing: Vec<Change> = compared
             .changes
@@ -428,12 +476,37 @@ impl<'a> Work<'a> {
         there
     }
 
+    /// The names of everybody whom a change is about, as people know them.
+    fn members(&mut self, compared: &Compared) -> Vec<String> {
+        if compared.changes.is_empty() {
+            return vec![];
+        }
+        let there = self.there();
+        let mut names = vec![];
+        for change in &compared.changes {
+            let employee = there.get(&change.name).map(|one| &one.spec.employee);
+            names.extend(employee.and_then(|e| e.email.clone()));
+            names.extend(employee.and_then(|e| e.employee_id.clone()));
+            names.extend(
+                employee
+                    .iter()
+                    .flat_map(|e| &e.accounts)
+                    .map(|account| account.name.clone()),
+            );
+            let worker = change.leaving.as_ref().map(|leaving| &leaving.worker);
+            names.extend(worker.and_then(|worker| worker.email.clone()));
+            names.extend(worker.and_then(|worker| worker.employee_id.clone()));
+        }
+        names
+    }
+
     async fn judge(
         &self,
         state: &State,
         settings: &Settings,
         seen: &Seen,
         lines: &[String],
+        members: &[String],
         now: Timestamp,
     ) -> Judged {
         let judge = |approved: Option<&str>| {
@@ -455,7 +528,7 @@ impl<'a> Work<'a> {
         let Some(held) = judged.passage.state.held.clone() else {
             return judged;
         };
-        match self.vote(&held).await {
+        match self.vote(&held, members).await {
             Voted::Nobody => {}
             Voted::No => judged.denied = true,
             Voted::Untrusted => judged.untrusted = true,
@@ -464,46 +537,32 @@ impl<'a> Work<'a> {
         judged
     }
 
-    /// What people say about the set of this digest.
-    async fn vote(&self, held: &str) -> Voted {
+    /// What people say about the set of this digest, in which are these `members`.
+    async fn vote(&self, held: &str, members: &[String]) -> Voted {
         let Some(caches) = self.context.caches.namespaces.get(&self.namespace) else {
             return Voted::Nobody;
         };
-        let about = |approval: &Approval| {
-            let spec = &approval.spec;
-            let source = spec.source_ref.as_ref();
-            spec.gate == Gate::Guard
-                && spec.plan.as_deref() == Some(held)
-                && approval.metadata.deletion_timestamp.is_none()
-                && !caches
-                    .leaving
-                    .has_left(bare(&spec.approver), "", jiff::Timestamp::now())
-                && source.is_some_and(|s| {
-                    s.name == self.source.name_any() && Some(&s.uid) == self.source.metadata.uid.as_ref()
-                })
-        };
-        let votes: Vec<_> = caches
-            .approvals
-            .cache
-            .state()
-            .into_iter()
-            .filter(|a| about(a))
-            .collect();
-        if votes.iter().any(|a| a.spec.decision == Vote::Denied) {
-            return Voted::No;
+        let about = About::source(&self.source);
+        let votes = votes::votes(caches, &self.namespace, &about);
+        if votes.is_empty() {
+            return Voted::Nobody;
         }
-        let api: Api<Approval> = watch::api(&self.context.client, &self.namespace);
-        for vote in votes.iter().filter(|a| a.spec.decision == Vote::Approved) {
+        // Who has an Offboarding at all has an interest, whenever it ends their access.
+        let leaving = caches.leaving.among(&votes, "", Timestamp::MAX);
+        let partial = [members, &leaving].concat();
+        let standing = guard::count(held, &votes, &partial, Timestamp::now());
+        if !standing.counted.is_empty() && !approvals_trusted_now(self.context).await {
+            return Voted::Untrusted;
+        }
+        approvals::show(self.context, &self.namespace, &standing).await;
+        match standing.state {
+            gate::State::Denied => return Voted::No,
+            gate::State::Open => {}
+            gate::State::Waiting | gate::State::Expired => return Voted::Nobody,
+        }
+        for vote in votes.iter().filter(|vote| standing.counted.contains(&vote.id)) {
             // The cache may not know yet that it was taken back.
-            let now = within(api.get(&vote.name_any())).await;
-            let same = now.is_ok_and(|now| {
-                now.uid() == vote.uid() && about(&now) && now.spec.decision == Vote::Approved
-            });
-            if same {
-                if !approvals_trusted_now(self.context).await {
-                    return Voted::Untrusted;
-                }
-                approvals::counted(self.context, vote).await;
+            if votes::stands(self.context, &self.namespace, &about, vote).await == Ok(true) {
                 return Voted::Yes;
             }
         }
@@ -512,15 +571,10 @@ impl<'a> Work<'a> {
 
     /// The guard's memory becomes durable. Nothing may be written before.
     async fn write_down(&mut self, state: &State) -> Result<(), Failed> {
+        let mut held = self.hold().await?;
         let mut status = self.source.status.clone().unwrap_or_default();
-        let guard = written(state);
-        if status.guard.as_ref() == Some(&guard) {
-            return Ok(());
-        }
-        status.guard = Some(guard);
-        let kept = say::write(self.context, &self.source, &status).await?;
-        self.keep(kept);
-        Ok(())
+        status.guard = Some(written(state));
+        self.write(&mut held, &status).await
     }
 
     async fn progress(&mut self, done: usize, all: usize) {
@@ -553,7 +607,8 @@ impl<'a> Work<'a> {
             }
             let what = format!("{} {}", one.uid().unwrap_or_default(), ask.why);
             if !self.pass.told.contains(&what) {
-                say::tell(self.context, one.as_ref(), "SourceDiffers", &ask.why).await;
+                let news = News::warning("SourceDiffers", ask.why.clone());
+                events::tell(self.context, one.as_ref(), LeaverSource::ACTION, news).await;
             }
             told.insert(what);
         }
@@ -585,7 +640,7 @@ impl<'a> Work<'a> {
         refused: usize,
         now: Timestamp,
     ) -> Result<(), Failed> {
-        let held: Vec<&Change> = compared
+        let waiting: Vec<&Change> = compared
             .changes
             .iter()
             .zip(&judged.passage.passes)
@@ -600,7 +655,7 @@ impl<'a> Work<'a> {
             .filter(|(_, passes)| **passes);
         let created = passed.filter(|(change, _)| change.ahead(today)).count();
         let mut counts = seen.counts.clone();
-        counts.held = number(held.len());
+        counts.held = number(waiting.len());
         counts.asked = number(compared.asks.len());
         counts.upcoming = compared.upcoming.saturating_add(number(created));
         let guard = written(state);
@@ -611,12 +666,13 @@ impl<'a> Work<'a> {
             refused,
             key: self.memory.key_problem(),
             guard: &guard,
-            held: &held,
+            held: &waiting,
             most: judged.passage.room,
             window: &self.source.spec.guard.window,
             denied: judged.denied,
             untrusted: judged.untrusted,
         });
+        let mut held = self.hold().await?;
         let before = self.source.status.clone().unwrap_or_default();
         let mut status = say::status(&self.source, &said, now);
         let believed = !matches!(
@@ -630,19 +686,55 @@ impl<'a> Work<'a> {
             || guard.tripped != before.guard.as_ref().and_then(|g| g.tripped.clone());
         status.guard = Some(guard);
         status.counts = Some(counts);
-        if say::worth_writing(&before, &status, settings.limits.window, now) {
-            let kept = say::write(self.context, &self.source, &status).await?;
-            self.keep(kept);
+        if state.tripped.is_some() {
+            status.notified = self.notices(&status, &said.message, now);
         }
+        if say::worth_writing(&before, &status, settings.limits.window, now) {
+            self.write(&mut held, &status).await?;
+        }
+        drop(held);
+        self.tell();
         if believed {
             self.context
                 .metrics
                 .synced(&self.namespace, &self.source.name_any(), now);
         }
         if state.tripped.is_some() && news {
-            say::tell(self.context, self.source.as_ref(), "GuardTripped", &said.message).await;
+            let news = News::warning("GuardTripped", said.message);
+            events::tell(self.context, self.source.as_ref(), LeaverSource::ACTION, news).await;
         }
         Ok(())
+    }
+
+    /// What people are to be told, now that `status` shows that the guard has tripped.
+    fn notices(&self, status: &LeaverSourceStatus, message: &str, now: Timestamp) -> Vec<Notice> {
+        let guard = status.guard.clone().unwrap_or_default();
+        let why = guard.tripped.unwrap_or_default();
+        let ready = status.conditions.iter().find(|c| c.type_ == "Ready");
+        let tripped = due::Tripped {
+            uid: &self.source.uid().unwrap_or_default(),
+            held: guard.held.as_deref(),
+            about: &format!("{why}: {}", message.trim_start_matches("guard: ")),
+            since: ready.map_or(now, |ready: &Condition| ready.last_transition_time),
+        };
+        notices::guard_tripped(self.context, &tripped, &status.notified, &self.rules(), now)
+    }
+
+    /// Who is told: as the policy says that the source names, else as all policies of the namespace say together.
+    fn rules(&self) -> Vec<NotifyRule> {
+        let Some(caches) = self.context.caches.namespaces.get(&self.namespace) else {
+            return vec![];
+        };
+        let mut policies = caches.policies.cache.state();
+        policies.sort_by_key(|policy| policy.name_any());
+        let named = self.source.spec.policy_ref.as_ref().map(|policy| &policy.name);
+        if policies.iter().any(|policy| Some(&policy.name_any()) == named) {
+            policies.retain(|policy| Some(&policy.name_any()) == named);
+        }
+        policies
+            .iter()
+            .flat_map(|policy| policy.spec.notify.clone())
+            .collect()
     }
 }
 

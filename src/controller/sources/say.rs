@@ -6,7 +6,6 @@ use jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    runtime::events::{Event, EventType},
 };
 use serde_json::json;
 
@@ -230,23 +229,6 @@ fn tripped(found: &Findings<'_>, why: &str) -> String {
         () => "; one Approval of gate Guard with plan = status.guard.held lets them through",
     });
     text
-}
-
-/// Publishes an Event about `object`; one that is lost is only logged.
-pub async fn tell<K: Resource<DynamicType = ()>>(context: &Context, object: &K, reason: &str, note: &str) {
-    if context.tenure.over() {
-        return;
-    }
-    let event = Event {
-        type_: EventType::Warning,
-        reason: reason.to_owned(),
-        note: Some(note.chars().take(1000).collect()),
-        action: "Synchronize".to_owned(),
-        secondary: None,
-    };
-    if let Err(failed) = within(context.recorder.publish(&event, &object.object_ref(&()))).await {
-        tracing::warn!(%failed, "event not published");
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::core::gate::{self, Decision, Refusal};
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -433,4 +434,66 @@ fn no_schedule_loses_a_leaver_for_good() {
         }
         assert!(left.is_empty(), "seed {seed}: {} wait for ever", left.len());
     }
+}
+
+fn vote(approver: &str, on_behalf_of: Option<&str>, decision: Decision) -> Vote {
+    Vote {
+        id: format!("{approver} {decision:?}"),
+        name: "yes".into(),
+        gate: Gate::Guard,
+        connector: None,
+        fact: None,
+        plan: "sha256:1".into(),
+        approver: approver.into(),
+        on_behalf_of: on_behalf_of.map(str::to_owned),
+        decision,
+        at: noon(),
+        until: None,
+    }
+}
+
+#[test]
+fn whoever_is_in_a_held_set_cannot_let_it_through_nor_can_their_delegate() {
+    let partial = ["Jane@example.com".to_owned(), "0017".to_owned()];
+    let stands = |votes: &[Vote]| count("sha256:1", votes, &partial, after(24 * 365));
+    for (approver, principal) in [
+        ("jane@example.com", None),
+        ("oidc:JANE@example.com", None),
+        ("0017", None),
+        ("sam@example.com", Some("jane@example.com")),
+    ] {
+        let standing = stands(&[vote(approver, principal, Decision::Approved)]);
+        assert_eq!(standing.state, gate::State::Waiting, "{approver}");
+        assert_eq!(standing.refused[0].1, Refusal::SelfApproval, "{approver}");
+        // Nor can they keep it held.
+        let both = [
+            vote(approver, principal, Decision::Denied),
+            vote("alice", None, Decision::Approved),
+        ];
+        assert_eq!(stands(&both).state, gate::State::Open, "{approver}");
+    }
+    let nobody_asked = stands(&[vote("bob", Some("alice"), Decision::Approved)]);
+    assert_eq!(nobody_asked.refused[0].1, Refusal::NotAnApprover);
+    let denied = [
+        vote("alice", None, Decision::Approved),
+        vote("bob", None, Decision::Denied),
+    ];
+    assert_eq!(stands(&denied).state, gate::State::Denied);
+}
+
+#[test]
+fn what_is_too_much_for_one_approval_has_no_digest_that_one_could_name() {
+    let lines = lines(0..u32::try_from(LARGEST).unwrap() + 1);
+    let passage = judge(
+        &State::default(),
+        &limits(),
+        &feed(1_000_000),
+        &lines,
+        |_| true,
+        noon(),
+    );
+    assert_eq!(
+        (passage.state.held, passage.state.tripped),
+        (None, Some(Tripped::TooMany))
+    );
 }

@@ -312,18 +312,47 @@ fn a_guard_is_told_of_once_for_each_set_that_it_holds() {
     let rules: Vec<NotifyRule> =
         serde_json::from_value(json!([{"channel": "hr", "events": ["GuardTripped"], "audience": "Hr"}]))
             .unwrap();
-    let trip = |occurrence, before: &[Notice]| {
+    let trip = |about: &str, held, now: &str, before: &[Notice]| {
         let tripped = Tripped {
             uid: "uid-2",
-            occurrence,
-            about: "TooMany: 40 held",
+            held,
+            about,
+            since: at("2026-09-30T15:00:00Z"),
         };
-        guard_tripped(&tripped, before, &rules, |_| true, at("2026-09-30T15:00:00Z"))
+        guard_tripped(&tripped, before, &rules, |_| true, at(now))
     };
-    let first = trip("sha256:1", &[]);
+    let many = |digest, now: &str, before: &[Notice]| trip("TooMany: 40 are held", Some(digest), now, before);
+    let first = many("sha256:1", "2026-09-30T15:00:00Z", &[]);
     assert_eq!(first.len(), 1);
-    assert_eq!(trip("sha256:1", &first), first);
-    assert_eq!(trip("sha256:2", &first).len(), 2);
+    assert_eq!(many("sha256:1", "2026-10-09T15:00:00Z", &first), first);
+    // A layoff is entered one by one: the last set is told of, those between are not.
+    assert_eq!(many("sha256:2", "2026-09-30T15:59:59Z", &first), first);
+    let second = many("sha256:3", "2026-09-30T16:00:00Z", &first);
+    assert_eq!(second.len(), 2);
+    // Something else is told of at once.
+    let empty = trip("Empty: nobody is in it", None, "2026-09-30T15:00:01Z", &first);
+    assert_eq!(empty.len(), 2);
+    assert_eq!(
+        trip("Empty: nobody is in it", None, "2026-10-09T15:00:00Z", &empty),
+        empty
+    );
+}
+
+#[test]
+fn a_guard_that_let_one_set_through_and_holds_another_soon_after_is_told_of_at_once() {
+    let rules: Vec<NotifyRule> =
+        serde_json::from_value(json!([{"channel": "hr", "events": ["GuardTripped"]}])).unwrap();
+    let trip = |held, since: &str, before: &[Notice]| {
+        let tripped = Tripped {
+            uid: "uid-2",
+            held,
+            about: "TooMany: 40 are held",
+            since: at(since),
+        };
+        guard_tripped(&tripped, before, &rules, |_| true, at(since))
+    };
+    let first = trip(Some("sha256:1"), "2026-09-30T15:00:00Z", &[]);
+    assert_eq!(trip(Some("sha256:2"), "2026-09-30T15:10:00Z", &first).len(), 2);
 }
 
 #[test]
@@ -332,8 +361,9 @@ fn pauses_grow_to_a_quarter_of_an_hour_and_a_day_is_enough() {
         serde_json::from_value(json!([{"channel": "hr", "events": ["GuardTripped"]}])).unwrap();
     let tripped = Tripped {
         uid: "u",
-        occurrence: "o",
+        held: Some("o"),
         about: "",
+        since: at("2026-09-30T15:00:00Z"),
     };
     let mut notice = guard_tripped(&tripped, &[], &rules, |_| true, at("2026-09-30T15:00:00Z")).remove(0);
     assert_eq!(pause(&notice), SignedDuration::from_secs(1));

@@ -1,5 +1,6 @@
 //! Messages on real channels: a real mail server, and receivers of webhooks in this process.
 
+pub mod channels;
 mod mail;
 mod published;
 pub mod receiver;

@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -54,6 +54,7 @@ struct Kept {
 pub struct Receiver {
     pub address: SocketAddr,
     kept: Arc<Mutex<Kept>>,
+    held: watch::Sender<bool>,
     serving: JoinHandle<()>,
 }
 
@@ -62,11 +63,15 @@ impl Receiver {
         let kept = Arc::<Mutex<Kept>>::default();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().fallback(receive).with_state(kept.clone());
+        let (held, answering) = watch::channel(false);
+        let router = Router::new()
+            .fallback(receive)
+            .with_state((kept.clone(), answering));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
             address,
             kept,
+            held,
             serving,
         }
     }
@@ -83,6 +88,11 @@ impl Receiver {
     /// Answers everything like this; none: 200.
     pub fn always(&self, answer: Option<Answer>) {
         self.kept.lock().unwrap().always = answer;
+    }
+
+    /// While this is true nothing is answered, and what is posted is kept all the same.
+    pub fn hold(&self, held: bool) {
+        self.held.send_replace(held);
     }
 
     /// Everything that was posted to paths that begin like this.
@@ -103,7 +113,7 @@ impl Drop for Receiver {
 }
 
 async fn receive(
-    State(kept): State<Arc<Mutex<Kept>>>,
+    State((kept, mut held)): State<(Arc<Mutex<Kept>>, watch::Receiver<bool>)>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -120,6 +130,7 @@ async fn receive(
             .or(kept.always)
             .unwrap_or(Answer::Status(200))
     };
+    held.wait_for(|held| !held).await.ok();
     match answer {
         Answer::Status(status) => {
             (StatusCode::from_u16(status).unwrap(), "text of the receiver").into_response()

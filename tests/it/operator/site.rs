@@ -201,6 +201,56 @@ impl Site {
         message
     }
 
+    /// From now on the API server takes this operation on this resource here only if `holds` (CEL over `object`). `probe` tries
+    /// what it must not take, and changes nothing.
+    #[track_caller]
+    pub fn refuse<'s>(
+        &'s self,
+        resource: &str,
+        operation: &str,
+        holds: &str,
+        probe: impl Fn(&Self) -> Ran + 's,
+    ) -> Refusal<'s> {
+        let name = support::unique(&self.namespace);
+        let namespace = &self.namespace;
+        let policy = serde_json::json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {"resourceRules": [{"apiGroups": ["offboard.dev"], "apiVersions": ["*"],
+                    "operations": [operation], "resources": [resource]}]},
+                "validations": [{"expression": holds, "message": "refused by a test"}],
+            },
+        });
+        let binding = serde_json::json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": name},
+            "spec": {"policyName": name, "validationActions": ["Deny"], "matchResources": {"namespaceSelector":
+                {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}},
+        });
+        let objects = format!("{policy}\n---\n{binding}");
+        self.kubectl(&["apply", "-f", "-"], &objects).expect_ok();
+        let refusal = Refusal {
+            site: self,
+            objects,
+            probe: Box::new(probe),
+        };
+        assert!(
+            poll(PATIENCE, || refusal.in_force()),
+            "{:?}",
+            (refusal.probe)(self)
+        );
+        refusal
+    }
+
+    /// Whether a [`Refusal`] has kept the operator from writing this resource of the object `name`.
+    pub fn refused(&self, resource: &str, name: &str) -> bool {
+        let writes = self.writes();
+        writes
+            .iter()
+            .any(|w| w.resource == resource && w.name == name && w.status == 422)
+    }
+
     /// Everything that the operator wrote here so far.
     pub fn writes(&self) -> Vec<Write> {
         let mut writes = self.plane.writes(&self.namespace);
@@ -277,6 +327,37 @@ impl Site {
             log,
             _folder: folder,
         }
+    }
+}
+
+/// What the API server does not take; taken back when dropped.
+pub struct Refusal<'s> {
+    site: &'s Site,
+    objects: String,
+    probe: Box<dyn Fn(&Site) -> Ran + 's>,
+}
+
+impl Refusal<'_> {
+    fn in_force(&self) -> bool {
+        (self.probe)(self.site).stderr.contains("refused by a test")
+    }
+
+    /// Takes it back, and waits until that is so.
+    #[track_caller]
+    pub fn lift(self) {
+        self.delete();
+        assert!(poll(PATIENCE, || !self.in_force()));
+    }
+
+    fn delete(&self) {
+        let delete = ["delete", "--ignore-not-found", "-f", "-"];
+        self.site.kubectl(&delete, &self.objects);
+    }
+}
+
+impl Drop for Refusal<'_> {
+    fn drop(&mut self) {
+        self.delete();
     }
 }
 

@@ -4,4 +4,5 @@
 mod guarded;
 mod lives;
 pub mod office;
+mod told;
 mod woken;

@@ -188,6 +188,17 @@ pub fn staff(count: u32) -> Vec<Value> {
     (1000..1000 + count).map(person).collect()
 }
 
+/// The group `guards` may let held sets through.
+const RIGHTS: &str = r#"
+{apiVersion: v1, kind: List, items: [
+  {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: guards}, rules: [
+    {apiGroups: [offboard.dev], resources: [approvals], verbs: [create, get]},
+    {apiGroups: [offboard.dev], resources: [leaversources], verbs: [approve]}]},
+  {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: guards},
+    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: guards},
+    subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: guards}]}]}
+"#;
+
 /// The company.
 pub struct Office {
     pub site: Site,
@@ -281,6 +292,38 @@ impl Office {
         self.site
             .kubectl(&["create", "-f", "-"], &approval.to_string())
             .expect_ok();
+    }
+
+    /// The same as `user`, who has the right to, in the name of somebody else if one is named; returns the Approval.
+    #[track_caller]
+    pub fn approve_as(
+        &self,
+        user: &str,
+        principal: Option<&str>,
+        (digest, uid): &(String, String),
+    ) -> String {
+        self.site.apply(RIGHTS);
+        let mut approval = json!({
+            "apiVersion": "offboard.dev/v1alpha1", "kind": "Approval", "metadata": {"generateName": "guard-"},
+            "spec": {"sourceRef": {"name": "hr", "uid": uid}, "gate": "Guard", "decision": "Approved", "plan": digest,
+                "approver": user},
+        });
+        if let Some(principal) = principal {
+            approval["spec"]["onBehalfOf"] = principal.into();
+        }
+        let create = [
+            "--as",
+            user,
+            "--as-group",
+            "guards",
+            "create",
+            "-f",
+            "-",
+            "-o",
+            "name",
+        ];
+        let made = self.site.kubectl(&create, &approval.to_string()).expect_ok();
+        made.trim().to_owned()
     }
 
     /// How many writes of Offboardings and of this source's status the operator made.

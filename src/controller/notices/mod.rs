@@ -1,13 +1,15 @@
-//! Messages about leavers in a cluster: notes what is due in the status, sends it beside the passes, and notes what became
-//! of it.
+//! Messages in a cluster: notes what is due in the status of what it is about ([`Told`]), sends it beside the passes, and notes
+//! what became of it.
 //!
 //! # Why
 //! A pass never waits for a message. It only writes the entries into the status that it writes anyway; what sends them runs
-//! beside it. Their writes take the leaver's lock for the time of one patch, so that no pass finds its own status changed
+//! beside it. Their writes take the object's lock for the time of one patch, so that no pass finds its own status changed
 //! under it and has to look again.
 //!
 //! An entry is written down as `Sending` before it is sent, at the version that says `Due`: of two operators of which each
 //! believes that it acts, one fails there. See [`crate::notify`] for what that is good for.
+
+mod told;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,27 +30,30 @@ use super::{
     call::{Failed, within},
     events::{self, News},
     pause::wait,
-    show, watch,
+    watch,
 };
 use crate::{
     api::{
         Offboarding, OffboardingPolicySpec, OffboardingStatus,
         offboarding::{Notice, NoticeState},
+        policy::NotifyRule,
         record::Entry,
     },
     notify::{Outbox, Sending, due, outbox},
 };
+
+pub use told::Told;
 
 /// Messages of all channels that are on their way at the same time.
 const AT_ONCE: u32 = 64;
 /// How often it is tried to note what became of a message; with the pauses between some ten minutes.
 const PERSISTENT: u32 = 14;
 
-/// What sends, and for whom it is at work.
+/// What sends, and about what it is at work.
 pub struct Notices {
     outbox: Outbox,
     places: Semaphore,
-    /// By uid: who is looked after, and how to say that there is more.
+    /// By uid: what is looked after, and how to say that there is more.
     busy: Mutex<HashMap<String, Arc<Notify>>>,
 }
 
@@ -96,9 +101,21 @@ pub fn note(
     wake
 }
 
-/// Sees to it that the open entries of `offboarding` are sent.
-pub fn take_up(context: &Arc<Context>, offboarding: &Offboarding) {
-    let uid = offboarding.uid().unwrap_or_default();
+/// What is to be told of a source whose guard has tripped, after `before`.
+pub fn guard_tripped(
+    context: &Context,
+    tripped: &due::Tripped<'_>,
+    before: &[Notice],
+    rules: &[NotifyRule],
+    now: Timestamp,
+) -> Vec<Notice> {
+    let knows = |channel: &str| context.notices.outbox.knows(channel);
+    due::guard_tripped(tripped, before, rules, knows, now)
+}
+
+/// Sees to it that the open entries of `object` are sent.
+pub fn take_up<K: Told>(context: &Arc<Context>, object: &K) {
+    let uid = object.uid().unwrap_or_default();
     let more = Arc::new(Notify::new());
     {
         let mut busy = context.notices.busy();
@@ -108,12 +125,10 @@ pub fn take_up(context: &Arc<Context>, offboarding: &Offboarding) {
         }
         busy.insert(uid.clone(), more.clone());
     }
-    let (namespace, name) = (
-        offboarding.namespace().unwrap_or_default(),
-        offboarding.name_any(),
-    );
-    let work = Arc::new(Work {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let work = Arc::new(Work::<K> {
         context: context.clone(),
+        memory: K::memory(context, object),
         namespace: namespace.clone(),
         name: name.clone(),
         uid: uid.clone(),
@@ -125,28 +140,35 @@ pub fn take_up(context: &Arc<Context>, offboarding: &Offboarding) {
         if !matches!(done, Ok(true)) {
             context.notices.busy().remove(&uid);
         }
-        let still = context.caches.offboarding(&namespace, &name);
-        if still.is_none_or(|o| o.metadata.uid.as_deref() != Some(&uid)) {
-            context.leavers.forget(&uid);
+        let still = K::cached(&context, &namespace, &name);
+        if still.is_none_or(|o| o.meta().uid.as_deref() != Some(&uid)) {
+            K::gone(&context, &uid);
         }
     });
 }
 
-/// The messages about one leaver.
-struct Work {
+/// The messages about one object.
+struct Work<K: Told> {
     context: Arc<Context>,
+    memory: Arc<K::Memory>,
     namespace: String,
     name: String,
     uid: String,
 }
 
-impl Work {
-    /// Until nothing is open. True: it is noted already that this leaver is not looked after any more.
+impl<K: Told> Work<K> {
+    /// Until nothing is open. True: it is noted already that nobody looks after this any more.
     async fn run(self: Arc<Self>, more: &Notify) -> bool {
-        if self.change(true, |notices| self.adopt(notices)).await.is_err() {
+        let mut left = vec![];
+        let Ok(object) = self.change(true, |notices| left = self.adopt(notices)).await else {
             return false;
+        };
+        if let Some(object) = object {
+            for notice in &left {
+                self.complain(object.as_ref(), notice).await;
+            }
         }
-        // Tasks of their own: one that holds the leaver's lock must go on while this waits for it.
+        // Tasks of their own: one that holds the object's lock must go on while this waits for it.
         let mut under_way = JoinSet::new();
         let mut flying = HashSet::new();
         let mut pauses: HashMap<String, Instant> = HashMap::new();
@@ -183,31 +205,30 @@ impl Work {
         }
     }
 
-    /// What another process left behind on its way.
-    fn adopt(&self, notices: &mut [Notice]) {
+    /// What another process left behind on its way, and what must be thought of it.
+    fn adopt(&self, notices: &mut [Notice]) -> Vec<Notice> {
+        let mut left = vec![];
         for notice in notices {
             if self.context.notices.outbox.adopt(notice) {
                 self.count(notice);
+                left.push(notice.clone());
             }
         }
+        left
     }
 
-    /// The entries that are due. None: there is nothing open, and this leaver is not looked after any more.
+    /// The entries that are due. None: there is nothing open, and nobody looks after this any more.
     async fn open(&self) -> Option<Vec<Notice>> {
-        let leaver = self.context.leavers.of(&self.uid);
         // No pass adds an entry between this look and the note that nobody looks any more.
-        let state = leaver.pass.lock().await;
-        let newest = self.newest(state.written.as_ref());
-        let status = newest.and_then(|offboarding| offboarding.status.clone());
-        let Some(status) = status.filter(due::open) else {
+        let written = K::hold(&self.memory).await;
+        let newest = self.newest(written.as_ref());
+        let Some(newest) = newest.filter(|newest| due::open(newest.entries())) else {
             self.context.notices.busy().remove(&self.uid);
             return None;
         };
-        let due = status
-            .notified
-            .into_iter()
-            .filter(|notice| notice.state == NoticeState::Due);
-        Some(due.collect())
+        let entries = newest.entries().iter();
+        let due = entries.filter(|notice| notice.state == NoticeState::Due);
+        Some(due.cloned().collect())
     }
 
     /// One try of one message; says how long to wait before the next.
@@ -217,14 +238,14 @@ impl Work {
         let place = self.context.notices.places.acquire().await;
         let claimed = self.claim(&notice).await;
         let pause = wait(due::pause(&notice));
-        let Ok(Some(offboarding)) = claimed else {
+        let Ok(Some(object)) = claimed else {
             return (notice.key, pause);
         };
         let sending = if due::stale(&notice, Timestamp::now()) {
             let last = notice.reason.as_deref().unwrap_or("not sent in time");
             Sending::Failed(format!("given up: {last}"))
         } else {
-            outbox.send(&offboarding, &notice).await
+            object.send(outbox, &notice).await
         };
         drop(turn);
         self.settle(&notice, sending).await;
@@ -233,7 +254,7 @@ impl Work {
     }
 
     /// Writes down that it is being sent. None: it is not to be sent.
-    async fn claim(&self, notice: &Notice) -> Result<Option<Arc<Offboarding>>, Failed> {
+    async fn claim(&self, notice: &Notice) -> Result<Option<Arc<K>>, Failed> {
         if !self.context.acts() {
             return Ok(None);
         }
@@ -264,7 +285,7 @@ impl Work {
                 }
             };
             match self.change(true, put).await {
-                Ok(Some(offboarding)) => return self.complain(&offboarding, &entry).await,
+                Ok(Some(object)) => return self.complain(object.as_ref(), &entry).await,
                 Ok(None) => return,
                 Err(_) if self.context.tenure.over() => return,
                 Err(failed) => {
@@ -275,28 +296,27 @@ impl Work {
         }
     }
 
-    /// Changes the entries of the newest version. None: there is no such leaver any more.
+    /// Changes the entries of the newest version. None: it is gone.
     async fn change(
         &self,
         to_the_end: bool,
         mut change: impl FnMut(&mut Vec<Notice>),
-    ) -> Result<Option<Arc<Offboarding>>, Failed> {
-        let leaver = self.context.leavers.of(&self.uid);
-        let mut state = leaver.pass.lock().await;
-        let mut newest = self.newest(state.written.as_ref());
+    ) -> Result<Option<Arc<K>>, Failed> {
+        let mut written = K::hold(&self.memory).await;
+        let mut newest = self.newest(written.as_ref());
         for _ in 0..3 {
-            let Some(offboarding) = newest else {
+            let Some(object) = newest else {
                 return Ok(None);
             };
             if !to_the_end && !self.context.acts() {
                 return Ok(None);
             }
-            let mut status = offboarding.status.clone().unwrap_or_default();
-            change(&mut status.notified);
-            match show::write(&self.context, &offboarding, &status).await {
-                Ok(written) => {
-                    state.written = Some(written.clone());
-                    return Ok(Some(written));
+            let mut entries = object.entries().to_vec();
+            change(&mut entries);
+            match K::write(&self.context, &object, entries).await {
+                Ok(now) => {
+                    *written = Some(now.clone());
+                    return Ok(Some(now));
                 }
                 Err(Failed::Conflict) if !self.context.tenure.over() => newest = self.fresh().await?,
                 Err(Failed::NotFound) => return Ok(None),
@@ -307,18 +327,19 @@ impl Work {
     }
 
     /// The newest version that we know of.
-    fn newest(&self, written: Option<&Arc<Offboarding>>) -> Option<Arc<Offboarding>> {
-        let cached = self.context.caches.offboarding(&self.namespace, &self.name)?;
-        let ours = cached.metadata.uid.as_deref() == Some(self.uid.as_str());
-        let newer = written.filter(|w| watch::version(w.as_ref()) > watch::version(cached.as_ref()));
-        ours.then(|| newer.cloned().unwrap_or(cached))
+    fn newest(&self, written: Option<&Arc<K>>) -> Option<Arc<K>> {
+        let cached = K::cached(&self.context, &self.namespace, &self.name)?;
+        let ours = |object: &K| object.meta().uid.as_deref() == Some(self.uid.as_str());
+        let newer =
+            written.filter(|w| ours(w) && watch::version(w.as_ref()) > watch::version(cached.as_ref()));
+        ours(&cached).then(|| newer.cloned().unwrap_or(cached))
     }
 
-    async fn fresh(&self) -> Result<Option<Arc<Offboarding>>, Failed> {
-        let api: Api<Offboarding> = watch::api(&self.context.client, &self.namespace);
+    async fn fresh(&self) -> Result<Option<Arc<K>>, Failed> {
+        let api: Api<K> = watch::api(&self.context.client, &self.namespace);
         match within(api.get(&self.name)).await {
-            Ok(offboarding) if offboarding.metadata.uid.as_deref() == Some(self.uid.as_str()) => {
-                Ok(Some(Arc::new(offboarding)))
+            Ok(object) if object.meta().uid.as_deref() == Some(self.uid.as_str()) => {
+                Ok(Some(Arc::new(object)))
             }
             Ok(_) | Err(Failed::NotFound) => Ok(None),
             Err(failed) => Err(failed),
@@ -337,7 +358,7 @@ impl Work {
     }
 
     /// A message that nobody got is told by an Event, which needs neither mail nor chat.
-    async fn complain(&self, offboarding: &Offboarding, notice: &Notice) {
+    async fn complain(&self, object: &K, notice: &Notice) {
         if !matches!(notice.state, NoticeState::Failed | NoticeState::Unsure) {
             return;
         }
@@ -348,6 +369,6 @@ impl Work {
             warning: true,
             note,
         };
-        events::tell(&self.context, offboarding, news).await;
+        events::tell(&self.context, object, K::ACTION, news).await;
     }
 }
