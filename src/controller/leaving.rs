@@ -8,9 +8,12 @@ use std::{
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::api::{
-    Offboarding,
-    offboarding::{Desired, Urgency},
+use crate::{
+    api::{
+        Offboarding,
+        offboarding::{Desired, Urgency},
+    },
+    core::schedule,
 };
 
 /// The leavers of one namespace, by the names people know them by, in lower case.
@@ -32,7 +35,12 @@ impl Leaving {
         let spec = &offboarding.spec;
         let ends = match spec.urgency {
             Urgency::Immediate => Some(Timestamp::MIN),
-            Urgency::Scheduled => offboarding.status.as_ref().and_then(|status| status.cutoff),
+            // Until the first look, from the beginning of the last day: too early is on the safe side here.
+            Urgency::Scheduled => {
+                let looked = offboarding.status.as_ref().and_then(|status| status.cutoff);
+                looked
+                    .or_else(|| schedule::start_of_day(spec.last_day.as_deref()?, schedule::FIRST_ZONE).ok())
+            }
         };
         let Some(ends) = ends.filter(|_| spec.desired == Desired::Offboarded && !spec.suspend) else {
             return;
@@ -112,6 +120,17 @@ mod tests {
         let back = json!({"lastDay": "2026-09-30", "desired": "Reinstated"});
         leaving.note(&leaver("1", "Sam@example.com", &back));
         assert!(!leaving.has_left("sam@example.com", "2", Timestamp::MAX));
+    }
+
+    #[test]
+    fn who_was_not_looked_at_yet_leaves_on_their_last_day_wherever_they_are() {
+        let leaving = Leaving::default();
+        let mut new = leaver("1", "sam@example.com", &json!({"lastDay": "2026-09-30"}));
+        new.status = None;
+        leaving.note(&new);
+        let left = |when| leaving.has_left("sam@example.com", "2", at(when));
+        assert!(!left("2026-09-29T09:59:59Z"));
+        assert!(left("2026-09-29T10:00:00Z"), "the day begins in Kiritimati");
     }
 
     #[test]
