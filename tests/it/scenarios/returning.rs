@@ -10,7 +10,7 @@ use super::{
 
 #[test]
 fn rehire_gives_back_exactly_what_was_taken_and_nobody_is_watched_who_came_back() {
-    let mut story = Story::open("rehire", &["jane.doe", "sam.lee"]);
+    let mut story = Story::open("rehire", &["jane.doe"]);
     let before = story.staff.memberships("jane.doe");
     story.export("workers.csv");
     story.begin();
@@ -45,7 +45,7 @@ fn rehire_gives_back_exactly_what_was_taken_and_nobody_is_watched_who_came_back(
     );
     assert_eq!(story.staff.gets_in("jane.doe"), EVERYWHERE);
 
-    story.export("workers-leaving-again.csv");
+    story.next("kubectl patch");
     story.next("kubectl get leavers");
     assert_eq!(story.staff.gets_in("jane.doe"), NOWHERE);
     assert_eq!(

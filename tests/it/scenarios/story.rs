@@ -51,7 +51,8 @@ pub struct Story {
 }
 
 impl Story {
-    /// Opens the example `folder`, whose README speaks of these people. They have accounts in the directory and the warehouse.
+    /// Opens the example `folder`, whose README speaks of these people. They have accounts in the directory and the warehouse,
+    /// as `sam.lee` has.
     pub fn open(folder: &str, people: &[&str]) -> Self {
         Self::open_with(folder, people, &[])
     }
@@ -59,7 +60,8 @@ impl Story {
     /// The same, with other words in place of some: times that nobody wants to wait for.
     pub fn open_with(folder: &str, people: &[&str], instead: &[(&str, &str)]) -> Self {
         let site = Site::on(support::control_plane_with_admission(), folder);
-        let staff = Staff::hire(people);
+        // Who takes over where there is no manager, by `common/policy.yaml`.
+        let staff = Staff::hire(&[people, &["sam.lee"]].concat());
         let mut story = Self {
             copy: Scratch::new("story"),
             folder: format!("examples/scenarios/{folder}"),

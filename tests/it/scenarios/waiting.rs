@@ -15,7 +15,7 @@ use crate::{
 
 #[test]
 fn approver_on_holiday_has_a_delegate_and_who_does_not_answer_is_escalated() {
-    let people = ["jane.doe", "sam.lee"];
+    let people = ["jane.doe"];
     let mut story = Story::open_with("approver-on-holiday", &people, &[("after: 2d", "after: 12s")]);
     story.begin();
     story.next("kubectl apply");
@@ -37,7 +37,7 @@ fn approver_on_holiday_has_a_delegate_and_who_does_not_answer_is_escalated() {
 
 #[test]
 fn hold_set_in_the_middle_keeps_what_would_go_until_it_is_lifted() {
-    let people = ["jane.doe", "sam.lee"];
+    let people = ["jane.doe"];
     let mut story = Story::open_with(
         "hold-set-in-the-middle",
         &people,
@@ -78,7 +78,7 @@ fn channels(story: &Story, port: u16, mail: &Mailpit, folder: &Scratch) -> Strin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_and_chat_down_delay_nobody_and_everybody_is_told_once_they_are_back() {
-    let mut story = Story::open("mail-and-chat-down", &["jane.doe", "sam.lee"]);
+    let mut story = Story::open("mail-and-chat-down", &["jane.doe"]);
     let (mail, chat, folder) = (
         Mailpit::start(),
         Receiver::start().await,
