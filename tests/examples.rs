@@ -7,11 +7,19 @@
 )]
 // In a test, a panic is the report.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
 
 use offboard::{
-    api::{ApprovalSpec, Connector, LeaverSourceSpec, Offboarding, OffboardingPolicy},
+    api::{
+        Approval, ApprovalSpec, Connector, ConnectorDefinition, LeaverSource, LeaverSourceSpec, Offboarding,
+        OffboardingPolicy,
+    },
     connectors::declarative::{Definition, builtin, builtins, parse},
+    drive::validate::{Member, check},
     sources::settings::Settings,
 };
 use serde_json::Value;
@@ -22,16 +30,26 @@ fn read(file: &str) -> String {
 }
 
 /// The examples that are complete in themselves.
-const COMPLETE: [&str; 3] = ["full", "company", "without-api"];
+const COMPLETE: [&str; 5] = [
+    "full",
+    "company",
+    "without-api",
+    "scenarios/common",
+    "scenarios/hr",
+];
+/// What all scenarios share.
+const SHARED: [&str; 2] = ["common", "hr"];
 
-/// Every object of an example.
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
+/// The objects of the manifests of an example, not of those below.
 fn objects(example: &str) -> Vec<Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("examples")
-        .join(example);
-    let mut files: Vec<_> = fs::read_dir(folder)
+    let mut files: Vec<_> = fs::read_dir(examples().join(example))
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "yaml"))
         .collect();
     files.sort();
     files
@@ -41,6 +59,32 @@ fn objects(example: &str) -> Vec<Value> {
                 .unwrap_or_else(|error| panic!("{}: {error}", file.display()))
         })
         .filter(|object| !object.is_null())
+        .collect()
+}
+
+/// Every folder with examples of ours, by its path below `examples`; not settings of Flux and Helm.
+fn folders() -> Vec<String> {
+    let mut found = vec![];
+    let mut open = vec![examples()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("helm") && !path.ends_with("flux") {
+                let below = path.strip_prefix(examples()).unwrap();
+                found.push(below.to_str().unwrap().to_owned());
+                open.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The folders of scenarios.
+fn scenarios() -> BTreeSet<String> {
+    let below = |folder: String| folder.strip_prefix("scenarios/").map(str::to_owned);
+    let all = folders().into_iter().filter_map(below);
+    all.filter(|folder| !folder.contains('/') && !SHARED.contains(&folder.as_str()))
         .collect()
 }
 
@@ -73,26 +117,121 @@ fn definitions_of_ones_own_are_sound() {
     }
 }
 
+/// Reads an object as its kind, in which every field is known. Kinds that are not ours are not looked at.
+fn read_strictly(object: &Value) -> Result<(), String> {
+    fn read<K: serde::de::DeserializeOwned>(object: &Value) -> Result<(), String> {
+        serde_json::from_value::<K>(object.clone())
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+    match object["kind"].as_str().unwrap_or_default() {
+        "Offboarding" => read::<Offboarding>(object),
+        "OffboardingPolicy" => read::<OffboardingPolicy>(object),
+        "Connector" => read::<Connector>(object),
+        "ConnectorDefinition" => read::<ConnectorDefinition>(object),
+        "LeaverSource" => read::<LeaverSource>(object),
+        "Approval" => read::<Approval>(object),
+        "Secret" | "RoleBinding" => Ok(()),
+        other => Err(format!("a kind {other:?}")),
+    }
+}
+
 #[test]
-fn every_object_has_the_fields_of_its_kind() {
-    let kinds = [
-        "Offboarding",
-        "OffboardingPolicy",
-        "Connector",
-        "ConnectorDefinition",
-        "Secret",
-    ];
-    for example in COMPLETE {
-        for object in of_kind(example, "Offboarding") {
-            serde_json::from_value::<Offboarding>(object).unwrap();
-        }
-        for object in of_kind(example, "OffboardingPolicy") {
-            serde_json::from_value::<OffboardingPolicy>(object).unwrap();
-        }
-        for object in objects(example) {
-            assert!(kinds.contains(&object["kind"].as_str().unwrap()), "{object}");
+fn every_object_of_every_example_has_the_fields_of_its_kind_and_no_other() {
+    let mut ours = 0;
+    for folder in folders() {
+        for object in objects(&folder) {
+            let name = &object["metadata"];
+            read_strictly(&object).unwrap_or_else(|error| panic!("{folder}: {name}: {error}"));
+            if object["apiVersion"] == "offboard.dev/v1alpha1" {
+                ours += 1;
+                let mut more = object.clone();
+                more["spec"]["misspelled"] = true.into();
+                read_strictly(&more).expect_err("a field that nobody knows is refused");
+            }
         }
     }
+    assert!(ours > 60, "only {ours} were found");
+}
+
+#[test]
+fn every_policy_and_every_source_of_every_example_is_accepted() {
+    for folder in folders() {
+        let shared = folder.starts_with("scenarios/") && !SHARED.iter().any(|own| folder.ends_with(own));
+        let shared = if shared {
+            objects("scenarios/common")
+        } else {
+            vec![]
+        };
+        let all: Vec<Value> = shared.into_iter().chain(objects(&folder)).collect();
+        let of = |kind: &'static str| all.iter().filter(move |object| object["kind"] == kind);
+        let connectors: Vec<(Connector, Definition)> = of("Connector")
+            .map(|object| {
+                let connector: Connector = serde_json::from_value(object.clone()).unwrap();
+                let definition = definition(&connector.spec.definition);
+                (connector, definition)
+            })
+            .collect();
+        let labels = BTreeMap::new();
+        let members: Vec<Member<'_>> = connectors
+            .iter()
+            .map(|(connector, definition)| Member {
+                name: connector.metadata.name.as_deref().unwrap(),
+                labels: &labels,
+                spec: &connector.spec,
+                facts: definition.facts(),
+            })
+            .collect();
+        let policies: Vec<OffboardingPolicy> = of("OffboardingPolicy")
+            .map(|object| serde_json::from_value(object.clone()).unwrap())
+            .collect();
+        let name = |policy: &'_ OffboardingPolicy| policy.metadata.name.clone().unwrap();
+        let named: Vec<_> = policies
+            .iter()
+            .map(|policy| (name(policy), &policy.spec))
+            .collect();
+        for (name, spec) in &named {
+            let others = named.iter().map(|(name, spec)| (name.as_str(), *spec));
+            check(name, spec, &members, others).unwrap_or_else(|error| panic!("{folder}: {name}: {error}"));
+        }
+        for object in of("LeaverSource") {
+            let source: LeaverSource = serde_json::from_value(object.clone()).unwrap();
+            Settings::read(&source.spec).unwrap_or_else(|error| panic!("{folder}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn the_table_of_scenarios_names_each_folder_with_the_test_that_runs_its_readme() {
+    let mut listed = BTreeSet::new();
+    let table = read("examples/scenarios/README.md");
+    for row in table.lines().filter(|line| line.contains("`scenarios::")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [title, link, test] = cells[..] else {
+            panic!("{row}")
+        };
+        let folder = link.trim_start_matches('[').split(']').next().unwrap();
+        assert_eq!(link, format!("[{folder}]({folder})"));
+        let readme = read(&format!("examples/scenarios/{folder}/README.md"));
+        assert_eq!(readme.lines().next().unwrap(), format!("# {title}"));
+        let (module, test) = test
+            .trim_matches('`')
+            .strip_prefix("scenarios::")
+            .unwrap()
+            .split_once("::")
+            .unwrap();
+        let tests = read(&format!("tests/it/scenarios/{module}.rs"));
+        let (_, body) = tests
+            .split_once(&format!("fn {test}"))
+            .unwrap_or_else(|| panic!("no test {test}"));
+        let body = body.split("\n}\n").next().unwrap();
+        assert!(
+            body.contains("Story::open") && body.contains(&format!("\"{folder}\"")),
+            "{test} does not run {folder}"
+        );
+        listed.insert(folder.to_owned());
+    }
+    assert_eq!(listed, scenarios());
 }
 
 #[test]

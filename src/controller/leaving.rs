@@ -13,7 +13,10 @@ use crate::{
         Offboarding,
         offboarding::{Desired, Urgency},
     },
-    core::gate::{Vote, bare},
+    core::{
+        gate::{Vote, bare},
+        schedule,
+    },
 };
 
 /// The leavers of one namespace, by the names people know them by, in lower case.
@@ -35,9 +38,11 @@ impl Leaving {
         let spec = &offboarding.spec;
         let ends = match spec.urgency {
             Urgency::Immediate => Timestamp::MIN,
+            // Until the first look, from the beginning of the last day: too early is on the safe side here.
             Urgency::Scheduled => {
-                let cutoff = offboarding.status.as_ref().and_then(|status| status.cutoff);
-                cutoff.unwrap_or(Timestamp::MAX)
+                let looked = offboarding.status.as_ref().and_then(|status| status.cutoff);
+                let begins = || schedule::start_of_day(spec.last_day.as_deref()?, schedule::FIRST_ZONE).ok();
+                looked.or_else(begins).unwrap_or(Timestamp::MAX)
             }
         };
         if spec.desired != Desired::Offboarded || spec.suspend {
@@ -142,6 +147,17 @@ mod tests {
     }
 
     #[test]
+    fn who_was_not_looked_at_yet_leaves_on_their_last_day_wherever_they_are() {
+        let leaving = Leaving::default();
+        let mut new = leaver("1", "sam@example.com", &json!({"lastDay": "2026-09-30"}));
+        new.status = None;
+        leaving.note(&new);
+        let left = |when| leaving.has_left("sam@example.com", "2", at(when));
+        assert!(!left("2026-09-29T09:59:59Z"));
+        assert!(left("2026-09-29T10:00:00Z"), "the day begins in Kiritimati");
+    }
+
+    #[test]
     fn two_offboardings_of_one_person_are_forgotten_one_by_one() {
         let leaving = Leaving::default();
         for uid in ["1", "2"] {
@@ -156,7 +172,7 @@ mod tests {
     #[test]
     fn whoever_has_an_offboarding_leaves_some_day_though_nobody_has_looked_at_it_yet() {
         let leaving = Leaving::default();
-        let mut new = leaver("1", "sam@example.com", &json!({"lastDay": "2026-09-30"}));
+        let mut new = leaver("1", "sam@example.com", &json!({"lastDay": "some day"}));
         new.status = None;
         leaving.note(&new);
         assert!(!leaving.has_left("sam@example.com", "2", at("2026-10-30T15:00:00Z")));

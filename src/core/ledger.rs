@@ -38,6 +38,9 @@ pub struct SystemLedger {
     /// The successor's account in the same system, once bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub successor: Option<Binding>,
+    /// The address by which that one was found: who takes over may change until they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor_known_as: Option<String>,
     /// Set when a complete `find` said that the person has no account here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_account: bool,

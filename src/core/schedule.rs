@@ -11,6 +11,8 @@ use thiserror::Error;
 
 /// The zone in which a day ends last. Where no zone is known, a day that is over there is over everywhere.
 pub const LAST_ZONE: &str = "Etc/GMT+12";
+/// The zone in which a day begins first.
+pub const FIRST_ZONE: &str = "Etc/GMT-14";
 /// The first wait after a fault that passes by itself.
 const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(1);
 /// The longest wait between two tries of something that may pass by itself.

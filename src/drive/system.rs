@@ -287,9 +287,10 @@ impl<'a> Pass<'a> {
             .ok()
             .flatten()
             .filter(|(_, taker)| taker.id != account.id);
-        if let Some((_, taker)) = &successor
-            && self.ledger.successor.is_none()
+        if let Some((who, taker)) = &successor
+            && (self.ledger.successor.is_none() || self.ledger.successor_known_as != who.email)
         {
+            self.ledger.successor_known_as.clone_from(&who.email);
             let binding = Binding {
                 id: taker.id.clone(),
                 name: taker.name.clone(),
@@ -351,7 +352,10 @@ impl<'a> Pass<'a> {
         let Some(who) = &self.system.successor else {
             return Ok(None);
         };
-        if let Some(bound) = &self.ledger.successor {
+        // A binding to somebody who does not take over any more says nothing about who does.
+        if let Some(bound) = &self.ledger.successor
+            && self.ledger.successor_known_as == who.email
+        {
             return Ok(Some((who.clone(), bound_account(bound))));
         }
         let found = bounded_find(connector.as_ref(), who).await?;

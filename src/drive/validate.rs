@@ -404,32 +404,4 @@ fn except(
 }
 
 #[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
-    use super::*;
-
-    #[test]
-    fn an_immediate_cutoff_is_when_it_was_asked_for_however_often_we_begin_anew() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let leaver = r#"{"apiVersion": "offboard.dev/v1alpha1", "kind": "Offboarding", "metadata": {"name": "jane"},
-            "spec": {"employee": {"email": "jane@example.com"}, "urgency": "Immediate"}}"#;
-        let mut leaver: Offboarding = serde_json::from_str(leaver).unwrap();
-        let cutoff = |leaver: &Offboarding, now| {
-            validate(Given::alone(leaver, &Chosen::default(), &[]), now)
-                .unwrap()
-                .cutoff
-        };
-        // A file: nobody knows since when.
-        assert_eq!(cutoff(&leaver, at(70)), at(70));
-        leaver.metadata.creation_timestamp = Some(Time(at(50)));
-        leaver.metadata.generation = Some(1);
-        assert_eq!(cutoff(&leaver, at(70)), at(50));
-        assert_eq!(cutoff(&leaver, at(90)), at(50));
-        // Made urgent later: when that was, only the status tells.
-        leaver.metadata.generation = Some(2);
-        assert_eq!(cutoff(&leaver, at(90)), at(90));
-        leaver.status.get_or_insert_default().cutoff = Some(at(80));
-        assert_eq!(cutoff(&leaver, at(90)), at(80));
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use crate::{
     core::{
         guard::{Feed, State, Tripped},
         leavers::{
-            Decision, Horizon,
+            Decision, Horizon, Leaving,
             compare::{Compared, Known, compare},
             judge,
         },
@@ -48,7 +48,8 @@ impl Seen {
             .into_iter()
             .map(|w| settings.mapping.apply(w))
             .collect();
-        let (decisions, nameless) = judge(&readings, &rules);
+        let (mut decisions, nameless) = judge(&readings, &rules);
+        without_managers_who_leave(&mut decisions, rules.today);
         if nameless > 0 {
             *unusable.entry("person: empty".into()).or_default() += nameless;
         }
@@ -105,6 +106,38 @@ impl Seen {
             settings.wishes,
             settings.rules(self.now).today,
         )
+    }
+}
+
+/// Nobody's manager is who has left by the time that they leave themselves: nothing is handed over to such a one, whether or
+/// not there is an Offboarding of theirs.
+fn without_managers_who_leave(decisions: &mut BTreeMap<String, Decision>, today: Date) {
+    let leaving = decisions.values().filter_map(|decision| match decision {
+        Decision::Leaving(leaving) => Some((
+            leaving.worker.email.as_ref()?.to_lowercase(),
+            last_day(leaving, today),
+        )),
+        _ => None,
+    });
+    let ends: BTreeMap<String, Date> = leaving.collect();
+    for decision in decisions.values_mut() {
+        let Decision::Leaving(leaving) = decision else {
+            continue;
+        };
+        let until = last_day(leaving, today).max(today);
+        let manager = leaving.worker.manager.as_ref();
+        if manager.is_some_and(|manager| ends.get(&manager.to_lowercase()).is_some_and(|end| *end <= until)) {
+            leaving.worker.manager = None;
+        }
+    }
+}
+
+fn last_day(leaving: &Leaving, today: Date) -> Date {
+    let day = leaving.last_day.as_deref().and_then(|day| day.parse().ok());
+    if leaving.immediate {
+        today
+    } else {
+        day.unwrap_or(today)
     }
 }
 
@@ -188,6 +221,47 @@ mod tests {
             (6, 4, 1, 2)
         );
         assert_eq!(seen.compared(&[], &settings).changes.len(), 2);
+    }
+
+    #[test]
+    fn nobodys_manager_is_who_has_left_by_then() {
+        let person = |number: u32, manager: u32, last_day: Option<&str>| Worker {
+            email: Some(format!("P{number}@example.com")),
+            manager: Some(format!("p{manager}@example.com")),
+            ..worker(number, last_day)
+        };
+        let census = Census {
+            workers: vec![
+                person(1, 2, Some("2026-09-20")),
+                person(2, 3, Some("2026-09-20")),
+                person(3, 4, Some("2026-09-10")),
+                person(4, 5, Some("2020-01-01")),
+                person(5, 6, None),
+                person(6, 7, Some("2026-09-21")),
+                person(7, 1, Some("2026-09-18")),
+                person(8, 6, Some("2026-09-20")),
+                person(9, 5, Some("2026-09-20")),
+            ],
+            everyone: true,
+            ..Census::default()
+        };
+        let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
+        let seen = Seen::of(census, &settings, "2026-09-15T12:00:00Z".parse().unwrap());
+        let manager = |person: &str| match &seen.decisions[person] {
+            Decision::Leaving(leaving) => leaving.worker.manager.as_deref().map(|m| m.to_owned()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(manager("1"), None, "leaves on the same day");
+        assert_eq!(manager("2"), None, "has left");
+        assert_eq!(manager("3"), None, "left long ago");
+        assert_eq!(manager("6"), None, "leaves before");
+        assert_eq!(manager("7").as_deref(), Some("p1@example.com"), "leaves later");
+        assert_eq!(
+            manager("8").as_deref(),
+            Some("p6@example.com"),
+            "leaves the day after"
+        );
+        assert_eq!(manager("9").as_deref(), Some("p5@example.com"), "stays");
     }
 
     #[test]

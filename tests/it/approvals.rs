@@ -7,29 +7,19 @@ use serde_json::{Value, json};
 
 use crate::{
     operator::site::{Operator, PATIENCE, Site, application},
-    support::{ControlPlane, admission, poll},
+    support::{ControlPlane, POLICIES, admission, control_plane_with_admission, poll},
 };
 
 const JANE: &str = "offboarding/leaver-1";
-const POLICIES: &[&str] = &["offboard-approvals", "offboard-requests"];
-
-/// An API server of its own: these policies concern all Approvals.
-fn plane() -> &'static ControlPlane {
-    static PLANE: LazyLock<ControlPlane> = LazyLock::new(with_policies);
-    &PLANE
-}
-
-fn with_policies() -> ControlPlane {
-    let plane = ControlPlane::start();
-    plane
-        .kubectl(&["apply", "-f", "-"], &admission("people", POLICIES))
-        .expect_ok();
-    plane
-}
-
-/// One whose policies are tampered with.
+/// An API server whose policies are tampered with.
 fn tampered() -> &'static ControlPlane {
-    static PLANE: LazyLock<ControlPlane> = LazyLock::new(with_policies);
+    static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| {
+        let plane = ControlPlane::start();
+        plane
+            .kubectl(&["apply", "-f", "-"], &admission("people", POLICIES))
+            .expect_ok();
+        plane
+    });
     &PLANE
 }
 
@@ -173,7 +163,7 @@ fn without(mut object: Value, parent: &str, field: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_forty_forged_approvals_none_is_accepted_and_a_true_one_is() {
     let scene = Scene::new(
-        plane(),
+        control_plane_with_admission(),
         "forged",
         "{gate: Delete, approvers: [{user: alice}, {user: anton}]}",
     )
@@ -390,7 +380,12 @@ async fn without_the_policies_word_for_word_no_approval_counts_and_security_does
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_is_for_one_object_and_never_for_a_later_one_of_that_name() {
-    let scene = Scene::new(plane(), "replayed", "{gate: Delete, approvals: 2}").await;
+    let scene = Scene::new(
+        control_plane_with_admission(),
+        "replayed",
+        "{gate: Delete, approvals: 2}",
+    )
+    .await;
     let old = scene.shown();
     scene.of("alice", BOTH, &approval(&old, "alice")).unwrap();
     let counted = || scene.site.get(JANE)["status"]["gates"][0]["approvals"] == "1/2";
@@ -402,21 +397,4 @@ async fn an_approval_is_for_one_object_and_never_for_a_later_one_of_that_name() 
     scene.refused(&again, "Gone");
     assert_eq!(scene.site.get(JANE)["status"]["gates"][0]["approvals"], "0/2");
     scene.still_there();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn while_an_approver_is_on_holiday_a_delegate_counts_and_later_whoever_it_escalates_to() {
-    let gate = "{gate: Delete, approvals: 2, approvers: [{user: boss, delegate: {user: stand-in}}, {user: owner}], \
-                escalation: {after: 8s, approvers: [{user: deputy}]}}";
-    let scene = Scene::new(plane(), "holiday", gate).await;
-    let shown = scene.shown();
-    let stand_in = with(approval(&shown, "stand-in"), "/spec/onBehalfOf", "boss");
-    scene.of("stand-in", BOTH, &stand_in).unwrap();
-    let one = || scene.site.get(JANE)["status"]["gates"][0]["approvals"] == "1/2";
-    assert!(poll(PATIENCE, one), "{}", scene.operator.log());
-    scene.still_there();
-    // Nobody answers for the owner; after a while the deputy's word, given already or not, counts.
-    scene.of("deputy", BOTH, &approval(&shown, "deputy")).unwrap();
-    scene.site.until(JANE, "Complete", "True/Verified");
-    assert_eq!(scene.crm.is_active(&scene.account), None);
 }

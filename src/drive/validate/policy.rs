@@ -336,3 +336,6 @@ fn approvers(named: &[policy::Approver], path: &str, zone: &str) -> Result<Vec<A
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

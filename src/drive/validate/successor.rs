@@ -75,3 +75,102 @@ fn named<'g>(given: &'g Given<'_>, connector: &str) -> Result<Option<(&'g str, &
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{
+        super::tests::{Company, chosen, jane, refused},
+        *,
+    };
+
+    /// Who takes over in `crm`; Max and Sue leave too.
+    fn taker(leaver: &Value, policy: &Value) -> Result<Option<String>, Invalid> {
+        let company = Company::new();
+        let (leaver, policy, members) = (jane(leaver), chosen(policy.clone()), company.members());
+        let leaves =
+            |name: &str| ["max@example.com", "sue@example.com"].contains(&name.to_lowercase().as_str());
+        let given = Given {
+            leaves_too: &leaves,
+            ..Given::alone(&leaver, &policy, &members)
+        };
+        of(&given, "crm").map(|taker| taker.and_then(|taker| taker.email))
+    }
+
+    fn somebody(name: &str) -> Result<Option<String>, Invalid> {
+        Ok(Some(format!("{name}@example.com")))
+    }
+
+    fn to(name: &str) -> Value {
+        json!({"transfer": {"to": name}})
+    }
+
+    fn manager(name: &str) -> Value {
+        json!({"profile": {"manager": format!("{name}@example.com")}})
+    }
+
+    #[test]
+    fn the_offboarding_wins_over_the_policy_and_who_names_the_system_over_who_does_not() {
+        let policy = to("sam@example.com");
+        assert_eq!(taker(&json!({}), &json!({})), Ok(None));
+        assert_eq!(taker(&json!({}), &policy), somebody("sam"));
+        let own = |connector: Option<&str>, name: &str| json!({"what": "Files", "connector": connector, "to": format!("{name}@example.com")});
+        let any = own(None, "ada");
+        assert_eq!(taker(&json!({"transfers": [any]}), &policy), somebody("ada"));
+        let here = own(Some("crm"), "eva");
+        assert_eq!(
+            taker(&json!({"transfers": [any, here]}), &policy),
+            somebody("eva")
+        );
+        let there = own(Some("erp"), "eva");
+        assert_eq!(
+            taker(&json!({"transfers": [any, there]}), &policy),
+            somebody("ada")
+        );
+        assert_eq!(taker(&json!({"transfers": [there]}), &policy), somebody("sam"));
+        let two = json!({"transfers": [any, own(None, "eva")]});
+        refused(taker(&two, &policy), "spec.transfers", "name the connector");
+        let same = json!({"transfers": [any, own(None, "ADA")]});
+        assert_eq!(taker(&same, &policy), somebody("ada"), "one person, twice");
+    }
+
+    #[test]
+    fn a_manager_takes_over_unless_there_is_none_or_they_leave_too() {
+        let alone = to("Manager");
+        let with_fallback = json!({"transfer": {"to": "Manager", "fallback": "sam@example.com"}});
+        assert_eq!(taker(&manager("ada"), &alone), somebody("ada"));
+        assert_eq!(taker(&manager("ada"), &with_fallback), somebody("ada"));
+        for nobody in [json!({}), manager("max"), manager("MAX"), manager("jane")] {
+            assert_eq!(taker(&nobody, &alone), Ok(None), "{nobody}");
+            assert_eq!(taker(&nobody, &with_fallback), somebody("sam"), "{nobody}");
+        }
+        let fallback =
+            |name: &str| json!({"transfer": {"to": "Manager", "fallback": format!("{name}@example.com")}});
+        for leaves in ["sue", "jane"] {
+            assert_eq!(
+                taker(&manager("max"), &fallback(leaves)),
+                Ok(None),
+                "{leaves} leaves too"
+            );
+        }
+    }
+
+    #[test]
+    fn who_is_named_and_leaves_too_is_replaced_and_the_leaver_is_never_their_own_successor() {
+        let policy = json!({"transfer": {"to": "max@example.com", "fallback": "sam@example.com"}});
+        assert_eq!(taker(&json!({}), &policy), somebody("sam"));
+        assert_eq!(taker(&json!({}), &to("max@example.com")), Ok(None));
+        let own = json!({"transfers": [{"what": "Files", "to": "Jane@example.com"}]});
+        refused(
+            taker(&own, &policy),
+            "spec.transfers",
+            "somebody else than the leaver",
+        );
+        refused(
+            taker(&json!({}), &to("jane@example.com")),
+            "policy.spec.transfer.to",
+            "name another in spec.transfers",
+        );
+    }
+}

@@ -53,7 +53,7 @@ impl Site {
         for value in values {
             helm.args(["--set", value]);
         }
-        for part in ["rbac", "serviceaccount"] {
+        for part in ["rbac", "serviceaccount", "user-roles"] {
             helm.args(["-s", &format!("templates/{part}.yaml")]);
         }
         let rights = support::run(&mut helm, "").expect_ok();
@@ -90,6 +90,11 @@ impl Site {
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> Ran {
         self.plane
             .kubectl(&[&["-n", &self.namespace], arguments].concat(), input)
+    }
+
+    /// Runs a line of shell in `folder`, in which `kubectl` is an administrator's.
+    pub fn shell(&self, line: &str, folder: &Path) -> Ran {
+        self.plane.shell(line, folder)
     }
 
     #[track_caller]

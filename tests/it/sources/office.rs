@@ -1,7 +1,7 @@
 //! A company whose HR system is read over HTTP by the real operator, on an API server that has the policy of Approvals.
 
 use std::sync::{
-    Arc, LazyLock, Mutex,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -17,23 +17,8 @@ use tokio::task::JoinHandle;
 
 use crate::{
     operator::site::{Operator, PATIENCE, Site},
-    support::{ControlPlane, admission, poll, unique},
+    support::{ControlPlane, control_plane_with_admission, poll, unique},
 };
-
-/// An API server of its own: a policy of Approvals concerns all of them.
-pub fn plane() -> &'static ControlPlane {
-    static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| {
-        let plane = ControlPlane::start();
-        plane
-            .kubectl(
-                &["apply", "-f", "-"],
-                &admission("people", &["offboard-approvals"]),
-            )
-            .expect_ok();
-        plane
-    });
-    &PLANE
-}
 
 /// How the HR system reads, as data.
 pub const DEFINITION: &str = r#"
@@ -209,7 +194,7 @@ pub const SOURCE: &str = "leaversource/hr";
 
 impl Office {
     pub async fn new(stem: &str) -> Self {
-        Self::on(plane(), stem).await
+        Self::on(control_plane_with_admission(), stem).await
     }
 
     pub async fn on(plane: &'static ControlPlane, stem: &str) -> Self {

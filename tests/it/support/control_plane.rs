@@ -174,6 +174,19 @@ impl ControlPlane {
         )
     }
 
+    /// Runs a line of shell in `folder`, in which `kubectl` is an administrator's.
+    pub fn shell(&self, line: &str, folder: &Path) -> Ran {
+        let programs = kubectl_program();
+        let programs = programs.parent().expect("it is in a folder");
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut shell = Command::new("sh");
+        shell
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("PATH", format!("{}:{path}", programs.display()))
+            .current_dir(folder);
+        run(shell.args(["-c", line]), "")
+    }
+
     /// Makes a namespace with a unique name.
     pub fn namespace(&self, stem: &str) -> String {
         let name = unique(stem);

@@ -81,6 +81,20 @@ pub fn control_plane() -> &'static ControlPlane {
     &CONTROL_PLANE
 }
 
+/// One with the chart's policies of Approvals, which concern all namespaces.
+pub fn control_plane_with_admission() -> &'static ControlPlane {
+    static CONTROL_PLANE: LazyLock<ControlPlane> = LazyLock::new(|| {
+        let plane = ControlPlane::start();
+        let policies = admission("people", POLICIES);
+        plane.kubectl(&["apply", "-f", "-"], &policies).expect_ok();
+        plane
+    });
+    &CONTROL_PLANE
+}
+
+/// The admission policies that an Approval needs to be believed.
+pub const POLICIES: &[&str] = &["offboard-approvals", "offboard-requests"];
+
 /// One that cannot stream lists, as Kubernetes 1.33 is installed.
 pub fn control_plane_without_streaming() -> &'static ControlPlane {
     static CONTROL_PLANE: LazyLock<ControlPlane> =
@@ -108,6 +122,15 @@ pub fn admission(namespace: &str, names: &[&str]) -> String {
         name.is_some_and(|name| names.contains(&name))
     });
     wanted.map(|object| format!("---\n{object}\n")).collect()
+}
+
+/// Puts each field of `ours` in place of the one that an example has at `place`.
+#[track_caller]
+pub fn replace(object: &mut serde_json::Value, place: &str, ours: &serde_json::Value) {
+    for (field, value) in ours.as_object().unwrap() {
+        let there = object.pointer_mut(&format!("{place}/{field}"));
+        *there.unwrap_or_else(|| panic!("the example says nothing of {field}")) = value.clone();
+    }
 }
 
 /// The path of `helm`.

@@ -191,10 +191,7 @@ impl Company {
                 "Secret" => ("/stringData", self.login(name)),
                 _ => ("", json!({})),
             };
-            for (field, value) in ours.as_object().unwrap() {
-                let place = object.pointer_mut(&format!("{place}/{field}"));
-                *place.unwrap_or_else(|| panic!("the example says nothing of {field}")) = value.clone();
-            }
+            support::replace(&mut object, place, &ours);
             text += &format!("---\n{object}\n");
         }
         text

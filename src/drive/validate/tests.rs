@@ -1,0 +1,318 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::core::{
+    case::Wanted,
+    fact::{Class, Proof, Stage},
+};
+
+pub(super) fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// Jane, who leaves on the last day of September in Berlin, with more in her spec.
+pub(super) fn jane(more: &Value) -> Offboarding {
+    let mut leaver = json!({
+        "apiVersion": "offboard.dev/v1alpha1", "kind": "Offboarding", "metadata": {"name": "jane", "uid": "u1"},
+        "spec": {"employee": {"email": "jane@example.com"}, "lastDay": "2026-09-30", "cutoff": {"timeZone": "Europe/Berlin"}},
+    });
+    for (field, value) in more.as_object().unwrap() {
+        leaver["spec"][field] = value.clone();
+    }
+    serde_json::from_value(leaver).unwrap()
+}
+
+pub(super) fn policy(spec: Value) -> OffboardingPolicySpec {
+    serde_json::from_value(spec).unwrap()
+}
+
+pub(super) fn chosen(spec: Value) -> Chosen {
+    Chosen {
+        name: Some("default".into()),
+        spec: policy(spec),
+    }
+}
+
+pub(super) fn fact(name: &str, class: Class) -> FactSpec {
+    FactSpec {
+        name: name.into(),
+        class,
+        stage: if class == Class::Deletion {
+            Stage::Retention
+        } else {
+            Stage::Cutoff
+        },
+        proof: Proof::Direct,
+        requires: vec![],
+        after: vec![],
+        prefers_after: vec![],
+        irreversible: class == Class::Deletion,
+        repeatable: true,
+        removes: false,
+        settle: jiff::SignedDuration::ZERO,
+        by_hand: false,
+    }
+}
+
+/// A Connector of a company and what its definition can prove.
+pub(super) struct Company {
+    spec: ConnectorSpec,
+    labels: BTreeMap<String, String>,
+    facts: Vec<FactSpec>,
+}
+
+impl Company {
+    pub(super) fn new() -> Self {
+        Self {
+            spec: serde_json::from_value(json!({"definition": "crm"})).unwrap(),
+            labels: BTreeMap::from([("site".to_owned(), "berlin".to_owned())]),
+            facts: vec![
+                fact("AccountDisabled", Class::Access),
+                fact("GroupsRemoved", Class::Entitlements),
+                fact("FilesHandedOver", Class::Data),
+                fact("AccountDeleted", Class::Deletion),
+            ],
+        }
+    }
+
+    pub(super) fn members(&self) -> Vec<Member<'_>> {
+        let member = |name, facts| Member {
+            name,
+            labels: &self.labels,
+            spec: &self.spec,
+            facts,
+        };
+        vec![member("crm", &self.facts), member("broken", &[])]
+    }
+}
+
+/// The case of `leaver` under `policy`.
+pub(super) fn case(leaver: &Offboarding, policy: &Chosen) -> Result<Case, Invalid> {
+    let company = Company::new();
+    validate(
+        Given::alone(leaver, policy, &company.members()),
+        at("2026-09-01T12:00:00Z"),
+    )
+}
+
+/// The field that is wrong, whose fix speaks of `fix`.
+#[track_caller]
+pub(super) fn refused<T: std::fmt::Debug>(result: Result<T, Invalid>, field: &str, fix: &str) {
+    let invalid = result.unwrap_err();
+    assert_eq!(invalid.field, field, "{invalid}");
+    assert!(invalid.problem.contains(fix), "{invalid}");
+}
+
+fn system<'c>(case: &'c Case, row: &str) -> &'c System {
+    case.systems.iter().find(|system| system.row == row).unwrap()
+}
+
+#[test]
+fn an_immediate_cutoff_is_when_it_was_asked_for_however_often_we_begin_anew() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let mut leaver = jane(&json!({"urgency": "Immediate", "lastDay": null}));
+    let cutoff = |leaver: &Offboarding, now| {
+        validate(Given::alone(leaver, &Chosen::default(), &[]), now)
+            .unwrap()
+            .cutoff
+    };
+    // A file: nobody knows since when.
+    assert_eq!(cutoff(&leaver, at(70)), at(70));
+    leaver.metadata.creation_timestamp = Some(Time(at(50)));
+    leaver.metadata.generation = Some(1);
+    assert_eq!(cutoff(&leaver, at(70)), at(50));
+    assert_eq!(cutoff(&leaver, at(90)), at(50));
+    // Made urgent later: when that was, only the status tells.
+    leaver.metadata.generation = Some(2);
+    assert_eq!(cutoff(&leaver, at(90)), at(90));
+    leaver.status.get_or_insert_default().cutoff = Some(at(80));
+    assert_eq!(cutoff(&leaver, at(90)), at(80));
+}
+
+#[test]
+fn a_cutoff_is_the_leavers_time_of_day_before_the_policys_and_a_zone_is_never_guessed() {
+    let policy = chosen(json!({"cutoff": {"time": "12:00", "timeZone": "Asia/Tokyo"}}));
+    let cutoff = |leaver: &Value, policy: &Chosen| case(&jane(leaver), policy).map(|case| case.cutoff);
+    let own = json!({"cutoff": {"time": "18:00", "timeZone": "Europe/Berlin"}});
+    assert_eq!(cutoff(&own, &policy), Ok(at("2026-09-30T16:00:00Z")));
+    assert_eq!(
+        cutoff(&json!({}), &policy),
+        Ok(at("2026-09-30T10:00:00Z")),
+        "the leaver's zone"
+    );
+    assert_eq!(
+        cutoff(&json!({"cutoff": null}), &policy),
+        Ok(at("2026-09-30T03:00:00Z")),
+        "the policy's"
+    );
+    let none = Chosen::default();
+    assert_eq!(
+        cutoff(&json!({}), &none),
+        Ok(at("2026-09-30T15:00:00Z")),
+        "at five"
+    );
+    refused(
+        cutoff(&json!({"cutoff": null}), &none),
+        "spec.cutoff.timeZone",
+        "cutoff.timeZone in the policy",
+    );
+    let past = json!({"cutoff": null, "lastDay": "2026-08-01"});
+    assert_eq!(
+        cutoff(&past, &none),
+        Ok(at("2026-08-02T05:00:00Z")),
+        "over everywhere: no zone is needed"
+    );
+    let wrong = |zone: &str| json!({"cutoff": {"timeZone": zone}});
+    refused(
+        cutoff(&wrong("Mars/Base"), &none),
+        "spec.cutoff.timeZone",
+        "Mars/Base",
+    );
+    let policy = chosen(json!({"cutoff": {"time": "25:00"}}));
+    refused(cutoff(&json!({}), &policy), "policy.spec.cutoff.time", "25:00");
+    refused(
+        cutoff(&json!({"lastDay": null}), &none),
+        "spec.lastDay",
+        "urgency: Immediate",
+    );
+}
+
+#[test]
+fn what_hr_does_not_say_follows_the_last_day_and_is_never_earlier() {
+    let timeline = json!({"timeline": [
+        {"want": ["FilesHandedOver"], "at": "paidThrough"}, {"want": ["GroupsRemoved"], "at": "employmentEnds"}]});
+    let wanted = |more: &Value| {
+        let case = case(&jane(more), &chosen(timeline.clone())).unwrap();
+        let wanted = &system(&case, "crm").wanted;
+        (wanted["GroupsRemoved"], wanted["FilesHandedOver"])
+    };
+    let end = |text: &str| Wanted::At(at(text));
+    let last = end("2026-09-30T22:00:00Z");
+    assert_eq!(
+        wanted(&json!({})),
+        (last, last),
+        "the end of the last day, in Berlin"
+    );
+    assert_eq!(
+        wanted(&json!({"dates": {"employmentEnds": "2026-10-31"}})),
+        (end("2026-10-31T23:00:00Z"), end("2026-10-31T23:00:00Z"))
+    );
+    assert_eq!(
+        wanted(&json!({"dates": {"paidThrough": "2026-12-31"}})),
+        (last, end("2026-12-31T23:00:00Z"))
+    );
+    let notice = jane(&json!({"dates": {"notice": "soon"}}));
+    refused(case(&notice, &Chosen::default()), "spec.dates.notice", "soon");
+}
+
+#[test]
+fn an_exception_keeps_a_system_or_some_facts_until_the_end_of_its_day() {
+    let except = |more: &Value| {
+        let mut exception = json!({"connector": "crm", "until": "2026-12-31", "reason": "closes the books"});
+        for (field, value) in more.as_object().unwrap() {
+            exception[field] = value.clone();
+        }
+        case(&jane(&json!({"exceptions": [exception]})), &Chosen::default())
+    };
+    let until = at("2026-12-31T23:00:00Z");
+    let whole = except(&json!({})).unwrap();
+    assert_eq!(system(&whole, "crm").kept_until, Some(until));
+    assert_eq!(system(&whole, "broken").kept_until, None);
+    let some = except(&json!({"facts": ["GroupsRemoved"]})).unwrap();
+    assert_eq!(system(&some, "crm").kept_until, None);
+    assert_eq!(
+        system(&some, "crm").kept_facts,
+        BTreeMap::from([("GroupsRemoved".to_owned(), until)])
+    );
+    refused(
+        except(&json!({"facts": ["GroupsRemovd"]})),
+        "spec.exceptions[0].facts",
+        "no fact \"GroupsRemovd\"",
+    );
+    refused(
+        except(&json!({"until": "2026-02-30"})),
+        "spec.exceptions[0].until",
+        "2026-02-30",
+    );
+    assert!(
+        except(&json!({"connector": "broken", "facts": ["Anything"]})).is_ok(),
+        "a broken connector hides its facts"
+    );
+}
+
+#[test]
+fn of_two_exceptions_of_one_system_the_longer_counts() {
+    let one = |until: &str| json!({"connector": "crm", "until": until, "reason": "x"});
+    let both = json!({"exceptions": [one("2026-12-31"), one("2026-11-30")]});
+    let case = case(&jane(&both), &Chosen::default()).unwrap();
+    assert_eq!(system(&case, "crm").kept_until, Some(at("2026-12-31T23:00:00Z")));
+}
+
+fn waiver(by: &str, connector: &str, fact: &str) -> Vote {
+    Vote {
+        id: "a1".into(),
+        name: "waiver".into(),
+        gate: Gate::Waiver,
+        connector: Some(connector.into()),
+        fact: Some(fact.into()),
+        plan: String::new(),
+        approver: by.into(),
+        on_behalf_of: None,
+        decision: Decision::Approved,
+        at: at("2026-09-01T00:00:00Z"),
+        until: Some(at("2026-10-15T00:00:00Z")),
+    }
+}
+
+#[test]
+fn a_waiver_keeps_one_fact_of_one_system_and_nobody_waives_their_own() {
+    let leaver = jane(&json!({"requestedBy": "rita"}));
+    let kept = |vote: Vote| {
+        let company = Company::new();
+        let (policy, members) = (Chosen::default(), company.members());
+        let given = Given {
+            votes: vec![vote],
+            leaving: vec!["leo".into()],
+            ..Given::alone(&leaver, &policy, &members)
+        };
+        let case = validate(given, at("2026-09-01T12:00:00Z")).unwrap();
+        system(&case, "crm")
+            .kept_facts
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kept(waiver("alice", "crm", "GroupsRemoved")), ["GroupsRemoved"]);
+    for partial in ["rita", "jane@example.com", "oidc:JANE@example.com", "leo"] {
+        assert_eq!(
+            kept(waiver(partial, "crm", "GroupsRemoved")),
+            [""; 0],
+            "{partial}"
+        );
+    }
+    assert_eq!(kept(waiver("alice", "broken", "GroupsRemoved")), [""; 0]);
+    let denied = Vote {
+        decision: Decision::Denied,
+        ..waiver("alice", "crm", "GroupsRemoved")
+    };
+    assert_eq!(kept(denied), [""; 0]);
+}
+
+#[test]
+fn a_policy_selects_systems_by_label_and_named_accounts_are_rows_of_their_own() {
+    let berlin = |site: &str| chosen(json!({"connectors": {"matchLabels": {"site": site}}}));
+    let rows = |leaver: &Offboarding, policy: &Chosen| {
+        let case = case(leaver, policy).unwrap();
+        case.systems.iter().map(|s| s.row.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&jane(&json!({})), &berlin("berlin")), ["crm", "broken"]);
+    assert_eq!(rows(&jane(&json!({})), &berlin("ulm")), [""; 0]);
+    let accounts = |connector: &str| json!({"employee": {"email": "j@x", "accounts": [{"connector": connector, "name": "adm"}]}});
+    assert_eq!(rows(&jane(&accounts("crm")), &berlin("ulm")), ["crm/adm"]);
+    refused(
+        case(&jane(&accounts("erp")), &Chosen::default()),
+        "spec.employee.accounts[0].connector",
+        "no Connector \"erp\"",
+    );
+}
