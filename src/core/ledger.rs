@@ -84,12 +84,16 @@ pub struct FactLedger {
     /// It was done and cannot be taken back: of the fact that says that another one is undone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lost: bool,
-    /// When the person spoke on whose word alone it counts as done; none when it was read, or is not done.
+    /// When the person, or the system by a callback, spoke on whose word alone it counts as done; none when it was read, or is
+    /// not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub word: Option<Timestamp>,
     /// The newest moment of which a read showed that a task is not done: an older word counts no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disproved: Option<Timestamp>,
+    /// Of a fact that the system reports: an answer to what was asked before this moment changes nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Timestamp>,
     /// How often somebody else undid it after it was verified.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reversals: usize,
@@ -138,6 +142,7 @@ impl SystemLedger {
             lost: false,
             word: None,
             disproved: None,
+            heard: None,
             reversals: 0,
         };
         self.facts.get(fact).unwrap_or(NOTHING)

@@ -73,6 +73,7 @@ fn outcome(verdicts: [Verdict; 3]) -> Outcome {
             removes: false,
             settle: SignedDuration::ZERO,
             by_hand: false,
+            reported: None,
         };
         (spec, verdict, None)
     });

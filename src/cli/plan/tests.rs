@@ -33,6 +33,7 @@ fn fact(name: &str, class: Class, after: &[&str]) -> FactSpec {
         removes: false,
         settle: jiff::SignedDuration::ZERO,
         by_hand: false,
+        reported: None,
     }
 }
 

@@ -26,6 +26,7 @@ fn fact(name: &str, class: Class) -> FactSpec {
         removes: false,
         settle: SignedDuration::from_secs(10),
         by_hand: false,
+        reported: None,
     }
 }
 
