@@ -12,6 +12,7 @@ use serde_json::json;
 
 pub use self::text::distance;
 use super::{
+    approvals::Voices,
     exit,
     local::{self, Links, Local},
     manifests::Manifests,
@@ -307,16 +308,17 @@ pub async fn run(
     folder: &Path,
     state: &Path,
     assembly: &Assembly,
-    output: Output,
-    detailed: bool,
+    approvers: Option<&Path>,
+    (output, detailed): (Output, bool),
 ) -> Result<ExitCode, exit::Error> {
     let manifests = Manifests::read(folder)?;
     let links = Links::new(&manifests, assembly);
+    let voices = Voices::hear(&manifests, &links, state, approvers, SystemClock.now())?;
     let mut plans = vec![];
     let mut wrong = vec![];
     for leaver in &manifests.offboardings {
         let now = SystemClock.now();
-        let mut local = match Local::look(leaver, &manifests, &links, state, now) {
+        let mut local = match Local::look(leaver, &manifests, &links, state, &voices, now) {
             Ok(local) => local,
             Err(error) => {
                 wrong.push(error.to_string());
