@@ -127,6 +127,8 @@ pub struct Row {
     pub facts: Vec<(FactSpec, Verdict, Option<Sight>)>,
     /// Text for a broken link.
     pub trouble: Option<String>,
+    /// Why the system as a whole could not be looked at.
+    pub blocked: Option<Fault>,
     /// An answer carried another id than the bound one (R4).
     pub identity_mismatch: bool,
     /// Access that had been proven gone was back in this pass.

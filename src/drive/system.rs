@@ -977,6 +977,7 @@ impl<'a> Pass<'a> {
                 .map(|a| (a.id.clone(), a.name.clone())),
             facts: verdicts,
             trouble: self.trouble.clone(),
+            blocked: blocked.cloned(),
             identity_mismatch: self.ledger.identity_mismatch,
             drifted: self.drifted.clone(),
             wake,

@@ -154,6 +154,15 @@ pub(super) fn compile_fact(
         .for_each(|r| uses.add(&r.uses));
     ready.uses = uses;
     check_fact(name, fact, &ready, compiler.problems);
+    let nowhere = definition
+        .http
+        .as_ref()
+        .is_none_or(|http| http.callback.is_none());
+    if nowhere && ready.uses.name("callback") {
+        compiler
+            .problems
+            .add(field("act"), "uses 'callback': say in http.callback where");
+    }
     ready
 }
 

@@ -533,3 +533,28 @@ fn what_comes_after_a_task_waits_for_it() {
     assert_eq!(scene.sendable(50), Vec::<String>::new());
     assert_eq!(scene.said(40).sendable(50), ["AccountClosed"]);
 }
+
+#[test]
+fn what_a_system_reports_is_waited_for_and_asked_for_again_when_nothing_is_said() {
+    let mut flow = fact("FlowReported", Class::Access);
+    flow.proof = Proof::None;
+    flow.reported = Some(SignedDuration::from_secs(600));
+    let mut scene = Scene::of(vec![flow]).seen("FlowReported", Truth::DoesNotHold);
+    assert_eq!(scene.sendable(1), ["FlowReported"]);
+    scene.ledger_of("FlowReported").accepted = Some(at(2));
+    assert_eq!(scene.verdict("FlowReported", 60), Verdict::Pending(at(602)));
+    assert_eq!(scene.view(60).wake(), Some(at(602)));
+    assert!(scene.sendable(60).is_empty());
+    assert_eq!(
+        scene.verdict("FlowReported", 602),
+        Verdict::Unmet(Why::NotEffective)
+    );
+    assert_eq!(scene.sendable(602), ["FlowReported"]);
+    // A request whose answer was lost is sent again after its settle time, not after days.
+    scene.ledger_of("FlowReported").accepted = None;
+    scene.pace.asked.insert("FlowReported".into(), at(2));
+    assert_eq!(scene.sendable(20), ["FlowReported"]);
+    scene.ledger_of("FlowReported").word = Some(at(30));
+    scene.ledger_of("FlowReported").accepted = Some(at(2));
+    assert_eq!(scene.verdict("FlowReported", 9000), Verdict::Asserted);
+}
