@@ -41,6 +41,9 @@ enum Command {
         /// Exit with 2 when something would be changed.
         #[arg(long)]
         detailed_exitcode: bool,
+        /// The people whose signed Approvals count, and their keys: a file as OpenSSH's `allowed_signers`. Default: none counts.
+        #[arg(long, value_name = "FILE")]
+        approvers: Option<PathBuf>,
         /// Run the programs of `job` definitions on this machine, to look.
         #[arg(long)]
         local_commands: bool,
@@ -56,6 +59,9 @@ enum Command {
         /// How long to stay for what will happen by itself, such as `10m`.
         #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
         wait: SignedDuration,
+        /// The people whose signed Approvals count, and their keys: a file as OpenSSH's `allowed_signers`. Default: none counts.
+        #[arg(long, value_name = "FILE")]
+        approvers: Option<PathBuf>,
         /// Run the programs of `job` definitions on this machine. Whoever can change the manifests can then run anything here.
         #[arg(long)]
         local_commands: bool,
@@ -150,6 +156,7 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             state,
             output,
             detailed_exitcode,
+            approvers,
             local_commands,
         } => {
             let state = beside(&file, state);
@@ -158,14 +165,15 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
                 &file,
                 &state,
                 &assembly,
-                output,
-                detailed_exitcode,
+                approvers.as_deref(),
+                (output, detailed_exitcode),
             ))
         }
         Command::Run {
             file,
             state,
             wait,
+            approvers,
             local_commands,
             notifications,
         } => {
@@ -176,7 +184,7 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
                 &state,
                 &assembly,
                 wait,
-                notifications.as_deref(),
+                (notifications.as_deref(), approvers.as_deref()),
             ))
         }
         Command::Status {

@@ -19,6 +19,7 @@
 //! | `cutoff`, `now`, `since` | timestamps; `since` is when the system last accepted this fact's act, else the cutoff, and never before the acts of the facts it comes after |
 //! | `key` | the deterministic key of the act, for systems that keep one |
 //! | `random` | a new random password, known to nobody; only as a whole hole, put in when the request is sent |
+//! | `callback` | in an act, the address where the system may say later what became of it; see [`Callback`] |
 //! | `page` | in a request with `page.number`, the number of the page that is asked for |
 //!
 //! The `people` section has names of its own: `inputs` and `now` everywhere, `since` in `changed`, and what [`PeopleSpec`]
@@ -197,6 +198,28 @@ pub struct HttpDriver {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^[0-9]+(Ki|Mi)$"))]
     pub largest_answer: Option<String>,
+    /// Where the system may say later what became of a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+}
+
+/// Acts carry an address of their own, `callback`, which is good for that act only, once and for some time. The system posts
+/// `{"state": "done"}` there, or `{"state": "failed", "code": "…"}`. A fact that can be read is then read at once; of one that is
+/// `reported` this is the system's word. The operator must be reachable at `base` (chart: `wake.enabled`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Callback {
+    /// Template over `inputs`: the address under which the system reaches the operator, without the path. Empty: there are no
+    /// callbacks.
+    pub base: String,
+    /// Key of the Secret with the key that addresses are made with: `whsec_` and base64, or any other text of at least 24
+    /// bytes. The system need not and should not know it. Default `callbackKey`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// How long an address is good. A fact that is `reported` is asked for again when it is over. Default `7d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^([0-9]+(ms|s|m|h|d))+$"))]
+    pub lasts: Option<String>,
 }
 
 /// A program that speaks to the system. It gets one JSON object and answers with one JSON value; what its exit code
@@ -1028,6 +1051,10 @@ pub struct Fact {
     /// How it can be known.
     #[serde(default)]
     pub proof: Proof,
+    /// The system says by the `callback` of its act that it is done: only then is it Asserted. Only with proof `None`; what can
+    /// be read is Verified by a read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reported: bool,
     /// Asked for only once these are proven.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{manifests::Manifests, messages::Messages};
+use super::{approvals::Voices, manifests::Manifests, messages::Messages};
 use crate::{
     api::{Offboarding, OffboardingStatus, offboarding::Notice},
     connectors::{People, assemble::Assembly, job::LocalRunner},
@@ -16,6 +16,7 @@ use crate::{
         case::Case,
         fact::FactSpec,
         fault::{Fault, Reason},
+        gate::Vote,
     },
     drive::{
         Clock, Drive, Link, Memory, Outcome, Record, Scope, Store, drive,
@@ -126,6 +127,18 @@ pub fn case(
     status: Option<&OffboardingStatus>,
     now: Timestamp,
 ) -> Result<Case, Invalid> {
+    make(leaver, manifests, links, status, (None, vec![]), now)
+}
+
+/// The case of `leaver` with what people said about it.
+fn make(
+    leaver: &Offboarding,
+    manifests: &Manifests,
+    links: &Links,
+    status: Option<&OffboardingStatus>,
+    (voices, votes): (Option<&Voices>, Vec<Vote>),
+    now: Timestamp,
+) -> Result<Case, Invalid> {
     let policy = policy(leaver, manifests)?;
     let none = BTreeMap::new();
     let members: Vec<Member<'_>> = manifests
@@ -141,7 +154,22 @@ pub fn case(
         .collect();
     let mut known = leaver.clone();
     known.status = status.cloned();
-    validate(Given::alone(&known, &policy, &members), now)
+    let alone = Given::alone(&known, &policy, &members);
+    let Some(voices) = voices else {
+        return validate(alone, now);
+    };
+    let uid = uid(leaver);
+    let until = status
+        .and_then(|status| status.cutoff)
+        .map_or(now, |ends| ends.max(now));
+    let given = Given {
+        leaves_too: &|name| voices.leaves_too(name, &uid, until),
+        untrusted: voices.untrusted(leaver, !policy.spec.gates.is_empty()),
+        leaving: voices.leaving(&votes, &uid, now),
+        votes,
+        ..alone
+    };
+    validate(given, now)
 }
 
 /// The policy that `leaver` names, the one named `default`, or the built-in one.
@@ -194,10 +222,27 @@ impl Local {
         now: Timestamp,
     ) -> Result<Self, Error> {
         let folder = Folder::open(state, &uid(leaver))?;
-        Self::within(folder, leaver, manifests, links, now)
+        Self::within(folder, leaver, manifests, links, None, now)
     }
 
-    /// As [`Self::open`], only to look: makes no folder, and another process may be at work on it.
+    /// As [`Self::open`], with what people said.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn hear(
+        leaver: &Offboarding,
+        manifests: &Manifests,
+        links: &Links,
+        state: &Path,
+        voices: &Voices,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let mut folder = Folder::open(state, &uid(leaver))?;
+        folder.ask(voices.stands());
+        Self::within(folder, leaver, manifests, links, Some(voices), now)
+    }
+
+    /// As [`Self::hear`], only to look: makes no folder, and another process may be at work on it.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -206,9 +251,11 @@ impl Local {
         manifests: &Manifests,
         links: &Links,
         state: &Path,
+        voices: &Voices,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        Self::within(Folder::look(state, &uid(leaver)), leaver, manifests, links, now)
+        let folder = Folder::look(state, &uid(leaver));
+        Self::within(folder, leaver, manifests, links, Some(voices), now)
     }
 
     fn within(
@@ -216,12 +263,17 @@ impl Local {
         leaver: &Offboarding,
         manifests: &Manifests,
         links: &Links,
+        voices: Option<&Voices>,
         now: Timestamp,
     ) -> Result<Self, Error> {
         let name = leaver.metadata.name.clone().unwrap_or_default();
         let status = folder.status()?;
-        let case =
-            case(leaver, manifests, links, status.as_ref(), now).map_err(|e| Error::Invalid(name, e))?;
+        let votes = voices
+            .map(|voices| voices.votes(leaver, &folder, now))
+            .transpose()?;
+        let said = (voices, votes.unwrap_or_default());
+        let case = make(leaver, manifests, links, status.as_ref(), said, now)
+            .map_err(|e| Error::Invalid(name, e))?;
         let record = folder.record()?;
         let links = links.of(&case);
         Ok(Self {

@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::approvals::Found;
 use crate::{
-    api::{Connector, ConnectorDefinition, Offboarding, OffboardingPolicy},
+    api::{Approval, Connector, ConnectorDefinition, Offboarding, OffboardingPolicy},
     core::digest::digest_of,
     transport::secret::Credentials,
 };
@@ -55,6 +56,8 @@ pub struct Manifests {
     pub policies: BTreeMap<String, OffboardingPolicy>,
     /// Users' own definitions, by name.
     pub definitions: BTreeMap<String, ConnectorDefinition>,
+    /// What people said, whether anybody vouches for it or not.
+    pub approvals: Vec<Found>,
     /// Secrets, by name.
     pub secrets: BTreeMap<String, Credentials>,
     /// Kinds that mean nothing here.
@@ -124,8 +127,16 @@ impl Manifests {
             let first = e.to_string().lines().next().unwrap_or_default().to_owned();
             Error::Yaml(path.to_owned(), first)
         })?;
-        for document in documents.into_iter().filter(|d| !d.is_null()) {
-            self.object(path, document)?;
+        for (index, document) in documents.into_iter().filter(|d| !d.is_null()).enumerate() {
+            if document["kind"] == "Approval" {
+                let name = document.pointer("/metadata/name").and_then(Value::as_str);
+                let name = name.unwrap_or_default().to_owned();
+                let approval: Approval = typed(path, "Approval", &name, document)?;
+                let found = Found::new(path, &text, index, approval);
+                self.approvals.push(found);
+            } else {
+                self.object(path, document)?;
+            }
         }
         Ok(())
     }

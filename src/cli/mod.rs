@@ -1,5 +1,6 @@
 //! The command line: one file per command. Each takes parsed arguments and does one thing; no rule is kept here.
 
+pub mod approvals;
 pub mod crds;
 pub mod definition;
 pub mod demo;

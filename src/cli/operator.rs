@@ -31,7 +31,8 @@ pub struct Arguments {
     /// Where to serve /livez, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
-    /// Where an HR system may say that something changed: POST /wake/NAMESPACE/SOURCE, signed. Default: nowhere.
+    /// Where others may say that something happened: HR systems POST /wake/NAMESPACE/SOURCE, signed; systems that were asked for
+    /// something POST to the address /callback/TOKEN that they were given. Default: nowhere.
     #[arg(long, value_name = "ADDRESS")]
     pub wake: Option<SocketAddr>,
     /// The Lease, in the pod's own namespace, by which several operators agree on who acts. Without it there must be only
@@ -76,6 +77,10 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
     let operator = Operator::new(client.clone(), &namespaces, outbox);
     let health = tokio::spawn(serve::serve(arguments.listen, operator.context()));
     let woken = operator.context();
+    if arguments.wake.is_some() {
+        // Before the first Connector is put together.
+        woken.links.listen();
+    }
     let wake = async move {
         match arguments.wake {
             Some(address) => serve::wake::serve(address, woken)

@@ -6,12 +6,13 @@ mod text;
 
 use std::{path::Path, process::ExitCode};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
 pub use self::text::distance;
 use super::{
+    approvals::Voices,
     exit,
     local::{self, Links, Local},
     manifests::Manifests,
@@ -138,6 +139,11 @@ pub fn plan(case: &Case, outcome: &Outcome, now: Timestamp) -> Plan {
             lines.push(line(row, "", Mark::Unknown, text, String::new(), 0));
             continue;
         }
+        if row.account.is_none() {
+            let text = "nothing is wanted here".to_owned();
+            lines.push(line(row, "", Mark::Keep, text, String::new(), 0));
+            continue;
+        }
         for (fact, verdict, sight) in &row.facts {
             let wanted = system.wanted.get(&fact.name);
             if let Some(line) = fact_line(case, now, row, fact, verdict, sight.as_ref(), wanted) {
@@ -163,14 +169,18 @@ pub fn plan(case: &Case, outcome: &Outcome, now: Timestamp) -> Plan {
     }
 }
 
-/// Why nothing at all is known about a row: there is no account, or no fact of it could be read.
+/// Why nothing at all is known about a row: the system could not be looked at, or no fact of it could be read.
 fn unseen(row: &Row) -> Option<String> {
+    // Before its time a fact says nothing of this.
+    if let Some(fault) = &row.blocked {
+        return Some(fault.to_string());
+    }
     let faults = row.facts.iter().map(|(_, verdict, _)| match verdict {
         Verdict::Unknown(fault) => Some(fault.to_string()),
         _ => None,
     });
-    if row.account.is_none() {
-        return Some(faults.flatten().next().unwrap_or_default());
+    if row.facts.is_empty() {
+        return None;
     }
     let faults: Option<Vec<String>> = faults.collect();
     let mut faults = faults?;
@@ -202,7 +212,10 @@ fn fact_line(
     sight: Option<&Sight>,
     wanted: Option<&Wanted>,
 ) -> Option<Line> {
-    let Some(Wanted::At(at)) = wanted else { return None };
+    let wanted = wanted.filter(|wanted| **wanted != Wanted::Not)?;
+    if *verdict == Verdict::NotNeeded(Exempt::Over) {
+        return None;
+    }
     if *verdict == Verdict::NotNeeded(Exempt::Waived) {
         return Some(line(
             row,
@@ -219,7 +232,7 @@ fn fact_line(
         let requests = if mark.changes() { sight.count } else { 0 };
         Some(line(row, &fact.name, mark, text, when, requests))
     };
-    let when = when(case, now, *at);
+    let when = when(case, now, *wanted, verdict);
     let changing = match fact.class {
         Class::Deletion => Mark::Delete,
         class if class.hands_over() => Mark::HandOver,
@@ -230,6 +243,9 @@ fn fact_line(
         Truth::Holds => entry(Mark::Keep, format!("{words} already"), String::new()),
         Truth::Unreadable(fault) => entry(Mark::Unknown, format!("{words}: {fault}"), when),
         Truth::NotRead => entry(Mark::Unknown, format!("{words}: not read"), when),
+        Truth::HoldsFrom(from) if *from == Timestamp::MAX => {
+            entry(Mark::Person, format!("{words}: never by itself"), when)
+        }
         Truth::HoldsFrom(from) => {
             let from = from.strftime("%Y-%m-%d %H:%M UTC").to_string();
             entry(Mark::Follow, format!("{words} by itself"), from)
@@ -268,13 +284,36 @@ fn before(row: &Row, fact: &FactSpec) -> Vec<String> {
     others.filter(acts).map(|name| words_of(name)).collect()
 }
 
-fn when(case: &Case, now: Timestamp, at: Timestamp) -> String {
+fn when(case: &Case, now: Timestamp, wanted: Wanted, verdict: &Verdict) -> String {
+    let at = match (wanted, verdict) {
+        (Wanted::Not, _) => return String::new(),
+        (Wanted::At(at) | Wanted::Between(at, _), _) => at,
+        // When that is depends on when everything is handed over.
+        (Wanted::Kept(_, keep), Verdict::NotDue(at)) if *at == Timestamp::MAX => {
+            return after_hand_over(keep);
+        }
+        (Wanted::Kept(..), Verdict::NotDue(at)) => *at,
+        (Wanted::Kept(..), _) => now,
+    };
     match () {
         () if at == Timestamp::MIN => "now, armed ahead".to_owned(),
         () if at <= now => "now".to_owned(),
         () if at <= case.cutoff => "at the cutoff".to_owned(),
         () => at.strftime("%Y-%m-%d").to_string(),
     }
+}
+
+/// `30 d after everything is handed over`.
+fn after_hand_over(keep: SignedDuration) -> String {
+    let hours = keep.as_hours();
+    let length = match () {
+        () if keep.is_zero() => return "once everything is handed over".to_owned(),
+        () if hours >= 24 && hours % 24 == 0 => format!("{} d", hours / 24),
+        () if hours >= 24 => format!("{} d {} h", hours / 24, hours % 24),
+        () if hours > 0 => format!("{hours} h"),
+        () => format!("{} min", keep.as_mins().max(1)),
+    };
+    format!("{length} after everything is handed over")
 }
 
 /// `GroupsRemoved` as `groups removed`, `OAuthTokensRevoked` as `oauth tokens revoked`.
@@ -311,16 +350,17 @@ pub async fn run(
     folder: &Path,
     state: &Path,
     assembly: &Assembly,
-    output: Output,
-    detailed: bool,
+    approvers: Option<&Path>,
+    (output, detailed): (Output, bool),
 ) -> Result<ExitCode, exit::Error> {
     let manifests = Manifests::read(folder)?;
     let links = Links::new(&manifests, assembly);
+    let voices = Voices::hear(&manifests, &links, state, approvers, SystemClock.now())?;
     let mut plans = vec![];
     let mut wrong = vec![];
     for leaver in &manifests.offboardings {
         let now = SystemClock.now();
-        let mut local = match Local::look(leaver, &manifests, &links, state, now) {
+        let mut local = match Local::look(leaver, &manifests, &links, state, &voices, now) {
             Ok(local) => local,
             Err(error) => {
                 wrong.push(error.to_string());

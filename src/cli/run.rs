@@ -12,16 +12,17 @@ use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    approvals::{Voices, how_to},
     exit,
     local::{Links, Local},
     manifests::Manifests,
     plan::verdict_words,
-    terminal::{BOLD, FAINT, GREEN, PLAIN, Progress},
+    terminal::{BOLD, FAINT, GREEN, PLAIN, Progress, tell},
 };
 use crate::{
     api::{ConditionStatus, OffboardingStatus},
     connectors::assemble::Assembly,
-    core::{fact::Verdict, plan::TASK_AWAITED},
+    core::{fact::Verdict, gate::AWAITING_APPROVAL, plan::TASK_AWAITED},
     drive::{Clock, Outcome, Scope, SystemClock},
     notify::Outbox,
 };
@@ -35,7 +36,7 @@ pub async fn run(
     state: &Path,
     assembly: &Assembly,
     patience: SignedDuration,
-    notifications: Option<&Path>,
+    (notifications, approvers): (Option<&Path>, Option<&Path>),
 ) -> Result<ExitCode, exit::Error> {
     let outbox = notifications.map(Outbox::read).transpose();
     let outbox = Arc::new(
@@ -48,14 +49,19 @@ pub async fn run(
     if manifests.offboardings.is_empty() {
         return Err(exit::Error(format!("no Offboarding in {}", folder.display())));
     }
+    let voices = Voices::hear(&manifests, &links, state, approvers, SystemClock.now())?;
+    for refused in &voices.refused {
+        tell!("does not count: {refused}");
+    }
     let mut locals = vec![];
     let mut wrong = vec![];
     for leaver in &manifests.offboardings {
-        let opened =
-            Local::open(leaver, &manifests, &links, state, SystemClock.now()).and_then(|mut local| {
+        let opened = Local::hear(leaver, &manifests, &links, state, &voices, SystemClock.now()).and_then(
+            |mut local| {
                 local.tell_by(leaver, &manifests, outbox.clone())?;
                 Ok(local)
-            });
+            },
+        );
         match opened {
             Ok(local) => locals.push(local),
             // A broken leaver does not stop the others.
@@ -72,6 +78,15 @@ pub async fn run(
         }
     }
     show.progress.show("");
+    for local in &locals {
+        let leaver = manifests
+            .offboardings
+            .iter()
+            .find(|leaver| leaver.metadata.uid.as_ref() == Some(&local.case.uid));
+        for text in leaver.iter().flat_map(|leaver| how_to(leaver, &local.status)) {
+            tell!("{text}");
+        }
+    }
     if wrong.is_empty() {
         Ok(worst.into())
     } else {
@@ -244,7 +259,9 @@ pub fn code(status: &OffboardingStatus) -> u8 {
         () if is("Ready", ConditionStatus::True).is_some() => 0,
         () if late || is("Drifted", ConditionStatus::True).is_some() => exit::ACCESS_LEFT,
         () if is("Stalled", ConditionStatus::True).is_some() => exit::WAITS_FOR_A_PERSON,
-        () if is("Ready", ConditionStatus::False).is_some_and(|c| c.reason == TASK_AWAITED) => {
+        () if is("Ready", ConditionStatus::False)
+            .is_some_and(|c| matches!(c.reason.as_str(), TASK_AWAITED | AWAITING_APPROVAL)) =>
+        {
             exit::WAITS_FOR_A_PERSON
         }
         () => 1,

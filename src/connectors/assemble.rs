@@ -4,7 +4,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use thiserror::Error;
@@ -46,6 +49,12 @@ pub enum Error {
         "spec.definition: it runs programs on this machine: allow that with --local-commands, if you trust these manifests"
     )]
     NoRunner,
+    /// Nobody hears what the system would answer later.
+    #[error(
+        "spec.inputs: a callback is asked for and nobody listens for it here: start the operator with --wake (chart: \
+         wake.enabled); without a cluster leave its address out"
+    )]
+    NoDoor,
     /// The credentials or the address cannot be used.
     #[error("{0}")]
     Setup(#[from] SetupError),
@@ -58,6 +67,7 @@ pub struct Assembly {
     limits: Mutex<BTreeMap<String, (ConnectorLimits, Arc<Limit>)>>,
     builtins: Mutex<BTreeMap<String, Definition>>,
     runner: Option<Arc<dyn Runner>>,
+    listens: AtomicBool,
 }
 
 impl Default for Assembly {
@@ -67,6 +77,7 @@ impl Default for Assembly {
             limits: Mutex::default(),
             builtins: Mutex::default(),
             runner: None,
+            listens: AtomicBool::new(false),
         }
     }
 }
@@ -87,6 +98,11 @@ impl Assembly {
     pub fn with_runner(mut self, runner: Arc<dyn Runner>) -> Self {
         self.runner = Some(runner);
         self
+    }
+
+    /// From now on somebody listens for callbacks; connectors that ask for one are refused before.
+    pub fn listen(&self) {
+        self.listens.store(true, Ordering::Relaxed);
     }
 
     /// The definition `name`: a user's own one, which wins, or a built-in one.
@@ -127,6 +143,9 @@ impl Assembly {
         let mut protected = spec.protected.clone();
         protected.extend(own_names(&credentials));
         let driver = self.driver(name, spec, definition, credentials)?;
+        if driver.callbacks().is_some() && !self.listens.load(Ordering::Relaxed) {
+            return Err(Error::NoDoor);
+        }
         let choice = spec.facts.clone().unwrap_or_default();
         let options = Options {
             include: choice.include,

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{api::definition::DatePlace, core::fault::Fault};
+use crate::{api::definition::DatePlace, core::fault::Fault, transport::callback::Callbacks};
 
 /// Stands for a new random password in a resolved request, and is replaced by one when the request is sent, so that
 /// no password is ever in an act, a plan, a ledger or a log.
@@ -288,6 +288,11 @@ pub trait Driver: Send + Sync {
     /// Only when there is no complete answer: `Transient` when the request cannot have had an effect (no connection),
     /// `UnknownOutcome` when it may have had one (sent, and no complete answer), whatever the request was.
     async fn perform(&self, request: &Resolved) -> Result<Answer, Fault>;
+
+    /// Where the system may say later what became of a request.
+    fn callbacks(&self) -> Option<&Callbacks> {
+        None
+    }
 
     /// Nothing is sent before `until`: the definition's rules found out that the system wants silence. What the driver's own
     /// table finds out is kept already.

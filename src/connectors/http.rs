@@ -18,6 +18,7 @@ use reqwest::{
 use tokio::time::Instant;
 
 use super::{
+    declarative::lasts,
     driver::{Answer, Driver, HttpRequest, Resolved, bytes},
     password,
 };
@@ -27,6 +28,7 @@ use crate::{
     transport::{
         Clock, SetupError,
         assertion::SigningKey,
+        callback::Callbacks,
         http::Client,
         limit::Limit,
         oauth::{self, Grant, Login, Token, Tokens, sensitive},
@@ -56,6 +58,7 @@ pub struct HttpDriver {
     client: Client,
     identity: Identity,
     signer: Option<Signer>,
+    callbacks: Option<Callbacks>,
     headers: HeaderMap,
     limit: Arc<Limit>,
     deadline: Duration,
@@ -109,6 +112,7 @@ impl HttpDriver {
                 Some(signed) => Some(Signer::from_credentials(&credentials, &signed.key)?),
                 None => None,
             },
+            callbacks: callbacks(config, &credentials)?,
             client,
             headers,
             limit,
@@ -209,9 +213,29 @@ impl Driver for HttpDriver {
         }
     }
 
+    fn callbacks(&self) -> Option<&Callbacks> {
+        self.callbacks.as_ref()
+    }
+
     fn park(&self, until: Timestamp) {
         self.limit.park(until);
     }
+}
+
+/// Where the system may answer later, if the definition asks for that and the inputs say where.
+fn callbacks(
+    config: &definition::HttpDriver,
+    credentials: &Credentials,
+) -> Result<Option<Callbacks>, SetupError> {
+    let Some(section) = config
+        .callback
+        .as_ref()
+        .filter(|section| !section.base.is_empty())
+    else {
+        return Ok(None);
+    };
+    let key = section.key.as_deref().unwrap_or("callbackKey");
+    Callbacks::new(&section.base, credentials, key, lasts(section)).map(Some)
 }
 
 /// The login that the definition asks for, with the connector's secrets.

@@ -25,13 +25,16 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::core::{
-    digest::digest_of,
-    fact::{Act, FactSpec, Receipt, Sight, Truth},
-    fault::Fault,
-    identity::{Account, Person},
-    ledger::SystemLedger,
-    people::{Census, Reach},
+use crate::{
+    core::{
+        digest::digest_of,
+        fact::{Act, FactSpec, Receipt, Sight, Truth},
+        fault::Fault,
+        identity::{Account, Person},
+        ledger::SystemLedger,
+        people::{Census, Reach},
+    },
+    transport::callback::Callbacks,
 };
 
 /// What a connector can do, fixed when it is built.
@@ -147,6 +150,11 @@ pub trait Connector: Send + Sync {
     fn undo(&self, subject: &Subject, fact: &str, readings: &Readings) -> Result<Option<Act>, Truth> {
         let (_, _, _) = (subject, fact, readings);
         Ok(None)
+    }
+
+    /// Where the system may say later what became of an act.
+    fn callbacks(&self) -> Option<&Callbacks> {
+        None
     }
 
     /// Sends the requests of `act`. Never reads to find out whether they worked, never waits for an operation.

@@ -109,6 +109,11 @@ impl Links {
         }
     }
 
+    /// From now on somebody listens for callbacks.
+    pub fn listen(&self) {
+        self.assembly.listen();
+    }
+
     /// The definition `name`: the cluster's, which wins, or a built-in one; with what tells its versions apart.
     ///
     /// # Errors
@@ -317,7 +322,7 @@ fn broken(reason: &'static str, text: String) -> Made {
 fn reason_of(error: &Error) -> &'static str {
     match error {
         Error::NoDefinition(_) | Error::Definition(..) | Error::NoRunner => "InvalidDefinition",
-        Error::Inputs(_) => "InvalidInputs",
+        Error::Inputs(_) | Error::NoDoor => "InvalidInputs",
         Error::Setup(SetupError::Secret(_)) => "InvalidSecret",
         Error::Setup(_) => "InvalidSetup",
     }

@@ -7,10 +7,11 @@ use std::{
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use crate::{
     api::Offboarding,
+    core::callback::Statement,
     drive::{Memory, Record},
 };
 
@@ -23,8 +24,18 @@ pub struct Leaver {
     pub new: AtomicBool,
     /// A pass found messages that are to be sent.
     pub to_tell: AtomicBool,
+    /// What systems said about what they were asked for, until a pass has taken it into the record.
+    pub said: Mutex<Vec<Said>>,
     /// Security facts that are wanted and not proven, by connector.
     pub left: Mutex<BTreeMap<String, usize>>,
+}
+
+/// A statement of a system, and who waits until it is durable.
+pub struct Said {
+    /// The statement.
+    pub statement: Statement,
+    /// Dropped when it was not taken: then it has to be said again.
+    pub durable: oneshot::Sender<()>,
 }
 
 /// What one pass leaves to the next.

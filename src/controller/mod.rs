@@ -15,6 +15,7 @@
 //! | `pause` | when to look again |
 //! | `run` | starts the watches and the workers, and ends them |
 //! | [`sources`] | HR systems read, their leavers' Offboardings kept |
+//! | [`callbacks`] | what systems say later about what they were asked for |
 //! | [`kinds`] | conditions of Connectors, definitions and policies |
 //! | [`notices`] | messages: what is due, and what became of it |
 //! | [`events`], [`metrics`] | what is told and counted |
@@ -26,6 +27,7 @@
 
 pub mod approvals;
 pub mod call;
+pub mod callbacks;
 pub mod events;
 pub mod gather;
 pub mod jobs;

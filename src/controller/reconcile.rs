@@ -22,7 +22,7 @@ use super::{
     events,
     gather::{Gathered, gather},
     links::Login,
-    memory::{Leaver, State},
+    memory::{Leaver, Said, State},
     notices::{self, Told},
     pause::{AGAIN, INVALID_EVERY, after_a_start, next, seed, wait},
     show::{self, Shown},
@@ -203,7 +203,10 @@ impl<'a> Pass<'a> {
         let tells = policy.map(|policy| &policy.spec);
         self.tells = tells.filter(|spec| !spec.notify.is_empty()).cloned();
         let now = SystemClock.now();
-        if gathered.inputs == self.state.inputs && self.state.next.is_none_or(|at| now < at) {
+        // What is not taken before this returns is dropped, and so said again.
+        let said = std::mem::take(&mut *self.leaver.said.lock().unwrap_or_else(PoisonError::into_inner));
+        let nothing_new = said.is_empty() && gathered.inputs == self.state.inputs;
+        if nothing_new && self.state.next.is_none_or(|at| now < at) {
             return (Ended::Idle, self.until_next(now));
         }
         let (case, links) = match gathered.case(caches, &self.offboarding, now) {
@@ -215,6 +218,7 @@ impl<'a> Pass<'a> {
             }
         };
         if self.state.inputs.is_empty()
+            && said.is_empty()
             && let Some(at) = after_a_start(&case, &self.earlier(), now).filter(|_| !self.state.looked)
         {
             self.state.inputs = gathered.inputs;
@@ -244,7 +248,16 @@ impl<'a> Pass<'a> {
                 Scope::Due
             },
         };
+        for Said { statement, .. } in &said {
+            let row = self.state.memory.said.entry(statement.row.clone()).or_default();
+            row.push(statement.clone());
+        }
         let outcome = drive(&work, &mut record, &mut self.state.memory).await;
+        if outcome.store_fault.is_none() {
+            for Said { durable, .. } in said {
+                durable.send(()).ok();
+            }
+        }
         let current = crate::drive::Store::current(&store);
         let (version, shown) = store.finish();
         let before = self.earlier();

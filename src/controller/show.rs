@@ -213,6 +213,7 @@ impl<'a> Shown<'a> {
                 })
                 .collect(),
             trouble: None,
+            blocked: None,
             identity_mismatch: false,
             drifted: vec![],
             wake: None,

@@ -118,6 +118,16 @@ impl Caches {
             .max_by_key(|object| version(object.as_ref()))
     }
 
+    /// The Offboarding with this uid and its namespace, as last seen.
+    pub fn leaver(&self, uid: &str) -> Option<(&str, Arc<Offboarding>)> {
+        let same = |object: &Offboarding| object.metadata.uid.as_deref() == Some(uid);
+        self.namespaces.iter().find_map(|(name, caches)| {
+            let found = caches.urgent.cache.find(same);
+            let found = found.or_else(|| caches.others.cache.find(same))?;
+            Some((name.as_str(), found))
+        })
+    }
+
     /// A Connector of this name, as last seen.
     pub fn connector(&self, namespace: &str, name: &str) -> Option<Arc<Connector>> {
         let caches = self.namespaces.get(namespace)?;
@@ -206,6 +216,19 @@ impl Caches {
             caches.policies.ready().await;
         }
         self.definitions_ready().await;
+    }
+
+    /// Whether the first lists of leavers and Connectors are complete: not while another operator acts.
+    pub fn leavers_known(&self) -> bool {
+        *self.definitions.listed.borrow()
+            && self.namespaces.values().all(|namespace| {
+                let lists = [
+                    &namespace.urgent.listed,
+                    &namespace.others.listed,
+                    &namespace.connectors.listed,
+                ];
+                lists.iter().all(|listed| *listed.borrow())
+            })
     }
 
     /// Whether the first lists of sources are complete: not while another operator acts.

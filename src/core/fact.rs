@@ -112,6 +112,9 @@ pub struct FactSpec {
     pub settle: SignedDuration,
     /// A person does it: there is a task instead of an act.
     pub by_hand: bool,
+    /// The system itself says later that it is done, and is waited for so long before it is asked again. Only of what cannot be
+    /// read.
+    pub reported: Option<SignedDuration>,
 }
 
 /// What one look showed about one fact.

@@ -94,12 +94,16 @@ pub struct FactLedger {
     /// undone.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub gone: BTreeSet<String>,
-    /// When the person spoke on whose word alone it counts as done; none when it was read, or is not done.
+    /// When the person, or the system by a callback, spoke on whose word alone it counts as done; none when it was read, or is
+    /// not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub word: Option<Timestamp>,
     /// The newest moment of which a read showed that a task is not done: an older word counts no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disproved: Option<Timestamp>,
+    /// Of a fact that the system reports: an answer to what was asked before this moment changes nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Timestamp>,
     /// How often somebody else undid it after it was verified.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reversals: usize,
@@ -149,6 +153,7 @@ impl SystemLedger {
             gone: BTreeSet::new(),
             word: None,
             disproved: None,
+            heard: None,
             reversals: 0,
         };
         self.facts.get(fact).unwrap_or(NOTHING)

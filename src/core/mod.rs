@@ -1,4 +1,5 @@
 //! The rules. Pure: no clock, no network, no Kubernetes.
+pub mod callback;
 pub mod case;
 pub mod digest;
 pub mod fact;

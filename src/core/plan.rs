@@ -257,8 +257,15 @@ impl View<'_> {
         // An intent without a receipt counts like an acceptance: it may have taken effect (R12).
         let unsure = self.pace.asked.get(&fact.name).copied();
         let intended = entry.intent.map(|at| schedule::later(at, LONGEST_CALL));
+        if let (Some(accepted), Some(within)) = (entry.accepted, fact.reported)
+            && self.now < schedule::later(accepted, within)
+        {
+            return Verdict::Pending(schedule::later(accepted, within));
+        }
         // There is nothing to wait for where nothing can be read.
-        let accepted = entry.accepted.filter(|_| fact.proof != Proof::None);
+        let accepted = entry
+            .accepted
+            .filter(|_| fact.proof != Proof::None || fact.reported.is_some());
         if let Some(asked) = accepted.max(intended).max(unsure) {
             let settled = schedule::later(asked, fact.settle);
             if self.looked_at < settled && !(planted(Bug::RepeatsBlindly) && entry.accepted.is_none()) {
@@ -368,7 +375,9 @@ impl View<'_> {
     /// A fact without a read counts as asked only if it was asked after everything it requires was proven, the last
     /// time that was proven: after a drift it is asked again.
     fn asked_since_its_requirements(&self, fact: &FactSpec) -> bool {
-        let Some(accepted) = self.ledger.fact(&fact.name).accepted else {
+        let entry = self.ledger.fact(&fact.name);
+        let said = fact.reported.is_none() || entry.word.is_some();
+        let Some(accepted) = entry.accepted.filter(|_| said) else {
             return false;
         };
         fact.requires

@@ -1,9 +1,10 @@
 //! The state of leavers in a folder, for running without a cluster.
 //!
-//! One folder per leaver, named by its uid, with `record.json` (bindings, intents, snapshots, evidence) and
-//! `status.json`. Files are replaced as a whole: written beside, flushed to the disk, renamed.
+//! One folder per leaver, named by its uid, with `record.json` (bindings, intents, snapshots, evidence), `status.json`, and
+//! `seen.json` (when each Approval was first seen). Files are replaced as a whole: written beside, flushed to the disk, renamed.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
@@ -54,12 +56,16 @@ struct RecordFile {
     evidence: Vec<Entry>,
 }
 
+/// Says whether votes that opened a gate are still there as they were.
+pub type Stands = Box<dyn Fn(&[&Vote]) -> bool + Send + Sync>;
+
 /// The state of one leaver in a folder. Held by one process at a time.
 pub struct Folder {
     path: PathBuf,
     stopped: AtomicBool,
     /// Held while this is alive; none: only to look.
     lock: Option<File>,
+    stands: Option<Stands>,
 }
 
 impl Folder {
@@ -81,6 +87,7 @@ impl Folder {
                 path,
                 stopped: AtomicBool::new(false),
                 lock: Some(lock),
+                stands: None,
             }),
             Err(TryLockError::WouldBlock) => Err(Error::InUse(path)),
             Err(TryLockError::Error(source)) => Err(Error::Io {
@@ -96,6 +103,7 @@ impl Folder {
             path: state.join(uid),
             stopped: AtomicBool::new(true),
             lock: None,
+            stands: None,
         }
     }
 
@@ -132,6 +140,28 @@ impl Folder {
         replace(&path, status).map_err(|source| Error::Io { path, source })
     }
 
+    /// When each of `ids` was first seen here: now, of those that were not seen before.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn first_seen(&self, ids: &[String], now: Timestamp) -> Result<BTreeMap<String, Timestamp>, Error> {
+        let path = self.path.join("seen.json");
+        let mut seen: BTreeMap<String, Timestamp> = read(&path)?.unwrap_or_default();
+        let before = seen.len();
+        for id in ids {
+            seen.entry(id.clone()).or_insert(now);
+        }
+        if seen.len() > before && self.lock.is_some() {
+            replace(&path, &seen).map_err(|source| Error::Io { path, source })?;
+        }
+        Ok(seen)
+    }
+
+    /// From now on `stands` is asked before what cannot be taken back.
+    pub fn ask(&mut self, stands: Stands) {
+        self.stands = Some(stands);
+    }
+
     /// From now on nothing more is sent.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
@@ -163,8 +193,12 @@ impl Store for Folder {
         !self.stopped.load(Ordering::Relaxed)
     }
 
-    async fn confirm(&self, _: &[&Vote]) -> Result<bool, Fault> {
-        Ok(self.current())
+    async fn confirm(&self, votes: &[&Vote]) -> Result<bool, Fault> {
+        let stand = match &self.stands {
+            Some(stands) => stands(votes),
+            None => votes.is_empty(),
+        };
+        Ok(stand && self.current())
     }
 
     async fn progress(&self, _: &[Row]) {}

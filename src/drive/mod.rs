@@ -28,6 +28,7 @@ use crate::{
     api::record::Entry,
     connectors::Shared,
     core::{
+        callback::Statement,
         case::Case,
         fact::{FactSpec, Sight, Verdict},
         fault::Fault,
@@ -109,6 +110,8 @@ pub struct Memory {
     pub systems: BTreeMap<String, Pace>,
     /// What the last look at each system found out, and when that look began.
     pub rested: BTreeMap<String, (Row, Timestamp)>,
+    /// What systems said since then about what they were asked for, by row. A pass takes it into the record, or drops it.
+    pub said: BTreeMap<String, Vec<Statement>>,
     /// The record that is handed on is not durable: the last write of it failed.
     pub unsaved: bool,
 }
@@ -124,6 +127,8 @@ pub struct Row {
     pub facts: Vec<(FactSpec, Verdict, Option<Sight>)>,
     /// Text for a broken link.
     pub trouble: Option<String>,
+    /// Why the system as a whole could not be looked at.
+    pub blocked: Option<Fault>,
     /// An answer carried another id than the bound one (R4).
     pub identity_mismatch: bool,
     /// Access that had been proven gone was back in this pass.

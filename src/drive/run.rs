@@ -48,6 +48,7 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
     let around = Around {
         gates: Arc::new(gates(drive, record, began)),
         handed_over: record.ledger.handed_over,
+        said: vec![],
     };
     let mut run = Run {
         began,
@@ -169,14 +170,18 @@ impl<'a> Run<'a> {
         let ledger = self.record.ledger.systems.get(row).cloned().unwrap_or_default();
         let pace = self.memory.systems.remove(row).unwrap_or_default();
         let commits = commits.clone();
-        Pass::new(drive, system, self.around.clone(), ledger, pace, commits)
+        let around = Around {
+            said: self.memory.said.remove(row).unwrap_or_default(),
+            ..self.around.clone()
+        };
+        Pass::new(drive, system, around, ledger, pace, commits)
             .run()
             .boxed()
     }
 
     /// What is known of a system that need not be looked at yet.
     fn resting(&self, row: &str) -> Option<Row> {
-        if self.drive.scope != Scope::Woken {
+        if self.drive.scope != Scope::Woken || self.memory.said.contains_key(row) {
             return None;
         }
         let (rested, since) = self.memory.rested.get(row)?;
@@ -298,6 +303,7 @@ impl<'a> Run<'a> {
             }
         }
         self.memory.unsaved = self.store_fault.is_some();
+        self.memory.said.clear();
         let mut wake = self.next_wake();
         if self.store_fault.is_some() {
             wake = wake

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     connectors::{Connector, Keys, Order, Readings, Shared, Subject},
     core::{
+        callback::Statement,
         case::{System, Wanted},
         digest::digest_of,
         fact::{Act, FactSpec, Proof, Receipt, Sight, Stage, Truth, Verdict, Why},
@@ -76,6 +77,8 @@ pub(super) struct Around {
     pub gates: Arc<Gates>,
     /// Since when everything is handed over.
     pub handed_over: Option<Timestamp>,
+    /// What the system itself said about what it was asked for.
+    pub said: Vec<Statement>,
 }
 
 /// One pass over one system.
@@ -188,6 +191,7 @@ impl<'a> Pass<'a> {
 
     async fn pursue(mut self, connector: Shared) -> Finished {
         let facts = connector.capabilities().facts.clone();
+        self.hear(&facts);
         if let Some(fault) = self.must_wait(&facts) {
             return self.finish_blocked(&facts, &fault);
         }
@@ -208,6 +212,32 @@ impl<'a> Pass<'a> {
                 self.note_system_fault(&fault);
                 self.finish_blocked(&facts, &fault)
             }
+        }
+    }
+
+    /// What the system said about what it was asked for.
+    fn hear(&mut self, facts: &[FactSpec]) {
+        let Some(account) = self.ledger.account.as_ref().map(|bound| bound.id.clone()) else {
+            return;
+        };
+        let now = self.drive.clock.now();
+        for statement in std::mem::take(&mut self.around.said) {
+            let Some(fact) = facts.iter().find(|fact| fact.name == statement.fact) else {
+                continue;
+            };
+            let key = self.keys().of(&account, &fact.name);
+            let known = (&mut self.ledger, &mut self.pace);
+            if let Some(fault) = statement.hear(fact, &key.0, known, now) {
+                self.pace.facts.remove(&fact.name);
+                self.note_fact_fault(&fact.name, &fault);
+            }
+        }
+    }
+
+    fn keys(&self) -> Keys {
+        Keys {
+            case: self.drive.case.uid.clone(),
+            row: self.system.row.clone(),
         }
     }
 
@@ -330,10 +360,7 @@ impl<'a> Pass<'a> {
             ledger: self.ledger.clone(),
             cutoff: self.drive.case.cutoff,
             now,
-            keys: Keys {
-                case: self.drive.case.uid.clone(),
-                row: self.system.row.clone(),
-            },
+            keys: self.keys(),
         }
     }
 
@@ -509,6 +536,11 @@ impl<'a> Pass<'a> {
             self.entry(&fact.name).tried = Some(self.drive.clock.now());
             // Security waits for no write; of the rest it must be known for certain that it was ours.
             must_commit |= !fact.class.security();
+        }
+        if fact.reported.is_some() && self.ledger.fact(&fact.name).heard.is_none() {
+            // An answer to anything from before belongs to another time.
+            self.entry(&fact.name).heard = Some(subject.now);
+            must_commit = true;
         }
         // What could only be asserted rests on this fact; that it was undone must not be forgotten in a crash right after
         // it is mended.
@@ -832,6 +864,8 @@ impl<'a> Pass<'a> {
         for fact in asserted.filter(|fact| fact.requires.iter().any(|name| undone.contains(&name.as_str()))) {
             if let Some(entry) = self.ledger.facts.get_mut(&fact.name) {
                 (entry.verified, entry.accepted, entry.intent) = (None, None, None);
+                entry.word = None;
+                entry.heard = entry.heard.map(|_| now);
             }
         }
     }
@@ -994,6 +1028,7 @@ impl<'a> Pass<'a> {
                 .map(|a| (a.id.clone(), a.name.clone())),
             facts: verdicts,
             trouble: self.trouble.clone(),
+            blocked: blocked.cloned(),
             identity_mismatch: self.ledger.identity_mismatch,
             drifted: self.drifted.clone(),
             wake,

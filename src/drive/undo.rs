@@ -80,6 +80,7 @@ impl Undoing {
             },
             irreversible: false,
             removes: false,
+            reported: None,
             ..(*fact).clone()
         });
         let capabilities = Capabilities {

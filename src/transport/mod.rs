@@ -3,6 +3,7 @@
 //! Knows protocols of the wire only: what an answer means is decided by the drivers in [`crate::connectors`].
 
 pub mod assertion;
+pub mod callback;
 pub mod http;
 pub mod limit;
 pub mod oauth;

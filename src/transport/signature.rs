@@ -42,17 +42,7 @@ impl Signer {
     /// # Errors
     /// When it is missing, not base64 after `whsec_`, or shorter than 24 bytes.
     pub fn from_credentials(credentials: &Credentials, name: &str) -> Result<Self, SetupError> {
-        let text = credentials.get(name)?.expose();
-        let wrong = || SetupError::SigningKey(name.to_owned());
-        let key = match text.strip_prefix("whsec_") {
-            Some(encoded) => BASE64_STANDARD.decode(encoded).map_err(|_| wrong())?,
-            None => text.as_bytes().to_vec(),
-        };
-        let key = zeroize::Zeroizing::new(key);
-        if key.len() < SHORTEST {
-            return Err(wrong());
-        }
-        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &key)))
+        key(credentials, name).map(Self)
     }
 
     /// Signs `request`, which is sent at `now`.
@@ -84,6 +74,21 @@ impl Signer {
         );
         Ok(())
     }
+}
+
+/// The key under `name`, as [`Signer::from_credentials`] says.
+pub(super) fn key(credentials: &Credentials, name: &str) -> Result<hmac::Key, SetupError> {
+    let text = credentials.get(name)?.expose();
+    let wrong = || SetupError::SigningKey(name.to_owned());
+    let key = match text.strip_prefix("whsec_") {
+        Some(encoded) => BASE64_STANDARD.decode(encoded).map_err(|_| wrong())?,
+        None => text.as_bytes().to_vec(),
+    };
+    let key = zeroize::Zeroizing::new(key);
+    if key.len() < SHORTEST {
+        return Err(wrong());
+    }
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &key))
 }
 
 /// An id that no other request has.

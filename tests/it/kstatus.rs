@@ -73,6 +73,7 @@ fn outcome(verdicts: [Verdict; 3]) -> Outcome {
             removes: false,
             settle: SignedDuration::ZERO,
             by_hand: false,
+            reported: None,
         };
         (spec, verdict, None)
     });
@@ -81,6 +82,7 @@ fn outcome(verdicts: [Verdict; 3]) -> Outcome {
         account: None,
         facts: facts.collect(),
         trouble: None,
+        blocked: None,
         identity_mismatch: false,
         drifted: vec![],
         wake: None,

@@ -33,6 +33,7 @@ fn fact(name: &str, class: Class, after: &[&str]) -> FactSpec {
         removes: false,
         settle: jiff::SignedDuration::ZERO,
         by_hand: false,
+        reported: None,
     }
 }
 
@@ -51,9 +52,30 @@ fn wanting(says: &str, requests: &[Value]) -> Sight {
     }
 }
 
-/// The plan of one account with these facts, wanted at a cutoff in two hours.
+/// The cutoff, in two hours.
+const CUTOFF: &str = "2026-09-30T14:00:00Z";
+
+/// The plan of one account with these facts, wanted at the cutoff.
 fn planned(facts: Vec<(FactSpec, Verdict, Sight)>) -> Plan {
-    let cutoff = at("2026-09-30T14:00:00Z");
+    let row = Row {
+        name: "crm".into(),
+        account: Some(("7".into(), "jane".into())),
+        facts: facts
+            .into_iter()
+            .map(|(fact, verdict, sight)| (fact, verdict, Some(sight)))
+            .collect(),
+        trouble: None,
+        blocked: None,
+        identity_mismatch: false,
+        drifted: vec![],
+        wake: None,
+    };
+    planned_row(row, Wanted::At(at(CUTOFF)))
+}
+
+/// The plan of this row, all of whose facts are wanted alike.
+fn planned_row(row: Row, wanted: Wanted) -> Plan {
+    let cutoff = at(CUTOFF);
     let system = System {
         row: "crm".into(),
         who: Person::default(),
@@ -61,9 +83,10 @@ fn planned(facts: Vec<(FactSpec, Verdict, Sight)>) -> Plan {
         observe_only: false,
         kept_until: None,
         attested: [].into(),
-        wanted: facts
+        wanted: row
+            .facts
             .iter()
-            .map(|(fact, ..)| (fact.name.clone(), Wanted::At(cutoff)))
+            .map(|(fact, ..)| (fact.name.clone(), wanted))
             .collect(),
         ..System::default()
     };
@@ -81,18 +104,6 @@ fn planned(facts: Vec<(FactSpec, Verdict, Sight)>) -> Plan {
         recheck_every: jiff::SignedDuration::from_mins(15),
         systems: vec![system],
         ..Case::default()
-    };
-    let row = Row {
-        name: "crm".into(),
-        account: Some(("7".into(), "jane".into())),
-        facts: facts
-            .into_iter()
-            .map(|(fact, verdict, sight)| (fact, verdict, Some(sight)))
-            .collect(),
-        trouble: None,
-        identity_mismatch: false,
-        drifted: vec![],
-        wake: None,
     };
     let outcome = Outcome {
         rows: vec![row],
@@ -202,6 +213,77 @@ fn a_system_that_cannot_be_read_at_all_is_one_line() {
     };
     let plan = planned(vec![unread("Disabled"), unread("GroupsLeft")]);
     assert_eq!(shown(&plan), [('!', "not looked at: Unreachable", "")]);
+}
+
+/// A row that was not looked at, before its time.
+fn blank(verdict: &Verdict) -> Row {
+    Row {
+        name: "crm".into(),
+        account: None,
+        facts: vec![(fact("Disabled", Class::Access, &[]), verdict.clone(), None)],
+        trouble: None,
+        blocked: None,
+        identity_mismatch: false,
+        drifted: vec![],
+        wake: None,
+    }
+}
+
+#[test]
+fn a_system_that_cannot_be_reached_before_the_cutoff_says_why() {
+    let row = Row {
+        blocked: Some(Fault::transient(Reason::Unreachable)),
+        ..blank(&Verdict::NotDue(at(CUTOFF)))
+    };
+    let plan = planned_row(row, Wanted::At(at(CUTOFF)));
+    assert_eq!(shown(&plan), [('!', "not looked at: Unreachable", "")]);
+    let kept = blank(&Verdict::NotNeeded(Exempt::Waived));
+    let plan = planned_row(kept, Wanted::Not);
+    assert_eq!(shown(&plan), [('=', "nothing is wanted here", "")]);
+}
+
+#[test]
+fn what_is_kept_for_a_while_says_so_and_nothing_happens_in_the_year_9999() {
+    let kept = |keep: SignedDuration, verdict: Verdict| {
+        let row = Row {
+            account: Some(("7".into(), "jane".into())),
+            facts: vec![(
+                fact("Deleted", Class::Deletion, &[]),
+                verdict,
+                Some(wanting("delete the account", &[json!({})])),
+            )],
+            ..blank(&unmet())
+        };
+        let plan = planned_row(row, Wanted::Kept(at(CUTOFF), keep));
+        shown(&plan)
+            .iter()
+            .map(|(sign, text, when)| format!("{sign} {text}  {when}"))
+            .collect::<String>()
+    };
+    let (days, never) = (
+        |n: i64| SignedDuration::from_hours(24 * n),
+        Verdict::NotDue(Timestamp::MAX),
+    );
+    assert_eq!(
+        kept(days(30), never.clone()),
+        "x delete the account  30 d after everything is handed over"
+    );
+    assert_eq!(
+        kept(SignedDuration::ZERO, never),
+        "x delete the account  once everything is handed over"
+    );
+    let known = Verdict::NotDue(at("2026-10-30T14:00:00Z"));
+    assert_eq!(kept(days(30), known), "x delete the account  2026-10-30");
+    assert_eq!(kept(days(30), unmet()), "x delete the account  now");
+    let by_itself = planned(vec![(
+        fact("Expired", Class::Access, &[]),
+        unmet(),
+        Sight::of(Truth::HoldsFrom(Timestamp::MAX)),
+    )]);
+    assert_eq!(
+        shown(&by_itself),
+        [('☐', "expired: never by itself", "at the cutoff")]
+    );
 }
 
 #[test]

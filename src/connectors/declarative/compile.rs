@@ -130,7 +130,7 @@ impl Compiler<'_> {
             Role::Discover => vec!["inputs"],
             Role::Find => vec!["who", "inputs", "now"],
             Role::Read => BOUND.to_vec(),
-            Role::Act => [BOUND, &["key", "random"]].concat(),
+            Role::Act => [BOUND, &["key", "random", "callback"]].concat(),
             Role::People => vec!["inputs", "now"],
             Role::Changed => vec!["inputs", "now", "since"],
             Role::Detail => vec!["inputs", "now", "item"],

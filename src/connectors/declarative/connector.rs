@@ -22,7 +22,7 @@ use super::{
     request::{Compiled, Target},
     setting::{Setting, person, since},
     sight::{Missing, View, step_name, step_of},
-    template::KEY,
+    template::{CALLBACK, KEY},
 };
 use crate::{
     connectors::{
@@ -34,6 +34,10 @@ use crate::{
         fact::{Act, Receipt, Sight, Truth},
         fault::{Fault, Reason},
         identity::{Account, NO_WAY, Person},
+    },
+    transport::{
+        callback::{About, Callbacks},
+        secret::Secret,
     },
 };
 
@@ -305,16 +309,34 @@ impl Declarative {
             .find(|compiled| step_name(&compiled.path) == step)
     }
 
+    /// Where the system may answer to the act for `fact` that is sent now.
+    fn callback(&self, subject: &Subject, fact: &str, key: &Key) -> Option<Secret> {
+        let about = About {
+            case: subject.keys.case.clone(),
+            row: subject.keys.row.clone(),
+            fact: fact.to_owned(),
+            key: key.0.clone(),
+            asked: subject.now,
+        };
+        Some(self.driver.callbacks()?.address(about))
+    }
+
     /// Sends one request of an act; its operation and the system's clock.
     async fn send(
         &self,
         subject: &Subject,
         request: &Value,
-        step: Option<&Compiled>,
+        (fact, step): (&str, Option<&Compiled>),
         key: &Key,
     ) -> Result<Receipt, Fault> {
         let mut request = request.clone();
-        put_in(&mut request, &key.0);
+        put_in(&mut request, KEY, &key.0);
+        let callback = self.callback(subject, fact, key);
+        put_in(
+            &mut request,
+            CALLBACK,
+            callback.as_ref().map_or("", Secret::expose),
+        );
         let resolved: Resolved = serde_json::from_value(request)
             .map_err(|_| Fault::permanent(Reason::Malformed).with_code("act"))?;
         let answer = self.driver.perform(&resolved).await?;
@@ -326,7 +348,11 @@ impl Declarative {
         let scope = Scope::inside(&scope).with("response", &answer.response);
         let says = |rule: Option<&Expression>| rule.is_some_and(|rule| rule.holds(&scope).unwrap_or(false));
         let done = says(step.and_then(|step| step.done.as_ref()));
-        if !done && let Some(fault) = self.exchange().fault(&answer, &scope) {
+        if !done && let Some(mut fault) = self.exchange().fault(&answer, &scope) {
+            let shown = |address: &Secret| fault.code.len() >= 8 && address.expose().contains(&fault.code);
+            if callback.as_ref().is_some_and(shown) {
+                fault.code.clear();
+            }
             let lost = says(step.and_then(|step| step.lost.as_ref()));
             return Err(if lost {
                 Fault::permanent(Reason::NotFoundUncorroborated).with_code(fault.code)
@@ -349,17 +375,21 @@ impl Declarative {
     }
 }
 
-/// Replaces the stand-in for the key.
-fn put_in(request: &mut Value, key: &str) {
+/// Puts `text` where `stand_in` is, in addresses percent-encoded.
+fn put_in(request: &mut Value, stand_in: &str, text: &str) {
+    let encoded = |text: &str| {
+        let mut encoded = String::new();
+        percent(&mut encoded, text);
+        encoded
+    };
     match request {
-        Value::String(text) if text.contains("key") => {
-            let (mut stand_in, mut encoded) = (String::new(), String::new());
-            percent(&mut stand_in, KEY);
-            percent(&mut encoded, key);
-            *text = text.replace(KEY, key).replace(&stand_in, &encoded);
+        Value::String(whole) if whole.contains(stand_in.trim_matches('\u{1}')) => {
+            *whole = whole
+                .replace(stand_in, text)
+                .replace(&encoded(stand_in), &encoded(text));
         }
-        Value::Array(list) => list.iter_mut().for_each(|value| put_in(value, key)),
-        Value::Object(map) => map.values_mut().for_each(|value| put_in(value, key)),
+        Value::Array(list) => list.iter_mut().for_each(|value| put_in(value, stand_in, text)),
+        Value::Object(map) => map.values_mut().for_each(|value| put_in(value, stand_in, text)),
         _ => {}
     }
 }
@@ -368,6 +398,10 @@ fn put_in(request: &mut Value, key: &str) {
 impl Connector for Declarative {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn callbacks(&self) -> Option<&Callbacks> {
+        self.driver.callbacks()
     }
 
     async fn find(&self, who: &Person) -> Result<Vec<Account>, Fault> {
@@ -489,7 +523,7 @@ impl Connector for Declarative {
                 begun = true;
                 let calls = abreast
                     .iter()
-                    .map(|request| self.send(subject, request, step, &order.key));
+                    .map(|request| self.send(subject, request, (&act.fact, step), &order.key));
                 for (one, request) in join_all(calls).await.into_iter().zip(abreast) {
                     let one = match one {
                         Ok(one) => one,

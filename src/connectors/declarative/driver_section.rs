@@ -87,6 +87,13 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
                 "not a size up to 256Mi; write it like 512Ki or 64Mi",
             );
         }
+        let lasts = http
+            .callback
+            .as_ref()
+            .and_then(|callback| callback.lasts.as_ref());
+        if lasts.is_some_and(|text| duration(text).is_none_or(|d| d.is_zero())) {
+            problems.add("http.callback.lasts", "not a duration; write it like 7d");
+        }
         let auth = &http.auth;
         let set = [
             auth.basic.is_some(),
@@ -193,6 +200,9 @@ type Visitor<'v> = dyn FnMut(&mut String, Place, String) + 'v;
 fn visit(spec: &mut ConnectorDefinitionSpec, see: &mut Visitor<'_>) {
     if let Some(http) = &mut spec.http {
         see(&mut http.base, Place::Base, "http.base".into());
+        if let Some(callback) = &mut http.callback {
+            see(&mut callback.base, Place::Base, "http.callback.base".into());
+        }
         visit_map(&mut http.headers, "http.headers", see);
         if let Some(oauth2) = &mut http.auth.oauth2 {
             visit_oauth2(oauth2, see);

@@ -13,7 +13,7 @@ use super::{
     template::{Place, Template, has_hole},
 };
 use crate::{
-    api::definition::{ConnectorDefinitionSpec, Fact, Request, TaskSpec},
+    api::definition::{Callback, ConnectorDefinitionSpec, Fact, Request, TaskSpec},
     core::fact::{Class, FactSpec, Proof, Stage},
 };
 
@@ -164,6 +164,15 @@ pub(super) fn compile_fact(
         .collect();
     ready.uses = uses;
     check_fact(name, fact, &ready, compiler.problems);
+    let nowhere = definition
+        .http
+        .as_ref()
+        .is_none_or(|http| http.callback.is_none());
+    if nowhere && ready.uses.name("callback") {
+        compiler
+            .problems
+            .add(field("act"), "uses 'callback': say in http.callback where");
+    }
     ready
 }
 
@@ -195,7 +204,17 @@ fn fact_spec(name: &str, fact: &Fact, spec: &ConnectorDefinitionSpec, problems: 
         removes: fact.snapshot.is_some(),
         settle,
         by_hand: fact.task.is_some(),
+        reported: fact.reported.then(|| {
+            let section = spec.http.as_ref().and_then(|http| http.callback.as_ref());
+            section.map_or(SignedDuration::ZERO, lasts)
+        }),
     }
+}
+
+/// How long an address for an answer is good.
+pub(in crate::connectors) fn lasts(section: &Callback) -> SignedDuration {
+    let own = section.lasts.as_deref().and_then(duration);
+    own.unwrap_or(SignedDuration::from_hours(7 * 24))
 }
 
 /// A duration such as `1h30m`: whole numbers with `ms`, `s`, `m`, `h` or `d`.
@@ -280,6 +299,7 @@ fn check_fact(name: &str, fact: &Fact, ready: &CompiledFact, problems: &mut Prob
             ("irreversible", fact.irreversible),
             ("unrepeatable", fact.unrepeatable),
             ("from", fact.from.is_some()),
+            ("reported", fact.reported),
         ];
         for (name, _) in others.into_iter().filter(|(_, set)| *set) {
             problems.add(at(name), "a person does it: it does not go with task; remove one");
@@ -288,6 +308,19 @@ fn check_fact(name: &str, fact: &Fact, ready: &CompiledFact, problems: &mut Prob
     }
     if fact.act.is_empty() && fact.ladder.is_empty() && fact.holds.is_none() && fact.from.is_none() {
         problems.add(at("act"), "nothing is asked for and nothing is read");
+    }
+    if fact.reported && fact.proof != Proof::None {
+        problems.add(
+            at("reported"),
+            "only goes with proof: None; what can be read is read when the system calls back",
+        );
+    }
+    let asks = |requests: &[Compiled]| requests.iter().any(|r| r.uses.name("callback"));
+    if fact.reported && !asks(&ready.act) && !asks(&ready.ladder) {
+        problems.add(at("reported"), "its act must tell the system where: ${callback}");
+    }
+    if asks(&ready.undo) {
+        problems.add(at("undo"), "nobody waits for an answer to it: it has no callback");
     }
     let undo_uses_snapshot = ready.undo.iter().any(|r| r.uses.name("snapshot"));
     if fact.snapshot.is_none() && undo_uses_snapshot {

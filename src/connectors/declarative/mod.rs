@@ -41,6 +41,7 @@ pub use builtin::{builtin, builtins};
 pub use connector::Declarative;
 pub use driver_section::ResolvedDriver;
 pub use expression::{Expression, Scope, Unevaluable};
+pub(super) use fact::lasts;
 pub use functions::counted;
 pub use load::{Definition, parse};
 pub use problems::{Problem, Problems};

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, Unit};
 use serde_json::{Map, Value, json};
 
-use super::{expression::Scope, references::Uses, template::KEY};
+use super::{
+    expression::Scope,
+    references::Uses,
+    template::{CALLBACK, KEY},
+};
 use crate::{
     connectors::{Readings, Subject, driver::RANDOM},
     core::{fact::FactSpec, identity::Person},
@@ -99,6 +103,7 @@ impl<'s> Setting<'s> {
                 "now" => scope.with_instant("now", self.subject.now),
                 "since" => scope.with_instant("since", since),
                 "key" => scope.with_owned("key", Value::String(KEY.into())),
+                "callback" => scope.with_owned("callback", Value::String(CALLBACK.into())),
                 "random" => scope.with_owned("random", Value::String(RANDOM.into())),
                 _ => scope,
             };

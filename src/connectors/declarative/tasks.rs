@@ -74,6 +74,7 @@ impl Listed {
             holds: None,
             from: None,
             proof: Proof::None,
+            reported: false,
             requires: vec![],
             after: vec![],
             prefers_after: vec![],

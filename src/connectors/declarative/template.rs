@@ -17,6 +17,9 @@ use crate::connectors::{driver::RANDOM, glob};
 /// Stands for the key of an act in a resolved request, until the request is sent.
 pub(super) const KEY: &str = "\u{1}key\u{1}";
 
+/// Stands for the address where the system may answer later, until the request is sent.
+pub(super) const CALLBACK: &str = "\u{1}callback\u{1}";
+
 /// Where a text goes, and so how its holes are filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -96,6 +99,9 @@ impl Template {
                         } else if place.is_address() {
                             problems.add(path, "'random' is a password and has no place in an address");
                         }
+                    }
+                    if expression.uses().name("callback") && place.is_address() {
+                        problems.add(path, "'callback' is a secret and has no place in an address");
                     }
                     let raw = match place {
                         Place::Dn => whole || before.is_empty() || dn_raw(&before),

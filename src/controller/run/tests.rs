@@ -56,6 +56,7 @@ fn facts() -> Vec<FactSpec> {
         removes: false,
         settle: SignedDuration::ZERO,
         by_hand: false,
+        reported: None,
     }]
 }
 

@@ -25,6 +25,7 @@ fn fact(name: &str, class: Class) -> FactSpec {
         removes: false,
         settle: SignedDuration::from_secs(10),
         by_hand: false,
+        reported: None,
     }
 }
 
@@ -537,4 +538,29 @@ fn what_a_person_must_decide_first_is_told_and_never_sent() {
     assert_eq!(view.verdict(&scene.facts[0]), Verdict::Unmet(Why::Failed(fault)));
     assert!(view.sendable().is_empty());
     assert!(view.wake().is_some(), "somebody may make another one");
+}
+
+#[test]
+fn what_a_system_reports_is_waited_for_and_asked_for_again_when_nothing_is_said() {
+    let mut flow = fact("FlowReported", Class::Access);
+    flow.proof = Proof::None;
+    flow.reported = Some(SignedDuration::from_secs(600));
+    let mut scene = Scene::of(vec![flow]).seen("FlowReported", Truth::DoesNotHold);
+    assert_eq!(scene.sendable(1), ["FlowReported"]);
+    scene.ledger_of("FlowReported").accepted = Some(at(2));
+    assert_eq!(scene.verdict("FlowReported", 60), Verdict::Pending(at(602)));
+    assert_eq!(scene.view(60).wake(), Some(at(602)));
+    assert!(scene.sendable(60).is_empty());
+    assert_eq!(
+        scene.verdict("FlowReported", 602),
+        Verdict::Unmet(Why::NotEffective)
+    );
+    assert_eq!(scene.sendable(602), ["FlowReported"]);
+    // A request whose answer was lost is sent again after its settle time, not after days.
+    scene.ledger_of("FlowReported").accepted = None;
+    scene.pace.asked.insert("FlowReported".into(), at(2));
+    assert_eq!(scene.sendable(20), ["FlowReported"]);
+    scene.ledger_of("FlowReported").word = Some(at(30));
+    scene.ledger_of("FlowReported").accepted = Some(at(2));
+    assert_eq!(scene.verdict("FlowReported", 9000), Verdict::Asserted);
 }

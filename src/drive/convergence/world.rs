@@ -139,6 +139,7 @@ fn spec(name: &str, class: Class) -> FactSpec {
         removes: false,
         settle: SETTLE,
         by_hand: false,
+        reported: None,
     }
 }
 

@@ -143,5 +143,4 @@ pub(super) fn approved(case: &Case, outcome: &Outcome, earlier: &OffboardingStat
 }
 
 /// What to do when no Approval can be trusted.
-const UNTRUSTED: &str =
-    "install the chart's admission policies (approvals.admissionPolicy): without them no Approval counts";
+const UNTRUSTED: &str = "nobody vouches for who approves: install the chart's admission policies (approvals.admissionPolicy), or run with --approvers";

@@ -52,6 +52,7 @@ pub(super) fn fact(name: &str, class: Class) -> FactSpec {
         removes: false,
         settle: jiff::SignedDuration::ZERO,
         by_hand: false,
+        reported: None,
     }
 }
 

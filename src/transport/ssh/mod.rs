@@ -5,6 +5,7 @@
 //! server that is not trusted.
 
 mod host_keys;
+pub mod signers;
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod broken;
+mod callbacks;
 mod failover;
 mod gitops;
 mod interrupted;

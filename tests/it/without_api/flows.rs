@@ -31,6 +31,11 @@ const KEY: [u8; 32] = *b"known to the flow and to us only";
 /// What is older, or of a time to come, is refused.
 const TOLERANCE: i64 = 300;
 
+/// The value of `signingKey`.
+pub fn signing_key() -> String {
+    format!("whsec_{}", BASE64_STANDARD.encode(KEY))
+}
+
 /// HMAC-SHA256 by its definition (RFC 2104), so that nothing here is what it checks.
 fn hmac(key: &[u8; 32], text: &[u8]) -> Vec<u8> {
     let pad = |with: u8| {
@@ -51,7 +56,7 @@ fn hmac(key: &[u8; 32], text: &[u8]) -> Vec<u8> {
 
 /// What the flow does with a new request.
 #[derive(Clone, Copy, Default, PartialEq)]
-enum Manner {
+pub enum Manner {
     /// Takes it, works for two looks, is done.
     #[default]
     Usual,
@@ -61,10 +66,14 @@ enum Manner {
     Lost,
     /// Fails the first time.
     Fails,
+    /// Takes it, and says at the callback that it is done, until that is taken.
+    CallsBack,
+    /// Takes it, and stays at work.
+    Works,
 }
 
 #[derive(Default)]
-struct Flow {
+pub struct Flow {
     manner: Manner,
     /// The state of each request, and how often it was looked at since it was taken.
     known: BTreeMap<String, (&'static str, usize)>,
@@ -93,6 +102,33 @@ impl Flow {
     fn work(&mut self, key: &str) {
         self.effects.push(key.to_owned());
     }
+
+    /// The addresses where it may call back, in the order of the requests.
+    pub fn addresses(&self) -> Vec<String> {
+        let bodies = self
+            .taken
+            .iter()
+            .map(|(_, body)| serde_json::from_slice::<Value>(body).unwrap());
+        let addresses = bodies.map(|body| body["callback"].as_str().unwrap_or_default().to_owned());
+        addresses.collect()
+    }
+
+    /// How often anybody asked how far it is.
+    pub fn looks(&self) -> usize {
+        self.known.values().map(|(_, looks)| looks).sum()
+    }
+
+    /// From now on it says that everything is done.
+    pub fn is_done(&mut self) {
+        self.known.values_mut().for_each(|(state, _)| *state = "done");
+    }
+}
+
+/// The status of the answer to a callback; 0 when nobody answers.
+pub async fn call_back(address: &str, body: &str) -> u16 {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.post(address).body(body.to_owned()).send().await;
+    answer.map_or(0, |answer| answer.status().as_u16())
 }
 
 async fn ask(State(flow): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
@@ -112,6 +148,10 @@ async fn ask(State(flow): State<Shared>, headers: HeaderMap, body: Bytes) -> Res
         "accepted"
     };
     flow.known.insert(key, (state, 0));
+    if flow.manner == Manner::CallsBack {
+        let address = flow.addresses().pop().unwrap();
+        tokio::spawn(async move { while call_back(&address, r#"{"state": "done"}"#).await != 202 {} });
+    }
     if flow.manner == Manner::Lost {
         let broken = [Ok(Bytes::from("{")), Err(std::io::Error::other("broken off"))];
         return Body::from_stream(futures::stream::iter(broken)).into_response();
@@ -131,6 +171,8 @@ async fn status(State(flow): State<Shared>, Path(key): Path<String>, headers: He
     *looks += 1;
     *state = match (*state, *looks) {
         ("failed", _) => "failed",
+        ("done", _) if manner == Manner::Works => "done",
+        _ if manner == Manner::Works => "running",
         (_, 1) => "accepted",
         (_, 2) => "running",
         _ => "done",
@@ -142,13 +184,13 @@ async fn status(State(flow): State<Shared>, Path(key): Path<String>, headers: He
 }
 
 /// A running flow.
-struct Platform {
-    flow: Shared,
+pub struct Platform {
+    pub flow: Shared,
     url: String,
 }
 
 impl Platform {
-    async fn start(manner: Manner) -> Self {
+    pub async fn start(manner: Manner) -> Self {
         let flow = Arc::new(Mutex::new(Flow {
             manner,
             ..Flow::default()
@@ -164,26 +206,31 @@ impl Platform {
     }
 
     fn system(&self, with_status: bool) -> System<'static> {
+        System {
+            secret: vec![("signingKey", signing_key())],
+            ..System::new("ipaas", self.inputs(with_status))
+        }
+    }
+
+    /// The inputs of a Connector to it.
+    pub fn inputs(&self, with_status: bool) -> Value {
         let mut inputs = json!({"url": format!("{}/hooks/in?api-version=1", self.url)});
         if with_status {
             inputs["statusUrl"] = json!(format!("{}/status", self.url));
         }
-        System {
-            secret: vec![("signingKey", format!("whsec_{}", BASE64_STANDARD.encode(KEY)))],
-            ..System::new("ipaas", inputs)
-        }
+        inputs
     }
 
     fn leaver(&self) -> Trial {
         self.system(true).leaver()
     }
 
-    fn effects(&self) -> usize {
+    pub fn effects(&self) -> usize {
         self.flow.lock().unwrap().effects.len()
     }
 
     /// Ids of the requests that were taken.
-    fn ids(&self) -> Vec<String> {
+    pub fn ids(&self) -> Vec<String> {
         let flow = self.flow.lock().unwrap();
         let ids = flow
             .taken
@@ -280,6 +327,23 @@ async fn a_flow_that_failed_is_asked_again_by_the_same_key() {
     let ids = platform.ids();
     assert!(ids.len() == 2 && ids[0] == ids[1], "{ids:?}");
     assert_eq!(platform.effects(), 1);
+}
+
+#[tokio::test]
+async fn where_nobody_listens_no_callback_is_asked_for() {
+    let platform = Platform::start(Manner::Usual).await;
+    let mut system = platform.system(false);
+    system.inputs["callbackUrl"] = json!("https://offboard.example.com");
+    system
+        .secret
+        .push(("callbackKey", "another text of more than 24 bytes".to_owned()));
+    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(system.connect())));
+    let text = refused.unwrap_err();
+    let text = text.downcast_ref::<String>().unwrap();
+    assert!(
+        text.contains("nobody listens") && text.contains("--wake"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

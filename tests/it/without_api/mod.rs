@@ -1,7 +1,7 @@
 //! Systems that no request reaches: programs, flows of integration platforms, people.
 
 mod commands;
-mod flows;
+pub mod flows;
 mod people;
 mod pods;
 

@@ -250,3 +250,43 @@ fn an_input_that_the_system_tells_needs_a_default_and_a_look_that_changes_nothin
         "{problems}"
     );
 }
+
+#[test]
+fn a_fact_that_is_reported_tells_where_and_cannot_be_read() {
+    let text = DEFINITION.replace(
+        "http: { base: '${inputs.url}/v1' }",
+        "http: { base: '${inputs.url}/v1', callback: { base: 'https://offboard.example.com' } }",
+    );
+    let fact = |fact: &str| text.replace("Spare: { class: Record, optional: true, holds: 'true' }", fact);
+    let good = "Spare: { class: Record, proof: None, reported: true, act: [{ post: '/x', json: { to: '${callback}' } }] }";
+    let spec = sound(&fact(good));
+    let spare = spec.facts().iter().find(|fact| fact.name == "Spare").unwrap();
+    assert_eq!(spare.reported, Some(jiff::SignedDuration::from_hours(168)));
+    for (bad, complaint) in [
+        (
+            good.replace("proof: None, ", "holds: 'true', "),
+            "facts.Spare.reported: only goes with proof: None",
+        ),
+        (
+            good.replace("${callback}", "me"),
+            "facts.Spare.reported: its act must tell the system where",
+        ),
+        (
+            good.replace("post: '/x'", "post: '/x/${callback}'"),
+            "'callback' is a secret and has no place in an address",
+        ),
+        (
+            good.replace(
+                " }] }",
+                " }], undo: [{ post: '/x', json: { to: '${callback}' } }] }",
+            ),
+            "facts.Spare.undo: nobody waits for an answer",
+        ),
+    ] {
+        let problems = wrong(&fact(&bad)).to_string();
+        assert!(problems.contains(complaint), "{complaint} in\n{problems}");
+    }
+    let without = fact(good).replace(", callback: { base: 'https://offboard.example.com' }", "");
+    let problems = wrong(&without).to_string();
+    assert!(problems.contains("http.callback"), "{problems}");
+}
