@@ -2,7 +2,7 @@
 //! the connector: the old password, session, grant and app password are refused, even once the account is let in again.
 
 pub mod scene;
-mod vendor;
+pub mod vendor;
 
 use offboard::{
     core::{

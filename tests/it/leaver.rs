@@ -1,6 +1,6 @@
 //! Drives one leaver over one connector as `offboard run` does, from manifests and with its state in a folder.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, sync::Arc};
 
 use jiff::Timestamp;
 use offboard::{
@@ -18,7 +18,10 @@ use offboard::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{self, Scratch};
+use crate::{
+    support::{self, Scratch},
+    trial::Moved,
+};
 
 /// The connector's name.
 pub const SYSTEM: &str = "directory";
@@ -30,7 +33,10 @@ pub struct Leaver {
     state: Folder,
     record: Record,
     memory: Memory,
-    status: OffboardingStatus,
+    /// The machine's clock; a test may move it.
+    clock: Arc<Moved>,
+    /// What the policy's and people's words make of the last pass.
+    pub status: OffboardingStatus,
     /// What the systems are reached by, by row.
     pub links: BTreeMap<String, Link>,
     /// What the last pass found out.
@@ -60,22 +66,23 @@ impl Leaver {
         for (number, object) in objects.iter().enumerate() {
             fs::write(manifests.join(format!("{number}.json")), object.to_string()).unwrap();
         }
-        Self::open(folder)
+        Self::open(folder, Arc::default())
     }
 
-    fn open(folder: Scratch) -> Self {
+    fn open(folder: Scratch, clock: Arc<Moved>) -> Self {
         let manifests = Manifests::read(&folder.join("manifests")).unwrap();
         let links = Links::new(&manifests, &Assembly::default());
         let leaver = &manifests.offboardings[0];
         let state = Folder::open(&folder.join("state"), leaver.metadata.uid.as_deref().unwrap()).unwrap();
         let status = state.status().unwrap();
-        let case = local::case(leaver, &manifests, &links, status.as_ref(), SystemClock.now()).unwrap();
+        let case = local::case(leaver, &manifests, &links, status.as_ref(), clock.now()).unwrap();
         Self {
             links: links.of(&case),
             record: state.record().unwrap(),
             case,
             folder,
             state,
+            clock,
             memory: Memory::default(),
             status: status.unwrap_or_default(),
             outcome: None,
@@ -84,9 +91,11 @@ impl Leaver {
 
     /// Starts anew from what is on disk, as after a restart.
     pub fn restart(self) -> Self {
-        let Self { folder, state, .. } = self;
+        let Self {
+            folder, state, clock, ..
+        } = self;
         drop(state);
-        Self::open(folder)
+        Self::open(folder, clock)
     }
 
     /// Changes the Offboarding and starts anew.
@@ -108,11 +117,11 @@ impl Leaver {
 
     /// One pass.
     pub async fn pass(&mut self) {
-        let clock = SystemClock;
+        let clock = self.clock.clone();
         let job = Drive {
             case: &self.case,
             links: &self.links,
-            clock: &clock,
+            clock: clock.as_ref(),
             store: &self.state,
             scope: Scope::Due,
         };
@@ -133,6 +142,17 @@ impl Leaver {
             self.pass().await;
             match self.outcome.as_ref().and_then(|outcome| outcome.wake) {
                 Some(wake) if wake <= end => tokio::time::sleep(wait(wake)).await,
+                _ => return,
+            }
+        }
+    }
+
+    /// As [`Self::settle`], with a clock that is moved forward instead of waiting, for at most `passes`.
+    pub async fn settle_ahead(&mut self, passes: usize) {
+        for _ in 0..passes {
+            self.pass().await;
+            match self.outcome.as_ref().and_then(|outcome| outcome.wake) {
+                Some(wake) if !self.left().is_empty() => self.clock.reach(wake),
                 _ => return,
             }
         }
@@ -164,6 +184,18 @@ impl Leaver {
             .filter(|(_, verdict, _)| !verdict.settled())
             .map(|(name, verdict, _)| (name, verdict))
             .collect()
+    }
+
+    /// Every fact with what is known about it.
+    pub fn all(&self) -> Vec<(String, Verdict)> {
+        let facts = self.facts(SYSTEM);
+        facts.map(|(name, verdict, _)| (name, verdict)).collect()
+    }
+
+    /// `status/reason` of a condition of the whole.
+    pub fn condition(&self, type_: &str) -> String {
+        let found = self.status.conditions.iter().find(|row| row.type_ == type_);
+        found.map_or_else(String::new, |row| format!("{:?}/{}", row.status, row.reason))
     }
 
     /// The sentence for the plan.

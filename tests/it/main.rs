@@ -30,6 +30,7 @@ mod operator;
 mod payroll_file;
 mod people;
 mod postgresql;
+mod reinstated;
 mod relay;
 mod salesforce;
 mod scenarios;

@@ -1,8 +1,8 @@
 //! The definition of Microsoft 365 against a tenant that keeps the vendor's rules. What proves the end is outside of the
 //! connector: the old password and refresh token are refused, even once the account is let in again.
 
-mod scene;
-mod vendor;
+pub mod scene;
+pub mod vendor;
 
 use std::time::Duration;
 

@@ -72,7 +72,7 @@ async fn scene() -> Scene {
     scene
 }
 
-async fn log_in(org: &Salesforce, name: &str, password: &str) -> Option<String> {
+pub async fn log_in(org: &Salesforce, name: &str, password: &str) -> Option<String> {
     let answer = Client::new()
         .post(format!("{}/login", org.url()))
         .json(&json!({"username": name, "password": password}))

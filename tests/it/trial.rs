@@ -35,7 +35,7 @@ pub struct Moved(AtomicI64);
 
 impl Moved {
     /// Moves it forward to `to`.
-    fn reach(&self, to: Timestamp) {
+    pub fn reach(&self, to: Timestamp) {
         let ahead = to.as_millisecond() - self.now().as_millisecond();
         self.0.fetch_add(ahead.max(0) + 1, Ordering::Relaxed);
     }

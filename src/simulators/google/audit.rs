@@ -51,7 +51,10 @@ pub(crate) fn serve(call: &Call<'_>, actor: &str, application: &str) -> Reply {
 fn show(event: &AuditEvent) -> Value {
     json!({
         "kind": "admin#reports#activity",
-        "id": {"time": event.at.to_string(), "applicationName": "admin", "customerId": super::CUSTOMER},
+        "id": {
+            "time": event.at.to_string(), "uniqueQualifier": event.number.to_string(), "applicationName": "admin",
+            "customerId": super::CUSTOMER,
+        },
         "actor": {"callerType": "USER", "profileId": event.actor},
         "events": [{
             "type": "USER_SETTINGS",

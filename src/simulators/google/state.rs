@@ -192,6 +192,8 @@ pub struct Transfer {
 /// One entry of the admin audit log.
 #[derive(Debug, Clone)]
 pub struct AuditEvent {
+    /// What tells it from others of the same moment.
+    pub number: u64,
     /// When.
     pub at: Timestamp,
     /// Name, such as `SUSPEND_USER`.
@@ -351,6 +353,7 @@ impl Domain {
     /// Writes the audit log.
     pub fn note(&mut self, name: &'static str, actor: &str, user: &str) {
         let event = AuditEvent {
+            number: self.number(),
             at: Timestamp::now(),
             name,
             actor: actor.into(),
