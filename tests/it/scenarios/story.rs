@@ -9,7 +9,6 @@ use std::{
     collections::VecDeque,
     fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 use jiff::{
@@ -47,6 +46,8 @@ pub struct Story {
     /// Where HR exports to.
     exports: Option<PathBuf>,
     operator: Option<Operator>,
+    /// By how many days dates are moved.
+    days: i32,
     finished: bool,
 }
 
@@ -62,7 +63,9 @@ impl Story {
         let site = Site::on(support::control_plane_with_admission(), folder);
         // Who takes over where there is no manager, by `common/policy.yaml`.
         let staff = Staff::hire(&[people, &["sam.lee"]].concat());
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         let mut story = Self {
+            days: WRITTEN.until(today).unwrap().get_days(),
             copy: Scratch::new("story"),
             folder: format!("examples/scenarios/{folder}"),
             commands: VecDeque::new(),
@@ -162,12 +165,11 @@ impl Story {
 
     /// HR exports this list, with a hundred people more before its last line.
     pub fn export_text(&self, list: &str) {
-        static STAFF: AtomicU32 = AtomicU32::new(1);
-        let from = STAFF.fetch_add(1, Ordering::Relaxed);
         let (list, _) = list.trim_end().rsplit_once('\n').unwrap();
         let columns = list.lines().next().unwrap().split(',').count();
+        let tag = &self.staff.tag;
         let one = |n: u32| {
-            let mut row = format!("staff{n},1,9{n:03},staff{n}.{from}{MAIL},Staff {n},Employee,Active");
+            let mut row = format!("staff{n},1,9{n:03},staff{n}.{tag}{MAIL},Staff {n},Employee,Active");
             row += &",".repeat(columns - 7);
             row + "\n"
         };
@@ -216,6 +218,19 @@ impl Story {
         );
     }
 
+    /// Does something, and waits until a leaver was looked at after it.
+    #[track_caller]
+    pub fn after_a_pass(&self, what: impl FnOnce()) {
+        let passes = || {
+            self.operator
+                .as_ref()
+                .map_or(0, |operator| operator.passes("done"))
+        };
+        let before = passes();
+        what();
+        self.until(|| passes() > before);
+    }
+
     /// Nothing of the README is left.
     #[track_caller]
     pub fn end(mut self) {
@@ -251,11 +266,9 @@ impl Story {
         let marked = marks.fold(text.to_owned(), |text, (n, (from, _))| {
             text.replace(from, &format!("<{n}>"))
         });
-        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        let days = WRITTEN.until(today).unwrap().get_days();
         let marks = instead.iter().enumerate();
         marks
-            .fold(moved(&marked, days), |text, (n, (_, to))| {
+            .fold(moved(&marked, self.days), |text, (n, (_, to))| {
                 text.replace(&format!("<{n}>"), to)
             })
             .replace(MAIL, &format!(".{}{MAIL}", self.staff.tag))

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::office::{Mode, Office, SOURCE, ending, in_days, person, staff, with};
 use crate::{
-    operator::site::{PASSWORD, PATIENCE, logs_in},
+    operator::site::{PASSWORD, PATIENCE},
     support::poll,
 };
 
