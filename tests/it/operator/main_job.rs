@@ -58,8 +58,8 @@ async fn a_policy_that_only_plans_changes_nothing() {
     let _operator = site.start();
     site.leaver("leaver-1", "jane@example.com");
     site.until("offboarding/leaver-1", "Ready", "True/PlanOnly");
-    assert_eq!(crm.is_active(&id), Some(true));
-    assert!(logs_in(&crm, "jane@example.com"), "{WITH_THREADS}");
     let changed = crm.control().journal().iter().any(|entry| entry.changes());
     assert!(!changed);
+    assert_eq!(crm.is_active(&id), Some(true));
+    assert!(logs_in(&crm, "jane@example.com"), "{WITH_THREADS}");
 }

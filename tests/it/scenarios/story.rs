@@ -76,17 +76,20 @@ impl Story {
             staff,
         };
         story.copy(Path::new("examples/scenarios/common"), instead);
-        if Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(&story.folder)
-            .join("source.yaml")
-            .exists()
-        {
+        story.copy(Path::new(&story.folder), instead);
+        if story.has("source.yaml") {
             story.exports = Some(support::sshd().folder("hr"));
             story.copy(Path::new("examples/scenarios/hr"), instead);
         }
-        story.copy(Path::new(&story.folder.clone()), instead);
+        if story.has("rights.yaml") {
+            story.site.user_roles();
+        }
         story.commands = commands(&story.read("README.md"));
         story
+    }
+
+    fn has(&self, file: &str) -> bool {
+        self.copy.join(&self.folder).join(file).exists()
     }
 
     /// Starts the operator as the chart does.
