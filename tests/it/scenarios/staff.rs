@@ -1,7 +1,6 @@
 //! People with accounts in the directory and the warehouse of this machine, and whether they still get in.
 
-use super::story;
-use crate::support::{self, Postgres, Session, Slapd};
+use crate::support::{self, Postgres, Session, Slapd, unique};
 
 const OPERATOR: &str = Postgres::OPERATOR;
 
@@ -21,7 +20,7 @@ pub struct Staff {
 impl Staff {
     /// Takes these people in: `jane.doe` has `jane.doe.TAG@example.com`, owns a group and a table, and is in a group and a role.
     pub fn hire(people: &[&str]) -> Self {
-        let staff = Self { tag: story::tag() };
+        let staff = Self { tag: unique("s") };
         let logins: Vec<String> = people.iter().map(|name| staff.login(name)).collect();
         staff.directory(&logins);
         let group = staff.group();
