@@ -272,30 +272,6 @@ impl Site {
     }
 }
 
-/// These templates of the chart, installed in `namespace`.
-fn rendered(namespace: &str, values: &[&str], parts: &[&str]) -> String {
-    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/offboard");
-    let mut helm = Command::new(support::helm());
-    helm.env("KUBECONFIG", "/dev/null")
-        .arg("template")
-        .arg("offboard")
-        .arg(chart);
-    helm.args([
-        "-n",
-        namespace,
-        "--kube-version=1.33.0",
-        "--set",
-        "crds.enabled=false",
-    ]);
-    for value in values {
-        helm.args(["--set", value]);
-    }
-    for part in parts {
-        helm.args(["-s", &format!("templates/{part}.yaml")]);
-    }
-    support::run(&mut helm, "").expect_ok()
-}
-
 /// A running operator; killed when dropped.
 pub struct Operator {
     child: Child,
@@ -394,6 +370,30 @@ pub fn logs_in(scim: &Scim, name: &str) -> bool {
         "",
     )
     .ok()
+}
+
+/// These templates of the chart, installed in `namespace`.
+fn rendered(namespace: &str, values: &[&str], parts: &[&str]) -> String {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/offboard");
+    let mut helm = Command::new(support::helm());
+    helm.env("KUBECONFIG", "/dev/null")
+        .arg("template")
+        .arg("offboard")
+        .arg(chart);
+    helm.args([
+        "-n",
+        namespace,
+        "--kube-version=1.33.0",
+        "--set",
+        "crds.enabled=false",
+    ]);
+    for value in values {
+        helm.args(["--set", value]);
+    }
+    for part in parts {
+        helm.args(["-s", &format!("templates/{part}.yaml")]);
+    }
+    support::run(&mut helm, "").expect_ok()
 }
 
 /// Everybody's password.
