@@ -95,9 +95,9 @@ fn of_kind(example: &str, kind: &str) -> Vec<Value> {
 
 /// The built-in definition, or the one among the examples, which wins.
 fn definition(name: &str) -> Definition {
-    let own = COMPLETE
-        .iter()
-        .flat_map(|example| of_kind(example, "ConnectorDefinition"));
+    let own = folders()
+        .into_iter()
+        .flat_map(|example| of_kind(&example, "ConnectorDefinition"));
     let own = own
         .filter(|object| object["metadata"]["name"] == name)
         .map(|object| object.to_string());

@@ -124,10 +124,12 @@ impl Audience {
 
 fn compile(when: &str, path: &str) -> Result<Expression, Invalid> {
     let mut problems = Problems::default();
-    Expression::compile(when, path, NAMES, &mut problems).ok_or_else(|| {
-        let message = problems.0.first().map(|p| p.message.clone()).unwrap_or_default();
-        invalid(path, message)
-    })
+    let expression = Expression::compile(when, path, NAMES, &mut problems);
+    let complaint = problems.0.into_iter().next();
+    // One that speaks of what is not there is an expression all the same.
+    expression
+        .filter(|_| complaint.is_none())
+        .ok_or_else(|| invalid(path, complaint.map(|p| p.message).unwrap_or_default()))
 }
 
 /// Whether `spec`, the policy `name`, is sound with the Connectors and the other policies of its namespace.

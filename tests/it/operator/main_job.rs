@@ -48,3 +48,18 @@ async fn a_leaver_is_offboarded_and_cannot_log_in_any_more() {
     assert!(log.contains("offboard::audit"), "{log}");
     assert!(!log.contains("jane@") && !log.contains("leaver-1"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_only_plans_changes_nothing() {
+    let (crm, id) = application("jane@example.com").await;
+    let site = Site::new("plans");
+    site.connect("crm", &crm);
+    site.policy("{enforcement: Plan}");
+    let _operator = site.start();
+    site.leaver("leaver-1", "jane@example.com");
+    site.until("offboarding/leaver-1", "Ready", "True/PlanOnly");
+    let changed = crm.control().journal().iter().any(|entry| entry.changes());
+    assert!(!changed);
+    assert_eq!(crm.is_active(&id), Some(true));
+    assert!(logs_in(&crm, "jane@example.com"), "{WITH_THREADS}");
+}

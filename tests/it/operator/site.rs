@@ -37,26 +37,7 @@ impl Site {
     /// A site whose chart is installed with more values.
     pub fn with(plane: &'static ControlPlane, stem: &str, values: &[&str]) -> Self {
         let namespace = plane.namespace(stem);
-        let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/offboard");
-        let mut helm = Command::new(support::helm());
-        helm.env("KUBECONFIG", "/dev/null")
-            .arg("template")
-            .arg("offboard")
-            .arg(chart);
-        helm.args([
-            "-n",
-            &namespace,
-            "--kube-version=1.33.0",
-            "--set",
-            "crds.enabled=false",
-        ]);
-        for value in values {
-            helm.args(["--set", value]);
-        }
-        for part in ["rbac", "serviceaccount", "user-roles"] {
-            helm.args(["-s", &format!("templates/{part}.yaml")]);
-        }
-        let rights = support::run(&mut helm, "").expect_ok();
+        let rights = rendered(&namespace, values, &["rbac", "serviceaccount"]);
         plane.kubectl(&["apply", "-f", "-"], &rights).expect_ok();
         let kubeconfig = plane.kubeconfig_of(&namespace, "offboard");
         Self {
@@ -65,6 +46,12 @@ impl Site {
             namespace,
             kubeconfig,
         }
+    }
+
+    /// The chart's roles for people.
+    #[track_caller]
+    pub fn user_roles(&self) {
+        self.apply(&rendered(&self.namespace, &[], &["user-roles"]));
     }
 
     /// From now on operators reach the API server through this port of the loopback interface.
@@ -464,6 +451,30 @@ pub fn logs_in(scim: &Scim, name: &str) -> bool {
         "",
     )
     .ok()
+}
+
+/// These templates of the chart, installed in `namespace`.
+fn rendered(namespace: &str, values: &[&str], parts: &[&str]) -> String {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/offboard");
+    let mut helm = Command::new(support::helm());
+    helm.env("KUBECONFIG", "/dev/null")
+        .arg("template")
+        .arg("offboard")
+        .arg(chart);
+    helm.args([
+        "-n",
+        namespace,
+        "--kube-version=1.33.0",
+        "--set",
+        "crds.enabled=false",
+    ]);
+    for value in values {
+        helm.args(["--set", value]);
+    }
+    for part in parts {
+        helm.args(["-s", &format!("templates/{part}.yaml")]);
+    }
+    support::run(&mut helm, "").expect_ok()
 }
 
 /// Everybody's password.

@@ -9,7 +9,8 @@
 //! | `people` | who is who, and who takes over |
 //! | `waiting` | what waits for somebody, and what does not |
 //! | `guard` | what HR's list says that may not be so |
-//! | `story` | runs a scenario's README |
+//! | `story` | tells a scenario: its files and its README's commands |
+//! | `readme` | a README as a script |
 //! | `staff` | its people and whether they get in |
 //!
 //! How sources read is in `sources`, all that somebody could forge in `approvals`, more systems at once in `whole_story`.
@@ -17,6 +18,7 @@
 mod guard;
 mod leaving;
 mod people;
+mod readme;
 mod returning;
 mod staff;
 mod story;

@@ -23,6 +23,12 @@ fn rehire_gives_back_exactly_what_was_taken_and_nobody_is_watched_who_came_back(
 
     story.export("workers-rehired.csv");
     story.next("kubectl get leavers");
+    assert_eq!(
+        story.staff.memberships("jane.doe"),
+        (String::new(), String::new())
+    );
+    story.next("kubectl patch");
+    story.next("kubectl get leavers");
     story
         .site
         .until("offboarding/leaver-0117", "AccessRevoked", "False/Reinstated");
@@ -33,16 +39,10 @@ fn rehire_gives_back_exactly_what_was_taken_and_nobody_is_watched_who_came_back(
     assert_eq!(story.staff.gets_in("jane.doe"), EVERYWHERE);
 
     // What others do to the account from now on is theirs.
-    let status = story.leaver("leaver-0117")["status"].clone();
-    let annotate = ["annotate", "leaver", "leaver-0117", "offboard.dev/look=again"];
-    story.site.kubectl(&annotate, "").expect_ok();
-    story
-        .site
-        .until("offboarding/leaver-0117", "Ready", "True/Reinstated");
-    assert_eq!(
-        story.leaver("leaver-0117")["status"]["systems"],
-        status["systems"]
-    );
+    story.after_a_pass(|| {
+        let annotate = ["annotate", "leaver", "leaver-0117", "offboard.dev/look=again"];
+        story.site.kubectl(&annotate, "").expect_ok();
+    });
     assert_eq!(story.staff.gets_in("jane.doe"), EVERYWHERE);
 
     story.next("kubectl patch");

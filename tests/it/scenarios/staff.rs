@@ -1,7 +1,8 @@
 //! People with accounts in the directory and the warehouse of this machine, and whether they still get in.
 
-use super::story;
-use crate::support::{self, Session, Slapd};
+use crate::support::{self, Postgres, Session, Slapd, unique};
+
+const OPERATOR: &str = Postgres::OPERATOR;
 
 /// Everybody's password.
 const PASSWORD: &str = "First-Passw0rd!";
@@ -19,18 +20,19 @@ pub struct Staff {
 impl Staff {
     /// Takes these people in: `jane.doe` has `jane.doe.TAG@example.com`, owns a group and a table, and is in a group and a role.
     pub fn hire(people: &[&str]) -> Self {
-        let staff = Self { tag: story::tag() };
+        let staff = Self { tag: unique("s") };
         let logins: Vec<String> = people.iter().map(|name| staff.login(name)).collect();
         staff.directory(&logins);
+        let group = staff.group();
         let role = |login: &String| {
             format!(
-                "CREATE ROLE \"{login}\" LOGIN PASSWORD '{PASSWORD}'; GRANT \"{0}\" TO \"{login}\";
-                 CREATE TABLE \"{login}\" AS SELECT 7 AS n; ALTER TABLE \"{login}\" OWNER TO \"{login}\";",
-                staff.group()
+                "CREATE ROLE \"{login}\" LOGIN PASSWORD '{PASSWORD}';
+                 SET ROLE {OPERATOR}; GRANT \"{group}\" TO \"{login}\"; RESET ROLE;
+                 CREATE TABLE \"{login}\" AS SELECT 7 AS n; ALTER TABLE \"{login}\" OWNER TO \"{login}\";"
             )
         };
         let roles: String = logins.iter().map(role).collect();
-        support::postgres().sql_as_admin("postgres", &format!("CREATE ROLE \"{}\";{roles}", staff.group()));
+        support::postgres().sql_as_admin("postgres", &format!("CREATE ROLE \"{group}\";{roles}"));
         for name in people {
             assert_eq!(staff.gets_in(name), EVERYWHERE);
         }

@@ -9,20 +9,22 @@ use std::{
     collections::VecDeque,
     fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 use jiff::{
-    SignedDuration, Timestamp, ToSpan,
+    SignedDuration, Timestamp,
     civil::{Date, date},
     tz::TimeZone,
 };
 use serde_json::{Value, json};
 
-use super::staff::Staff;
+use super::{
+    readme::{commands, moved, words},
+    staff::Staff,
+};
 use crate::{
     operator::site::{Operator, PATIENCE, Site},
-    support::{self, Postgres, Ran, Scratch, Slapd, Sshd, poll, unique},
+    support::{self, Postgres, Ran, Scratch, Slapd, Sshd, poll},
 };
 
 /// The day on which the examples play.
@@ -47,6 +49,8 @@ pub struct Story {
     /// Where HR exports to.
     exports: Option<PathBuf>,
     operator: Option<Operator>,
+    /// By how many days dates are moved.
+    days: i32,
     finished: bool,
 }
 
@@ -62,7 +66,9 @@ impl Story {
         let site = Site::on(support::control_plane_with_admission(), folder);
         // Who takes over where there is no manager, by `common/policy.yaml`.
         let staff = Staff::hire(&[people, &["sam.lee"]].concat());
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         let mut story = Self {
+            days: WRITTEN.until(today).unwrap().get_days(),
             copy: Scratch::new("story"),
             folder: format!("examples/scenarios/{folder}"),
             commands: VecDeque::new(),
@@ -73,17 +79,20 @@ impl Story {
             staff,
         };
         story.copy(Path::new("examples/scenarios/common"), instead);
-        if Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(&story.folder)
-            .join("source.yaml")
-            .exists()
-        {
+        story.copy(Path::new(&story.folder), instead);
+        if story.has("source.yaml") {
             story.exports = Some(support::sshd().folder("hr"));
             story.copy(Path::new("examples/scenarios/hr"), instead);
         }
-        story.copy(Path::new(&story.folder.clone()), instead);
+        if story.has("rights.yaml") {
+            story.site.user_roles();
+        }
         story.commands = commands(&story.read("README.md"));
         story
+    }
+
+    fn has(&self, file: &str) -> bool {
+        self.copy.join(&self.folder).join(file).exists()
     }
 
     /// Starts the operator as the chart does.
@@ -149,6 +158,13 @@ impl Story {
         .unwrap();
     }
 
+    /// From now on the README has `new` where it has `old`.
+    pub fn reads(&mut self, old: &str, new: &str) {
+        for (_, shown) in &mut self.commands {
+            *shown = shown.replace(old, new);
+        }
+    }
+
     /// Puts what an Approval must name into a file that has one, as its reader does.
     pub fn fill_approval(&self, file: &str, uid: &str, plan: &str) {
         self.fill(file, NOBODY, uid);
@@ -162,12 +178,11 @@ impl Story {
 
     /// HR exports this list, with a hundred people more before its last line.
     pub fn export_text(&self, list: &str) {
-        static STAFF: AtomicU32 = AtomicU32::new(1);
-        let from = STAFF.fetch_add(1, Ordering::Relaxed);
         let (list, _) = list.trim_end().rsplit_once('\n').unwrap();
         let columns = list.lines().next().unwrap().split(',').count();
+        let tag = &self.staff.tag;
         let one = |n: u32| {
-            let mut row = format!("staff{n},1,9{n:03},staff{n}.{from}{MAIL},Staff {n},Employee,Active");
+            let mut row = format!("staff{n},1,9{n:03},staff{n}.{tag}{MAIL},Staff {n},Employee,Active");
             row += &",".repeat(columns - 7);
             row + "\n"
         };
@@ -216,6 +231,19 @@ impl Story {
         );
     }
 
+    /// Does something, and waits until a leaver was looked at after it.
+    #[track_caller]
+    pub fn after_a_pass(&self, what: impl FnOnce()) {
+        let passes = || {
+            self.operator
+                .as_ref()
+                .map_or(0, |operator| operator.passes("done"))
+        };
+        let before = passes();
+        what();
+        self.until(|| passes() > before);
+    }
+
     /// Nothing of the README is left.
     #[track_caller]
     pub fn end(mut self) {
@@ -251,11 +279,9 @@ impl Story {
         let marked = marks.fold(text.to_owned(), |text, (n, (from, _))| {
             text.replace(from, &format!("<{n}>"))
         });
-        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        let days = WRITTEN.until(today).unwrap().get_days();
         let marks = instead.iter().enumerate();
         marks
-            .fold(moved(&marked, days), |text, (n, (_, to))| {
+            .fold(moved(&marked, self.days), |text, (n, (_, to))| {
                 text.replace(&format!("<{n}>"), to)
             })
             .replace(MAIL, &format!(".{}{MAIL}", self.staff.tag))
@@ -314,80 +340,10 @@ fn login(secret: &str) -> Value {
     }
 }
 
-/// The commands of a README's console blocks with what is shown below each.
-fn commands(readme: &str) -> VecDeque<(String, String)> {
-    let mut commands = VecDeque::<(String, String)>::new();
-    let mut within = false;
-    for line in readme.lines() {
-        match (within, line) {
-            (false, "```console") => within = true,
-            (true, "```") => within = false,
-            (true, line) => match line.strip_prefix("$ ") {
-                Some(command) => commands.push_back((command.to_owned(), String::new())),
-                None => {
-                    let (_, shown) = commands.back_mut().expect("output follows a command");
-                    *shown += line;
-                    shown.push('\n');
-                }
-            },
-            _ => {}
-        }
-    }
-    commands
-}
-
-/// The words of each line but ages, which are not the same twice.
-fn words(text: &str) -> Vec<Vec<&str>> {
-    let age = |word: &&str| {
-        word.starts_with(|c: char| c.is_ascii_digit())
-            && word.ends_with(['s', 'm', 'h', 'd'])
-            && word.chars().all(|c| c.is_ascii_digit() || "smhd".contains(c))
-    };
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    lines
-        .map(|line| line.split_whitespace().filter(|word| !age(word)).collect())
-        .collect()
-}
-
-/// `text` with every date moved by so many days.
-fn moved(text: &str, days: i32) -> String {
-    let mut moved = String::new();
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let day = rest.get(..10).filter(|day| day.starts_with("202"));
-        if let Some(Ok(day)) = day.map(str::parse::<Date>) {
-            moved += &day.checked_add(days.days()).unwrap().to_string();
-            rest = &rest[10..];
-        } else {
-            moved.push(c);
-            rest = &rest[c.len_utf8()..];
-        }
-    }
-    moved
-}
-
 /// A cutoff that is a minute or so ahead, as day and time of day in a time zone.
 pub fn soon(zone: &str) -> (Timestamp, String, String) {
-    let at = Timestamp::now() + SignedDuration::from_secs(45 + 59);
+    let at = Timestamp::now() + SignedDuration::from_secs(5 + 59);
     let at = Timestamp::from_second(at.as_second().div_euclid(60) * 60).unwrap();
     let there = at.to_zoned(TimeZone::get(zone).unwrap());
     (at, there.date().to_string(), there.strftime("%H:%M").to_string())
-}
-
-/// A name that no other test has.
-pub fn tag() -> String {
-    unique("s")
-}
-
-#[test]
-fn a_readme_is_read_as_commands_with_their_output_and_dates_move_together() {
-    let readme = "Say:\n\n```console\n$ kubectl get leavers\nNAME  AGE\njane  3m\n$ kubectl delete x\n```\n```yaml\n$ no\n```\n";
-    let commands = commands(readme);
-    assert_eq!(commands.len(), 2);
-    assert_eq!(words(&commands[0].1), words("NAME AGE\n\njane   14s\n"));
-    assert_ne!(words("jane True"), words("jane False"));
-    assert_eq!(
-        moved("on 2026-06-30, not 9999-12-31 …", 2),
-        "on 2026-07-02, not 9999-12-31 …"
-    );
 }
