@@ -31,6 +31,18 @@ pub struct Person {
     pub account_name: Option<String>,
 }
 
+impl Person {
+    /// Whether both have the same address or the same number.
+    pub fn is(&self, other: &Self) -> bool {
+        let same = |a: &Option<String>, b: &Option<String>| {
+            a.as_ref()
+                .zip(b.as_ref())
+                .is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
+        };
+        same(&self.email, &other.email) || same(&self.employee_id, &other.employee_id)
+    }
+}
+
 /// An account that a system showed for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

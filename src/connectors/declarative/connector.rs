@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     escape::percent,
     exchange::Exchange,
-    expression::Scope,
+    expression::{Expression, Scope},
     fact::CompiledFact,
     learned::Inputs,
     load::Loaded,
@@ -32,6 +32,7 @@ use crate::{
         fact::{Act, Receipt, Sight, Truth},
         fault::{Fault, Reason},
         identity::{Account, NO_WAY, Person},
+        leavers::is_address,
     },
 };
 
@@ -128,11 +129,16 @@ impl Declarative {
 
     /// The reads that `facts` rest on, through other reads too.
     fn wanted_reads(&self, facts: &[&str]) -> Vec<&str> {
-        let mut next: Vec<&str> = facts
-            .iter()
-            .filter_map(|name| self.fact(name))
-            .flat_map(|fact| fact.uses.reads.iter().map(String::as_str))
-            .collect();
+        let facts = facts.iter().filter_map(|name| self.fact(name));
+        self.with_their_own(
+            facts
+                .flat_map(|fact| fact.uses.reads.iter().map(String::as_str))
+                .collect(),
+        )
+    }
+
+    /// These reads and those that they rest on.
+    fn with_their_own<'a>(&'a self, mut next: Vec<&'a str>) -> Vec<&'a str> {
         let mut wanted: Vec<&str> = vec![];
         while let Some(name) = next.pop() {
             if let Some(read) = self.loaded.reads.get(name)
@@ -208,6 +214,45 @@ impl Declarative {
             }
         }
         Ok(Value::Array(together))
+    }
+
+    /// Does these reads, each once, those that rest on others after them; `facts` are those they are done for.
+    async fn look(&self, subject: &Subject, mut wanted: Vec<&str>, facts: &[&str]) -> Readings {
+        let mut readings = Readings::new();
+        let inputs = match self.inputs.learn(&self.exchange()).await {
+            Ok(inputs) => inputs,
+            Err(fault) => {
+                let unread = |name: &str| (name.to_owned(), Err(fault.clone()));
+                return wanted.into_iter().map(unread).collect();
+            }
+        };
+        let setting = Setting::new(subject, inputs);
+        if let Some(shows) = self.shows()
+            && !subject.account.item.is_null()
+            && wanted.contains(&shows)
+        {
+            readings.insert(shows.to_owned(), Ok(subject.account.item.clone()));
+        }
+        wanted.retain(|name| !readings.contains_key(*name));
+        while !wanted.is_empty() {
+            let (ready, later): (Vec<&str>, Vec<&str>) = wanted.into_iter().partition(|name| {
+                let read = self.loaded.reads.get(*name);
+                read.is_none_or(|read| read.uses.reads.iter().all(|other| readings.contains_key(other)))
+            });
+            if ready.is_empty() {
+                break;
+            }
+            let looks = ready.iter().map(|name| {
+                let since = self.since_of(name, subject, facts);
+                self.read(name, &setting, &subject.account.id, &readings, since)
+            });
+            let values = join_all(looks).await;
+            for (name, value) in ready.into_iter().zip(values) {
+                readings.insert(name.to_owned(), value);
+            }
+            wanted = later;
+        }
+        readings
     }
 
     /// `readings` with what `find` showed, where that is one of the reads and it was not done yet: who is found active is
@@ -342,42 +387,49 @@ impl Connector for Declarative {
     }
 
     async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings {
-        let mut wanted = self.wanted_reads(facts);
-        let mut readings = Readings::new();
-        let inputs = match self.inputs.learn(&self.exchange()).await {
-            Ok(inputs) => inputs,
-            Err(fault) => {
-                let unread = |name: &str| (name.to_owned(), Err(fault.clone()));
-                return wanted.into_iter().map(unread).collect();
-            }
+        self.look(subject, self.wanted_reads(facts), facts).await
+    }
+
+    fn knows_managers(&self) -> bool {
+        self.loaded
+            .account
+            .as_ref()
+            .is_some_and(|account| account.manager.is_some())
+    }
+
+    async fn manager(&self, subject: &Subject) -> Result<Option<Person>, Fault> {
+        let account = self.loaded.account.as_ref();
+        let Some(manager) = account.and_then(|account| account.manager.as_ref()) else {
+            return Ok(None);
         };
-        let setting = Setting::new(subject, inputs);
-        if let Some(shows) = self.shows()
-            && !subject.account.item.is_null()
-            && wanted.contains(&shows)
-        {
-            readings.insert(shows.to_owned(), Ok(subject.account.item.clone()));
+        let mut readings = self
+            .look(subject, self.with_their_own(vec![&manager.read]), &[])
+            .await;
+        let item = match readings.remove(&manager.read).unwrap_or(Ok(Value::Null))? {
+            Value::Array(mut list) if list.len() == 1 => list.remove(0),
+            Value::Array(list) if list.is_empty() => Value::Null,
+            Value::Array(_) => return Err(Fault::needs_decision(Reason::Ambiguous).with_code("manager")),
+            item => item,
+        };
+        if item.is_null() {
+            return Ok(None);
         }
-        wanted.retain(|name| !readings.contains_key(*name));
-        while !wanted.is_empty() {
-            let (ready, later): (Vec<&str>, Vec<&str>) = wanted.into_iter().partition(|name| {
-                let read = self.loaded.reads.get(*name);
-                read.is_none_or(|read| read.uses.reads.iter().all(|other| readings.contains_key(other)))
-            });
-            if ready.is_empty() {
-                break;
-            }
-            let looks = ready.iter().map(|name| {
-                let since = self.since_of(name, subject, facts);
-                self.read(name, &setting, &subject.account.id, &readings, since)
-            });
-            let values = join_all(looks).await;
-            for (name, value) in ready.into_iter().zip(values) {
-                readings.insert(name.to_owned(), value);
-            }
-            wanted = later;
-        }
-        readings
+        let scope = Scope::new().with("item", &item);
+        let text = |expression: &Option<Expression>| {
+            let text = expression
+                .as_ref()
+                .map(|e| e.text_value(&scope))
+                .transpose()?
+                .flatten();
+            Ok::<_, Fault>(text.filter(|text| !text.trim().is_empty()))
+        };
+        let person = Person {
+            email: text(&manager.email)?.filter(|email| is_address(email)),
+            employee_id: text(&manager.employee_id)?,
+            ..Person::default()
+        };
+        let known = person.email.is_some() || person.employee_id.is_some();
+        Ok(known.then_some(person))
     }
 
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {

@@ -8,6 +8,7 @@ mod broken;
 mod failover;
 mod gitops;
 mod interrupted;
+mod late;
 mod main_job;
 mod notices;
 pub mod site;
