@@ -17,7 +17,7 @@ use super::{
 use crate::core::{
     case::Wanted,
     fact::{FactSpec, Verdict},
-    fault::Fault,
+    fault::{Fault, Reason},
     gate::Gates,
     planted::{Bug, planted},
     schedule,
@@ -344,6 +344,11 @@ impl<'a> Run<'a> {
         }
         if let Asked::Found(manager) = &asked {
             self.record.ledger.manager = Some(manager.clone());
+            // What failed for want of somebody to take over is tried again at once.
+            for pace in self.memory.systems.values_mut() {
+                pace.facts
+                    .retain(|_, trouble| trouble.fault.reason != Reason::NoSuccessor);
+            }
         }
         asked
     }
