@@ -180,6 +180,7 @@ fn every_policy_and_every_source_of_every_example_is_accepted() {
                 labels: &labels,
                 spec: &connector.spec,
                 facts: definition.facts(),
+                knows_managers: false,
             })
             .collect();
         let policies: Vec<OffboardingPolicy> = of("OffboardingPolicy")

@@ -648,6 +648,23 @@ pub struct AccountSpec {
     /// id than the bound one stops all writes to the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo: Option<String>,
+    /// How the person's manager is known, of a directory: who takes over where nobody said who the manager is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<ManagerSpec>,
+}
+
+/// How a directory tells who somebody's manager is. At least one of `email` and `employeeID`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManagerSpec {
+    /// The read that shows the manager: one entry, a list of at most one, or null when there is none.
+    pub read: String,
+    /// Expression over `item`, what the read shows: the manager's work address, or null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Expression over `item`: the manager's employee number, or null.
+    #[serde(default, rename = "employeeID", skip_serializing_if = "Option::is_none")]
+    pub employee_id: Option<String>,
 }
 
 /// How it is known that an account is the last of those that a system cannot be without. It is looked at before anything is taken

@@ -323,6 +323,13 @@ pub struct OffboardingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub deadline: Option<Timestamp>,
+    /// When all data must be proven handed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub data_deadline: Option<Timestamp>,
+    /// The leaver's manager as a directory tells, where the Offboarding names none. Stays as first told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<KnownManager>,
     /// Digest of the plan: accounts, facts and acts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
@@ -350,6 +357,21 @@ pub struct OffboardingStatus {
     pub systems: Vec<SystemRow>,
 }
 
+/// A manager whom a directory told of; without an address and a number, no directory knows one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownManager {
+    /// Work address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Employee number.
+    #[serde(default, rename = "employeeID", skip_serializing_if = "Option::is_none")]
+    pub employee_id: Option<String>,
+    /// The row of the system that told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+}
+
 /// What waits, or waited, for a person's yes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -368,6 +390,10 @@ pub struct GateRow {
     /// Since when it waits.
     #[schemars(with = "String")]
     pub since: Timestamp,
+    /// Since when it is known that a task should have been done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub overdue: Option<Timestamp>,
 }
 
 /// How a gate stands.

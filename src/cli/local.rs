@@ -14,7 +14,6 @@ use crate::{
     connectors::{People, assemble::Assembly, job::LocalRunner},
     core::{
         case::Case,
-        fact::FactSpec,
         fault::{Fault, Reason},
         gate::Vote,
     },
@@ -40,7 +39,6 @@ pub fn assembly(commands: bool) -> Assembly {
 /// Links to all connectors of a folder, by connector name.
 pub struct Links {
     by_name: BTreeMap<String, Link>,
-    facts: BTreeMap<String, Vec<FactSpec>>,
     people: BTreeMap<String, Arc<dyn People>>,
     /// Connectors that are only asked for people: no leaver has a row for them.
     only_people: BTreeSet<String>,
@@ -56,7 +54,6 @@ impl Links {
             .collect();
         let mut links = Self {
             by_name: BTreeMap::new(),
-            facts: BTreeMap::new(),
             people: BTreeMap::new(),
             only_people: BTreeSet::new(),
         };
@@ -84,8 +81,6 @@ impl Links {
             });
             let link = match connected {
                 Ok(connected) => {
-                    let facts = connected.connector.capabilities().facts.clone();
-                    links.facts.insert(name.clone(), facts);
                     if let Some(people) = connected.people {
                         links.people.insert(name.clone(), people);
                     }
@@ -140,17 +135,12 @@ fn make(
     now: Timestamp,
 ) -> Result<Case, Invalid> {
     let policy = policy(leaver, manifests)?;
-    let none = BTreeMap::new();
-    let members: Vec<Member<'_>> = manifests
+    let connectors = manifests
         .connectors
         .iter()
-        .filter(|(name, _)| !links.only_people.contains(*name))
-        .map(|(name, connector)| Member {
-            name,
-            labels: connector.metadata.labels.as_ref().unwrap_or(&none),
-            spec: &connector.spec,
-            facts: links.facts.get(name).map_or(&[][..], Vec::as_slice),
-        })
+        .filter(|(name, _)| !links.only_people.contains(*name));
+    let members: Vec<Member<'_>> = connectors
+        .filter_map(|(name, connector)| Some(Member::new(name, connector, links.by_name.get(name)?)))
         .collect();
     let mut known = leaver.clone();
     known.status = status.cloned();
@@ -321,6 +311,11 @@ impl Local {
             return Ok(drive(&job, &mut record, &mut memory).await);
         }
         let outcome = drive(&job, &mut self.record, &mut self.memory).await;
+        if let Some(manager) = &outcome.manager {
+            // Whoever was waited for is known now, and every system is looked at again.
+            self.case.know_manager(manager.who.as_ref());
+            self.memory.rested.clear();
+        }
         let status = report::status(&self.case, &outcome, &self.status, clock.now());
         let head = self.record.evidence.last().map(|entry| entry.digest.as_str());
         let mut status = report::with_evidence(status, "record.json", head);

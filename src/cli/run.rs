@@ -255,6 +255,8 @@ pub fn code(status: &OffboardingStatus) -> u8 {
             .find(|c| c.type_ == type_ && c.status == status_)
     };
     let late = is("Ready", ConditionStatus::False).is_some_and(|c| c.reason == "DeadlineExceeded");
+    // Data that is handed over late is no access.
+    let late = late && status.access_left.unwrap_or_default() > 0;
     match () {
         () if is("Ready", ConditionStatus::True).is_some() => 0,
         () if late || is("Drifted", ConditionStatus::True).is_some() => exit::ACCESS_LEFT,

@@ -120,6 +120,16 @@ pub trait Connector: Send + Sync {
     /// Its facts. Never changes during the connector's life.
     fn capabilities(&self) -> &Capabilities;
 
+    /// Whether it is a directory that knows people's managers.
+    fn knows_managers(&self) -> bool {
+        false
+    }
+
+    /// The manager of the bound account; none when there is none, or nobody by whom others could know them. Changes nothing.
+    async fn manager(&self, _subject: &Subject) -> Result<Option<Person>, Fault> {
+        Ok(None)
+    }
+
     /// All accounts of `who`. Zero and many are answers, not errors; an incomplete answer is a fault.
     async fn find(&self, who: &Person) -> Result<Vec<Account>, Fault>;
 

@@ -1,11 +1,12 @@
-//! Kubernetes Events: at most one for each change of a status, none for a retry, and never a person's name.
+//! Kubernetes Events: at most one for each change of a status and one for each thing that is late, none for a retry, and never a
+//! person's name.
 
 use kube::{
     Resource,
     runtime::events::{Event, EventType},
 };
 
-use super::{Context, call::within};
+use super::{Context, call::within, show::is_true};
 use crate::{
     api::{Condition, ConditionStatus, OffboardingStatus},
     core::fact::Verdict,
@@ -15,7 +16,8 @@ use crate::{
 /// Something worth telling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
-    /// Of a leaver `Scheduled`, `SystemRevoked`, `Offboarded`, `DriftDetected`, `DriftCorrected`, `Stalled`; of a source
+    /// Of a leaver `Scheduled`, `SystemRevoked`, `Offboarded`, `DriftDetected`, `DriftCorrected`, `Stalled`,
+    /// `AccessOverdue`, `DataOverdue`, `ManualTaskOverdue`; of a source
     /// `GuardTripped`, `SourceDiffers`; of both `MessageNotSent`.
     pub reason: &'static str,
     /// Whether somebody should look.
@@ -42,8 +44,39 @@ impl News {
     }
 }
 
-/// What a pass changed, in one piece of news: the most important first.
-pub fn news(before: &OffboardingStatus, after: &OffboardingStatus, rows: &[Row]) -> Option<News> {
+/// What a pass changed: the most important piece of news, and what is late since then.
+pub fn news(before: &OffboardingStatus, after: &OffboardingStatus, rows: &[Row]) -> Vec<News> {
+    let first = first(before, after, rows);
+    first.into_iter().chain(late(before, after)).collect()
+}
+
+/// What passed its deadline between two looks.
+fn late(before: &OffboardingStatus, after: &OffboardingStatus) -> Vec<News> {
+    let late = |status, type_| condition(status, type_).is_some_and(|c| c.reason == "DeadlineExceeded");
+    let mut all = vec![];
+    for (type_, reason) in [
+        ("AccessRevoked", "AccessOverdue"),
+        ("DataTransferred", "DataOverdue"),
+    ] {
+        if late(after, type_) && !late(before, type_) {
+            let left = condition(after, type_).map(|c| c.message.clone());
+            all.push(News::warning(reason, left.unwrap_or_default()));
+        }
+    }
+    for row in &after.gates {
+        let known = before
+            .gates
+            .iter()
+            .any(|known| known.plan == row.plan && known.overdue == row.overdue);
+        if let (Some(_), Some(task), false) = (row.overdue, &row.task, known) {
+            let note = format!("{task}: {} done: ask who has the task", row.approvals);
+            all.push(News::warning("ManualTaskOverdue", note));
+        }
+    }
+    all
+}
+
+fn first(before: &OffboardingStatus, after: &OffboardingStatus, rows: &[Row]) -> Option<News> {
     let ready = condition(after, "Ready");
     let reason = |status| condition(status, "Ready").map(|c| c.reason.clone());
     let message = ready.map(|c| c.message.clone()).unwrap_or_default();
@@ -88,10 +121,6 @@ pub fn news(before: &OffboardingStatus, after: &OffboardingStatus, rows: &[Row])
 
 fn condition<'s>(status: &'s OffboardingStatus, type_: &str) -> Option<&'s Condition> {
     status.conditions.iter().find(|c| c.type_ == type_)
-}
-
-fn is_true(status: &OffboardingStatus, type_: &str) -> bool {
-    condition(status, type_).is_some_and(|c| c.status == ConditionStatus::True)
 }
 
 fn drifted(rows: &[Row]) -> String {
@@ -145,5 +174,43 @@ pub async fn tell<K: Resource<DynamicType = ()>>(context: &Context, object: &K, 
     let reference = object.object_ref(&());
     if let Err(failed) = within(context.recorder.publish(&event, &reference)).await {
         tracing::warn!(%failed, "event not published");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn status(data: &str, gates: Value) -> OffboardingStatus {
+        let condition = json!({"type": "DataTransferred", "status": "False", "reason": data, "message": "2 left",
+            "lastTransitionTime": "2026-09-30T15:00:00Z"});
+        serde_json::from_value(json!({"conditions": [condition], "gates": gates})).unwrap()
+    }
+
+    fn gates(overdue: Value) -> Value {
+        json!([{"gate": "Task", "task": "front-desk", "plan": "sha256:1", "state": "Waiting", "approvals": "0/2",
+            "since": "2026-09-30T15:00:00Z", "overdue": overdue}])
+    }
+
+    #[test]
+    fn what_is_late_is_told_once() {
+        let late = status("DeadlineExceeded", gates("2026-10-01T15:00:00Z".into()));
+        let told = |before: &OffboardingStatus| {
+            let news = news(before, &late, &[]).into_iter();
+            news.map(|n| (n.reason, n.note)).collect::<Vec<_>>()
+        };
+        let data = ("DataOverdue", "2 left".to_owned());
+        let task = (
+            "ManualTaskOverdue",
+            "front-desk: 0/2 done: ask who has the task".to_owned(),
+        );
+        assert_eq!(
+            told(&status("InProgress", gates(Value::Null))),
+            [data, task.clone()]
+        );
+        assert_eq!(told(&status("DeadlineExceeded", gates(Value::Null))), [task]);
+        assert_eq!(told(&late), []);
     }
 }

@@ -45,6 +45,12 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
         offboarding.metadata.generation,
         offboarding.annotations()
     );
+    // Who a directory says the manager is decides who takes over.
+    let manager = offboarding
+        .status
+        .as_ref()
+        .and_then(|status| status.manager.as_ref());
+    write!(inputs, " {manager:?}").expect("a String takes every text");
     let policy = policy(caches, offboarding, &mut inputs);
     let connectors = connectors(context, caches).await;
     for (name, (connector, made)) in &connectors {
@@ -123,17 +129,11 @@ impl Gathered {
         now: Timestamp,
     ) -> Result<(Case, BTreeMap<String, Link>), Invalid> {
         let policy = self.policy.as_ref().map_err(Clone::clone)?;
-        let none = BTreeMap::new();
         let members: Vec<Member<'_>> = self
             .connectors
             .iter()
             .filter(|(_, (_, made))| !made.only_people)
-            .map(|(name, (connector, made))| Member {
-                name,
-                labels: connector.metadata.labels.as_ref().unwrap_or(&none),
-                spec: &connector.spec,
-                facts: &made.facts,
-            })
+            .map(|(name, (connector, made))| Member::new(name, connector, &made.link))
             .collect();
         let uid = offboarding.uid().unwrap_or_default();
         let ends = offboarding.status.as_ref().and_then(|status| status.cutoff);

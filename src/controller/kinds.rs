@@ -178,15 +178,9 @@ async fn problem(
         }
         connectors.push((connector.name_any(), connector, made));
     }
-    let none = std::collections::BTreeMap::new();
     let members: Vec<Member<'_>> = connectors
         .iter()
-        .map(|(name, connector, made)| Member {
-            name,
-            labels: connector.metadata.labels.as_ref().unwrap_or(&none),
-            spec: &connector.spec,
-            facts: &made.facts,
-        })
+        .map(|(name, connector, made)| Member::new(name, connector, &made.link))
         .collect();
     let policies = caches.policies.cache.state();
     let others: Vec<(String, &OffboardingPolicySpec)> =

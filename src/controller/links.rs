@@ -25,10 +25,7 @@ use crate::{
         declarative::Definition,
         job::Runner,
     },
-    core::{
-        fact::FactSpec,
-        fault::{Fault, Reason},
-    },
+    core::fault::{Fault, Reason},
     drive::Link,
     transport::{SetupError, secret::Credentials},
 };
@@ -57,8 +54,6 @@ pub enum Login {
 pub struct Made {
     /// The link.
     pub link: Link,
-    /// The facts of the connector; none when it is broken.
-    pub facts: Vec<FactSpec>,
     /// The people of an HR system, for the sources.
     pub people: Option<Arc<dyn People>>,
     /// It is only asked for people, and so has nothing to do with any leaver's accounts.
@@ -233,7 +228,6 @@ impl Links {
             .connect(&unique, &connector.spec, &definition, credentials)
         {
             Ok(connected) => Made {
-                facts: connected.connector.capabilities().facts.clone(),
                 link: Link::Ready(connected.connector),
                 people: connected.people,
                 only_people,
@@ -265,7 +259,7 @@ impl Links {
 
     /// Hands in a link that no definition makes.
     #[cfg(test)]
-    pub(super) async fn hand_in(&self, connector: &Connector, link: Link, facts: Vec<FactSpec>) {
+    pub(super) async fn hand_in(&self, connector: &Connector, link: Link) {
         let namespace = connector.namespace().unwrap_or_default();
         let version = (
             connector.uid().unwrap_or_default(),
@@ -278,7 +272,6 @@ impl Links {
             read_at: Instant::now(),
             made: Arc::new(Made {
                 link,
-                facts,
                 people: None,
                 only_people: false,
                 reason: "Valid",
@@ -309,7 +302,6 @@ fn lasts(made: &Made) -> Duration {
 fn broken(reason: &'static str, text: String) -> Made {
     Made {
         link: Link::Broken(Fault::needs_decision(Reason::ConnectorNotReady), text.clone()),
-        facts: vec![],
         people: None,
         only_people: false,
         reason,

@@ -41,10 +41,15 @@ pub fn next(case: &Case, outcome: &Outcome, status: &OffboardingStatus, now: Tim
         schedule::later(now, every)
     });
     // Being late is news of its own.
-    let deadline =
-        (!case.reinstate && now <= case.access_deadline && case.cutoff <= now && !show::held(status))
-            .then(|| schedule::later(case.access_deadline, SignedDuration::from_secs(1)));
-    let soonest = outcome.wake.into_iter().chain(recheck).chain(deadline).min()?;
+    let open = [
+        (case.access_deadline, "AccessRevoked"),
+        (case.data_deadline, "DataTransferred"),
+    ];
+    let open = open.into_iter().filter(|(deadline, type_)| {
+        !case.reinstate && case.cutoff <= now && now <= *deadline && !show::is_true(status, type_)
+    });
+    let deadlines = open.map(|(deadline, _)| schedule::later(deadline, SignedDuration::from_secs(1)));
+    let soonest = outcome.wake.into_iter().chain(recheck).chain(deadlines).min()?;
     Some(soonest.max(schedule::later(now, SOON)))
 }
 

@@ -350,7 +350,7 @@ impl<'a> Pass<'a> {
         self.to_be_told();
         self.state.inputs = inputs;
         self.state.next = next(case, outcome, &status, now).into_iter().chain(news).min();
-        if let Some(news) = events::news(before, &status, &outcome.rows) {
+        for news in events::news(before, &status, &outcome.rows) {
             events::tell(self.context, written.as_ref(), Offboarding::ACTION, news).await;
         }
         let ended = if done { Ended::Done } else { Ended::Left };
@@ -387,7 +387,7 @@ impl<'a> Pass<'a> {
         }
         self.note(&mut status);
         let written = show::write(self.context, &self.offboarding, &status).await?;
-        if let Some(news) = events::news(&before, &status, &[]) {
+        for news in events::news(&before, &status, &[]) {
             events::tell(self.context, written.as_ref(), Offboarding::ACTION, news).await;
         }
         self.offboarding = written.clone();

@@ -223,8 +223,13 @@ impl<'a> Shown<'a> {
 
 /// Whether all access was proven gone.
 pub fn held(status: &OffboardingStatus) -> bool {
-    let proven = |c: &crate::api::Condition| c.type_ == "AccessRevoked" && c.status == ConditionStatus::True;
-    status.conditions.iter().any(proven)
+    is_true(status, "AccessRevoked")
+}
+
+/// Whether a condition is true.
+pub fn is_true(status: &OffboardingStatus, type_: &str) -> bool {
+    let mut conditions = status.conditions.iter();
+    conditions.any(|c| c.type_ == type_ && c.status == ConditionStatus::True)
 }
 
 fn settled(row: &Row) -> bool {

@@ -83,10 +83,13 @@ fn understand(spec: OffboardingRecordSpec) -> Result<Record, String> {
             .map_err(|error| format!("spec.systems[{row:?}].{} is not understood", error.path()))?;
         systems.insert(row, ledger);
     }
+    let manager = spec.manager.map(serde_path_to_error::deserialize).transpose();
+    let manager = manager.map_err(|error| format!("spec.manager.{} is not understood", error.path()))?;
     Ok(Record {
         ledger: Ledger {
             systems,
             handed_over: spec.handed_over,
+            manager,
         },
         evidence: spec.evidence,
     })
@@ -98,10 +101,18 @@ fn write_down(of: RecordOf, record: &Record) -> Result<OffboardingRecordSpec, Fa
         let value = serde_json::to_value(ledger).map_err(|_| Fault::permanent(Reason::StoreUnavailable))?;
         systems.insert(row.clone(), value);
     }
+    let manager = record
+        .ledger
+        .manager
+        .as_ref()
+        .map(serde_json::to_value)
+        .transpose();
+    let manager = manager.map_err(|_| Fault::permanent(Reason::StoreUnavailable))?;
     Ok(OffboardingRecordSpec {
         offboarding: of,
         systems,
         handed_over: record.ledger.handed_over,
+        manager,
         evidence: record.evidence.clone(),
         entries: i64::try_from(record.evidence.len()).unwrap_or(i64::MAX),
         head: record.evidence.last().map(|entry| entry.digest.clone()),
@@ -264,6 +275,7 @@ mod tests {
         let spec = OffboardingRecordSpec {
             offboarding: RecordOf::default(),
             handed_over: None,
+            manager: None,
             systems: BTreeMap::from([("crm".into(), json!({"facts": {"F": {"intent": "canary"}}}))]),
             evidence: vec![],
             entries: 0,

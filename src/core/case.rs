@@ -54,8 +54,38 @@ pub struct Case {
     pub recheck_until: Timestamp,
     /// Time between two such looks.
     pub recheck_every: SignedDuration,
+    /// The leaver's manager takes over, and nobody said who that is: the directories are asked.
+    pub unknown_manager: Option<UnknownManager>,
     /// The systems, by row name.
     pub systems: Vec<System>,
+}
+
+/// Where the leaver's manager takes over, while it is not known who that is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnknownManager {
+    /// The rows of the systems.
+    pub rows: Vec<String>,
+    /// Who takes over where no directory knows a manager, or it is the leaver.
+    pub fallback: Option<Person>,
+}
+
+impl Case {
+    /// From now on it is known who the manager is, or that nobody knows.
+    pub fn know_manager(&mut self, manager: Option<&Person>) {
+        let Some(unknown) = self.unknown_manager.take() else {
+            return;
+        };
+        let taker = manager
+            .filter(|manager| !self.who.is(manager))
+            .or(unknown.fallback.as_ref());
+        for system in self
+            .systems
+            .iter_mut()
+            .filter(|system| unknown.rows.contains(&system.row))
+        {
+            system.successor = taker.cloned();
+        }
+    }
 }
 
 /// One system of one leaver.

@@ -40,6 +40,18 @@ pub struct Person {
     pub account_name: Option<String>,
 }
 
+impl Person {
+    /// Whether both have the same address or the same number.
+    pub fn is(&self, other: &Self) -> bool {
+        let same = |a: &Option<String>, b: &Option<String>| {
+            a.as_ref()
+                .zip(b.as_ref())
+                .is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
+        };
+        same(&self.email, &other.email) || same(&self.employee_id, &other.employee_id)
+    }
+}
+
 /// An account that a system showed for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,6 +78,18 @@ pub struct Binding {
     pub name: String,
     /// When it was bound.
     pub bound_at: Timestamp,
+}
+
+impl Binding {
+    /// The account, of which nothing was read yet.
+    pub fn account(&self) -> Account {
+        Account {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            item: Value::Null,
+            disagrees: None,
+        }
+    }
 }
 
 /// What a complete answer of `find` means.

@@ -11,12 +11,14 @@
 //! A contradiction is never decided here. Two records that end together under different addresses, or one number that two
 //! persons claim, make those persons unusable: nothing is written about them until somebody put the HR system right.
 
+mod calendar;
 pub mod compare;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
+use self::calendar::{Span, current_chain, days_between, end_of, span};
 use super::people::{Worker, WorkerStatus};
 
 /// One record as it was read and mapped.
@@ -193,15 +195,6 @@ fn contested<'r>(
     contested
 }
 
-/// One record on the calendar.
-struct Span<'r> {
-    reading: &'r Reading,
-    /// None: since ever.
-    starts: Option<Date>,
-    /// None: no end.
-    ends: Option<Date>,
-}
-
 fn decide(person: &str, readings: &[&Reading], rules: &Rules) -> Result<Decision, String> {
     if let Some(what) = readings.iter().find_map(|r| r.unusable.clone()) {
         return Err(what);
@@ -241,79 +234,6 @@ fn protected(worker: &Worker, rules: &Rules) -> bool {
         .into_iter()
         .flatten()
         .any(|key| rules.protected.contains(&key.to_lowercase()))
-}
-
-fn span<'r>(reading: &'r Reading, rules: &Rules) -> Result<Span<'r>, String> {
-    let worker = &reading.worker;
-    for (field, text) in [
-        ("notice", &worker.notice),
-        ("lastDay", &worker.last_day),
-        ("employmentEnds", &worker.employment_ends),
-        ("paidThrough", &worker.paid_through),
-        ("starts", &worker.starts),
-    ] {
-        if text
-            .as_deref()
-            .is_some_and(|text| text.parse::<Date>().is_err() || text.len() != 10)
-        {
-            return Err(format!("{field}: not a date YYYY-MM-DD"));
-        }
-    }
-    let starts = worker.starts.as_deref().and_then(|text| text.parse().ok());
-    let ends = match (end_of(worker), worker.status) {
-        (Some(end), _) => Some(end),
-        (None, _) if worker.immediate => Some(rules.today),
-        (None, WorkerStatus::Terminated) => {
-            return Err("lastDay: has left, and there is no last day: map one".into());
-        }
-        (None, _) => None,
-    };
-    if starts.zip(ends).is_some_and(|(starts, ends)| ends < starts) {
-        return Err("lastDay: lies before the first day".into());
-    }
-    Ok(Span {
-        reading,
-        starts,
-        ends,
-    })
-}
-
-/// The records that follow each other without a gap around today, or the last that did; and whether there were others before.
-fn current_chain<'s, 'r>(spans: &'s [Span<'r>], rules: &Rules) -> (Vec<&'s Span<'r>>, bool) {
-    let mut sorted: Vec<&Span<'_>> = spans.iter().collect();
-    sorted.sort_by_key(|s| s.starts);
-    let mut chains: Vec<(Vec<&Span<'_>>, Option<Date>)> = vec![];
-    for span in sorted {
-        if let Some((chain, end)) = chains.last_mut()
-            && follows(*end, span.starts, rules.bridge_days)
-        {
-            chain.push(span);
-            *end = end.zip(span.ends).map(|(a, b)| a.max(b));
-        } else {
-            chains.push((vec![span], span.ends));
-        }
-    }
-    let begun =
-        |(chain, _): &(Vec<&Span<'_>>, _)| chain.iter().any(|s| s.starts.is_none_or(|d| d <= rules.today));
-    let at = chains.iter().rposition(begun).unwrap_or(0);
-    let chain = chains
-        .into_iter()
-        .nth(at)
-        .map(|(chain, _)| chain)
-        .unwrap_or_default();
-    (chain, at > 0)
-}
-
-/// Whether something that starts then goes on with what ends then.
-fn follows(end: Option<Date>, starts: Option<Date>, bridge_days: i64) -> bool {
-    match (end, starts) {
-        (None, _) | (_, None) => true,
-        (Some(end), Some(starts)) => days_between(end, starts) <= bridge_days.saturating_add(1),
-    }
-}
-
-fn days_between(from: Date, to: Date) -> i64 {
-    i64::from(from.until(to).map_or(i32::MAX, |span| span.get_days()))
 }
 
 /// Nothing of this person ends for good: why not, if a record does.
@@ -406,12 +326,6 @@ fn agreed<'w>(values: impl Iterator<Item = Option<&'w str>>, any_case: bool) -> 
         }
     }
     Ok(agreed.map(str::to_owned))
-}
-
-/// The day on which a record ends: the last day of work, else that of the contract.
-fn end_of(worker: &Worker) -> Option<Date> {
-    let text = worker.last_day.as_ref().or(worker.employment_ends.as_ref())?;
-    text.parse().ok()
 }
 
 fn filled(text: Option<&String>) -> Option<&str> {

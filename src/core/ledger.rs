@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    identity::Binding,
+    identity::{Binding, Person},
     planted::{Bug, planted},
 };
 
@@ -26,6 +26,21 @@ pub struct Ledger {
     /// from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_over: Option<Timestamp>,
+    /// The leaver's manager as a directory first told: what takes it away there later changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
+}
+
+/// Whom the directories name as the leaver's manager.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manager {
+    /// Who; none when all were asked and no one knows any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<Person>,
+    /// The row of the system that told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<String>,
 }
 
 /// Everything durable about one system of one Offboarding.

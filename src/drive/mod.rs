@@ -10,6 +10,7 @@
 pub mod advice;
 pub mod evidence;
 pub mod folder;
+mod manager;
 pub mod report;
 mod run;
 mod system;
@@ -33,7 +34,7 @@ use crate::{
         fact::{FactSpec, Sight, Verdict},
         fault::Fault,
         gate::{Gates, Vote},
-        ledger::Ledger,
+        ledger::{Ledger, Manager},
         plan::Pace,
     },
 };
@@ -148,6 +149,8 @@ pub struct Outcome {
     pub wake: Option<Timestamp>,
     /// What waits for people; none while the pass goes on and nothing was counted anew.
     pub gates: Option<Gates>,
+    /// Who a directory says the leaver's manager is, if it was asked.
+    pub manager: Option<Manager>,
 }
 
 /// Everything a pass works with.

@@ -12,13 +12,14 @@ use super::{Outcome, Row, advice::advice};
 use crate::{
     api::{
         Condition, ConditionStatus, OffboardingStatus,
-        offboarding::{Evidence, SystemRow},
+        offboarding::{Evidence, KnownManager, SystemRow},
     },
     core::{
         case::{Case, Wanted},
         fact::{Exempt, FactSpec, Stage, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         gate::APPROVAL_DENIED,
+        ledger::Manager,
         plan::{LEGAL_HOLD, TASK_AWAITED, TASK_OVERDUE},
     },
 };
@@ -66,6 +67,12 @@ pub fn status(
         access_left: Some(i64::try_from(tally.access_left).unwrap_or(i64::MAX)),
         cutoff: Some(case.cutoff),
         deadline: Some(case.access_deadline),
+        data_deadline: Some(case.data_deadline),
+        manager: outcome
+            .manager
+            .as_ref()
+            .map(known_manager)
+            .or_else(|| earlier.manager.clone()),
         plan: earlier.plan.clone(),
         gates: gates::rows(case, outcome, &earlier.gates, now),
         notified: earlier.notified.clone(),
@@ -101,6 +108,15 @@ pub fn invalid(
         observed_generation: generation,
         conditions,
         ..earlier.clone()
+    }
+}
+
+fn known_manager(manager: &Manager) -> KnownManager {
+    let who = manager.who.as_ref();
+    KnownManager {
+        email: who.and_then(|who| who.email.clone()),
+        employee_id: who.and_then(|who| who.employee_id.clone()),
+        system: manager.row.clone(),
     }
 }
 
@@ -226,7 +242,10 @@ fn summary(
     if case.reinstate {
         return reinstated::summary(case, outcome, earlier, now);
     }
-    let late = now > case.access_deadline;
+    let late = Late {
+        access: now > case.access_deadline && tally.access_left > 0,
+        data: now > case.data_deadline && tally.data_left > 0,
+    };
     let verdict = ready(case, outcome, tally, late);
     let message = match verdict.1 {
         NOBODY => nobody(outcome),
@@ -248,8 +267,8 @@ fn summary(
             ]
         }
     };
-    conditions.push(access_revoked(case, tally, late));
-    conditions.push(data_transferred(case, tally));
+    conditions.push(access_revoked(case, tally, now > case.access_deadline));
+    conditions.push(data_transferred(case, tally, late.data));
     let was_complete = earlier
         .conditions
         .iter()
@@ -285,6 +304,13 @@ fn nobody(outcome: &Outcome) -> String {
     )
 }
 
+/// What should have been done by now.
+#[derive(Clone, Copy)]
+struct Late {
+    access: bool,
+    data: bool,
+}
+
 /// What stands beside `Ready`.
 enum Extra {
     None,
@@ -296,7 +322,7 @@ fn ready(
     case: &Case,
     outcome: &Outcome,
     tally: &Tally,
-    late: bool,
+    late: Late,
 ) -> (ConditionStatus, &'static str, Extra) {
     if case.suspended {
         return (False, "Suspended", Extra::None);
@@ -333,8 +359,9 @@ fn ready(
             _ => "Progressing",
         };
         let reason = match () {
-            () if late && tally.access_left > 0 => "DeadlineExceeded",
+            () if late.access => "DeadlineExceeded",
             () if tally.drifted => "AccessReappeared",
+            () if late.data => "DeadlineExceeded",
             () if retrying => "SystemUnavailable",
             () if tally.access_left > 0 => "Revoking",
             () if tally.data_left > 0 => "TransferringData",
@@ -381,14 +408,11 @@ fn access_revoked(case: &Case, tally: &Tally, late: bool) -> Condition {
     }
 }
 
-fn data_transferred(case: &Case, tally: &Tally) -> Condition {
+fn data_transferred(case: &Case, tally: &Tally, late: bool) -> Condition {
+    let left = format!("{} left", tally.data_left);
     match () {
-        () if tally.data_left > 0 => plain(
-            "DataTransferred",
-            False,
-            "InProgress",
-            &format!("{} left", tally.data_left),
-        ),
+        () if late => plain("DataTransferred", False, "DeadlineExceeded", &left),
+        () if tally.data_left > 0 => plain("DataTransferred", False, "InProgress", &left),
         () if tally.data_due && case.enforce => plain("DataTransferred", True, "Verified", ""),
         () if !tally.access_due => plain("DataTransferred", Unknown, "NotDue", ""),
         () if tally.access_unknown => plain("DataTransferred", Unknown, "CannotVerify", ""),

@@ -11,12 +11,13 @@ use tokio::{
 
 use super::{
     Drive, Link, Memory, Outcome, Record, Row, Scope, evidence,
+    manager::{self, Asked},
     system::{Around, Commit, Finished, Pass},
 };
 use crate::core::{
     case::Wanted,
     fact::{FactSpec, Verdict},
-    fault::Fault,
+    fault::{Fault, Reason},
     gate::Gates,
     planted::{Bug, planted},
     schedule,
@@ -291,6 +292,7 @@ impl<'a> Run<'a> {
 
     async fn finish(mut self) -> Outcome {
         let now = self.drive.clock.now();
+        let asked = self.ask_manager(now).await;
         if self.drive.scope != Scope::Everything {
             self.note_hand_over(now);
         }
@@ -311,6 +313,17 @@ impl<'a> Run<'a> {
                 .chain([schedule::later(now, SignedDuration::from_secs(2))])
                 .min();
         }
+        let manager = match asked {
+            Asked::Nothing => None,
+            Asked::Found(manager) => {
+                wake = Some(now);
+                Some(manager)
+            }
+            Asked::Later(_, again) => {
+                wake = wake.into_iter().chain([again]).min();
+                None
+            }
+        };
         let gates = gates(self.drive, self.record, now);
         wake = wake.into_iter().chain(gates.wake).min();
         let mut rows = self.rows;
@@ -321,7 +334,29 @@ impl<'a> Run<'a> {
             store_fault: self.store_fault,
             wake,
             gates: Some(gates),
+            manager,
         }
+    }
+
+    /// Asks the directories for the leaver's manager, where that is who takes over, and keeps the answer.
+    async fn ask_manager(&mut self, now: Timestamp) -> Asked {
+        if self.drive.scope == Scope::Everything || !self.drive.store.current() {
+            return Asked::Nothing;
+        }
+        let rows: Vec<&Row> = self.rows.values().collect();
+        let asked = manager::ask(self.drive, self.record, &rows, now).await;
+        for row in self.rows.values_mut() {
+            manager::shown(row, &asked, now);
+        }
+        if let Asked::Found(manager) = &asked {
+            self.record.ledger.manager = Some(manager.clone());
+            // What failed for want of somebody to take over is tried again at once.
+            for pace in self.memory.systems.values_mut() {
+                pace.facts
+                    .retain(|_, trouble| trouble.fault.reason != Reason::NoSuccessor);
+            }
+        }
+        asked
     }
 
     /// Notes since when everything is handed over, and that it is not any more; what is kept for a while after that is looked

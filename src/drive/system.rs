@@ -366,7 +366,7 @@ impl<'a> Pass<'a> {
 
     async fn account(&self, connector: &Shared) -> Result<Option<Account>, Fault> {
         if let Some(bound) = &self.ledger.account {
-            return Ok(Some(bound_account(bound)));
+            return Ok(Some(bound.account()));
         }
         let found = bounded_find(connector.as_ref(), &self.system.who).await?;
         Ok(match identity::correlate(found, &self.system.named)? {
@@ -383,7 +383,7 @@ impl<'a> Pass<'a> {
         if let Some(bound) = &self.ledger.successor
             && self.ledger.successor_known_as == who.email
         {
-            return Ok(Some((who.clone(), bound_account(bound))));
+            return Ok(Some((who.clone(), bound.account())));
         }
         let found = bounded_find(connector.as_ref(), who).await?;
         Ok(match identity::correlate(found, &[])? {
@@ -1067,15 +1067,6 @@ fn latest_silence<'f>(faults: impl Iterator<Item = &'f Fault>) -> Option<Timesta
         _ => None,
     });
     until.max()
-}
-
-fn bound_account(bound: &Binding) -> Account {
-    Account {
-        id: bound.id.clone(),
-        name: bound.name.clone(),
-        item: Value::Null,
-        disagrees: None,
-    }
 }
 
 fn own(names: &[&str]) -> Vec<String> {

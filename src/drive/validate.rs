@@ -11,15 +11,17 @@ use thiserror::Error;
 
 pub use policy::{Chosen, check, choose};
 
+use self::successor::Taker;
+use super::Link;
 use crate::{
     api::{
-        Offboarding, OffboardingPolicySpec,
+        Connector, Offboarding, OffboardingPolicySpec,
         connector::{ConnectorMode, ConnectorSpec},
         offboarding::{Desired, Exception, LegalHold, OffboardingSpec, Urgency},
         policy::Enforcement,
     },
     core::{
-        case::{Case, System},
+        case::{Case, System, UnknownManager},
         fact::FactSpec,
         gate::{Attestation, Decision, Gate, Vote, same_person, task_plan},
         identity::Person,
@@ -59,6 +61,26 @@ pub struct Member<'a> {
     pub spec: &'a ConnectorSpec,
     /// The facts of its definition; empty when the connector is broken.
     pub facts: &'a [FactSpec],
+    /// It is a directory that knows people's managers, or may be one and is broken.
+    pub knows_managers: bool,
+}
+
+impl<'a> Member<'a> {
+    /// `connector`, whose name is `name`, with what came of putting it together.
+    pub fn new(name: &'a str, connector: &'a Connector, link: &'a Link) -> Self {
+        static UNLABELLED: BTreeMap<String, String> = BTreeMap::new();
+        let (facts, knows_managers) = match link {
+            Link::Ready(ready) => (ready.capabilities().facts.as_slice(), ready.knows_managers()),
+            Link::Broken(..) => (&[][..], true),
+        };
+        Self {
+            name,
+            labels: connector.metadata.labels.as_ref().unwrap_or(&UNLABELLED),
+            spec: &connector.spec,
+            facts,
+            knows_managers,
+        }
+    }
 }
 
 /// What a case is made of.
@@ -123,6 +145,7 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
     let partial = partial(spec, &given.leaving);
     let uid = offboarding.metadata.uid.clone().unwrap_or_default();
     let mut systems = systems(&given, zone)?;
+    let unknown_manager = unknown_manager(&given, &systems)?;
     for system in &mut systems {
         let facts = facts_of(given.members, &system.row);
         let wanted = facts.iter().map(|f| (f.name.clone(), timeline.wanted(f, cutoff)));
@@ -156,8 +179,23 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         votes: given.votes,
         recheck_until: from_cutoff("policy.spec.recheck.for", &policy.recheck.for_)?,
         recheck_every: recheck_every.map_err(|e| invalid("policy.spec.recheck.every", e))?,
+        unknown_manager,
         systems,
     })
+}
+
+/// Where the manager takes over, while a directory may know who that is and was not asked.
+fn unknown_manager(given: &Given<'_>, systems: &[System]) -> Result<Option<UnknownManager>, Invalid> {
+    let mut rows = vec![];
+    for system in systems {
+        if successor::of(given, connector_of(&system.row))? == Taker::Manager {
+            rows.push(system.row.clone());
+        }
+    }
+    Ok((!rows.is_empty()).then(|| UnknownManager {
+        rows,
+        fallback: successor::fallback(given),
+    }))
 }
 
 /// The Connector of a row; the text after the slash is a login name.
@@ -367,7 +405,10 @@ fn system(
             account_name: account.map(str::to_owned),
             ..person(spec)
         },
-        successor: successor::of(given, member.name)?,
+        successor: match successor::of(given, member.name)? {
+            Taker::Known(person) => Some(person),
+            Taker::Nobody | Taker::Manager => None,
+        },
         observe_only: member.spec.mode == ConnectorMode::Observe,
         ..System::default()
     };

@@ -311,13 +311,8 @@ fn deadlines(known: &Known<'_>) -> Vec<(&'static str, Timestamp)> {
     if left("AccessRevoked", &["NotDue", "EmployeeNotFound"]) {
         all.extend(status.deadline.map(|at| ("Access", at)));
     }
-    if left("DataTransferred", &["NotDue"])
-        && let (Some(cutoff), Ok(length)) = (
-            status.cutoff,
-            schedule::duration(&known.policy.deadlines.data_transferred),
-        )
-    {
-        all.push(("Data", schedule::later(cutoff, length)));
+    if left("DataTransferred", &["NotDue"]) {
+        all.extend(status.data_deadline.map(|at| ("Data", at)));
     }
     all
 }
@@ -331,7 +326,21 @@ fn overdue(known: &Known<'_>) -> Vec<Occurrence> {
         let about = format!("{what}: {}", message(known.status));
         Occurrence::new(NotifyOn::Overdue, format!("{what}/{since}/{day}"), &about)
     })
+    .chain(tasks_overdue(known))
     .collect()
+}
+
+fn tasks_overdue<'k>(known: &'k Known<'_>) -> impl Iterator<Item = Occurrence> + 'k {
+    known.status.gates.iter().filter_map(|row| {
+        let (task, since) = (row.task.as_ref()?, row.overdue?);
+        let day = times(since, known.now, DAILY);
+        let about = format!("Task: {task}: {} done", row.approvals);
+        Some(Occurrence::new(
+            NotifyOn::Overdue,
+            format!("Task {task}/{since}/{day}"),
+            &about,
+        ))
+    })
 }
 
 /// How often `every` has passed between two instants.
@@ -409,6 +418,8 @@ pub fn wake(known: &Known<'_>) -> Option<Timestamp> {
                 schedule::later(since, SignedDuration::from_secs(1))
             }
         }));
+        let overdue = known.status.gates.iter().filter_map(|row| row.overdue);
+        moments.extend(overdue.map(|since| after(since, DAILY)));
     }
     moments.into_iter().min()
 }

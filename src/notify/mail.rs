@@ -82,8 +82,11 @@ pub async fn send(
 /// Who gets it: never the leaver.
 fn recipients(channel: &settings::Mail, offboarding: Option<&Offboarding>) -> Vec<Mailbox> {
     let spec = offboarding.map(|offboarding| &offboarding.spec);
-    let manager = spec
-        .and_then(|spec| spec.profile.as_ref()?.manager.as_ref()?.parse::<Address>().ok())
+    let said = spec.and_then(|spec| spec.profile.as_ref()?.manager.as_ref());
+    let told = || offboarding?.status.as_ref()?.manager.as_ref()?.email.as_ref();
+    let manager = said
+        .or_else(told)
+        .and_then(|manager| manager.parse::<Address>().ok())
         .map(|address| Mailbox::new(None, address));
     let leaver = spec.and_then(|spec| spec.employee.email.as_deref());
     let mut all: Vec<Mailbox> = vec![];

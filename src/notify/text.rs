@@ -306,29 +306,35 @@ impl Leaver<'_> {
 
     fn overdue(&self, audience: Audience) -> Said {
         let who = &self.who;
-        let data = self.about.starts_with("Data");
-        let subject = if data {
-            format!("Mail and files of {who} are not handed over in time")
-        } else {
-            format!("{who} still has access, or it is not proven gone")
+        let (what, detail) = self.about.split_once(':').unwrap_or((&self.about, ""));
+        let detail = detail.trim();
+        let (subject, others) = match what {
+            "Data" => (
+                format!("Mail and files of {who} are not handed over in time"),
+                "IT knows. Nothing is lost; it takes longer than planned.",
+            ),
+            "Task" => (
+                format!("A task by hand for {who} is not done in time"),
+                "If it is yours, please do it and tell IT; if you know whose it is, please remind them.",
+            ),
+            _ => (
+                format!("{who} still has access, or it is not proven gone"),
+                "IT knows. If the person must not work any more, please make sure of it in another way until you hear from us.",
+            ),
         };
-        let detail = self.about.split_once(": ").map_or("", |(_, detail)| detail);
-        match (audience, data) {
+        match (audience, what) {
+            (Audience::It, "Task") => said(
+                subject,
+                &[
+                    &format!("Not done: {detail}."),
+                    "Ask who has the task. Whoever did it says so with an Approval of the gate Task.",
+                ],
+            ),
             (Audience::It, _) if detail.is_empty() => {
                 said(subject, &["It is tried again and again by itself."])
             }
             (Audience::It, _) => said(subject, &[&format!("What is left: {detail}.")]),
-            (_, true) => said(
-                subject,
-                &["IT knows. Nothing is lost; it takes longer than planned."],
-            ),
-            (_, false) => said(
-                subject,
-                &[
-                    "IT knows. If the person must not work any more, please make sure of it in another way until you hear \
-                   from us.",
-                ],
-            ),
+            _ => said(subject, &[others]),
         }
     }
 

@@ -127,6 +127,9 @@ impl Leaver {
         };
         let outcome = drive(&job, &mut self.record, &mut self.memory).await;
         assert_eq!(outcome.store_fault, None);
+        if let Some(manager) = &outcome.manager {
+            self.case.know_manager(manager.who.as_ref());
+        }
         self.status = report::status(&self.case, &outcome, &self.status, clock.now());
         self.state.save_status(&self.status).unwrap();
         self.outcome = Some(outcome);
@@ -210,6 +213,11 @@ impl Leaver {
         let row = row.unwrap_or_else(|| panic!("no such row; there are {rows:?}"));
         let facts = row.facts.clone().into_iter();
         facts.map(|(spec, verdict, sight)| (spec.name, verdict, sight))
+    }
+
+    /// The status after the last pass.
+    pub fn status(&self) -> &OffboardingStatus {
+        &self.status
     }
 
     /// What was there before we took it away.

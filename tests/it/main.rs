@@ -22,6 +22,7 @@ mod google_workspace;
 mod keycloak;
 mod kstatus;
 mod leaver;
+mod managers;
 mod microsoft_365;
 mod mysql;
 mod notify;

@@ -34,6 +34,7 @@ use crate::{
         fact::{Act, Receipt, Sight, Truth},
         fault::{Fault, Reason},
         identity::{Account, NO_WAY, Person},
+        leavers::is_address,
     },
     transport::{
         callback::{About, Callbacks},
@@ -156,7 +157,11 @@ impl Declarative {
             let back = fact.looks_back.iter().filter(|_| purpose == Purpose::Undo);
             fact.uses.reads.iter().chain(back)
         });
-        let mut next: Vec<&str> = reads.map(String::as_str).collect();
+        self.with_their_own(reads.map(String::as_str).collect())
+    }
+
+    /// These reads and those that they rest on.
+    fn with_their_own<'a>(&'a self, mut next: Vec<&'a str>) -> Vec<&'a str> {
         let mut wanted: Vec<&str> = vec![];
         while let Some(name) = next.pop() {
             if let Some(read) = self.loaded.reads.get(name)
@@ -234,33 +239,8 @@ impl Declarative {
         Ok(Value::Array(together))
     }
 
-    /// `readings` with what `find` showed, where that is one of the reads and it was not done yet: who is found active is
-    /// disabled while the rest is read.
-    fn with_found(&self, fact: &CompiledFact, subject: &Subject, readings: &Readings) -> Option<Readings> {
-        let shows = self.shows()?;
-        let needed = fact.uses.reads.contains(shows) && !readings.contains_key(shows);
-        if !needed || subject.account.item.is_null() {
-            return None;
-        }
-        let mut known = readings.clone();
-        known.insert(shows.to_owned(), Ok(subject.account.item.clone()));
-        Some(known)
-    }
-
-    fn with_view<T>(&self, subject: &Subject, readings: &Readings, judge: impl FnOnce(&View<'_>) -> T) -> T {
-        let setting = Setting::new(subject, self.inputs.known());
-        judge(&View {
-            target: &self.target,
-            subject,
-            setting: &setting,
-            readings,
-            last: self.last(),
-        })
-    }
-
-    /// Does the reads that `facts` rest on.
-    async fn look(&self, subject: &Subject, facts: &[&str], purpose: Purpose) -> Readings {
-        let mut wanted = self.wanted_reads(facts, purpose);
+    /// Does these reads, each once, those that rest on others after them; `facts` are those they are done for.
+    async fn look(&self, subject: &Subject, mut wanted: Vec<&str>, facts: &[&str]) -> Readings {
         let mut readings = Readings::new();
         let inputs = match self.inputs.learn(&self.exchange()).await {
             Ok(inputs) => inputs,
@@ -297,6 +277,32 @@ impl Declarative {
         }
         readings
     }
+
+    /// `readings` with what `find` showed, where that is one of the reads and it was not done yet: who is found active is
+    /// disabled while the rest is read.
+    fn with_found(&self, fact: &CompiledFact, subject: &Subject, readings: &Readings) -> Option<Readings> {
+        let shows = self.shows()?;
+        let needed = fact.uses.reads.contains(shows) && !readings.contains_key(shows);
+        if !needed || subject.account.item.is_null() {
+            return None;
+        }
+        let mut known = readings.clone();
+        known.insert(shows.to_owned(), Ok(subject.account.item.clone()));
+        Some(known)
+    }
+
+    fn with_view<T>(&self, subject: &Subject, readings: &Readings, judge: impl FnOnce(&View<'_>) -> T) -> T {
+        let setting = Setting::new(subject, self.inputs.known());
+        judge(&View {
+            target: &self.target,
+            subject,
+            setting: &setting,
+            readings,
+            last: self.last(),
+        })
+    }
+
+    /// Does the reads that `facts` rest on.
 
     /// The request of the definition that a resolved one came from.
     fn step(&self, fact: &str, request: &Value) -> Option<&Compiled> {
@@ -442,12 +448,57 @@ impl Connector for Declarative {
     }
 
     async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings {
-        self.look(subject, facts, Purpose::Act).await
+        self.look(subject, self.wanted_reads(facts, Purpose::Act), facts)
+            .await
+    }
+
+    fn knows_managers(&self) -> bool {
+        self.loaded
+            .account
+            .as_ref()
+            .is_some_and(|account| account.manager.is_some())
+    }
+
+    async fn manager(&self, subject: &Subject) -> Result<Option<Person>, Fault> {
+        let account = self.loaded.account.as_ref();
+        let Some(manager) = account.and_then(|account| account.manager.as_ref()) else {
+            return Ok(None);
+        };
+        let mut readings = self
+            .look(subject, self.with_their_own(vec![&manager.read]), &[])
+            .await;
+        let item = match readings.remove(&manager.read).unwrap_or(Ok(Value::Null))? {
+            Value::Array(mut list) if list.len() == 1 => list.remove(0),
+            Value::Array(list) if list.is_empty() => Value::Null,
+            Value::Array(_) => return Err(Fault::needs_decision(Reason::Ambiguous).with_code("manager")),
+            item => item,
+        };
+        if item.is_null() {
+            return Ok(None);
+        }
+        let scope = Scope::new().with("item", &item);
+        let text = |expression: &Option<Expression>| {
+            let text = expression
+                .as_ref()
+                .map(|e| e.text_value(&scope))
+                .transpose()?
+                .flatten();
+            Ok::<_, Fault>(text.filter(|text| !text.trim().is_empty()))
+        };
+        let person = Person {
+            email: text(&manager.email)?.filter(|email| is_address(email)),
+            employee_id: text(&manager.employee_id)?,
+            ..Person::default()
+        };
+        let known = person.email.is_some() || person.employee_id.is_some();
+        Ok(known.then_some(person))
     }
 
     async fn observe_back(&self, subject: &Subject, facts: &[&str]) -> Readings {
-        self.look(subject, facts, Purpose::Undo).await
+        self.look(subject, self.wanted_reads(facts, Purpose::Undo), facts)
+            .await
     }
+
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {
         match self.fact(fact) {
             Some(fact) => {

@@ -24,6 +24,15 @@ pub(super) struct Recognise {
     /// The read that an element of `find` shows.
     pub shows: Option<String>,
     pub echo: Option<Expression>,
+    pub manager: Option<CompiledManager>,
+}
+
+/// How the manager is known.
+#[derive(Debug)]
+pub(super) struct CompiledManager {
+    pub read: String,
+    pub email: Option<Expression>,
+    pub employee_id: Option<Expression>,
 }
 
 impl Recognise {
@@ -116,6 +125,15 @@ pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Opt
     let protected = compiler.optional(account.protected.as_ref(), "account.protected", &names);
     let last = account.last.as_ref().and_then(|spec| last(spec, compiler));
     let echo = compiler.optional(account.echo.as_ref(), "account.echo", &["response", "item"]);
+    let manager = account.manager.as_ref().map(|manager| CompiledManager {
+        read: manager.read.clone(),
+        email: compiler.optional(manager.email.as_ref(), "account.manager.email", &["item"]),
+        employee_id: compiler.optional(
+            manager.employee_id.as_ref(),
+            "account.manager.employeeID",
+            &["item"],
+        ),
+    });
     Some(Recognise {
         find,
         id: id?,
@@ -126,6 +144,7 @@ pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Opt
         last,
         shows: account.shows.clone(),
         echo,
+        manager,
     })
 }
 
@@ -150,6 +169,20 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
         && !spec.reads.contains_key(shows)
     {
         problems.add("account.shows", format!("there is no read '{shows}'"));
+    }
+    if let Some(manager) = &account.manager {
+        if !spec.reads.contains_key(&manager.read) {
+            problems.add(
+                "account.manager.read",
+                format!("there is no read '{}'", manager.read),
+            );
+        }
+        if manager.email.is_none() && manager.employee_id.is_none() {
+            problems.add(
+                "account.manager",
+                "email or employeeID is needed: by what others know the manager",
+            );
+        }
     }
     if account.echo.is_some() && account.shows.is_none() {
         problems.add(

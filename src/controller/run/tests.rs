@@ -157,7 +157,7 @@ async fn a_pass_that_panics_is_shown_at_its_own_leaver_and_nobody_else_notices()
         facts: facts(),
     };
     let link = Link::Ready(Arc::new(Buggy(capabilities)));
-    context.links.hand_in(&connector, link, facts()).await;
+    context.links.hand_in(&connector, link).await;
 
     let pause = |leaver: Offboarding| {
         let passed = reconcile::reconcile(Arc::new(leaver), context.clone());

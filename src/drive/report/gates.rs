@@ -14,6 +14,7 @@ use crate::{
         case::Case,
         fact::{Verdict, Why},
         gate::{APPROVAL_DENIED, AWAITING_APPROVAL, Counted, Gate, State, task_plan},
+        plan::TASK_OVERDUE,
     },
     drive::{Outcome, validate::connector_of},
 };
@@ -32,6 +33,7 @@ pub(super) fn rows(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Tim
         state: state(case, counted),
         approvals: format!("{}/{}", counted.standing.yes, counted.needed),
         since: counted.since,
+        overdue: None,
     });
     gates.chain(tasks(case, outcome, earlier, now)).collect()
 }
@@ -50,6 +52,8 @@ fn tasks(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Timestamp) ->
             due().count(),
             due().filter(|(_, verdict, _)| verdict.settled()).count(),
         );
+        let overdue =
+            due().any(|(_, verdict, _)| matches!(verdict, Verdict::Unmet(Why::Gated(TASK_OVERDUE))));
         let shown = rows.iter().any(|known| known.task.as_deref() == Some(connector));
         if all == 0 || shown {
             continue;
@@ -74,6 +78,7 @@ fn tasks(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Timestamp) ->
             plan,
             approvals: format!("{done}/{all}"),
             since: before.map_or(now, |known| known.since),
+            overdue: overdue.then(|| before.and_then(|known| known.overdue).unwrap_or(now)),
         });
     }
     rows

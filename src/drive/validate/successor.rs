@@ -1,46 +1,85 @@
 //! Who takes over in one system.
 
-use super::{Given, Invalid, invalid};
-use crate::{api::offboarding::OffboardingSpec, core::identity::Person};
+use super::{Given, Invalid, invalid, person};
+use crate::core::identity::Person;
 
 /// Stands for the leaver's manager.
 const MANAGER: &str = "Manager";
 
+/// Who takes over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Taker {
+    /// Nobody: what is to be handed over waits.
+    Nobody,
+    /// This person.
+    Known(Person),
+    /// The leaver's manager, whom a directory may know.
+    Manager,
+}
+
 /// Who takes over in `connector`: a transfer that names the connector wins over one that does not, the Offboarding over the
-/// policy. A manager who is not known, or who leaves too, is replaced by the policy's fallback; without one nobody takes
-/// over, and what is to be handed over waits.
-pub(super) fn of(given: &Given<'_>, connector: &str) -> Result<Option<Person>, Invalid> {
-    let spec = &given.offboarding.spec;
+/// policy. The manager is who HR says, else who a directory says. One who is not known, or who leaves too, is replaced by the
+/// policy's fallback; without one nobody takes over, and what is to be handed over waits.
+pub(super) fn of(given: &Given<'_>, connector: &str) -> Result<Taker, Invalid> {
     let Some((taker, field)) = named(given, connector)? else {
-        return Ok(None);
+        return Ok(Taker::Nobody);
     };
-    let policy = given.policy.spec.transfer.as_ref();
-    let fallback = policy.and_then(|transfer| transfer.fallback.as_deref());
     let taker = if taker == MANAGER {
-        manager(spec)
+        match manager(given) {
+            Some(manager) => manager,
+            None => return Ok(Taker::Manager),
+        }
     } else {
-        if is_leaver(spec, taker) {
+        let taker = address(taker);
+        if person(&given.offboarding.spec).is(&taker) {
             let problem =
                 "the successor must be somebody else than the leaver: name another in spec.transfers";
             return Err(invalid(field, problem));
         }
         Some(taker)
     };
-    let stays = |address: &&str| !is_leaver(spec, address) && !(given.leaves_too)(address);
-    let taker = taker.filter(stays).or_else(|| fallback.filter(stays));
-    Ok(taker.map(|address| Person {
+    let taker = taker
+        .filter(|taker| stays(given, taker))
+        .or_else(|| fallback(given));
+    Ok(taker.map_or(Taker::Nobody, Taker::Known))
+}
+
+/// Who takes over where there is no manager who stays.
+pub(super) fn fallback(given: &Given<'_>) -> Option<Person> {
+    let policy = given.policy.spec.transfer.as_ref()?;
+    let fallback = address(policy.fallback.as_deref()?);
+    stays(given, &fallback).then_some(fallback)
+}
+
+fn address(address: &str) -> Person {
+    Person {
         email: Some(address.to_owned()),
         ..Person::default()
-    }))
+    }
 }
 
-fn manager(spec: &OffboardingSpec) -> Option<&str> {
-    spec.profile.as_ref()?.manager.as_deref()
+fn stays(given: &Given<'_>, taker: &Person) -> bool {
+    let mut names = [&taker.email, &taker.employee_id].into_iter().flatten();
+    !person(&given.offboarding.spec).is(taker) && !names.any(|name| (given.leaves_too)(name))
 }
 
-fn is_leaver(spec: &OffboardingSpec, address: &str) -> bool {
-    let own = spec.employee.email.as_deref();
-    own.is_some_and(|email| email.eq_ignore_ascii_case(address))
+/// The manager, as far as that is known; none while a directory may know one and was not asked.
+fn manager(given: &Given<'_>) -> Option<Option<Person>> {
+    let profile = given.offboarding.spec.profile.as_ref();
+    if let Some(email) = profile.and_then(|profile| profile.manager.as_deref()) {
+        return Some(Some(address(email)));
+    }
+    let status = given.offboarding.status.as_ref();
+    if let Some(told) = status.and_then(|status| status.manager.as_ref()) {
+        let manager = Person {
+            email: told.email.clone(),
+            employee_id: told.employee_id.clone(),
+            ..Person::default()
+        };
+        return Some((manager != Person::default()).then_some(manager));
+    }
+    let may_know = given.members.iter().any(|member| member.knows_managers);
+    (!may_know).then_some(None)
 }
 
 /// Who is named, and where.
@@ -95,7 +134,11 @@ mod tests {
             leaves_too: &leaves,
             ..Given::alone(&leaver, &policy, &members)
         };
-        of(&given, "crm").map(|taker| taker.and_then(|taker| taker.email))
+        of(&given, "crm").map(|taker| match taker {
+            Taker::Nobody => None,
+            Taker::Known(person) => person.email,
+            Taker::Manager => Some(MANAGER.to_owned()),
+        })
     }
 
     fn somebody(name: &str) -> Result<Option<String>, Invalid> {
@@ -141,7 +184,11 @@ mod tests {
         let with_fallback = json!({"transfer": {"to": "Manager", "fallback": "sam@example.com"}});
         assert_eq!(taker(&manager("ada"), &alone), somebody("ada"));
         assert_eq!(taker(&manager("ada"), &with_fallback), somebody("ada"));
-        for nobody in [json!({}), manager("max"), manager("MAX"), manager("jane")] {
+        for policy in [&alone, &with_fallback] {
+            let asked_for = taker(&json!({}), policy);
+            assert_eq!(asked_for, Ok(Some(MANAGER.into())), "a directory may know");
+        }
+        for nobody in [manager("max"), manager("MAX"), manager("jane")] {
             assert_eq!(taker(&nobody, &alone), Ok(None), "{nobody}");
             assert_eq!(taker(&nobody, &with_fallback), somebody("sam"), "{nobody}");
         }

@@ -83,6 +83,7 @@ impl Company {
             labels: &self.labels,
             spec: &self.spec,
             facts,
+            knows_managers: false,
         };
         vec![member("crm", &self.facts), member("broken", &[])]
     }

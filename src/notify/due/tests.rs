@@ -37,7 +37,10 @@ impl Scene {
         Self {
             spec: json!({"employee": {"email": "jane@example.com"}, "lastDay": "2026-09-30"}),
             policy: json!({"notify": [{"channel": "it", "events": all}]}),
-            status: json!({"cutoff": "2026-09-30T15:00:00Z", "deadline": "2026-09-30T16:00:00Z"}),
+            status: json!({
+                "cutoff": "2026-09-30T15:00:00Z", "deadline": "2026-09-30T16:00:00Z",
+                "dataDeadline": "2026-10-07T15:00:00Z",
+            }),
             evidence: vec![],
             notified: vec![],
             now: at("2026-09-30T15:00:30Z"),
@@ -295,6 +298,31 @@ fn what_is_over_is_forgotten_in_the_end_and_nothing_of_it_is_told_again() {
         assert!(scene.notified.len() <= HISTORY + 2, "{}", scene.notified.len());
     }
     assert_eq!(told.len(), 2 * 61);
+}
+
+#[test]
+fn a_task_that_is_late_is_told_of_each_day_until_it_is_done() {
+    let mut scene = Scene::new();
+    let task = |overdue: Value| {
+        json!([{
+            "gate": "Task", "task": "front-desk", "plan": "sha256:1", "state": "Waiting", "approvals": "0/1",
+            "since": "2026-09-30T15:00:00Z", "overdue": overdue,
+        }])
+    };
+    scene.policy["notify"][0]["events"] = json!(["Overdue"]);
+    scene.status["gates"] = task(Value::Null);
+    assert!(scene.tells().is_empty());
+    scene.status["gates"] = task("2026-10-01T15:00:00Z".into());
+    scene.later("2026-10-01T15:00:00Z");
+    assert_eq!(scene.tells(), ["Overdue Task: front-desk: 0/1 done"]);
+    scene.later("2026-10-02T14:59:59Z");
+    assert!(scene.tells().is_empty());
+    assert_eq!(scene.known(wake), Some(at("2026-10-02T15:00:00Z")));
+    scene.later("2026-10-02T15:00:00Z");
+    assert_eq!(scene.tells().len(), 1);
+    scene.status["gates"] = task(Value::Null);
+    scene.later("2026-10-09T15:00:00Z");
+    assert!(scene.tells().is_empty());
 }
 
 #[test]

@@ -4,6 +4,7 @@ pub mod channels;
 mod mail;
 mod published;
 pub mod receiver;
+mod run;
 mod webhooks;
 
 use std::fs;

@@ -9,6 +9,7 @@ mod callbacks;
 mod failover;
 mod gitops;
 mod interrupted;
+mod late;
 mod main_job;
 mod notices;
 pub mod site;

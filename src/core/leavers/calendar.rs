@@ -1,0 +1,94 @@
+//! Records laid over the calendar: when each begins and ends, and which follow each other without a gap.
+
+use jiff::civil::Date;
+
+use super::{Reading, Rules};
+use crate::core::people::{Worker, WorkerStatus};
+
+/// One record on the calendar.
+pub(super) struct Span<'r> {
+    pub reading: &'r Reading,
+    /// None: since ever.
+    pub starts: Option<Date>,
+    /// None: no end.
+    pub ends: Option<Date>,
+}
+
+pub(super) fn span<'r>(reading: &'r Reading, rules: &Rules) -> Result<Span<'r>, String> {
+    let worker = &reading.worker;
+    for (field, text) in [
+        ("notice", &worker.notice),
+        ("lastDay", &worker.last_day),
+        ("employmentEnds", &worker.employment_ends),
+        ("paidThrough", &worker.paid_through),
+        ("starts", &worker.starts),
+    ] {
+        if text
+            .as_deref()
+            .is_some_and(|text| text.parse::<Date>().is_err() || text.len() != 10)
+        {
+            return Err(format!("{field}: not a date YYYY-MM-DD"));
+        }
+    }
+    let starts = worker.starts.as_deref().and_then(|text| text.parse().ok());
+    let ends = match (end_of(worker), worker.status) {
+        (Some(end), _) => Some(end),
+        (None, _) if worker.immediate => Some(rules.today),
+        (None, WorkerStatus::Terminated) => {
+            return Err("lastDay: has left, and there is no last day: map one".into());
+        }
+        (None, _) => None,
+    };
+    if starts.zip(ends).is_some_and(|(starts, ends)| ends < starts) {
+        return Err("lastDay: lies before the first day".into());
+    }
+    Ok(Span {
+        reading,
+        starts,
+        ends,
+    })
+}
+
+/// The records that follow each other without a gap around today, or the last that did; and whether there were others before.
+pub(super) fn current_chain<'s, 'r>(spans: &'s [Span<'r>], rules: &Rules) -> (Vec<&'s Span<'r>>, bool) {
+    let mut sorted: Vec<&Span<'_>> = spans.iter().collect();
+    sorted.sort_by_key(|s| s.starts);
+    let mut chains: Vec<(Vec<&Span<'_>>, Option<Date>)> = vec![];
+    for span in sorted {
+        if let Some((chain, end)) = chains.last_mut()
+            && follows(*end, span.starts, rules.bridge_days)
+        {
+            chain.push(span);
+            *end = end.zip(span.ends).map(|(a, b)| a.max(b));
+        } else {
+            chains.push((vec![span], span.ends));
+        }
+    }
+    let begun =
+        |(chain, _): &(Vec<&Span<'_>>, _)| chain.iter().any(|s| s.starts.is_none_or(|d| d <= rules.today));
+    let at = chains.iter().rposition(begun).unwrap_or(0);
+    let chain = chains
+        .into_iter()
+        .nth(at)
+        .map(|(chain, _)| chain)
+        .unwrap_or_default();
+    (chain, at > 0)
+}
+
+/// Whether something that starts then goes on with what ends then.
+fn follows(end: Option<Date>, starts: Option<Date>, bridge_days: i64) -> bool {
+    match (end, starts) {
+        (None, _) | (_, None) => true,
+        (Some(end), Some(starts)) => days_between(end, starts) <= bridge_days.saturating_add(1),
+    }
+}
+
+pub(super) fn days_between(from: Date, to: Date) -> i64 {
+    i64::from(from.until(to).map_or(i32::MAX, |span| span.get_days()))
+}
+
+/// The day on which a record ends: the last day of work, else that of the contract.
+pub(super) fn end_of(worker: &Worker) -> Option<Date> {
+    let text = worker.last_day.as_ref().or(worker.employment_ends.as_ref())?;
+    text.parse().ok()
+}
