@@ -198,6 +198,16 @@ impl Leaver {
         found.map_or_else(String::new, |row| format!("{:?}/{}", row.status, row.reason))
     }
 
+    /// Now, by the leaver's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Time passes.
+    pub fn wait(&self, time: jiff::SignedDuration) {
+        self.clock.reach(self.clock.now() + time);
+    }
+
     /// The sentence for the plan.
     pub fn says(&self, fact: &str) -> String {
         let found = self.facts(SYSTEM).find(|(name, ..)| name == fact);
