@@ -89,6 +89,13 @@ impl Assembly {
         self
     }
 
+    /// The same by another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// The definition `name`: a user's own one, which wins, or a built-in one.
     ///
     /// # Errors

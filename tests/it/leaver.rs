@@ -71,7 +71,9 @@ impl Leaver {
 
     fn open(folder: Scratch, clock: Arc<Moved>) -> Self {
         let manifests = Manifests::read(&folder.join("manifests")).unwrap();
-        let links = Links::new(&manifests, &Assembly::default());
+        let told = clock.clone();
+        let assembly = Assembly::default().with_clock(Arc::new(move || told.now()));
+        let links = Links::new(&manifests, &assembly);
         let leaver = &manifests.offboardings[0];
         let state = Folder::open(&folder.join("state"), leaver.metadata.uid.as_deref().unwrap()).unwrap();
         let status = state.status().unwrap();
