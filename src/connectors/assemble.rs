@@ -100,6 +100,13 @@ impl Assembly {
         self
     }
 
+    /// The same by another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// From now on somebody listens for callbacks; connectors that ask for one are refused before.
     pub fn listen(&self) {
         self.listens.store(true, Ordering::Relaxed);

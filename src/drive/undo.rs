@@ -10,6 +10,7 @@
 //! given everything back is nobody's leaver any more, is not watched, and a later offboarding begins from nothing.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::{
     connectors::{Capabilities, Connector, Order, Readings, Shared, Subject},
@@ -90,9 +91,24 @@ impl Undoing {
         Self { of, capabilities }
     }
 
+    /// From when on reads show all that was asked for to make the original of `fact` true.
+    fn shown_from(&self, subject: &Subject, fact: &str) -> Option<Timestamp> {
+        let entry = subject.ledger.fact(original(fact));
+        // One without an answer may have taken effect until the end of the longest call, and of the one that it waited for.
+        let unanswered = entry
+            .intent
+            .max(entry.tried)
+            .filter(|at| entry.accepted.is_none_or(|known| known < *at));
+        let asked = entry
+            .accepted
+            .max(unanswered.map(|at| schedule::later(at, LONGEST_CALL * 2)));
+        let spec = self.capabilities.facts.iter().find(|spec| spec.name == fact);
+        Some(schedule::later(asked?, spec?.settle))
+    }
+
     /// `system` with what is wanted of it now: everything undone.
     pub(super) fn wanted(&self, system: &System, ledger: &SystemLedger) -> System {
-        let now = |fact: &FactSpec| (fact.name.clone(), Wanted::At(jiff::Timestamp::MIN));
+        let now = |fact: &FactSpec| (fact.name.clone(), Wanted::At(Timestamp::MIN));
         // Who took over is in the ledger, and nobody is looked for now.
         let took_over = ledger.successor.is_some();
         System {
@@ -182,28 +198,6 @@ impl Connector for Undoing {
     }
 
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {
-        // A late read may still show what was there before we took it away: as if there were nothing to give back.
-        let entry = subject.ledger.fact(original(fact));
-        let settle = self
-            .capabilities
-            .facts
-            .iter()
-            .find(|f| f.name == fact)
-            .map(|f| f.settle);
-        // One without an answer may have taken effect until the end of the longest call, and of the one that it waited for.
-        let unanswered = entry
-            .intent
-            .max(entry.tried)
-            .filter(|at| entry.accepted.is_none_or(|known| known < *at));
-        let asked = entry
-            .accepted
-            .max(unanswered.map(|at| schedule::later(at, LONGEST_CALL * 2)));
-        if let (Some(asked), Some(settle)) = (asked, settle) {
-            let settled = schedule::later(asked, settle);
-            if subject.now < settled {
-                return Sight::of(Truth::Running);
-            }
-        }
         let back = self.of.undo(subject, original(fact), readings).map(|act| {
             let mut act = act?;
             let gone = &subject.ledger.fact(fact).gone;
@@ -213,7 +207,11 @@ impl Connector for Undoing {
         });
         match back {
             Err(truth) => Sight::of(truth),
-            Ok(None) => Sight::of(Truth::Holds),
+            // A late read may still show what was there before we took it away: as if there were nothing to give back.
+            Ok(None) => Sight::of(match self.shown_from(subject, fact) {
+                Some(from) if subject.now < from => Truth::HoldsFrom(from),
+                _ => Truth::Holds,
+            }),
             Ok(Some(act)) => Sight {
                 says: format!("give back what {} took", original(fact)),
                 count: act.requests.len(),

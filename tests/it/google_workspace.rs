@@ -14,7 +14,7 @@ use offboard::{
 };
 use serde_json::json;
 
-use self::scene::{GROUPS_ADMIN, LEA, SCOPES, SUE, Scene};
+use self::scene::{LEA, SCOPES, SUE, Scene};
 use crate::trial::{Trial, person};
 
 /// Google's way to say that a quota is full.
@@ -230,36 +230,6 @@ async fn the_connectors_own_administrator_and_a_recycled_alias_are_for_a_person_
         trial.verdict("AccountSuspended"),
         Verdict::NotNeeded(Exempt::NoAccount)
     );
-}
-
-#[tokio::test]
-async fn a_rehire_gets_back_exactly_what_was_taken_and_can_be_given() {
-    let scene = Scene::new().await;
-    let mut trial = Trial::new(&scene.setup());
-    assert!(trial.settles(40).await, "{:#?}", trial.all());
-    trial.take_back().await;
-    scene.google.truth(|domain| {
-        let user = &domain.users[&scene.lea];
-        assert!(user.suspended.is_none());
-        assert_eq!(user.recovery_email.as_deref(), Some("lea@home.example"));
-        assert!(
-            domain
-                .groups
-                .values()
-                .all(|group| group.members[&scene.lea].role == "MANAGER")
-        );
-        assert!(
-            domain
-                .assignments
-                .values()
-                .any(|given| given.to == scene.lea && given.role == GROUPS_ADMIN)
-        );
-        assert!(
-            user.tokens.is_empty() && user.app_passwords.is_empty(),
-            "these are for the person to make anew"
-        );
-    });
-    vendor::every_request_is_in_the_vendors_words(&scene.google.control().journal());
 }
 
 #[tokio::test]

@@ -71,7 +71,9 @@ impl Leaver {
 
     fn open(folder: Scratch, clock: Arc<Moved>) -> Self {
         let manifests = Manifests::read(&folder.join("manifests")).unwrap();
-        let links = Links::new(&manifests, &Assembly::default());
+        let told = clock.clone();
+        let assembly = Assembly::default().with_clock(Arc::new(move || told.now()));
+        let links = Links::new(&manifests, &assembly);
         let leaver = &manifests.offboardings[0];
         let state = Folder::open(&folder.join("state"), leaver.metadata.uid.as_deref().unwrap()).unwrap();
         let status = state.status().unwrap();
@@ -199,6 +201,16 @@ impl Leaver {
     pub fn condition(&self, type_: &str) -> String {
         let found = self.status.conditions.iter().find(|row| row.type_ == type_);
         found.map_or_else(String::new, |row| format!("{:?}/{}", row.status, row.reason))
+    }
+
+    /// Now, by the leaver's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Time passes.
+    pub fn wait(&self, time: jiff::SignedDuration) {
+        self.clock.reach(self.clock.now() + time);
     }
 
     /// The sentence for the plan.

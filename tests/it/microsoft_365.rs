@@ -23,7 +23,7 @@ use offboard::{
 };
 use serde_json::json;
 
-use self::scene::{HELPDESK, LEA, Scene};
+use self::scene::{LEA, Scene};
 use crate::trial::{Trial, person};
 
 fn throttled() -> Mishap {
@@ -337,41 +337,6 @@ async fn nobody_comes_before_the_time_that_a_throttled_tenant_named() {
         before,
         "parked until the time that was named"
     );
-}
-
-#[tokio::test]
-async fn a_rehire_gets_back_exactly_what_was_taken_and_can_be_given() {
-    let scene = Scene::new().await;
-    let before = scene.memberships();
-    let mut trial = Trial::new(&scene.setup());
-    assert!(trial.settles(60).await, "{:#?}", trial.all());
-    assert!(scene.memberships().is_empty());
-    trial.take_back().await;
-    assert_eq!(scene.memberships(), before);
-    scene.tenant.truth(|tenant| {
-        assert!(tenant.users[&scene.lea].enabled);
-        assert!(
-            tenant.users[&scene.lea].methods.is_empty(),
-            "these are for the person to register anew"
-        );
-        assert_eq!(
-            tenant
-                .groups
-                .values()
-                .filter(|group| group.owners.contains(&scene.lea))
-                .count(),
-            2
-        );
-        assert!(
-            tenant
-                .roles
-                .values()
-                .any(|(to, role)| *to == scene.lea && role == HELPDESK)
-        );
-        assert_eq!(tenant.app_roles.len(), 1);
-        assert!(tenant.devices.values().all(|device| device.enabled));
-    });
-    vendor::every_request_is_in_the_vendors_words(&scene.tenant.control().journal());
 }
 
 #[tokio::test]

@@ -19,13 +19,13 @@ use crate::{
 };
 
 /// The folders that the payroll and we share.
-struct Payroll {
+pub struct Payroll {
     export: PathBuf,
     requests: PathBuf,
 }
 
 impl Payroll {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let server = support::sshd();
         Self {
             export: server.folder("export"),
@@ -34,12 +34,22 @@ impl Payroll {
     }
 
     /// What the payroll writes every night.
-    fn exports(&self, name: &str, rows: &str) {
+    pub fn exports(&self, name: &str, rows: &str) {
         let lines = rows.lines().count();
         Sshd::put(
             &self.export.join(name),
             format!("employee_id;status\n{rows}END {lines}\n"),
         );
+    }
+
+    /// The same, written at `at`.
+    pub fn exports_at(&self, name: &str, rows: &str, at: jiff::Timestamp) {
+        self.exports(name, rows);
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(self.export.join(name))
+            .unwrap();
+        file.set_modified(at.into()).unwrap();
     }
 
     fn system(&self) -> System<'static> {
@@ -59,9 +69,23 @@ impl Payroll {
         }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub fn asked(&self) -> Vec<String> {
         names(&self.requests)
     }
+}
+
+/// The spec of a Connector, and its secret.
+pub fn system(payroll: &Payroll) -> (serde_json::Value, serde_json::Value) {
+    let system = payroll.system();
+    let secret: serde_json::Map<String, serde_json::Value> = system
+        .secret
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.into()))
+        .collect();
+    (
+        json!({"definition": system.definition, "inputs": system.inputs}),
+        secret.into(),
+    )
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -7,8 +7,10 @@ mod active_directory;
 mod keycloak;
 mod mariadb;
 mod openldap;
+mod payroll_file;
 mod postgresql;
 mod simulated;
+mod wrong_person;
 
 use std::{
     collections::BTreeSet,
@@ -172,7 +174,7 @@ async fn who_comes_back_has_exactly_what_was_taken<P: Place>(place: &P) {
 async fn whoever_is_killed_meanwhile_gives_back_the_same(place: &impl Place) {
     let before = place.has();
     let mut leaver = place.leaver();
-    for nth in 1.. {
+    for nth in [1, 2, 3, 5] {
         out(place, &mut leaver).await;
         let mut dying = wanted_back(leaver);
         let moment = if nth % 2 == 0 {
@@ -190,10 +192,7 @@ async fn whoever_is_killed_meanwhile_gives_back_the_same(place: &impl Place) {
         is_back(place, &next, &[]).await;
         assert_eq!(place.has(), before, "killed {moment:?} request {nth}");
         leaver = next.changed(json!({"desired": "Offboarded"}));
-        if !died {
-            assert!(nth > 2, "killed {} times", nth - 1);
-            return;
-        }
+        assert!(died || nth > 2, "not killed at request {nth}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Acts: what is sent, and what it says before.
 
 use super::*;
+use crate::core::digest::request_digest;
 
 async fn sight_of(connector: &Declarative, subject: &Subject, fact: &str) -> crate::core::fact::Sight {
     let readings = connector.observe(subject, &[fact]).await;
@@ -164,6 +165,86 @@ async fn undo_brings_back_what_the_snapshot_has() {
         "http://small/v1/groups/g7/members/a%2Fb%3Fc"
     );
     assert_eq!(act.requests[0]["http"]["method"], "PUT");
+}
+
+#[tokio::test]
+async fn what_is_gone_is_told_and_keeps_nothing_else_from_being_given_back() {
+    let script = Script::new(|r| match r.url.split('/').nth_back(2) {
+        Some("g1") => (404, Value::Null),
+        _ => usual(r),
+    });
+    let text = DEFINITION.replace(
+        "put: '/groups/${item}/members/${account.id}'",
+        "put: '/groups/${item}/members/${account.id}', lost: response.status == 404",
+    );
+    let connector = over(&text, &script);
+    let mut subject = subject();
+    let kept = json!(["g1", "g3", "g4"]);
+    subject.ledger.snapshot.insert("GroupsLeft".into(), kept);
+    let readings = BTreeMap::from([("groups".to_owned(), Ok(json!([])))]);
+    let act = connector
+        .undo(&subject, "GroupsLeft", &readings)
+        .unwrap()
+        .unwrap();
+    let receipt = connector.act(&subject, &act, &no_key()).await.unwrap();
+    assert_eq!(receipt.gone, [request_digest(&act.requests[0])].into());
+    let given: Vec<String> = script.asked();
+    assert!(given.iter().any(|asked| asked.contains("g3")) && given.iter().any(|asked| asked.contains("g4")));
+}
+
+#[tokio::test]
+async fn a_value_that_somebody_has_changed_since_is_not_taken_back_to_an_older_one() {
+    let text = DEFINITION.replace(
+        "    Spare: {",
+        "    Retitled:
+      class: Record
+      holds: reads.user.title == 'left'
+      snapshot: reads.user.title
+      act: [{ patch: '/users/${account.id}', json: { title: left } }]
+      undo: [{ patch: '/users/${account.id}', json: { title: '${snapshot.Retitled}' } }]
+    Spare: {",
+    );
+    let connector = over(&text, &Script::new(usual));
+    let mut subject = subject();
+    subject.ledger.snapshot.insert("Retitled".into(), json!("chief"));
+    let undo = |title: &str| {
+        let user = json!({"id": "a/b?c", "active": false, "title": title});
+        let readings = BTreeMap::from([("user".to_owned(), Ok(user))]);
+        let act = connector.undo(&subject, "Retitled", &readings).unwrap()?;
+        Some(act.requests[0]["http"]["body"].to_string())
+    };
+    assert!(undo("left").unwrap().contains("chief"));
+    assert_eq!(undo("king"), None);
+    assert_eq!(undo("chief"), None);
+}
+
+#[test]
+fn of_an_account_that_we_deleted_nothing_is_left_to_give_it_back_to() {
+    let connector = small(&Script::new(usual));
+    let mut subject = subject();
+    subject.ledger.snapshot.insert("GroupsLeft".into(), json!(["g1"]));
+    let readings = BTreeMap::from([
+        ("user".to_owned(), Ok(Value::Null)),
+        ("groups".to_owned(), Ok(json!([]))),
+    ]);
+    for fact in ["Suspended", "GroupsLeft"] {
+        assert_eq!(
+            connector.undo(&subject, fact, &readings),
+            Err(Truth::NotApplicable)
+        );
+    }
+}
+
+#[test]
+fn only_what_is_given_back_can_be_lost() {
+    let problem = changed(
+        "delete: '/groups/${item.id}/members/${account.id}'",
+        "delete: '/groups/${item.id}/members/${account.id}', lost: response.status == 404",
+    );
+    assert_eq!(
+        problem,
+        "facts.GroupsLeft.act[0].lost: only goes with undo; remove it"
+    );
 }
 
 #[test]

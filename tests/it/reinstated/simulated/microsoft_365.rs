@@ -218,3 +218,19 @@ async fn a_password_that_was_set_for_who_came_back_is_gone_when_they_leave_again
         .seed(|tenant| tenant.users.get_mut(&place.scene.lea).unwrap().enabled = true);
     assert_ne!(place.scene.log_in(LEA, "welcome back").await.0, 200);
 }
+
+#[tokio::test]
+async fn what_is_seen_to_be_missing_is_given_back_at_once_and_believed_when_late_reads_are_over() {
+    let place = Tenant::new().await;
+    let before = place.has();
+    let mut leaver = place.leaver();
+    leaver.pass().await;
+    assert!(!place.has().contains("open"));
+    let mut leaver = wanted_back(leaver);
+    leaver.pass().await;
+    assert_eq!(place.has(), before);
+    assert_eq!(leaver.condition("Ready"), "False/Reinstating");
+    settle(&place, &mut leaver).await;
+    is_back(&place, &leaver, &[]).await;
+    assert_eq!(place.has(), before);
+}
