@@ -10,9 +10,10 @@
 pub mod advice;
 pub mod evidence;
 pub mod folder;
-mod manager;
+
 pub mod report;
 mod run;
+mod superior;
 mod system;
 pub(crate) mod undo;
 pub mod validate;

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     Drive, Link, Memory, Outcome, Record, Row, Scope, evidence,
-    manager::{self, Asked},
+    superior::{self, Asked},
     system::{Around, Commit, Finished, Pass},
 };
 use crate::core::{
@@ -344,9 +344,9 @@ impl<'a> Run<'a> {
             return Asked::Nothing;
         }
         let rows: Vec<&Row> = self.rows.values().collect();
-        let asked = manager::ask(self.drive, self.record, &rows, now).await;
+        let asked = superior::ask(self.drive, self.record, &rows, now).await;
         for row in self.rows.values_mut() {
-            manager::shown(row, &asked, now);
+            superior::shown(row, &asked, now);
         }
         if let Asked::Found(manager) = &asked {
             self.record.ledger.manager = Some(manager.clone());

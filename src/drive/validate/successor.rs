@@ -26,8 +26,9 @@ pub(super) fn of(given: &Given<'_>, connector: &str) -> Result<Taker, Invalid> {
     };
     let taker = if taker == MANAGER {
         match manager(given) {
-            Some(manager) => manager,
-            None => return Ok(Taker::Manager),
+            Taker::Known(manager) => Some(manager),
+            Taker::Nobody => None,
+            Taker::Manager => return Ok(Taker::Manager),
         }
     } else {
         let taker = address(taker);
@@ -63,11 +64,11 @@ fn stays(given: &Given<'_>, taker: &Person) -> bool {
     !person(&given.offboarding.spec).is(taker) && !names.any(|name| (given.leaves_too)(name))
 }
 
-/// The manager, as far as that is known; none while a directory may know one and was not asked.
-fn manager(given: &Given<'_>) -> Option<Option<Person>> {
+/// Who the manager is, as far as that is known.
+fn manager(given: &Given<'_>) -> Taker {
     let profile = given.offboarding.spec.profile.as_ref();
     if let Some(email) = profile.and_then(|profile| profile.manager.as_deref()) {
-        return Some(Some(address(email)));
+        return Taker::Known(address(email));
     }
     let status = given.offboarding.status.as_ref();
     if let Some(told) = status.and_then(|status| status.manager.as_ref()) {
@@ -76,10 +77,17 @@ fn manager(given: &Given<'_>) -> Option<Option<Person>> {
             employee_id: told.employee_id.clone(),
             ..Person::default()
         };
-        return Some((manager != Person::default()).then_some(manager));
+        return if manager == Person::default() {
+            Taker::Nobody
+        } else {
+            Taker::Known(manager)
+        };
     }
-    let may_know = given.members.iter().any(|member| member.knows_managers);
-    (!may_know).then_some(None)
+    if given.members.iter().any(|member| member.knows_managers) {
+        Taker::Manager
+    } else {
+        Taker::Nobody
+    }
 }
 
 /// Who is named, and where.

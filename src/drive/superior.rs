@@ -83,10 +83,9 @@ pub(super) async fn ask(drive: &Drive<'_>, record: &Record, rows: &[&Row], now: 
 async fn one(drive: &Drive<'_>, record: &Record, row: &str, now: Timestamp) -> Result<Option<Person>, Fault> {
     let connector = match drive.links.get(row) {
         Some(Link::Ready(connector)) if connector.knows_managers() => connector,
-        Some(Link::Ready(_)) => return Ok(None),
         // It may be a directory.
         Some(Link::Broken(fault, _)) => return Err(fault.clone()),
-        None => return Ok(None),
+        Some(Link::Ready(_)) | None => return Ok(None),
     };
     // Whose manager is asked for is the person's own account, not another one that they have.
     if connector_of(row) != row {
@@ -117,9 +116,8 @@ async fn one(drive: &Drive<'_>, record: &Record, row: &str, now: Timestamp) -> R
 
 /// Whether something waits for somebody to hand it over to.
 fn waits(verdict: &Verdict) -> bool {
-    let fault = match verdict {
-        Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault)) => fault,
-        _ => return false,
+    let (Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault))) = verdict else {
+        return false;
     };
     fault.reason == Reason::NoSuccessor
 }
