@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::support::{self, Scratch};
 
 /// The connector's name.
-pub const SYSTEM: &str = "directory";
+pub const SYSTEM: &str = "system";
 
 /// One leaver and one connector, written as manifests.
 pub struct Leaver {
