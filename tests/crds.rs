@@ -304,6 +304,7 @@ const COLUMNS: [(&str, &[(&str, &str)]); 7] = [
             ("Enforcement", "Enforce"),
             ("Deadline", "1h"),
             ("Ready", "Unknown"),
+            ("Status", "Invalid"),
             ("Age", "364d"),
         ],
     ),

@@ -6,6 +6,8 @@
 //!   `kubectl get`. Its status therefore has a default: generation -1 and `Ready` unknown.
 //! - `Option` becomes `nullable`, which only says that `null` may be written for "absent". It is removed.
 //! - What the values of an enum mean is lost on the way. It is put back into the description.
+//! - Each kind whose objects are looked at has the same heads in `kubectl get`: `Ready` and `Status` behind what its spec says,
+//!   and `Message` at the end of the wide list.
 //! - A text such as `off` or `2026-09-30` means something else to a YAML 1.1 reader when it is not quoted. Every text is.
 
 use std::{collections::BTreeMap, fmt::Write};
@@ -99,8 +101,36 @@ fn finish(crd: &mut Value) {
             .and_then(Value::as_object_mut)
         {
             not_observed_yet(status);
+            heads(version);
         }
     }
+}
+
+/// Adds the heads that all kinds with conditions have.
+fn heads(version: &mut Value) {
+    let ready = |name: &str, field: &str| {
+        let path = format!(".status.conditions[?(@.type=='Ready')].{field}");
+        json!({ "name": name, "type": "string", "jsonPath": path })
+    };
+    let Some(columns) = version
+        .pointer_mut("/additionalPrinterColumns")
+        .and_then(Value::as_array_mut)
+    else {
+        return;
+    };
+    let of_spec = |column: &Value| {
+        column["jsonPath"]
+            .as_str()
+            .is_some_and(|path| path.starts_with(".spec"))
+    };
+    let behind = columns.iter().take_while(|column| of_spec(column)).count();
+    columns.splice(
+        behind..behind,
+        [ready("Ready", "status"), ready("Status", "reason")],
+    );
+    let mut message = ready("Message", "message");
+    message["priority"] = json!(1);
+    columns.push(message);
 }
 
 /// Puts one node of a schema right, and everything below it.

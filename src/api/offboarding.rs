@@ -30,15 +30,12 @@ use crate::core::gate::Gate;
     selectable = ".spec.urgency",
     printcolumn(name = "Employee", type_ = "string", json_path = ".spec.employee.email"),
     printcolumn(name = "Last day", type_ = "string", json_path = ".spec.lastDay"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Systems", type_ = "string", json_path = ".status.progress"),
     printcolumn(name = "Left", type_ = "integer", json_path = ".status.accessLeft"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Deadline", type_ = "string", json_path = ".status.deadline", priority = 1),
     printcolumn(name = "Drifted", type_ = "string", json_path = ".status.conditions[?(@.type=='Drifted')].status", priority = 1),
     printcolumn(name = "Policy", type_ = "string", json_path = ".spec.policyRef.name", priority = 1),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
     validation = Rule::new("has(self.spec.lastDay) || self.spec.urgency == 'Immediate'")
         .message("set either lastDay, or urgency: Immediate"),
     validation = Rule::new("!has(self.spec.transfers) || !has(self.spec.employee.email) || \

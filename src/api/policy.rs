@@ -27,22 +27,11 @@ use crate::core::gate::Gate;
         type_ = "string",
         json_path = ".spec.deadlines.accessRevoked"
     ),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type=='Ready')].status"
-    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Retention",
         type_ = "string",
         json_path = ".spec.retention.accounts",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type=='Ready')].message",
         priority = 1
     )
 )]

@@ -24,26 +24,10 @@ use super::{Condition, LocalRef, offboarding::Notice};
     category = "offboard",
     selectable = ".spec.connectorRef.name",
     printcolumn(name = "Connector", type_ = "string", json_path = ".spec.connectorRef.name"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type=='Ready')].status"
-    ),
-    printcolumn(
-        name = "Status",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type=='Ready')].reason"
-    ),
     printcolumn(name = "Upcoming", type_ = "integer", json_path = ".status.counts.upcoming"),
     printcolumn(name = "Held", type_ = "integer", json_path = ".status.counts.held"),
     printcolumn(name = "Synced", type_ = "date", json_path = ".status.synced"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type=='Ready')].message",
-        priority = 1
-    )
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LeaverSourceSpec {

@@ -9,7 +9,7 @@
 //!
 //! Login: basic authentication, the API key as user name and any password. Answers are XML unless JSON is asked for.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, io, ops::Deref, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -18,11 +18,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde_json::{Map, Value, json};
 
-use super::server::{Control, Server, World};
+use super::server::{Serving, World, basic};
 
 /// The status of a row that ends employment.
 const TERMINATED: &str = "Terminated";
@@ -45,10 +44,14 @@ pub struct Employee {
 
 /// A running `BambooHR`.
 #[derive(Debug)]
-pub struct BambooHr {
-    server: Server,
-    control: Arc<Control>,
-    world: Arc<World<Employees>>,
+pub struct BambooHr(Serving<Employees>);
+
+impl Deref for BambooHr {
+    type Target = Serving<Employees>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl BambooHr {
@@ -60,33 +63,11 @@ impl BambooHr {
     /// # Errors
     /// When no port can be bound.
     pub async fn start() -> io::Result<Self> {
-        let world = World::new(Employees::new());
-        let control = Control::over(&world);
-        let router = Router::new()
+        let routes = Router::new()
             .route("/api/v1/employees/changed", get(changed))
             .route("/api/v1/employees/{id}", get(employee))
-            .route("/api/v1/employees/{id}/tables/{table}", get(table))
-            .with_state(Arc::clone(&world));
-        Ok(Self {
-            server: Server::start(router, Arc::clone(&control)).await?,
-            control,
-            world,
-        })
-    }
-
-    /// `http://127.0.0.1:PORT`.
-    pub fn url(&self) -> &str {
-        self.server.url()
-    }
-
-    /// Journal and faults.
-    pub fn control(&self) -> &Control {
-        &self.control
-    }
-
-    /// Everybody, for seeding.
-    pub fn world(&self) -> &World<Employees> {
-        &self.world
+            .route("/api/v1/employees/{id}/tables/{table}", get(table));
+        Serving::start(Employees::new(), routes).await.map(Self)
     }
 
     /// Adds or replaces an employee: `fields` without history, and `rows` of the employment status table, each with `date`
@@ -99,7 +80,7 @@ impl BambooHr {
             changed: Timestamp::now(),
             deleted: false,
         };
-        self.world
+        self.world()
             .seed(|employees| employees.insert(id.to_owned(), employee.clone()));
     }
 }
@@ -108,15 +89,8 @@ type Known = Shared<Arc<World<Employees>>>;
 
 /// Whether the caller has the key.
 fn permitted(headers: &HeaderMap) -> Result<(), StatusCode> {
-    let sent = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let pair = sent
-        .and_then(|value| value.strip_prefix("Basic "))
-        .and_then(|text| STANDARD.decode(text).ok())
-        .and_then(|bytes| String::from_utf8(bytes).ok());
-    match pair.as_deref().and_then(|pair| pair.split_once(':')) {
-        Some((BambooHr::KEY, _)) => Ok(()),
+    match basic(headers) {
+        Some((user, _)) if user == BambooHr::KEY => Ok(()),
         _ => Err(StatusCode::UNAUTHORIZED),
     }
 }

@@ -3,7 +3,7 @@
 //! Written from the vendor's usage as published by others (`customreport2`, `format=json`): the columns are the report's own
 //! aliases, every value is a text, and an empty column is left out.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, io, ops::Deref, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -12,17 +12,20 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::server::{Control, Server, World};
+use super::server::{Serving, World, basic};
 
 /// A running report.
 #[derive(Debug)]
-pub struct Raas {
-    server: Server,
-    control: Arc<Control>,
-    world: Arc<World<Vec<Value>>>,
+pub struct Raas(Serving<Vec<Value>>);
+
+impl Deref for Raas {
+    type Target = Serving<Vec<Value>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Raas {
@@ -36,34 +39,15 @@ impl Raas {
     /// # Errors
     /// When no port can be bound.
     pub async fn start() -> io::Result<Self> {
-        let world = World::new(vec![]);
-        let control = Control::over(&world);
-        let router = Router::new()
-            .route(
-                "/ccx/service/customreport2/{tenant}/{owner}/{report}",
-                get(report),
-            )
-            .with_state(Arc::clone(&world));
-        Ok(Self {
-            server: Server::start(router, Arc::clone(&control)).await?,
-            control,
-            world,
-        })
-    }
-
-    /// `http://127.0.0.1:PORT`.
-    pub fn url(&self) -> &str {
-        self.server.url()
-    }
-
-    /// Journal and faults.
-    pub fn control(&self) -> &Control {
-        &self.control
+        let path = "/ccx/service/customreport2/{tenant}/{owner}/{report}";
+        Serving::start(vec![], Router::new().route(path, get(report)))
+            .await
+            .map(Self)
     }
 
     /// The rows of the report from now on.
     pub fn rows(&self, rows: &[Value]) {
-        self.world.seed(|all| rows.clone_into(all));
+        self.world().seed(|all| rows.clone_into(all));
     }
 }
 
@@ -73,10 +57,8 @@ async fn report(
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
-    let login = STANDARD.encode(format!("{}:{}", Raas::USER, Raas::PASSWORD));
-    if headers
-        .get(header::AUTHORIZATION)
-        .is_none_or(|sent| *sent != format!("Basic {login}"))
+    let login = basic(&headers);
+    if login.is_none_or(|(user, password)| (user.as_str(), password.as_str()) != (Raas::USER, Raas::PASSWORD))
     {
         return StatusCode::UNAUTHORIZED.into_response();
     }

@@ -29,7 +29,7 @@ use self::journal::{readable, secret};
 pub use self::{
     budget::Budget,
     journal::{Caller, Entry},
-    request::{bearer, pairs, segments},
+    request::{basic, bearer, pairs, segments},
     world::{Staleness, Undo, World},
 };
 
@@ -68,6 +68,46 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A simulator that is nothing but its state: no knobs, no tokens of its own.
+#[derive(Debug)]
+pub struct Serving<S> {
+    server: Server,
+    control: Arc<Control>,
+    world: Arc<World<S>>,
+}
+
+impl<S: Clone + Send + 'static> Serving<S> {
+    /// Serves `routes` over `state`.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub async fn start(state: S, routes: Router<Arc<World<S>>>) -> io::Result<Self> {
+        let world = World::new(state);
+        let control = Control::over(&world);
+        let router = routes.with_state(Arc::clone(&world));
+        Ok(Self {
+            server: Server::start(router, Arc::clone(&control)).await?,
+            control,
+            world,
+        })
+    }
+
+    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    pub fn url(&self) -> &str {
+        self.server.url()
+    }
+
+    /// Journal and faults.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// The state, for seeding.
+    pub fn world(&self) -> &World<S> {
+        &self.world
     }
 }
 

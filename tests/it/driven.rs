@@ -1,25 +1,13 @@
-//! Drives one leaver in one system through the whole loop, from manifests and with its state in a folder.
-
-use std::{collections::BTreeMap, time::Duration};
+//! A [`Leaver`] in one system with one question: is everything settled.
 
 use jiff::{SignedDuration, Timestamp};
 use offboard::{
-    api::{Connector, Offboarding, OffboardingPolicy},
-    cli::{
-        local::{Links, Local},
-        manifests::Manifests,
-    },
-    connectors::assemble::Assembly,
     core::fact::Verdict,
-    drive::{Clock, Row, Scope, SystemClock},
-    transport::secret::Credentials,
+    drive::{Clock, Row, SystemClock},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::support::{self, Scratch};
-
-/// The one connector of these manifests.
-const NAME: &str = "system";
+use crate::leaver::{Leaver, wait};
 
 /// A connector, as its manifest would say it.
 pub struct System<'a> {
@@ -32,98 +20,45 @@ pub struct System<'a> {
 
 /// One leaver on the way.
 pub struct Driven {
-    manifests: Manifests,
-    links: Links,
-    local: Local,
-    state: Scratch,
-    row: Option<Row>,
+    /// None only while it starts anew.
+    leaver: Option<Leaver>,
 }
 
 impl Driven {
     /// Somebody who leaves now. `spec` is what the Offboarding says beyond that.
     pub fn leaver(system: &System<'_>, spec: Value) -> Self {
-        let name = support::unique("leaver");
-        let connector: Connector = made(json!({
-            "apiVersion": "offboard.dev/v1alpha1", "kind": "Connector", "metadata": {"name": NAME},
-            "spec": {
-                "definition": system.definition, "inputs": system.inputs, "secretRef": {"name": NAME},
-                "facts": {"include": system.include},
-            },
-        }));
+        let connector = json!({
+            "definition": system.definition, "inputs": system.inputs, "facts": {"include": system.include},
+        });
         let mut policy = json!({"retention": {"accounts": "0s"}});
         if !system.include.is_empty() {
             policy["timeline"] = json!([{"want": system.include, "at": "cutoff"}]);
         }
-        let policy: OffboardingPolicy = made(json!({
-            "apiVersion": "offboard.dev/v1alpha1", "kind": "OffboardingPolicy", "metadata": {"name": "default"},
-            "spec": policy,
-        }));
-        let mut leaver = json!({
-            "apiVersion": "offboard.dev/v1alpha1", "kind": "Offboarding",
-            "metadata": {"name": name, "uid": name, "generation": 1},
-            "spec": {"urgency": "Immediate"},
-        });
+        let mut leaver = json!({"urgency": "Immediate"});
         for (field, value) in spec.as_object().unwrap() {
-            leaver["spec"][field] = value.clone();
+            leaver[field] = value.clone();
         }
-        let secret = system
-            .secret
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), value.clone().into_bytes()));
-        let manifests = Manifests {
-            offboardings: vec![made::<Offboarding>(leaver)],
-            connectors: BTreeMap::from([(NAME.to_owned(), connector)]),
-            policies: BTreeMap::from([("default".to_owned(), policy)]),
-            secrets: BTreeMap::from([(NAME.to_owned(), Credentials::from_data(secret, "1"))]),
-            ..Manifests::default()
-        };
-        let links = Links::new(&manifests, &Assembly::default());
-        let state = Scratch::new("state");
-        let local = Local::open(
-            &manifests.offboardings[0],
-            &manifests,
-            &links,
-            &state,
-            SystemClock.now(),
-        );
+        let secret = system.secret.iter();
+        let secret: Map<_, _> = secret
+            .map(|(key, value)| ((*key).to_owned(), json!(value)))
+            .collect();
         Self {
-            local: local.unwrap(),
-            manifests,
-            links,
-            state,
-            row: None,
+            leaver: Some(Leaver::new(connector, &Value::Object(secret), &leaver, &policy)),
         }
     }
 
     /// The same leaver in a new process: what was not durable is forgotten.
     pub fn restart(&mut self) {
-        let leaver = &self.manifests.offboardings[0];
-        self.links = Links::new(&self.manifests, &Assembly::default());
-        // The state is locked while it is open.
-        let elsewhere = Scratch::new("state");
-        let other = Local::open(
-            leaver,
-            &self.manifests,
-            &self.links,
-            &elsewhere,
-            SystemClock.now(),
-        );
-        drop(std::mem::replace(&mut self.local, other.unwrap()));
-        let local = Local::open(
-            leaver,
-            &self.manifests,
-            &self.links,
-            &self.state,
-            SystemClock.now(),
-        );
-        drop(std::mem::replace(&mut self.local, local.unwrap()));
+        self.leaver = self.leaver.take().map(Leaver::restart);
+    }
+
+    fn inner(&self) -> &Leaver {
+        self.leaver.as_ref().expect("it has started")
     }
 
     /// One pass.
     pub async fn pass(&mut self) {
-        let outcome = self.local.pass(Scope::Due, &SystemClock).await.unwrap();
-        // A named account has a row of its own, behind the one that is found by who the leaver is.
-        self.row = outcome.rows.into_iter().next_back();
+        self.leaver.as_mut().expect("it has started").pass().await;
     }
 
     /// Passes until every fact but `others` is settled, or nothing will change by itself soon.
@@ -131,27 +66,18 @@ impl Driven {
         let give_up = SystemClock.now() + SignedDuration::from_secs(30);
         loop {
             self.pass().await;
-            let row = self.row.as_ref().unwrap();
-            let left = |name: &str| !others.contains(&name);
-            if row
-                .facts
-                .iter()
-                .all(|(fact, verdict, _)| verdict.settled() || !left(&fact.name))
-            {
+            let done = |(name, verdict): (&str, &Verdict)| verdict.settled() || others.contains(&name);
+            if self.facts().all(done) {
                 return;
             }
-            let now = SystemClock.now();
-            match row.wake {
-                Some(wake) if wake < give_up => {
-                    let wait = Duration::try_from(wake.duration_since(now)).unwrap_or_default();
-                    tokio::time::sleep(wait.max(Duration::from_millis(20))).await;
-                }
+            match self.row().wake {
+                Some(wake) if wake < give_up => tokio::time::sleep(wait(wake)).await,
                 _ => return,
             }
         }
     }
 
-    /// Follows to the end and says that every fact is settled.
+    /// Says that every fact is settled.
     #[track_caller]
     pub fn assert_done(&self) {
         let open: Vec<String> = self
@@ -170,29 +96,25 @@ impl Driven {
     }
 
     fn facts(&self) -> impl Iterator<Item = (&str, &Verdict)> {
-        let row = self.row.as_ref().expect("a pass was made");
-        row.facts
-            .iter()
-            .map(|(fact, verdict, _)| (fact.name.as_str(), verdict))
+        let facts = self.row().facts.iter();
+        facts.map(|(fact, verdict, _)| (fact.name.as_str(), verdict))
     }
 
-    /// The last pass's row.
+    /// The last pass's row: a named account has one of its own, behind the one that is found by who the leaver is.
     pub fn row(&self) -> &Row {
-        self.row.as_ref().expect("a pass was made")
+        let outcome = self.inner().outcome.as_ref();
+        outcome
+            .and_then(|outcome| outcome.rows.last())
+            .expect("a pass was made")
     }
 
     /// The snapshot of `fact`.
     pub fn snapshot(&self, fact: &str) -> Value {
-        let system = &self.local.record().ledger.systems[&self.row().name];
-        system.snapshot.get(fact).cloned().unwrap_or_default()
+        self.inner().snapshot_in(&self.row().name, fact)
     }
 
     /// When access ends.
     pub fn cutoff(&self) -> Timestamp {
-        self.local.case.cutoff
+        self.inner().cutoff()
     }
-}
-
-fn made<T: serde::de::DeserializeOwned>(value: Value) -> T {
-    serde_path_to_error::deserialize(&value).unwrap_or_else(|error| panic!("{error}"))
 }

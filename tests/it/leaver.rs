@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The connector's name.
-pub const SYSTEM: &str = "directory";
+pub const SYSTEM: &str = "system";
 
 /// One leaver and one connector, written as manifests.
 pub struct Leaver {
@@ -234,7 +234,18 @@ impl Leaver {
 
     /// What was there before we took it away.
     pub fn snapshot(&self, fact: &str) -> Value {
-        self.record.ledger.systems[SYSTEM].snapshot[fact].clone()
+        self.snapshot_in(SYSTEM, fact)
+    }
+
+    /// The same in the row `row`; null when nothing was kept.
+    pub fn snapshot_in(&self, row: &str, fact: &str) -> Value {
+        let kept = &self.record.ledger.systems[row].snapshot;
+        kept.get(fact).cloned().unwrap_or_default()
+    }
+
+    /// When access ends.
+    pub fn cutoff(&self) -> Timestamp {
+        self.case.cutoff
     }
 
     /// The durable id that was bound.
@@ -267,7 +278,8 @@ impl Leaver {
     }
 }
 
-fn wait(until: Timestamp) -> std::time::Duration {
+/// How long it is until then, and a moment at least.
+pub fn wait(until: Timestamp) -> std::time::Duration {
     let left = until.duration_since(SystemClock.now());
     std::time::Duration::try_from(left)
         .unwrap_or_default()

@@ -424,12 +424,12 @@ async fn an_account_named_in_the_offboarding_is_found_by_its_name_alone() {
     slapd.add_person(&alice, "pw");
     let admin_dn = slapd.add_person(&admin, "pw");
     let mut offboarding = leaving(&alice);
-    offboarding["employee"]["accounts"] = json!([{ "connector": "directory", "name": admin }]);
+    offboarding["employee"]["accounts"] = json!([{ "connector": SYSTEM, "name": admin }]);
     let mut leaver = Leaver::new(connector(json!({})), &secret(), &offboarding, &json!({}));
     leaver.settle(5).await;
     assert_eq!(leaver.verdict("AccountLocked"), Verdict::Verified);
     assert_eq!(
-        leaver.verdict_in(&format!("directory/{admin}"), "AccountLocked"),
+        leaver.verdict_in(&format!("{SYSTEM}/{admin}"), "AccountLocked"),
         Verdict::Verified
     );
     assert!(!slapd.login(&admin_dn, "pw"));
@@ -448,10 +448,11 @@ async fn a_protected_account_and_the_connectors_own_are_refused() {
     assert_eq!(attribute(&alice, "entryCSN"), before);
 
     let mut offboarding = leaving(&unique("nobody"));
-    offboarding["employee"]["accounts"] = json!([{ "connector": "directory", "name": "svc-offboard" }]);
+    offboarding["employee"]["accounts"] = json!([{ "connector": SYSTEM, "name": "svc-offboard" }]);
     let mut leaver = Leaver::new(connector(json!({})), &secret(), &offboarding, &json!({}));
     leaver.settle(2).await;
-    let Verdict::Unknown(fault) = leaver.verdict_in("directory/svc-offboard", "AccountLocked") else {
+    let Verdict::Unknown(fault) = leaver.verdict_in(&format!("{SYSTEM}/svc-offboard"), "AccountLocked")
+    else {
         panic!("{:?}", leaver.left())
     };
     assert_eq!(fault.reason, Reason::Protected);

@@ -2,7 +2,7 @@
 
 mod vendor;
 
-use jiff::{SignedDuration, Timestamp, Zoned, civil::Date, tz::TimeZone};
+use jiff::Timestamp;
 use offboard::{
     connectors::{People, declarative::Declarative},
     core::{
@@ -18,22 +18,10 @@ use offboard::{
 };
 use serde_json::{Value, json};
 
-use crate::trial;
-
-fn day(ahead: i64) -> String {
-    let today: Date = Zoned::now().with_time_zone(TimeZone::UTC).date();
-    today
-        .saturating_add(SignedDuration::from_hours(24 * ahead))
-        .to_string()
-}
-
-fn of<'c>(census: &'c Census, person: &str) -> Vec<&'c Worker> {
-    census
-        .workers
-        .iter()
-        .filter(|worker| worker.person == person)
-        .collect()
-}
+use crate::{
+    support::day,
+    trial::{self, of},
+};
 
 async fn everyone(hr: &Declarative) -> Census {
     hr.census(Reach::Everyone).await.unwrap()

@@ -23,6 +23,7 @@ use offboard::{
         fault::Fault,
         gate::{Attestation, Vote},
         identity::{Account, Person},
+        people::{Census, Worker},
     },
     drive::{Clock, Drive, Link, Memory, Outcome, Record, Row, Scope, Store, drive, report},
     transport::secret::Credentials,
@@ -286,6 +287,12 @@ impl Trial {
         self.clock
             .reach(self.clock.now() + SignedDuration::from_secs(seconds));
     }
+}
+
+/// What an HR system says of one person.
+pub fn of<'c>(census: &'c Census, person: &str) -> Vec<&'c Worker> {
+    let workers = census.workers.iter();
+    workers.filter(|worker| worker.person == person).collect()
 }
 
 /// An HR system, by a built-in definition that `edit` changes first.

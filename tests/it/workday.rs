@@ -1,31 +1,20 @@
 //! Workday by SOAP, against a real SOAP stack that checks each request by its schema.
 
-use jiff::{SignedDuration, Timestamp, Zoned, civil::Date};
+use jiff::{SignedDuration, Timestamp};
 use offboard::{
     api::definition::ConnectorDefinitionSpec,
     connectors::{People, declarative::Declarative},
     core::{
         fault::{FaultKind, Reason},
-        people::{Census, Reach, Worker, WorkerStatus},
+        people::{Reach, Worker, WorkerStatus},
     },
 };
 use serde_json::{Value, json};
 
 use crate::{
-    support::{self, Workday},
-    trial,
+    support::{self, Workday, day},
+    trial::{self, of},
 };
-
-fn today() -> Date {
-    Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC).date()
-}
-
-/// A day from today, as HR writes it.
-fn day(ahead: i64) -> String {
-    today()
-        .saturating_add(SignedDuration::from_hours(24 * ahead))
-        .to_string()
-}
 
 fn ago(minutes: i64) -> Timestamp {
     Timestamp::now() - SignedDuration::from_mins(minutes)
@@ -63,14 +52,6 @@ fn termination(ahead: i64, minutes: i64) -> Value {
 
 fn boss() -> Value {
     worker("w-boss", "20001", "boss", &[])
-}
-
-fn of<'c>(census: &'c Census, person: &str) -> Vec<&'c Worker> {
-    census
-        .workers
-        .iter()
-        .filter(|worker| worker.person == person)
-        .collect()
 }
 
 #[tokio::test]

@@ -137,3 +137,10 @@ pub fn replace(object: &mut serde_json::Value, place: &str, ours: &serde_json::V
 pub fn helm() -> PathBuf {
     asset("helm")
 }
+
+/// A day from today in UTC, as HR writes it.
+pub fn day(ahead: i64) -> String {
+    let today = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC).date();
+    let there = today.saturating_add(jiff::SignedDuration::from_hours(24 * ahead));
+    there.to_string()
+}

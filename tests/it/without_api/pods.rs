@@ -5,10 +5,12 @@
 
 use std::{
     collections::BTreeSet,
+    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use futures::StreamExt;
 use k8s_openapi::api::{
     batch::v1::Job as KubernetesJob,
     core::v1::{Pod, Secret},
@@ -16,6 +18,7 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams},
+    runtime::{WatchStreamExt, watcher},
 };
 use offboard::{
     api::definition::JobDriver,
@@ -31,7 +34,7 @@ use offboard::{
     transport::secret::Credentials,
 };
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 
 use super::System;
 use crate::{
@@ -51,6 +54,8 @@ struct Cluster {
     site: Site,
     admin: Client,
     kubelet: JoinHandle<()>,
+    /// What programs wait for has come.
+    goes_on: Arc<Notify>,
 }
 
 impl Drop for Cluster {
@@ -77,9 +82,16 @@ impl Cluster {
             .expect_ok();
         site.secret("login", "password", "s3cret");
         let admin = plane().client().await;
-        let kubelet = kubelet(admin.clone(), site.namespace.clone(), Arc::new(program));
+        let goes_on = Arc::new(Notify::new());
+        let kubelet = kubelet(
+            admin.clone(),
+            site.namespace.clone(),
+            Arc::new(program),
+            goes_on.clone(),
+        );
         Self {
             kubelet: tokio::spawn(kubelet),
+            goes_on,
             admin,
             site,
         }
@@ -113,55 +125,63 @@ impl Cluster {
     }
 }
 
-/// Ends every pod whose input is there as `program` says.
-async fn kubelet(client: Client, namespace: String, program: Arc<Program>) {
+/// Ends every pod whose input is there as `program` says. Looks whenever a pod or a Secret changes, or `goes_on` says so.
+async fn kubelet(client: Client, namespace: String, program: Arc<Program>, goes_on: Arc<Notify>) {
     let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
     let secrets = Api::<Secret>::namespaced(client, &namespace);
+    let config = watcher::Config::default;
+    let pods_changed = watcher(pods.clone(), config()).default_backoff().map(drop);
+    let secrets_changed = watcher(secrets.clone(), config()).default_backoff().map(drop);
+    let mut changed = pin!(futures::stream::select(pods_changed, secrets_changed));
     loop {
-        for pod in pods
-            .list(&ListParams::default())
-            .await
-            .map(|list| list.items)
-            .unwrap_or_default()
-        {
-            let status = pod.status.clone().unwrap_or_default();
-            if status.container_statuses.is_some() || pod.metadata.deletion_timestamp.is_some() {
-                continue;
-            }
-            let spec = pod.spec.clone().unwrap();
-            let mounted = spec
-                .volumes
-                .iter()
-                .flatten()
-                .find_map(|volume| volume.secret.clone())
-                .unwrap();
-            // Like a kubelet: a container waits until what is mounted into it is there.
-            let Ok(secret) = secrets.get(mounted.secret_name.as_deref().unwrap()).await else {
-                continue;
-            };
-            let input: Value = serde_json::from_slice(&secret.data.unwrap()["input.json"].0).unwrap();
-            let command = spec.containers[0].command.clone().unwrap();
-            let Some((exit, message)) = program(&command, &input) else {
-                continue;
-            };
-            let now = jiff::Timestamp::now().to_string();
-            let status = json!({"status": {
-                "phase": if exit == 0 { "Succeeded" } else { "Failed" },
-                "containerStatuses": [{
-                    "name": spec.containers[0].name, "image": "legacy", "imageID": "legacy", "ready": false,
-                    "restartCount": 0,
-                    "state": {"terminated": {
-                        "exitCode": exit, "message": message, "startedAt": now, "finishedAt": now,
-                    }},
-                }],
-            }});
-            // It may be gone by now.
-            pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(status))
-                .await
-                .ok();
+        tokio::select! {
+            _ = changed.next() => {}
+            () = goes_on.notified() => {}
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let all = pods.list(&ListParams::default()).await;
+        for pod in all.map(|list| list.items).unwrap_or_default() {
+            end(&pods, &secrets, &pod, &program).await;
+        }
     }
+}
+
+/// Ends one pod, if it has not ended, its input is there, and the program has an answer.
+async fn end(pods: &Api<Pod>, secrets: &Api<Secret>, pod: &Pod, program: &Arc<Program>) {
+    let status = pod.status.clone().unwrap_or_default();
+    if status.container_statuses.is_some() || pod.metadata.deletion_timestamp.is_some() {
+        return;
+    }
+    let spec = pod.spec.clone().unwrap();
+    let mounted = spec
+        .volumes
+        .iter()
+        .flatten()
+        .find_map(|volume| volume.secret.clone())
+        .unwrap();
+    // Like a kubelet: a container waits until what is mounted into it is there.
+    let Ok(secret) = secrets.get(mounted.secret_name.as_deref().unwrap()).await else {
+        return;
+    };
+    let input: Value = serde_json::from_slice(&secret.data.unwrap()["input.json"].0).unwrap();
+    let command = spec.containers[0].command.clone().unwrap();
+    let Some((exit, message)) = program(&command, &input) else {
+        return;
+    };
+    let now = jiff::Timestamp::now().to_string();
+    let status = json!({"status": {
+        "phase": if exit == 0 { "Succeeded" } else { "Failed" },
+        "containerStatuses": [{
+            "name": spec.containers[0].name, "image": "legacy", "imageID": "legacy", "ready": false,
+            "restartCount": 0,
+            "state": {"terminated": {
+                "exitCode": exit, "message": message, "startedAt": now, "finishedAt": now,
+            }},
+        }],
+    }});
+    // It may be gone by now.
+    pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .ok();
 }
 
 fn section(deadline: &str) -> JobDriver {
@@ -297,6 +317,7 @@ async fn two_operators_with_the_same_act_run_it_once_and_both_get_its_answer() {
             .until(async || (!cluster.jobs().await.is_empty()).then_some(()))
             .await;
         *open.lock().unwrap() = true;
+        cluster.goes_on.notify_one();
     };
     let (first, second, ()) = tokio::join!(
         run(&cluster, &one, &act, 50),
