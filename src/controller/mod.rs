@@ -9,7 +9,7 @@
 //! | [`store`] | the record, and whether the case is still wanted |
 //! | [`approvals`] | whether Approvals can be trusted, and what became of each |
 //! | [`leaving`] | who leaves, by address |
-//! | [`votes`] | what people said about a leaver |
+//! | [`votes`] | what people said about a leaver or a source |
 //! | [`show`] | one patch of the status for each change |
 //! | [`reconcile`] | one pass over one Offboarding |
 //! | `pause` | when to look again |

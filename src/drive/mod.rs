@@ -10,7 +10,6 @@
 pub mod advice;
 pub mod evidence;
 pub mod folder;
-
 pub mod report;
 mod run;
 mod superior;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     super::{
-        approvals::{self, approvals_trusted_now},
+        approvals::{self, approvals_trusted},
         votes::{self, About},
     },
     Work,
@@ -109,21 +109,21 @@ impl Work<'_> {
         let leaving = caches.leaving.among(&votes, "", Timestamp::MAX);
         let partial = [members, &leaving].concat();
         let standing = guard::count(held, &votes, &partial, Timestamp::now());
-        if !standing.counted.is_empty() && !approvals_trusted_now(self.context).await {
+        let mut stands = false;
+        for vote in votes.iter().filter(|vote| standing.counted.contains(&vote.id)) {
+            // The cache may not know yet that it was taken back.
+            stands = stands
+                || standing.state == gate::State::Open
+                    && votes::stands(self.context, &self.namespace, &about, vote).await == Ok(true);
+        }
+        if !standing.counted.is_empty() && !approvals_trusted(self.context).await {
             return Voted::Untrusted;
         }
         approvals::show(self.context, &self.namespace, &standing).await;
         match standing.state {
-            gate::State::Denied => return Voted::No,
-            gate::State::Open => {}
-            gate::State::Waiting | gate::State::Expired => return Voted::Nobody,
+            gate::State::Denied => Voted::No,
+            gate::State::Open if stands => Voted::Yes,
+            gate::State::Open | gate::State::Waiting | gate::State::Expired => Voted::Nobody,
         }
-        for vote in votes.iter().filter(|vote| standing.counted.contains(&vote.id)) {
-            // The cache may not know yet that it was taken back.
-            if votes::stands(self.context, &self.namespace, &about, vote).await == Ok(true) {
-                return Voted::Yes;
-            }
-        }
-        Voted::Nobody
     }
 }
