@@ -15,7 +15,7 @@ use self::successor::Taker;
 use super::Link;
 use crate::{
     api::{
-        Connector, Offboarding, OffboardingPolicySpec,
+        Condition, Connector, Offboarding, OffboardingPolicySpec, OffboardingStatus,
         connector::{ConnectorMode, ConnectorSpec},
         offboarding::{Desired, Exception, LegalHold, OffboardingSpec, Urgency},
         policy::Enforcement,
@@ -124,7 +124,11 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
     let (offboarding, policy) = (given.offboarding, &given.policy.spec);
     let spec = &offboarding.spec;
     let zone = zone(spec, policy);
-    let earlier = offboarding.status.as_ref().and_then(|status| status.cutoff);
+    let earlier = offboarding
+        .status
+        .as_ref()
+        .filter(|status| !has_come_back(spec, status));
+    let earlier = earlier.and_then(|status| status.cutoff);
     let earlier = earlier.or_else(|| made_as_it_is(offboarding));
     let cutoff = cutoff(spec, policy, zone, earlier, now)?;
     let from_cutoff = |field: &str, text: &str| {
@@ -319,6 +323,12 @@ fn anchors(offboarding: &Offboarding, cutoff: Timestamp, zone: Option<&str>) -> 
         employment_ends,
         paid_through,
     })
+}
+
+/// Whether somebody leaves again who was given everything back: their access ends anew, and not when it did before.
+fn has_come_back(spec: &OffboardingSpec, status: &OffboardingStatus) -> bool {
+    let back = |condition: &Condition| condition.type_ == "Ready" && condition.reason == "Reinstated";
+    spec.desired == Desired::Offboarded && status.conditions.iter().any(back)
 }
 
 /// When an Offboarding was made that nobody has changed since.

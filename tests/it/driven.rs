@@ -52,6 +52,11 @@ impl Driven {
         self.leaver = self.leaver.take().map(Leaver::restart);
     }
 
+    /// The same with a changed Offboarding.
+    pub fn changed(&mut self, spec: Value) {
+        self.leaver = self.leaver.take().map(|leaver| leaver.changed(spec));
+    }
+
     fn inner(&self) -> &Leaver {
         self.leaver.as_ref().expect("it has started")
     }

@@ -358,25 +358,31 @@ async fn a_role_that_vanished_for_no_reason_of_ours_is_never_taken_for_done() {
 }
 
 #[tokio::test]
-async fn before_the_last_day_only_the_end_of_the_password_is_set_and_never_later_than_it_was() {
+async fn before_the_last_day_only_the_end_of_the_password_is_set_moves_with_the_day_and_is_never_later_than_it_was()
+ {
     let (name, early) = (person("jack"), person("jill"));
     sql(&format!("ALTER ROLE {early} VALID UNTIL '2030-01-01T00:00:00Z'"));
-    for (name, until) in [
-        (&name, "2031-05-05 16:00:00+00"),
-        (&early, "2030-01-01 00:00:00+00"),
-    ] {
+    for (name, own) in [(&name, "2099-01-01"), (&early, "2030-01-01")] {
         let mut spec = leaves(name);
         spec["urgency"] = json!("Scheduled");
-        spec["lastDay"] = json!("2031-05-05");
         spec["cutoff"] = json!({"time": "16:00", "timeZone": "UTC"});
+        spec["lastDay"] = json!("2031-05-05");
         let mut driven = Driven::leaver(&system(&[]), spec);
-        driven.pass().await;
-        assert_eq!(driven.verdict("ExpiryArmed"), &Verdict::Verified);
-        assert_eq!(driven.verdict("LoginRevoked"), &Verdict::NotDue(driven.cutoff()));
-        let armed =
-            format!("SET timezone = 'UTC'; SELECT rolvaliduntil FROM pg_roles WHERE rolname = '{name}'");
-        assert_eq!(sql(&armed), until);
-        assert!(server().login(name, PASSWORD, "postgres"));
+        for day in ["2031-05-05", "2032-05-05", "2029-05-05", "2031-05-05"] {
+            driven.changed(json!({"lastDay": day}));
+            driven.pass().await;
+            assert_eq!(driven.verdict("ExpiryArmed"), &Verdict::Verified, "{day}");
+            assert_eq!(driven.verdict("LoginRevoked"), &Verdict::NotDue(driven.cutoff()));
+            let armed =
+                format!("SET timezone = 'UTC'; SELECT rolvaliduntil FROM pg_roles WHERE rolname = '{name}'");
+            let until = if own < day {
+                format!("{own} 00:00:00+00")
+            } else {
+                format!("{day} 16:00:00+00")
+            };
+            assert_eq!(sql(&armed), until, "{name} on {day}");
+            assert!(server().login(name, PASSWORD, "postgres"));
+        }
     }
 }
 
