@@ -302,8 +302,6 @@ impl Declarative {
         })
     }
 
-    /// Does the reads that `facts` rest on.
-
     /// The request of the definition that a resolved one came from.
     fn step(&self, fact: &str, request: &Value) -> Option<&Compiled> {
         let fact = self.fact(fact)?;
