@@ -1,0 +1,151 @@
+//! Whose account it is, and who takes over: bound once, and never a choice of ours.
+
+use jiff::Timestamp;
+
+use super::{Pass, longest_call};
+use crate::{
+    connectors::{Connector, Shared, Subject},
+    core::{
+        fault::{Fault, FaultKind, Reason},
+        identity::{self, Account, Binding, CAME_LATER, Correlation, Person},
+        planted::{Bug, planted},
+    },
+};
+
+impl Pass<'_> {
+    /// The bound account, found now if it was not bound before; none when a complete `find` shows nobody.
+    pub(super) async fn bind(&mut self, connector: &Shared) -> Result<Option<Subject>, Fault> {
+        let (account, successor) = futures::join!(self.account(connector), self.successor(connector));
+        // Whichever of the two was told to wait: both keep the silence, until the later instant.
+        let told = [account.as_ref().err(), successor.as_ref().err()];
+        if let Some(until) = latest_silence(told.into_iter().flatten()) {
+            self.park(until);
+            return Err(Fault::throttled(until));
+        }
+        let now = self.drive.clock.now();
+        let account = account.and_then(|found| self.not_of_later(found));
+        if let Err(Fault {
+            kind: FaultKind::NeedsDecision,
+            ..
+        }) = account
+        {
+            // Somebody is there now, whoever it is.
+            self.ledger.no_account = false;
+        }
+        let account = account?;
+        self.ledger.no_account = account.is_none();
+        let Some(account) = account else {
+            if self.drive.case.cutoff <= now && !self.ended_without_account() {
+                self.ledger.no_account_since = Some(now);
+            }
+            return Ok(None);
+        };
+        if self.ledger.account.is_none() {
+            let binding = Binding {
+                id: account.id.clone(),
+                name: account.name.clone(),
+                bound_at: now,
+            };
+            self.ledger.account = Some(binding);
+        }
+        // A successor that cannot be found holds up hand-overs only; a later pass looks again.
+        let successor = successor
+            .ok()
+            .flatten()
+            .filter(|(_, taker)| taker.id != account.id);
+        if let Some((who, taker)) = &successor
+            && (self.ledger.successor.is_none() || self.ledger.successor_known_as != who.email)
+        {
+            self.ledger.successor_known_as.clone_from(&who.email);
+            let binding = Binding {
+                id: taker.id.clone(),
+                name: taker.name.clone(),
+                bound_at: now,
+            };
+            self.ledger.successor = Some(binding);
+        }
+        Ok(Some(self.subject(account, successor, now)))
+    }
+
+    /// `found`, unless it was not there when access had ended already: who is hired again is given a new account, and that is
+    /// not the leaver's. A person decides, by naming it.
+    fn not_of_later(&self, found: Option<Account>) -> Result<Option<Account>, Fault> {
+        let late = self.ended_without_account() && self.system.who.account_name.is_none();
+        match found {
+            Some(account) if late && !planted(Bug::TakesLateAccounts) => {
+                if account.is_one_of(&self.system.named) {
+                    return Ok(None);
+                }
+                Err(Fault::needs_decision(Reason::Ambiguous).with_code(CAME_LATER))
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// Whether there was no account when access had ended. A day that is moved makes it an open question again.
+    fn ended_without_account(&self) -> bool {
+        let since = self.ledger.no_account_since;
+        since.is_some_and(|since| self.drive.case.cutoff <= since)
+    }
+
+    pub(super) fn subject(
+        &self,
+        account: Account,
+        successor: Option<(Person, Account)>,
+        now: Timestamp,
+    ) -> Subject {
+        Subject {
+            who: self.system.who.clone(),
+            account,
+            successor,
+            ledger: self.ledger.clone(),
+            cutoff: self.drive.case.cutoff,
+            now,
+            keys: self.keys(),
+        }
+    }
+
+    pub(super) async fn account(&self, connector: &Shared) -> Result<Option<Account>, Fault> {
+        if let Some(bound) = &self.ledger.account {
+            return Ok(Some(bound.account()));
+        }
+        let found = bounded_find(connector.as_ref(), &self.system.who).await?;
+        Ok(match identity::correlate(found, &self.system.named)? {
+            Correlation::NoAccount => None,
+            Correlation::One(account) => Some(*account),
+        })
+    }
+
+    async fn successor(&self, connector: &Shared) -> Result<Option<(Person, Account)>, Fault> {
+        let Some(who) = &self.system.successor else {
+            return Ok(None);
+        };
+        // A binding to somebody who does not take over any more says nothing about who does.
+        if let Some(bound) = &self.ledger.successor
+            && self.ledger.successor_known_as == who.email
+        {
+            return Ok(Some((who.clone(), bound.account())));
+        }
+        let found = bounded_find(connector.as_ref(), who).await?;
+        Ok(match identity::correlate(found, &[])? {
+            Correlation::NoAccount => None,
+            Correlation::One(account) => Some((who.clone(), *account)),
+        })
+    }
+}
+
+/// The last of the instants until which the system wants to be left alone.
+pub(super) fn latest_silence<'f>(faults: impl Iterator<Item = &'f Fault>) -> Option<Timestamp> {
+    let until = faults.filter_map(|fault| match fault.kind {
+        FaultKind::Throttled { until } => Some(until),
+        _ => None,
+    });
+    until.max()
+}
+
+async fn bounded_find(connector: &dyn Connector, who: &Person) -> Result<Vec<Account>, Fault> {
+    match tokio::time::timeout(longest_call(), connector.find(who)).await {
+        Ok(found) => found,
+        Err(_) => Err(Fault::transient(Reason::Timeout)),
+    }
+}
