@@ -51,7 +51,7 @@ pub(super) async fn ask(drive: &Drive<'_>, record: &Record, rows: &[&Row], now: 
     let answers = join_all(
         case.systems
             .iter()
-            .map(|system| one(drive, record, &system.row, now)),
+            .map(|system| one(drive, record, rows, &system.row, now)),
     )
     .await;
     let mut fault: Option<Fault> = None;
@@ -80,7 +80,13 @@ pub(super) async fn ask(drive: &Drive<'_>, record: &Record, rows: &[&Row], now: 
 }
 
 /// What one system says; none when it knows no managers, or nobody's.
-async fn one(drive: &Drive<'_>, record: &Record, row: &str, now: Timestamp) -> Result<Option<Person>, Fault> {
+async fn one(
+    drive: &Drive<'_>,
+    record: &Record,
+    rows: &[&Row],
+    row: &str,
+    now: Timestamp,
+) -> Result<Option<Person>, Fault> {
     let connector = match drive.links.get(row) {
         Some(Link::Ready(connector)) if connector.knows_managers() => connector,
         // It may be a directory.
@@ -93,7 +99,15 @@ async fn one(drive: &Drive<'_>, record: &Record, row: &str, now: Timestamp) -> R
     }
     let ledger = record.ledger.systems.get(row).cloned().unwrap_or_default();
     let Some(bound) = &ledger.account else {
-        let unknown = Fault::transient(Reason::NoSuccessor);
+        // Whose account it is may be for a person to say, and so it is then who takes over.
+        let mut of = rows.iter().filter(|known| known.name == row);
+        let undecided = of.any(|known| known.facts.iter().any(|(_, verdict, _)| is_undecided(verdict)));
+        let kind = if undecided {
+            FaultKind::NeedsDecision
+        } else {
+            FaultKind::Transient
+        };
+        let unknown = Fault::new(kind, Reason::NoSuccessor);
         return if ledger.no_account { Ok(None) } else { Err(unknown) };
     };
     let system = drive.case.systems.iter().find(|system| system.row == row);
@@ -112,6 +126,10 @@ async fn one(drive: &Drive<'_>, record: &Record, row: &str, now: Timestamp) -> R
     let longest = LONGEST_CALL.unsigned_abs();
     let asked = timeout(longest, connector.manager(&subject)).await;
     asked.unwrap_or_else(|_| Err(Fault::transient(Reason::Timeout)))
+}
+
+fn is_undecided(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Unknown(fault) if fault.kind == FaultKind::NeedsDecision)
 }
 
 /// Whether something waits for somebody to hand it over to.
