@@ -250,6 +250,38 @@ async fn the_last_global_administrator_is_not_taken_away_and_a_hardware_token_is
 }
 
 #[tokio::test]
+async fn where_it_is_asked_for_the_last_global_administrator_is_disabled_once_there_is_another() {
+    let scene = Scene::new().await;
+    let other = scene.tenant.seed(|tenant| {
+        tenant.roles.retain(|_, (_, role)| role != GLOBAL_ADMINISTRATOR);
+        tenant.assign(&scene.lea, GLOBAL_ADMINISTRATOR);
+        let other = tenant.add_user("former", "x");
+        tenant.users.get_mut(&other).unwrap().enabled = false;
+        tenant.assign(&other, GLOBAL_ADMINISTRATOR);
+        other
+    });
+    let mut setup = scene.setup();
+    setup.inputs["keepLastAdministrator"] = json!(true);
+    let mut trial = Trial::new(&setup);
+    trial.settles(10).await;
+    for fact in ["AccountDisabled", "DirectoryRolesRemoved"] {
+        let verdict = trial.verdict(fact);
+        assert!(
+            matches!(&verdict, Verdict::Unmet(Why::Failed(fault))
+                if fault.reason == Reason::Protected && fault.code == "last Global Administrator"),
+            "{fact}: {verdict:?}"
+        );
+    }
+    assert!(scene.tenant.truth(|tenant| tenant.users[&scene.lea].enabled));
+    scene
+        .tenant
+        .seed(|tenant| tenant.users.get_mut(&other).unwrap().enabled = true);
+    assert!(trial.settles(80).await, "{:?}", trial.all());
+    assert_eq!(trial.verdict("AccountDisabled"), Verdict::Verified);
+    vendor::every_request_is_in_the_vendors_words(&scene.tenant.control().journal());
+}
+
+#[tokio::test]
 async fn a_missing_permission_is_a_reason_and_holds_up_nothing_else() {
     let scene = Scene::new().await;
     scene
