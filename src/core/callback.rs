@@ -80,7 +80,7 @@ impl Statement {
 mod tests {
     use super::*;
     use crate::core::{
-        fact::{Class, Proof, Stage},
+        fact::{Class, Proof},
         ledger::FactLedger,
     };
 
@@ -90,19 +90,9 @@ mod tests {
 
     fn fact() -> FactSpec {
         FactSpec {
-            name: "FlowReported".into(),
-            class: Class::Access,
-            stage: Stage::Cutoff,
             proof: Proof::None,
-            requires: vec![],
-            after: vec![],
-            prefers_after: vec![],
-            irreversible: false,
-            repeatable: true,
-            removes: false,
-            settle: SignedDuration::ZERO,
-            by_hand: false,
             reported: Some(SignedDuration::from_hours(24)),
+            ..FactSpec::plain("FlowReported", Class::Access)
         }
     }
 

@@ -117,6 +117,28 @@ pub struct FactSpec {
     pub reported: Option<SignedDuration>,
 }
 
+impl FactSpec {
+    /// The plainest one: read directly and at once, asked for by a request that can be repeated and, unless it deletes, taken back.
+    pub fn plain(name: impl Into<String>, class: Class) -> Self {
+        let deletes = class == Class::Deletion;
+        Self {
+            name: name.into(),
+            class,
+            stage: if deletes { Stage::Retention } else { Stage::Cutoff },
+            proof: Proof::Direct,
+            requires: vec![],
+            after: vec![],
+            prefers_after: vec![],
+            irreversible: deletes,
+            repeatable: true,
+            removes: false,
+            settle: SignedDuration::ZERO,
+            by_hand: false,
+            reported: None,
+        }
+    }
+}
+
 /// What one look showed about one fact.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Truth {

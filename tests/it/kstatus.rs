@@ -10,7 +10,7 @@ use offboard::{
     api::{OffboardingStatus, crds},
     core::{
         case::{Case, System, Wanted},
-        fact::{Class, FactSpec, Proof, Stage, Verdict, Why},
+        fact::{Class, FactSpec, Verdict, Why},
         fault::{Fault, Reason},
         identity::Person,
     },
@@ -60,21 +60,7 @@ fn case() -> Case {
 fn outcome(verdicts: [Verdict; 3]) -> Outcome {
     let facts = FACTS.iter().zip(verdicts);
     let facts = facts.map(|((name, class), verdict)| {
-        let spec = FactSpec {
-            name: (*name).to_owned(),
-            class: *class,
-            stage: Stage::Cutoff,
-            proof: Proof::Direct,
-            requires: vec![],
-            after: vec![],
-            prefers_after: vec![],
-            irreversible: false,
-            repeatable: true,
-            removes: false,
-            settle: SignedDuration::ZERO,
-            by_hand: false,
-            reported: None,
-        };
+        let spec = FactSpec::plain(*name, *class);
         (spec, verdict, None)
     });
     let row = Row {

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     core::{
         case::System,
-        fact::{Act, Proof, Stage, Why},
+        fact::{Act, Stage, Why},
         fault::{Fault, Reason},
         identity::Person,
     },
@@ -21,19 +21,10 @@ fn at(text: &str) -> Timestamp {
 
 fn fact(name: &str, class: Class, after: &[&str]) -> FactSpec {
     FactSpec {
-        name: name.into(),
-        class,
         stage: Stage::Cutoff,
-        proof: Proof::Direct,
-        requires: vec![],
-        after: after.iter().map(|name| (*name).to_owned()).collect(),
-        prefers_after: vec![],
         irreversible: false,
-        repeatable: true,
-        removes: false,
-        settle: jiff::SignedDuration::ZERO,
-        by_hand: false,
-        reported: None,
+        after: after.iter().map(|name| (*name).to_owned()).collect(),
+        ..FactSpec::plain(name, class)
     }
 }
 

@@ -4,7 +4,6 @@ use std::{convert::Infallible, sync::Mutex};
 
 use async_trait::async_trait;
 use axum::http::{Method, Request, Response, StatusCode};
-use jiff::SignedDuration;
 use kube::client::Body;
 use serde_json::{Value, json};
 
@@ -12,7 +11,7 @@ use super::*;
 use crate::{
     connectors::{Capabilities, Connector as Connected, Order, Readings, Subject},
     core::{
-        fact::{Act, Class, FactSpec, Proof, Receipt, Sight, Stage, Truth},
+        fact::{Act, Class, FactSpec, Receipt, Sight, Truth},
         fault::Fault,
         identity::{Account, Person},
     },
@@ -43,21 +42,7 @@ impl Connected for Buggy {
 }
 
 fn facts() -> Vec<FactSpec> {
-    vec![FactSpec {
-        name: "AccountDisabled".into(),
-        class: Class::Access,
-        stage: Stage::Cutoff,
-        proof: Proof::Direct,
-        requires: vec![],
-        after: vec![],
-        prefers_after: vec![],
-        irreversible: false,
-        repeatable: true,
-        removes: false,
-        settle: SignedDuration::ZERO,
-        by_hand: false,
-        reported: None,
-    }]
+    vec![FactSpec::plain("AccountDisabled", Class::Access)]
 }
 
 /// What was patched, by name: the last status.

@@ -13,19 +13,10 @@ fn at(seconds: i64) -> Timestamp {
 
 fn fact(name: &str, class: Class) -> FactSpec {
     FactSpec {
-        name: name.into(),
-        class,
         stage: Stage::Cutoff,
-        proof: Proof::Direct,
-        requires: vec![],
-        after: vec![],
-        prefers_after: vec![],
         irreversible: false,
-        repeatable: true,
-        removes: false,
         settle: SignedDuration::from_secs(10),
-        by_hand: false,
-        reported: None,
+        ..FactSpec::plain(name, class)
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     connectors::{Capabilities, Connector, Order, Readings, Subject},
     core::{
-        fact::{Act, Class, FactSpec, Proof, Receipt, Sight, Stage, Truth},
+        fact::{Act, Class, FactSpec, Proof, Receipt, Sight, Truth},
         fault::{Fault, FaultKind, Reason},
         identity::{Account, Person},
         ledger::SystemLedger,
@@ -123,23 +123,8 @@ pub struct Sim {
 
 fn spec(name: &str, class: Class) -> FactSpec {
     FactSpec {
-        name: name.into(),
-        class,
-        stage: if class == Class::Deletion {
-            Stage::Retention
-        } else {
-            Stage::Cutoff
-        },
-        proof: Proof::Direct,
-        requires: vec![],
-        after: vec![],
-        prefers_after: vec![],
-        irreversible: class == Class::Deletion,
-        repeatable: true,
-        removes: false,
         settle: SETTLE,
-        by_hand: false,
-        reported: None,
+        ..FactSpec::plain(name, class)
     }
 }
 

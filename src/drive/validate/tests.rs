@@ -2,10 +2,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::core::{
-    case::Wanted,
-    fact::{Class, Proof, Stage},
-};
+use crate::core::{case::Wanted, fact::Class};
 
 pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -35,25 +32,7 @@ pub(super) fn chosen(spec: Value) -> Chosen {
 }
 
 pub(super) fn fact(name: &str, class: Class) -> FactSpec {
-    FactSpec {
-        name: name.into(),
-        class,
-        stage: if class == Class::Deletion {
-            Stage::Retention
-        } else {
-            Stage::Cutoff
-        },
-        proof: Proof::Direct,
-        requires: vec![],
-        after: vec![],
-        prefers_after: vec![],
-        irreversible: class == Class::Deletion,
-        repeatable: true,
-        removes: false,
-        settle: jiff::SignedDuration::ZERO,
-        by_hand: false,
-        reported: None,
-    }
+    FactSpec::plain(name, class)
 }
 
 /// A Connector of a company and what its definition can prove.
