@@ -190,9 +190,19 @@ impl View<'_> {
             Truth::NotApplicable => Verdict::NotNeeded(Exempt::NotApplicable),
             Truth::Unreadable(fault) => self.unseen(fact, fault),
             Truth::Running => Verdict::Pending(schedule::later(self.now, OPERATION_POLL)),
-            Truth::HoldsFrom(at) if *at > self.now => Verdict::Pending(*at),
+            Truth::HoldsFrom(at) if *at > self.known_at(fact) => Verdict::Pending((*at).max(self.now)),
             Truth::HoldsFrom(_) | Truth::Holds => self.held(fact),
             Truth::DoesNotHold => self.missed(fact, sight),
+        }
+    }
+
+    /// The moment of which something is known about `fact`: an instant that was computed passes by itself, a read is as old as
+    /// its look.
+    fn known_at(&self, fact: &FactSpec) -> Timestamp {
+        if fact.proof == Proof::Elapsed {
+            self.now
+        } else {
+            self.looked_at
         }
     }
 

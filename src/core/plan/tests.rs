@@ -555,3 +555,19 @@ fn what_a_system_reports_is_waited_for_and_asked_for_again_when_nothing_is_said(
     scene.ledger_of("FlowReported").accepted = Some(at(2));
     assert_eq!(scene.verdict("FlowReported", 9000), Verdict::Asserted);
 }
+
+#[test]
+fn what_reads_show_only_from_a_moment_on_is_proven_by_a_look_that_began_after_it() {
+    let scene = Scene::disabling_first().seen("AccountDisabled", Truth::HoldsFrom(at(10)));
+    let look = |began, now| {
+        let view = View {
+            looked_at: at(began),
+            ..scene.view(now)
+        };
+        view.verdict(&scene.facts[0])
+    };
+    assert_eq!(look(5, 7), Verdict::Pending(at(10)));
+    // The moment passed while the look went on: looked at again at once.
+    assert_eq!(look(5, 12), Verdict::Pending(at(12)));
+    assert_eq!(look(10, 12), Verdict::Verified);
+}
