@@ -147,6 +147,10 @@ pub struct Input {
     /// May be left out without a default; expressions test it with `has(inputs.name)`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
+    /// It tells which system is meant, beside the origin of the driver section: a tenant, a realm, a base, a customer, a database. Another
+    /// value means another system, in which no id that was bound before is anybody's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub identifies: bool,
     /// A look at the system that tells the value where the Connector does not set it, such as whether filters are
     /// supported. Asked once for as long as the Connector is not changed, with `inputs` as they are set. Where the system
     /// does not say (`absent`), the default is used.

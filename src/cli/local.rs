@@ -16,6 +16,7 @@ use crate::{
         case::Case,
         fault::{Fault, Reason},
         gate::Vote,
+        scope,
     },
     drive::{
         Clock, Drive, Link, Memory, Outcome, Record, Scope, Store, drive,
@@ -262,9 +263,10 @@ impl Local {
             .map(|voices| voices.votes(leaver, &folder, now))
             .transpose()?;
         let said = (voices, votes.unwrap_or_default());
-        let case = make(leaver, manifests, links, status.as_ref(), said, now)
+        let mut case = make(leaver, manifests, links, status.as_ref(), said, now)
             .map_err(|e| Error::Invalid(name, e))?;
         let record = folder.record()?;
+        scope::include_recorded(&mut case, &record.ledger, |name| links.by_name.contains_key(name));
         let links = links.of(&case);
         Ok(Self {
             case,

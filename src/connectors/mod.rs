@@ -44,6 +44,9 @@ pub struct Capabilities {
     pub definition: String,
     /// Its facts, in the definition's order.
     pub facts: Vec<FactSpec>,
+    /// Which system it leads to: a digest of the origin, the inputs that identify the system and how the definition tells
+    /// accounts apart. Another one means another system (R22).
+    pub fingerprint: String,
 }
 
 /// The results of the reads of one look, by name of the read.

@@ -38,7 +38,7 @@ use crate::{
         case::Case,
         fact::{Verdict, Why},
         fault::Reason,
-        schedule,
+        schedule, scope,
     },
     drive::{Clock, Drive, Outcome, Record, Row, Scope, SystemClock, drive, report, validate::connector_of},
     notify::due,
@@ -209,7 +209,7 @@ impl<'a> Pass<'a> {
         if nothing_new && self.state.next.is_none_or(|at| now < at) {
             return (Ended::Idle, self.until_next(now));
         }
-        let (case, links) = match gathered.case(caches, &self.offboarding, now) {
+        let (mut case, links) = match gathered.case(caches, &self.offboarding, now) {
             Ok(made) => made,
             Err(invalid) => {
                 return self
@@ -234,6 +234,9 @@ impl<'a> Pass<'a> {
             }
             Err(NoRecord::Failed(failed)) => return self.failed("record not read", &failed),
         };
+        scope::include_recorded(&mut case, &record.ledger, |name| {
+            gathered.connectors.contains_key(name)
+        });
         self.forget_faults_of_changed_links(&case, &gathered);
         let shown = Shown::new(self.context, &case, &links, self.offboarding.clone());
         let store = ClusterStore::new(self.context, &self.offboarding, version, shown);

@@ -48,15 +48,17 @@ pub struct Case {
     pub votes: Vec<Vote>,
     /// The cluster lacks what makes Approvals trustworthy, so none of them counts.
     pub untrusted: bool,
-    /// Who cannot say yes: the leaver, who asked for it, and others who leave.
-    pub partial: Vec<String>,
+    /// Approvers whose vote is ignored: the leaver, the requester, and other current leavers.
+    pub ineligible: Vec<String>,
     /// Until when the reached state is looked at again.
     pub recheck_until: Timestamp,
     /// Time between two such looks.
     pub recheck_every: SignedDuration,
     /// The leaver's manager takes over, and nobody said who that is: the directories are asked.
     pub unknown_manager: Option<UnknownManager>,
-    /// The systems, by row name.
+    /// How many Connectors there were to choose from: tells a policy that selects none of them from a namespace without any.
+    pub connectors: usize,
+    /// The systems, by row name: those of today's configuration, and those that only the record knows.
     pub systems: Vec<System>,
 }
 
@@ -109,6 +111,30 @@ pub struct System {
     pub wanted: BTreeMap<String, Wanted>,
     /// The newest word that counts for a task, by fact.
     pub attested: BTreeMap<String, Attestation>,
+    /// Today's configuration does not have it; only the record does.
+    pub gone: Option<Gone>,
+}
+
+/// Why a system that the record knows is not among those of today's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// There is no such Connector any more.
+    Deleted,
+    /// The Connector is there, and the policy does not select it any more.
+    Deselected,
+}
+
+impl System {
+    /// The name of its Connector; what follows the slash in the row is a login name.
+    pub fn connector(&self) -> &str {
+        self.row.split('/').next().unwrap_or_default()
+    }
+
+    /// Whether an exception or a waiver leaves `fact` as it is at `now`.
+    pub fn keeps(&self, fact: &str, now: Timestamp) -> bool {
+        let own = self.kept_facts.get(fact).copied();
+        own.max(self.kept_until).is_some_and(|until| now < until)
+    }
 }
 
 /// When a fact is wanted.

@@ -72,6 +72,12 @@ pub enum Reason {
     OperationFailed,
     /// The evidence store could not be written, so nothing that needs it was done.
     StoreUnavailable,
+    /// The record knows an account in a system whose Connector is gone, or is not selected any more (R21).
+    ConnectorGone,
+    /// The record knows a fact that the definition does not have any more, or that the Connector skips now (R21).
+    FactGone,
+    /// The Connector leads to another system than the one in which the account was bound (R22).
+    SystemChanged,
 }
 
 impl Reason {
@@ -97,6 +103,9 @@ impl Reason {
             Self::NoSuccessor => "NoSuccessor",
             Self::OperationFailed => "OperationFailed",
             Self::StoreUnavailable => "StoreUnavailable",
+            Self::ConnectorGone => "ConnectorGone",
+            Self::FactGone => "FactGone",
+            Self::SystemChanged => "SystemChanged",
         }
     }
 }

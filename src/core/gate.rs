@@ -78,7 +78,7 @@ pub struct Approver {
 }
 
 /// What one person said, as the cluster vouches for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Vote {
     /// The durable id of the Approval.
     pub id: String,
@@ -331,7 +331,7 @@ impl Gates {
             .values()
             .filter_map(|system| system.account.as_ref());
         let names = bound.flat_map(|account| [account.name.clone(), account.id.clone()]);
-        let partial: Vec<String> = case.partial.iter().cloned().chain(names).collect();
+        let partial: Vec<String> = case.ineligible.iter().cloned().chain(names).collect();
         let counted: Vec<Counted> = case
             .gates
             .iter()

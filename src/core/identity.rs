@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fault::{Fault, Reason};
+use super::{
+    fault::{Fault, Reason},
+    planted::{Bug, planted},
+};
 
 /// The code of the fault of a person about whom nothing is known by which a system could look for them.
 pub const NO_WAY: &str = "no way to find";
@@ -78,9 +81,35 @@ pub struct Binding {
     pub name: String,
     /// When it was bound.
     pub bound_at: Timestamp,
+    /// Of which system: an id is durable only within one (R22). None in records from before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 impl Binding {
+    /// Binds `account` of the system with this `fingerprint`.
+    pub fn new(account: &Account, fingerprint: &str, now: Timestamp) -> Self {
+        Self {
+            id: account.id.clone(),
+            name: account.name.clone(),
+            bound_at: now,
+            fingerprint: Some(fingerprint.to_owned()),
+        }
+    }
+
+    /// Whether it may be an account of the system with this `fingerprint`.
+    ///
+    /// # Errors
+    /// `NeedsDecision/SystemChanged` when it is another system's.
+    pub fn check(&self, fingerprint: &str) -> Result<(), Fault> {
+        match &self.fingerprint {
+            Some(bound) if bound != fingerprint && !planted(Bug::BindsToAnySystem) => {
+                Err(Fault::needs_decision(Reason::SystemChanged))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The account, of which nothing was read yet.
     pub fn account(&self) -> Account {
         Account {

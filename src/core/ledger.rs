@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    fact::Class,
     identity::{Binding, Person},
     planted::{Bug, planted},
 };
@@ -72,6 +73,10 @@ pub struct SystemLedger {
     /// By fact name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, FactLedger>,
+    /// The facts that were ever wanted of the bound account, with what each is about: they stay to be proven whatever becomes
+    /// of the Connector and its definition (R21).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scope: BTreeMap<String, Class>,
 }
 
 /// Everything durable about one fact.

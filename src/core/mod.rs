@@ -13,3 +13,4 @@ pub mod people;
 pub mod plan;
 pub mod planted;
 pub mod schedule;
+pub mod scope;

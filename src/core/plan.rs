@@ -159,15 +159,7 @@ impl View<'_> {
         if self.ledger.no_account {
             return Verdict::NotNeeded(Exempt::NoAccount);
         }
-        if self.system.kept_until.is_some_and(|until| self.now < until) {
-            return Verdict::NotNeeded(Exempt::Waived);
-        }
-        if self
-            .system
-            .kept_facts
-            .get(&fact.name)
-            .is_some_and(|until| self.now < *until)
-        {
+        if self.system.keeps(&fact.name, self.now) {
             return Verdict::NotNeeded(Exempt::Waived);
         }
         match self.system.wanted.get(&fact.name).copied() {

@@ -39,6 +39,10 @@ pub enum Bug {
     GivesBackMore,
     /// Takes an account for the leaver's that came after access had ended.
     TakesLateAccounts,
+    /// Takes an id for the same account's in whatever system the Connector leads to now.
+    BindsToAnySystem,
+    /// Proves only what today's configuration has.
+    ForgetsTheRecord,
 }
 
 #[cfg(test)]

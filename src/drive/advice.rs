@@ -47,6 +47,13 @@ fn about(fault: &Fault) -> Option<&'static str> {
         Reason::Incomplete => {
             "the answer was cut, endless or too large: check spec.inputs and the definition"
         }
+        Reason::ConnectorGone => "apply the Connector again, or waive each fact by an Approval",
+        Reason::FactGone => {
+            "its definition or spec.facts.skip took it away: bring it back, or waive it by an Approval"
+        }
+        Reason::SystemChanged => {
+            "spec.inputs leads to another system than the account is in: set it back, or make another Connector"
+        }
         Reason::NoSuccessor => "name somebody with an active account there in spec.transfers",
         _ => return None,
     })

@@ -50,7 +50,7 @@ pub fn status(
                 .map(|(fact, verdict, _)| fact_condition(fact, verdict))
                 .collect();
             if let Some(trouble) = &row.trouble {
-                conditions.push(plain("Connected", False, "ConnectorNotReady", trouble));
+                conditions.push(plain("Connected", False, trouble_reason(row).as_str(), trouble));
             }
             keep_times(&mut conditions, before.map_or(&[], |s| &s.conditions), now);
             SystemRow {
@@ -176,7 +176,7 @@ impl Tally {
             self.left += 1;
             self.access_unknown = true;
             self.access_due = true;
-            self.stuck.get_or_insert(Reason::ConnectorNotReady);
+            self.stuck.get_or_insert(trouble_reason(row));
         }
         for (fact, verdict, _) in &row.facts {
             self.found |= !matches!(verdict, Verdict::NotNeeded(Exempt::NoAccount));
@@ -216,6 +216,14 @@ impl Tally {
     }
 }
 
+/// Why a system cannot be asked at all.
+fn trouble_reason(row: &Row) -> Reason {
+    let fault = row.blocked.as_ref().map(|fault| fault.reason);
+    fault
+        .filter(|reason| *reason == Reason::ConnectorGone)
+        .unwrap_or(Reason::ConnectorNotReady)
+}
+
 /// Whether only a person can move this.
 fn person_needed(verdict: &Verdict) -> Option<Reason> {
     match verdict {
@@ -249,6 +257,7 @@ fn summary(
     let verdict = ready(case, outcome, tally, late);
     let message = match verdict.1 {
         NOBODY => nobody(outcome),
+        NO_SYSTEMS => no_systems(case),
         _ if tally.held && tally.left == 0 => HELD.to_owned(),
         _ => message(outcome),
     };
@@ -267,14 +276,16 @@ fn summary(
             ]
         }
     };
-    conditions.push(access_revoked(case, tally, now > case.access_deadline));
+    let access = access_revoked(case, tally, now > case.access_deadline);
+    let access_is_gone = access.status == True;
+    conditions.push(access);
     conditions.push(data_transferred(case, tally, late.data));
     let was_complete = earlier
         .conditions
         .iter()
         .any(|c| c.type_ == "Complete" && c.status == True && c.observed_generation == Some(case.generation));
     let complete = tally.left == 0 && !tally.not_due && tally.found && case.enforce;
-    conditions.push(if complete || was_complete {
+    conditions.push(if (complete || was_complete) && access_is_gone {
         plain("Complete", True, "Verified", "")
     } else {
         plain("Complete", False, "InProgress", "")
@@ -304,6 +315,18 @@ fn nobody(outcome: &Outcome) -> String {
     )
 }
 
+/// The reason when there is no system to prove anything in: that nothing is left is no proof (R21).
+const NO_SYSTEMS: &str = "NoSystems";
+
+fn no_systems(case: &Case) -> String {
+    match case.connectors {
+        0 => "no Connector in this namespace: apply one for each system where access must end".to_owned(),
+        all => format!(
+            "policy.spec.connectors.matchLabels: selects none of {all} Connectors here: mend the labels, or name another policy"
+        ),
+    }
+}
+
 /// What should have been done by now.
 #[derive(Clone, Copy)]
 struct Late {
@@ -326,6 +349,9 @@ fn ready(
 ) -> (ConditionStatus, &'static str, Extra) {
     if case.suspended {
         return (False, "Suspended", Extra::None);
+    }
+    if outcome.rows.is_empty() {
+        return (False, NO_SYSTEMS, Extra::Stalled);
     }
     if !case.enforce {
         return (True, "PlanOnly", Extra::None);
@@ -389,6 +415,9 @@ fn has_fault(verdict: &Verdict) -> bool {
 }
 
 fn access_revoked(case: &Case, tally: &Tally, late: bool) -> Condition {
+    if case.systems.is_empty() {
+        return plain("AccessRevoked", Unknown, NO_SYSTEMS, "");
+    }
     if !tally.access_due {
         return plain("AccessRevoked", Unknown, "NotDue", "");
     }
@@ -411,6 +440,7 @@ fn access_revoked(case: &Case, tally: &Tally, late: bool) -> Condition {
 fn data_transferred(case: &Case, tally: &Tally, late: bool) -> Condition {
     let left = format!("{} left", tally.data_left);
     match () {
+        () if case.systems.is_empty() => plain("DataTransferred", Unknown, NO_SYSTEMS, ""),
         () if late => plain("DataTransferred", False, "DeadlineExceeded", &left),
         () if tally.data_left > 0 => plain("DataTransferred", False, "InProgress", &left),
         () if tally.data_due && case.enforce => plain("DataTransferred", True, "Verified", ""),

@@ -23,14 +23,15 @@ use crate::{
     connectors::{Keys, Readings, Shared, Subject},
     core::{
         callback::Statement,
-        case::{System, Wanted},
+        case::{Gone, System, Wanted},
         digest::digest_of,
-        fact::{FactSpec, Receipt, Sight, Truth},
+        fact::{FactSpec, Receipt, Sight, Truth, Verdict},
         fault::{Fault, Reason},
         gate::Gates,
         ledger::SystemLedger,
         plan::{LONGEST_CALL, Pace, Sent, View},
         planted::{Bug, planted},
+        scope,
     },
 };
 
@@ -138,6 +139,9 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) async fn run(mut self) -> Finished {
+        if let Some(gone) = self.system.gone {
+            return self.finish_gone(gone);
+        }
         let link = self
             .drive
             .links
@@ -151,7 +155,8 @@ impl<'a> Pass<'a> {
             Link::Ready(connector) => connector,
             Link::Broken(fault, text) => {
                 self.trouble = Some(text);
-                return self.finish_blocked(&[], &fault);
+                let facts = scope::facts_beyond(&self.ledger, &[]);
+                return self.finish_blocked(&facts, &fault);
             }
         };
         if self.drive.case.reinstate {
@@ -180,7 +185,11 @@ impl<'a> Pass<'a> {
         undo::note_lost(&mut finished.ledger, verdicts);
         undo::settle(&mut finished.ledger, &own, |fact| connector.can_undo(fact));
         let row = &mut finished.row.facts;
-        for (fact, verdict) in undo::settled(&finished.ledger, &own) {
+        let settled = undo::settled(&finished.ledger, &own);
+        for (fact, verdict) in settled
+            .into_iter()
+            .chain(undo::out_of_reach(&finished.ledger, &own))
+        {
             row.retain(|(known, _, _)| known.name != fact.name);
             row.push((fact, verdict, None));
         }
@@ -199,6 +208,7 @@ impl<'a> Pass<'a> {
         match self.bind(&connector).await {
             Ok(Some(subject)) => {
                 self.pace.system = None;
+                scope::widen(&mut self.ledger, &self.system, &facts);
                 self.work(&connector, &facts, subject).await;
                 self.finish(&facts, None)
             }
@@ -392,8 +402,50 @@ impl<'a> Pass<'a> {
         self.finish(facts, Some(&fault))
     }
 
+    /// The end of a pass over a system that only the record knows: nothing can be looked at, and nothing is forgotten.
+    fn finish_gone(mut self, gone: Gone) -> Finished {
+        let verdicts: Vec<_> = if self.drive.case.reinstate {
+            undo::out_of_reach(&self.ledger, &[])
+        } else {
+            let facts = scope::facts_beyond(&self.ledger, &[]);
+            let verdict = |fact| (self.unobservable(&fact, Reason::ConnectorGone), fact);
+            facts.into_iter().map(verdict).map(|(v, f)| (f, v)).collect()
+        };
+        if verdicts.iter().any(|(_, verdict)| !verdict.settled()) {
+            self.trouble = Some(match gone {
+                Gone::Deleted => "the Connector is gone: apply it again, or waive each fact".to_owned(),
+                Gone::Deselected => {
+                    "policy.spec.connectors does not select it any more: select it, or waive each fact"
+                        .to_owned()
+                }
+            });
+        }
+        let blocked = self
+            .trouble
+            .is_some()
+            .then(|| Fault::needs_decision(Reason::ConnectorGone));
+        let mut finished = self.finish(&[], blocked.as_ref());
+        let shown = verdicts.into_iter().map(|(fact, verdict)| (fact, verdict, None));
+        finished.row.facts = shown.collect();
+        finished
+    }
+
+    fn unobservable(&self, fact: &FactSpec, reason: Reason) -> Verdict {
+        let times = (self.drive.case.recheck_until, self.drive.clock.now());
+        scope::unobservable(&self.system, &self.ledger, fact, reason, times)
+    }
+
     fn finish(self, facts: &[FactSpec], blocked: Option<&Fault>) -> Finished {
         let view = self.view(facts, blocked);
+        let beyond = if self.drive.case.reinstate || self.system.gone.is_some() {
+            vec![]
+        } else {
+            scope::facts_beyond(&self.ledger, facts)
+        };
+        let beyond = beyond.into_iter().map(|fact| {
+            let verdict = self.unobservable(&fact, Reason::FactGone);
+            (fact, verdict, None)
+        });
         let verdicts: Vec<_> = facts
             .iter()
             .map(|fact| {
@@ -403,6 +455,7 @@ impl<'a> Pass<'a> {
                     self.sights.get(&fact.name).cloned(),
                 )
             })
+            .chain(beyond)
             .collect();
         let wake = match blocked {
             Some(_) if facts.is_empty() => None,

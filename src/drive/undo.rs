@@ -87,6 +87,7 @@ impl Undoing {
         let capabilities = Capabilities {
             definition: own.definition.clone(),
             facts: facts.collect(),
+            fingerprint: own.fingerprint.clone(),
         };
         Self { of, capabilities }
     }
@@ -180,6 +181,24 @@ pub(super) fn settled(ledger: &SystemLedger, facts: &[FactSpec]) -> Vec<(FactSpe
             Some((FactSpec { name, ..fact.clone() }, verdict))
         })
         .collect()
+}
+
+/// What `ledger` says we took and `facts`, the connector's own, cannot give back because it is not among them any more. Not
+/// durable: what comes back into a definition is given back then.
+pub(super) fn out_of_reach(ledger: &SystemLedger, facts: &[FactSpec]) -> Vec<(FactSpec, Verdict)> {
+    let known = ledger.facts.keys().chain(ledger.snapshot.keys());
+    let mut names: Vec<&String> = known
+        .filter(|name| !name.ends_with(UNDONE) && ours(ledger, name))
+        .filter(|name| !facts.iter().any(|fact| fact.name == **name))
+        .collect();
+    names.sort();
+    names.dedup();
+    let lost = |name: &String| {
+        let class = ledger.scope.get(name).copied().unwrap_or(Class::Access);
+        let fact = FactSpec::plain(undone(name), class);
+        (fact, Verdict::NotNeeded(Exempt::NotRestorable))
+    };
+    names.into_iter().map(lost).collect()
 }
 
 #[async_trait]

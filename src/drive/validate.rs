@@ -26,6 +26,7 @@ use crate::{
         gate::{Attestation, Decision, Gate, Vote, same_person, task_plan},
         identity::Person,
         schedule::{self, Anchors, LAST_ZONE},
+        scope::waive,
     },
 };
 
@@ -146,7 +147,7 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
     let recheck_every = schedule::duration(&policy.recheck.every);
     let anchors = anchors(offboarding, cutoff, zone)?;
     let timeline = timeline::timeline(given.policy, &given, &anchors, zone.unwrap_or(LAST_ZONE))?;
-    let partial = partial(spec, &given.leaving);
+    let ineligible = ineligible(spec, &given.leaving);
     let uid = offboarding.metadata.uid.clone().unwrap_or_default();
     let mut systems = systems(&given, zone)?;
     let unknown_manager = unknown_manager(&given, &systems)?;
@@ -154,15 +155,8 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         let facts = facts_of(given.members, &system.row);
         let wanted = facts.iter().map(|f| (f.name.clone(), timeline.wanted(f, cutoff)));
         system.wanted = wanted.collect();
-        system.attested = attested(&given, &uid, connector_of(&system.row), facts, &partial);
-        for waiver in given.votes.iter().filter(|vote| waives(vote, &partial)) {
-            let (Some(fact), Some(until)) = (&waiver.fact, waiver.until) else {
-                continue;
-            };
-            if waiver.connector.as_deref() == Some(connector_of(&system.row)) {
-                system.kept_facts.insert(fact.clone(), until);
-            }
-        }
+        system.attested = attested(&given, &uid, connector_of(&system.row), facts, &ineligible);
+        waive(system, &given.votes, &ineligible);
     }
     Ok(Case {
         uid,
@@ -179,11 +173,12 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         reinstate: spec.desired == Desired::Reinstated,
         gates: policy::gates(policy, offboarding, zone.unwrap_or(LAST_ZONE))?,
         untrusted: given.untrusted,
-        partial,
+        ineligible,
         votes: given.votes,
         recheck_until: from_cutoff("policy.spec.recheck.for", &policy.recheck.for_)?,
         recheck_every: recheck_every.map_err(|e| invalid("policy.spec.recheck.every", e))?,
         unknown_manager,
+        connectors: given.members.len(),
         systems,
     })
 }
@@ -217,8 +212,8 @@ fn zone<'s>(spec: &'s OffboardingSpec, policy: &'s OffboardingPolicySpec) -> Opt
     own.or_else(|| policy.cutoff.as_ref().and_then(|c| c.time_zone.as_deref()))
 }
 
-/// Who cannot say yes about this leaver: themselves, who asked for it, and others who leave.
-fn partial(spec: &OffboardingSpec, leaving: &[String]) -> Vec<String> {
+/// Approvers whose vote about this leaver is ignored: the leaver, the requester, and other current leavers.
+fn ineligible(spec: &OffboardingSpec, leaving: &[String]) -> Vec<String> {
     let employee = &spec.employee;
     let own = [&employee.email, &employee.employee_id, &spec.requested_by];
     let accounts = employee.accounts.iter().map(|account| &account.name);
@@ -236,7 +231,7 @@ fn attested(
     uid: &str,
     connector: &str,
     facts: &[FactSpec],
-    partial: &[String],
+    ineligible: &[String],
 ) -> BTreeMap<String, Attestation> {
     let tasks: Vec<&str> = facts
         .iter()
@@ -253,7 +248,7 @@ fn attested(
         vote.gate == Gate::Task
             && vote.connector.as_deref() == Some(connector)
             && vote.plan == plan
-            && !partial.iter().any(|name| same_person(&vote.approver, name))
+            && !ineligible.iter().any(|name| same_person(&vote.approver, name))
     });
     for vote in words {
         for task in tasks
@@ -273,13 +268,6 @@ fn attested(
         }
     }
     attested
-}
-
-/// Whether `vote` leaves a fact alone: said by somebody who may.
-fn waives(vote: &Vote, partial: &[String]) -> bool {
-    vote.gate == Gate::Waiver
-        && vote.decision == Decision::Approved
-        && !partial.iter().any(|name| same_person(&vote.approver, name))
 }
 
 fn systems(given: &Given<'_>, zone: Option<&str>) -> Result<Vec<System>, Invalid> {

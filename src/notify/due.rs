@@ -308,7 +308,7 @@ fn deadlines(known: &Known<'_>) -> Vec<(&'static str, Timestamp)> {
             .is_some_and(|c| c.status != ConditionStatus::True && !but.contains(&c.reason.as_str()))
     };
     let mut all = vec![];
-    if left("AccessRevoked", &["NotDue", "EmployeeNotFound"]) {
+    if left("AccessRevoked", &["NotDue", "EmployeeNotFound", "NoSystems"]) {
         all.extend(status.deadline.map(|at| ("Access", at)));
     }
     if left("DataTransferred", &["NotDue"]) {

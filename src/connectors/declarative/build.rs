@@ -17,7 +17,10 @@ use super::{
     request::Target,
     tasks,
 };
-use crate::connectors::{Capabilities, driver::Driver};
+use crate::{
+    connectors::{Capabilities, driver::Driver},
+    core::digest::digest_of,
+};
 
 /// What a Connector says beyond its inputs.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +69,12 @@ impl Definition {
                 }
             }
         }
-        let base = match self.resolve_driver(given) {
+        let driver_section = self.resolve_driver(given);
+        let origin = driver_section
+            .as_ref()
+            .map(ResolvedDriver::origin)
+            .unwrap_or_default();
+        let base = match driver_section {
             Ok(ResolvedDriver::Http(http)) => http.base,
             Ok(ResolvedDriver::Ldap(ldap)) => ldap.base,
             Ok(ResolvedDriver::Sftp(sftp)) => sftp.folder.unwrap_or_default(),
@@ -77,7 +85,10 @@ impl Definition {
             }
         };
         let inputs = inputs::check(&self.0.spec, given)?;
-        let capabilities = self.capabilities(&options);
+        let capabilities = Capabilities {
+            fingerprint: self.fingerprint(&origin, &inputs),
+            ..self.capabilities(&options)
+        };
         problems.or(|| Declarative {
             loaded: self.0.clone(),
             inputs: Inputs::new(
@@ -116,6 +127,23 @@ impl Definition {
         Capabilities {
             definition: self.0.name.clone(),
             facts,
+            fingerprint: String::new(),
         }
+    }
+
+    /// Which system these inputs lead to, and how it tells accounts apart: what a binding belongs to (R22).
+    fn fingerprint(&self, origin: &str, inputs: &Value) -> String {
+        let id = self
+            .0
+            .spec
+            .account
+            .as_ref()
+            .map_or("", |account| account.id.as_str());
+        let identifying = self.0.spec.inputs.iter().filter(|(_, input)| input.identifies);
+        // No system tells its tenants, realms or bases apart by case.
+        let values = identifying
+            .map(|(name, _)| format!("{name}={}", inputs.get(name).unwrap_or(&Value::Null)).to_lowercase());
+        let values: Vec<String> = values.collect();
+        digest_of([origin, id].into_iter().chain(values.iter().map(String::as_str)))
     }
 }

@@ -36,6 +36,27 @@ pub enum ResolvedDriver {
     Manual,
 }
 
+impl ResolvedDriver {
+    /// Where the system is: scheme, host and port, in lower case, without a path.
+    pub(super) fn origin(&self) -> String {
+        let of_url = |text: &str| {
+            let host = |url: reqwest::Url| {
+                let port = url.port_or_known_default().map(|port| port.to_string());
+                let host = url.host_str().unwrap_or_default().to_lowercase();
+                format!("{}://{host}:{}", url.scheme(), port.unwrap_or_default())
+            };
+            reqwest::Url::parse(text).map_or_else(|_| text.to_lowercase(), host)
+        };
+        match self {
+            Self::Http(http) => of_url(&http.base),
+            Self::Ldap(ldap) => of_url(&ldap.url),
+            Self::Sql(sql) => format!("sql://{}:{}", sql.host.to_lowercase(), sql.port),
+            Self::Sftp(sftp) => format!("sftp://{}:{}", sftp.host.to_lowercase(), sftp.port),
+            Self::Job(_) | Self::Manual => String::new(),
+        }
+    }
+}
+
 /// Checks the templates and durations of the section.
 pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
     let mut section = spec.clone();

@@ -2,7 +2,8 @@
 //!
 //! The oracle is the list of invariants: no false verdict (S1), no loss before transfer (S2), never another person
 //! (S3), at most one unrepeatable effect (S4), nothing after a deletion (S5), intent and snapshot first (S6), nothing is deleted
-//! under a legal hold (S8) or before its retention is over (R9), nothing is given back that we did not take (S9), the end is
+//! under a legal hold (S8) or before its retention is over (R9), nothing is given back that we did not take (S9), nothing that the record knows leaves what is to be proven (S8) and no system is changed
+//! but the one in which the account was bound (S9), whatever becomes of the configuration, the end is
 //! reached once faults stop and then nothing is written or changed (L1), one failing system delays no other (L2) but for what
 //! is deleted, which waits until everything everywhere is handed over.
 
@@ -30,6 +31,7 @@ use crate::core::{
     identity::{CAME_LATER, Person},
     planted::{self, Bug},
     schedule::mix,
+    scope,
 };
 
 /// Seeds in an optimized run and in one that is not; `OFFBOARD_SEEDS` overrides, `OFFBOARD_SEED` runs a single one.
@@ -101,7 +103,13 @@ struct Trial {
     /// From when to when a legal hold is set.
     hold: Option<(Timestamp, Timestamp)>,
     reinstate_at: Option<Timestamp>,
-    /// What the record said was ours when the leaver was reinstated, by system.
+    /// What somebody does to the configuration of the first system, from when to when.
+    reconfigured: Option<(Reconfigured, Timestamp, Timestamp)>,
+    /// Another system than the first, with the same id in it.
+    elsewhere: Arc<Sim>,
+    /// All systems, whatever the configuration has now.
+    systems: Vec<System>,
+    /// What the record said said was ours when the leaver was reinstated, by system.
     ours: BTreeMap<String, Vec<String>>,
     wrong: Vec<String>,
 }
@@ -117,6 +125,17 @@ enum Story {
     Reinstated,
     /// Without an account in the only system, until somebody makes one.
     Late,
+    /// The configuration of the first system changes at some moment, and is as before at another one.
+    Reconfigured,
+}
+
+/// What somebody does to the configuration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Reconfigured {
+    /// The Connector is deleted.
+    Deleted,
+    /// The Connector leads to another system, in which the same id is somebody else's.
+    Redirected,
 }
 
 fn case(sims: &[Arc<Sim>], deletes: bool) -> Case {
@@ -215,6 +234,11 @@ impl Trial {
         let reinstate_at = (story == Story::Reinstated || story == Story::Any && seed % 4 == 2)
             .then(|| epoch() + within(if seed.is_multiple_of(3) { 1 } else { 20 }));
         let appears_at = (story == Story::Late).then(|| epoch() + within(15));
+        let reconfigured = (story == Story::Reconfigured).then(|| {
+            let how = [Reconfigured::Deleted, Reconfigured::Redirected][usize::from(seed % 2 == 1)];
+            let from = epoch() + within(if seed.is_multiple_of(3) { 1 } else { 15 });
+            (how, from, from + SignedDuration::from_secs(40) + within(20))
+        });
         for sim in &sims {
             let mut inner = sim.inner.lock().unwrap();
             (inner.hold, inner.appears_at) = (hold, appears_at);
@@ -224,13 +248,25 @@ impl Trial {
             .changes
             .extend(hold.into_iter().flat_map(|(from, until)| [from, until]));
         store.changes.extend(reinstate_at);
+        store.changes.extend(
+            reconfigured
+                .into_iter()
+                .flat_map(|(_, from, until)| [from, until]),
+        );
         let links = sims
             .iter()
             .map(|sim| (sim.row.clone(), Link::Ready(sim.clone() as _)))
             .collect();
+        let case = case(&sims, reinstate_at.is_none());
+        let mut elsewhere = Sim::new("s0", seed * 8 + 7, clock.clone(), durable.clone(), crash.clone());
+        elsewhere.capabilities.fingerprint = "elsewhere".into();
+        elsewhere.inner.get_mut().unwrap().crash_at = None;
         Self {
             seed,
-            case: case(&sims, reinstate_at.is_none()),
+            reconfigured,
+            elsewhere: Arc::new(elsewhere),
+            systems: case.systems.clone(),
+            case,
             clock,
             durable,
             crash,
@@ -242,6 +278,38 @@ impl Trial {
             reinstate_at,
             ours: BTreeMap::new(),
             wrong: vec![],
+        }
+    }
+
+    /// What the configuration has now, and what only `record` knows.
+    fn read_configuration(&mut self, record: &Record) {
+        let Some((how, from, until)) = self.reconfigured else {
+            return;
+        };
+        let (now, sim) = (self.clock.now(), &self.sims[0]);
+        let bound = record
+            .ledger
+            .systems
+            .get(&sim.row)
+            .is_some_and(|s| s.account.is_some());
+        // Who was not bound yet may be looked for anywhere.
+        let changed = bound && from <= now && now < until;
+        let link = match how {
+            Reconfigured::Redirected if changed => self.elsewhere.clone(),
+            _ => sim.clone(),
+        };
+        self.links.insert(sim.row.clone(), Link::Ready(link as _));
+        self.case.systems.clone_from(&self.systems);
+        if changed && how == Reconfigured::Deleted {
+            self.case.systems.remove(0);
+            self.links.remove(&self.sims[0].row);
+        }
+        scope::include_recorded(&mut self.case, &record.ledger, |_| false);
+        for (row, known) in &record.ledger.systems {
+            let there = self.case.systems.iter().any(|system| system.row == *row);
+            if known.account.is_some() && !there {
+                self.wrong.push(format!("S8: {row} left the scope"));
+            }
         }
     }
 
@@ -322,6 +390,7 @@ impl Trial {
             } else {
                 Scope::Woken
             };
+            self.read_configuration(&record);
             let Some(outcome) = self.pass(&mut record, &mut memory, scope).await else {
                 // Crashed: what was not durable is gone.
                 record = self.durable.lock().unwrap().clone();
@@ -392,6 +461,10 @@ impl Trial {
             tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
         }
         self.last_judgement();
+        if !self.elsewhere.inner.lock().unwrap().changes.is_empty() {
+            self.wrong
+                .push("S9: another system was changed by an id that was bound in the first".to_owned());
+        }
         for sim in &self.sims {
             self.wrong.append(&mut sim.inner.lock().unwrap().violations);
         }
@@ -434,6 +507,11 @@ impl Trial {
                 .iter()
                 .find(|s| s.row == row.name)
                 .expect("a row per system");
+            let unreachable = row.trouble.is_some() || row.blocked.as_ref().is_some_and(changed);
+            if unreachable && row.facts.iter().any(|(_, v, _)| *v == Verdict::Verified) {
+                self.wrong
+                    .push(format!("S8: {} called Verified, and not looked at", row.name));
+            }
             let inner = sim.inner.lock().unwrap();
             let last_change = inner.changes.last().map_or(0, |c| c.seq);
             for (fact, verdict, _) in &row.facts {
@@ -549,6 +627,10 @@ impl Trial {
     }
 }
 
+fn changed(fault: &Fault) -> bool {
+    fault.reason == Reason::SystemChanged
+}
+
 fn tell(outcome: &Outcome) -> String {
     let rows = outcome.rows.iter().flat_map(|row| {
         let left = row.facts.iter().filter(|(_, v, _)| !v.settled());
@@ -628,6 +710,28 @@ fn who_comes_back_gets_exactly_what_we_took_whatever_goes_wrong() {
 #[test]
 fn an_account_that_somebody_is_given_later_is_left_alone_whatever_goes_wrong() {
     assert_eq!(first_violation(range(SEEDS / 10), Story::Late, None), None);
+}
+
+#[test]
+fn what_is_recorded_stays_to_be_proven_whatever_becomes_of_the_configuration() {
+    assert_eq!(
+        first_violation(range(SEEDS / 10), Story::Reconfigured, None),
+        None
+    );
+}
+
+#[test]
+fn forgetting_what_only_the_record_knows_is_caught() {
+    let found = first_violation(0..300, Story::Reconfigured, Some(Bug::ForgetsTheRecord));
+    assert!(found.is_some_and(|wrong| wrong.contains("S8")));
+}
+
+#[test]
+fn acting_on_an_id_in_another_system_is_caught() {
+    let found =
+        first_violation(0..300, Story::Reconfigured, Some(Bug::BindsToAnySystem)).expect("a violation");
+    // What is read in the other system proves nothing either.
+    assert!(found.contains("S9") || found.contains("S1"), "{found}");
 }
 
 #[test]

@@ -224,6 +224,7 @@ impl Sim {
         let capabilities = Capabilities {
             definition: "sim".into(),
             facts: facts(),
+            fingerprint: row.into(),
         };
         let id = format!("id-of-{row}");
         Self {

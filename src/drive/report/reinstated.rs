@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{keep_times, message, person_needed, plain, stalled_reason};
+use super::{NO_SYSTEMS, keep_times, message, no_systems, person_needed, plain, stalled_reason};
 use crate::{
     api::{
         Condition,
@@ -41,6 +41,13 @@ pub(super) fn summary(
     let text = message(outcome);
     let mut conditions = match () {
         () if case.suspended => vec![plain("Ready", False, "Suspended", "")],
+        () if outcome.rows.is_empty() => {
+            let text = no_systems(case);
+            vec![
+                plain("Ready", False, NO_SYSTEMS, &text),
+                plain("Stalled", True, NO_SYSTEMS, &text),
+            ]
+        }
         () if !case.enforce => vec![plain("Ready", True, "PlanOnly", "")],
         () if outcome.store_fault.is_none() && !broken && left.is_empty() => {
             let text = match lost {

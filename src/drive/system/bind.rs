@@ -15,6 +15,11 @@ use crate::{
 impl Pass<'_> {
     /// The bound account, found now if it was not bound before; none when a complete `find` shows nobody.
     pub(super) async fn bind(&mut self, connector: &Shared) -> Result<Option<Subject>, Fault> {
+        let fingerprint = &connector.capabilities().fingerprint;
+        let bound = [&self.ledger.account, &self.ledger.successor];
+        for binding in bound.into_iter().flatten() {
+            binding.check(fingerprint)?;
+        }
         let (account, successor) = futures::join!(self.account(connector), self.successor(connector));
         // Whichever of the two was told to wait: both keep the silence, until the later instant.
         let told = [account.as_ref().err(), successor.as_ref().err()];
@@ -41,12 +46,11 @@ impl Pass<'_> {
             return Ok(None);
         };
         if self.ledger.account.is_none() {
-            let binding = Binding {
-                id: account.id.clone(),
-                name: account.name.clone(),
-                bound_at: now,
-            };
-            self.ledger.account = Some(binding);
+            self.ledger.account = Some(Binding::new(&account, fingerprint, now));
+        }
+        if let Some(bound) = &mut self.ledger.account {
+            // Records from before fingerprints were kept.
+            bound.fingerprint.get_or_insert_with(|| fingerprint.to_owned());
         }
         // A successor that cannot be found holds up hand-overs only; a later pass looks again.
         let successor = successor
@@ -57,12 +61,7 @@ impl Pass<'_> {
             && (self.ledger.successor.is_none() || self.ledger.successor_known_as != who.email)
         {
             self.ledger.successor_known_as.clone_from(&who.email);
-            let binding = Binding {
-                id: taker.id.clone(),
-                name: taker.name.clone(),
-                bound_at: now,
-            };
-            self.ledger.successor = Some(binding);
+            self.ledger.successor = Some(Binding::new(taker, fingerprint, now));
         }
         Ok(Some(self.subject(account, successor, now)))
     }
