@@ -277,6 +277,9 @@ pub struct Answer {
     pub fault: Option<Fault>,
     /// The system's own clock, when the answer tells it (the HTTP `Date`).
     pub date: Option<Timestamp>,
+    /// When the system wants to be asked again, by our clock, when the answer tells it (the HTTP `Retry-After`). Silence
+    /// follows from it only where the table or the definition calls the answer throttling.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// One protocol spoken to one system, with its credentials, limits and deadlines.

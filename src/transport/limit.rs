@@ -8,6 +8,8 @@
 //!
 //! A system that refuses for being asked too often teaches what it takes: as many requests as it had answered in the second
 //! before. Without that, every leaver would run into the same refusal again and again, and begin its look anew each time.
+//! It may have meant that moment alone, so the lesson is left quickly: the rate doubles each second. Where the system refuses
+//! at the same height again, the next attempt to go beyond it waits longer, up to a few seconds.
 
 use std::{
     collections::VecDeque,
@@ -37,17 +39,23 @@ const WINDOW: Duration = Duration::from_millis(1020);
 /// Nothing slower than this many requests a second is learned from a refusal: the quota may have been used up by others.
 const SLOWEST: usize = 5;
 
-/// A learned rate grows by a tenth of itself in this time without a refusal.
-const GROWS: Duration = Duration::from_secs(10);
+/// A learned rate doubles in this time without a refusal.
+const DOUBLES: Duration = Duration::from_secs(1);
+
+/// The longest that a rate which was confirmed again and again is kept to before more is tried.
+const LONGEST_HOLD: Duration = Duration::from_secs(8);
+
+/// After so many doublings nothing is left of a lesson.
+const FORGOTTEN: u32 = 10;
 
 /// The limits of one connector, shared by everybody who uses it.
 pub struct Limit {
     /// Requests in a window; none: any number.
     rate: Option<usize>,
-    /// What the system's last refusal taught about it, and when.
-    learned: Mutex<Option<(usize, Instant)>>,
+    /// What the system's last refusal taught about it.
+    lesson: Mutex<Option<Lesson>>,
     /// When the latest requests went, or will go, while there is a rate.
-    sent: Mutex<VecDeque<Instant>>,
+    places: Mutex<Places>,
     /// When the latest requests ended.
     ended: Mutex<VecDeque<Instant>>,
     slots: Semaphore,
@@ -69,8 +77,8 @@ impl Limit {
         let whole = |number: u32| usize::try_from(number).unwrap_or(usize::MAX).max(1);
         Self {
             rate: rate.map(whole),
-            learned: Mutex::default(),
-            sent: Mutex::default(),
+            lesson: Mutex::default(),
+            places: Mutex::default(),
             ended: Mutex::default(),
             slots: Semaphore::new(concurrent.map_or(CONCURRENT, whole)),
             parked: Mutex::default(),
@@ -83,36 +91,51 @@ impl Limit {
         let now = (self.clock)();
         let latest = now.saturating_add(LONGEST_SILENCE).unwrap_or(Timestamp::MAX);
         let mut parked = lock(&self.parked);
-        if parked.is_none_or(|before| before <= now) {
-            self.learn();
-        }
-        *parked = Some(parked.unwrap_or(Timestamp::MIN).max(until.min(latest)));
+        let begins = parked.is_none_or(|before| before <= now);
+        let until = parked.unwrap_or(Timestamp::MIN).max(until.min(latest));
+        *parked = Some(until);
+        let silence = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+        self.learn(begins, Instant::now(), silence);
     }
 
     /// The first refusal after a silence says how much was too much; those that were on their way with it say nothing new.
-    fn learn(&self) {
-        let now = Instant::now();
+    fn learn(&self, first: bool, now: Instant, silence: Duration) {
+        let mut lesson = lock(&self.lesson);
+        let before = lesson.filter(|lesson| lesson.rate_at(now).is_some());
+        if let (false, Some(before)) = (first, before) {
+            let since = before.since.max(now + silence);
+            *lesson = Some(Lesson { since, ..before });
+            return;
+        }
         let mut ended = lock(&self.ended);
         forget_before(&mut ended, now);
         let taken = ended.len().max(SLOWEST);
-        let less = match self.rate_at(now) {
+        let rate = match self.least(before, now) {
             // A rate that was kept to and refused all the same is too high.
             Some(rate) if taken >= rate => (rate * 3 / 4).max(SLOWEST),
             _ => taken,
         };
-        *lock(&self.learned) = Some((less, now));
+        let hold = match before {
+            Some(before) if taken < before.rate.saturating_mul(2) => (before.hold * 2).min(LONGEST_HOLD),
+            _ => DOUBLES,
+        };
+        *lesson = Some(Lesson {
+            rate,
+            since: now + silence,
+            hold,
+        });
     }
 
     /// Requests in a window now: what was asked for, or less if that was too much for the system.
     fn rate_at(&self, now: Instant) -> Option<usize> {
-        let learned = lock(&self.learned).map(|(rate, since)| {
-            let steps = now.duration_since(since).as_secs() / GROWS.as_secs();
-            rate + rate * usize::try_from(steps).unwrap_or(usize::MAX / 1000).min(1000) / 10
-        });
-        match (self.rate, learned) {
-            (Some(rate), Some(learned)) => Some(rate.min(learned)),
-            (rate, learned) => rate.or(learned),
-        }
+        let lesson = *lock(&self.lesson);
+        self.least(lesson, now)
+    }
+
+    /// The lower one of what was asked for and what `lesson` leaves.
+    fn least(&self, lesson: Option<Lesson>, now: Instant) -> Option<usize> {
+        let learned = lesson.and_then(|lesson| lesson.rate_at(now));
+        self.rate.into_iter().chain(learned).min()
     }
 
     /// Waits for a turn, no longer than `patience`. The turn is held while the request is on its way.
@@ -125,7 +148,9 @@ impl Limit {
             return Err(self.later(Duration::from_secs(1)));
         };
         self.check()?;
-        sleep_until(self.reserve(patience)?).await;
+        if let Some(place) = self.reserve(patience)? {
+            self.wait(place).await?;
+        }
         self.check()?;
         Ok(Turn {
             limit: self,
@@ -141,27 +166,110 @@ impl Limit {
         }
     }
 
-    /// The instant of the next free place, which is taken; or when to ask again.
-    fn reserve(&self, patience: Instant) -> Result<Instant, Fault> {
+    /// The number of the next free place, which is taken; none where there is no rate. Or when to ask again.
+    fn reserve(&self, patience: Instant) -> Result<Option<u64>, Fault> {
         let now = Instant::now();
         let Some(rate) = self.rate_at(now) else {
-            return Ok(now);
+            return Ok(None);
         };
-        let mut sent = lock(&self.sent);
-        forget_before(&mut sent, now);
-        let full = sent.len().checked_sub(rate).and_then(|first| sent.get(first));
-        let turn = full.map_or(now, |oldest| now.max(*oldest + WINDOW));
+        let mut places = lock(&self.places);
+        places.forget_before(now);
+        places.hasten(rate, now);
+        let turn = places.turn(places.turns.len(), rate, now);
         if turn > patience {
             return Err(self.later(turn - now));
         }
-        sent.push_back(turn);
-        Ok(turn)
+        Ok(Some(places.take(turn)))
+    }
+
+    /// Waits for the turn of `place`, which comes earlier when the rate grows meanwhile.
+    async fn wait(&self, place: u64) -> Result<(), Fault> {
+        loop {
+            let now = Instant::now();
+            let rate = self.rate_at(now).unwrap_or(usize::MAX);
+            let turn = {
+                let mut places = lock(&self.places);
+                places.hasten(rate, now);
+                places.turn_of(place)
+            };
+            match turn.filter(|turn| *turn > now) {
+                Some(turn) => sleep_until(turn.min(now + DOUBLES)).await,
+                None => return Ok(()),
+            }
+            self.check()?;
+        }
     }
 
     /// Throttled by ourselves.
     fn later(&self, wait: Duration) -> Fault {
         let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_SILENCE);
         Fault::throttled((self.clock)().saturating_add(wait).unwrap_or(Timestamp::MAX))
+    }
+}
+
+/// What a refusal taught.
+#[derive(Debug, Clone, Copy)]
+struct Lesson {
+    /// Requests in a window.
+    rate: usize,
+    /// The end of the silence that came with it.
+    since: Instant,
+    /// For how long after the silence the rate stays as it is.
+    hold: Duration,
+}
+
+impl Lesson {
+    /// What is left of it; none when it is forgotten.
+    fn rate_at(&self, now: Instant) -> Option<usize> {
+        let age = now.saturating_duration_since(self.since);
+        let Some(beyond) = age.checked_sub(self.hold) else {
+            return Some(self.rate);
+        };
+        let doublings = 1 + u32::try_from(beyond.as_secs() / DOUBLES.as_secs()).unwrap_or(FORGOTTEN);
+        (doublings <= FORGOTTEN).then(|| self.rate.saturating_mul(1 << doublings))
+    }
+}
+
+/// The turns that were given out, in order, numbered from the first one ever.
+#[derive(Debug, Default)]
+struct Places {
+    /// The number of the first one that is still kept.
+    first: u64,
+    turns: VecDeque<Instant>,
+}
+
+impl Places {
+    fn forget_before(&mut self, now: Instant) {
+        let kept = self.turns.len();
+        forget_before(&mut self.turns, now);
+        self.first += (kept - self.turns.len()) as u64;
+    }
+
+    /// The earliest turn of the kept place `index`, at `rate`.
+    fn turn(&self, index: usize, rate: usize, now: Instant) -> Instant {
+        let full = index.checked_sub(rate).and_then(|first| self.turns.get(first));
+        full.map_or(now, |oldest| now.max(*oldest + WINDOW))
+    }
+
+    /// Takes the next place, and says its number.
+    fn take(&mut self, turn: Instant) -> u64 {
+        self.turns.push_back(turn);
+        self.first + self.turns.len() as u64 - 1
+    }
+
+    /// The turn of a place; none when it is long over.
+    fn turn_of(&self, place: u64) -> Option<Instant> {
+        let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
+        self.turns.get(index).copied()
+    }
+
+    /// Brings the turns that were given out at a lower rate as near as `rate` allows.
+    fn hasten(&mut self, rate: usize, now: Instant) {
+        for index in 0..self.turns.len() {
+            if self.turns[index] > now {
+                self.turns[index] = self.turns[index].min(self.turn(index, rate, now));
+            }
+        }
     }
 }
 
@@ -194,155 +302,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::{core::fault::FaultKind, transport::system_clock};
-
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(60)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_window_of_a_second_has_more_than_the_limit() {
-        let limit = Arc::new(Limit::new(Some(5), None, system_clock()));
-        let mut went = Vec::new();
-        for _ in 0..23 {
-            drop(limit.enter(soon()).await.unwrap());
-            went.push(Instant::now());
-        }
-        assert!(
-            went[4] - went[0] < Duration::from_millis(10),
-            "the first ones go at once"
-        );
-        assert!(
-            went.windows(6)
-                .all(|six| six[5] - six[0] > Duration::from_secs(1))
-        );
-        assert!(
-            went[22] - went[0] < Duration::from_millis(4_200),
-            "and none waits longer than it must"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_turn_after_the_deadline_is_refused_at_once() {
-        let limit = Limit::new(Some(1), None, system_clock());
-        drop(limit.enter(soon()).await.unwrap());
-        let asked = Instant::now();
-        let fault = limit
-            .enter(Instant::now() + Duration::from_millis(200))
-            .await
-            .unwrap_err();
-        assert!(matches!(fault.kind, FaultKind::Throttled { .. }));
-        assert!(asked.elapsed() < Duration::from_millis(5));
-        drop(limit.enter(soon()).await.unwrap());
-        assert!(
-            asked.elapsed() < Duration::from_millis(1_100),
-            "the refused one took no place"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_is_kept_by_all_and_ends_when_it_was_said_to() {
-        let start = Timestamp::UNIX_EPOCH;
-        let now = Arc::new(Mutex::new(start));
-        let clock: Clock = Arc::new({
-            let now = now.clone();
-            move || *now.lock().unwrap()
-        });
-        let limit = Limit::new(None, None, clock);
-        let until = start + SignedDuration::from_secs(30);
-        limit.park(until);
-        limit.park(start);
-        assert_eq!(limit.enter(soon()).await.unwrap_err(), Fault::throttled(until));
-        *now.lock().unwrap() = until;
-        assert!(limit.enter(soon()).await.is_ok());
-        limit.park(Timestamp::MAX);
-        let day = until + LONGEST_SILENCE;
-        assert_eq!(limit.enter(soon()).await.unwrap_err(), Fault::throttled(day));
-    }
-
-    /// A system that takes fifty requests in each second of its clock, and is asked by 300 at once.
-    #[tokio::test(start_paused = true)]
-    async fn a_refusal_teaches_what_the_system_takes() {
-        let began = Instant::now();
-        let start = Timestamp::UNIX_EPOCH;
-        let clock: Clock = Arc::new(move || start + SignedDuration::try_from(began.elapsed()).unwrap());
-        let limit = Arc::new(Limit::new(None, None, clock.clone()));
-        let taken = Arc::new(Mutex::new((0_u64, 0_u32)));
-        let refused = Arc::new(Mutex::new(0));
-        let asking = (0..300).map(|_| {
-            let (limit, taken, refused, clock) =
-                (limit.clone(), taken.clone(), refused.clone(), clock.clone());
-            tokio::spawn(async move {
-                loop {
-                    match limit.enter(Instant::now() + Duration::from_secs(15)).await {
-                        Err(fault) => {
-                            let FaultKind::Throttled { until } = fault.kind else {
-                                panic!("{fault}")
-                            };
-                            let wait = until.duration_since(clock());
-                            tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
-                        }
-                        Ok(_turn) => {
-                            tokio::time::sleep(Duration::from_millis(5)).await;
-                            let second = began.elapsed().as_secs();
-                            let fits = {
-                                let mut taken = taken.lock().unwrap();
-                                if taken.0 != second {
-                                    *taken = (second, 0);
-                                }
-                                taken.1 += 1;
-                                taken.1 <= 50
-                            };
-                            if fits {
-                                return;
-                            }
-                            *refused.lock().unwrap() += 1;
-                            limit.park(clock() + SignedDuration::from_secs(1));
-                        }
-                    }
-                }
-            })
-        });
-        futures::future::join_all(asking.collect::<Vec<_>>()).await;
-        let refused = *refused.lock().unwrap();
-        assert!(
-            refused <= CONCURRENT + 2,
-            "only what was on its way with the first refusal: {refused}"
-        );
-        assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_a_refusal_taught_is_tried_again_slowly() {
-        let limit = Limit::new(Some(40), None, system_clock());
-        for _ in 0..20 {
-            drop(limit.enter(soon()).await.unwrap());
-        }
-        limit.park(Timestamp::now() - SignedDuration::from_secs(1));
-        assert_eq!(limit.rate_at(Instant::now()), Some(20));
-        assert_eq!(limit.rate_at(Instant::now() + GROWS * 5), Some(30));
-        assert_eq!(
-            limit.rate_at(Instant::now() + GROWS * 500),
-            Some(40),
-            "never more than was asked for"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_waits_for_a_place_is_stopped_by_a_silence_that_begins_meanwhile() {
-        let limit = Arc::new(Limit::new(None, Some(1), system_clock()));
-        let permit = limit.enter(soon()).await.unwrap();
-        let waiting = tokio::spawn({
-            let limit = limit.clone();
-            async move { limit.enter(soon()).await.map(drop) }
-        });
-        tokio::task::yield_now().await;
-        limit.park(Timestamp::now() + SignedDuration::from_secs(30));
-        drop(permit);
-        assert!(waiting.await.unwrap().is_err());
-    }
-}
+mod tests;

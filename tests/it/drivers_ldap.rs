@@ -211,6 +211,43 @@ async fn twelve_hundred_entries_come_completely_or_not_at_all() {
     assert_eq!(cut, Fault::transient(Reason::Incomplete).with_code("ldap 4"));
 }
 
+/// Each search that pages forgets what the server knew of another one on the same connection.
+#[tokio::test]
+async fn long_searches_at_the_same_time_do_not_break_each_other() {
+    let slapd = support::slapd();
+    let mark = unique("long");
+    let ldif: String = (0..1100)
+        .map(|number| {
+            format!(
+                "dn: uid={mark}-{number},ou=people,{}\nobjectClass: inetOrgPerson\nuid: {mark}-{number}\ncn: c\nsn: {mark}\n\n",
+                Slapd::BASE
+            )
+        })
+        .collect();
+    slapd.ldif_as_admin(&ldif);
+    let relay = Relay::to(socket(&slapd.ldaps)).await;
+    let url = format!("ldaps://127.0.0.1:{}", relay.port);
+    let driver = slapd_as(&url, Slapd::SERVICE, Slapd::SERVICE_PASSWORD);
+    let long = search(Slapd::BASE, &format!("(sn={mark})"), &["uid"]);
+    let short = search(Slapd::BASE, &format!("(uid={mark}-7)"), &["uid"]);
+    let look = entry(Slapd::SERVICE, &["uid"]);
+    let asked = (0..8).flat_map(|_| [&long, &short, &look]);
+    let found = futures::future::join_all(asked.map(|request| value(&driver, request))).await;
+    for three in found.chunks(3) {
+        assert_eq!(three[0].as_array().unwrap().len(), 1100);
+        assert_eq!(three[1].as_array().unwrap().len(), 1);
+        assert_eq!(three[2]["uid"], "svc-offboard");
+    }
+    assert_eq!(relay.connections(), 1);
+
+    // One that is given up between two pages leaves nothing behind that the next one could stumble over.
+    for pause in [0, 1, 2, 4, 8, 16, 32] {
+        let given_up = tokio::time::timeout(Duration::from_millis(pause), driver.perform(&long)).await;
+        drop(given_up);
+        assert_eq!(value(&driver, &long).await.as_array().unwrap().len(), 1100);
+    }
+}
+
 #[tokio::test]
 async fn nobody_found_is_an_empty_list_and_a_missing_entry_is_not() {
     let driver = slapd_admin();

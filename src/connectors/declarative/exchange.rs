@@ -91,7 +91,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// What is wrong with an answer: the definition's rules first, then the protocol's own table.
+    /// What is wrong with an answer: the definition's rules first, then the protocol's own table. What a rule calls throttling
+    /// silences the system for everybody.
     pub fn fault(&self, answer: &Answer, scope: &Scope<'_>) -> Option<Fault> {
         let now = answer.date.unwrap_or_else(Timestamp::now);
         let scope = Scope::inside(scope).with_instant("now", now);
@@ -106,15 +107,17 @@ impl Exchange<'_> {
                 FaultIs::Permanent => FaultKind::Permanent,
                 FaultIs::NeedsDecision => FaultKind::NeedsDecision,
                 FaultIs::UnknownOutcome => FaultKind::UnknownOutcome,
-                FaultIs::Throttled => match (&rule.until, own.map(|fault| fault.kind)) {
-                    (Some(until), _) if matches!(until.instant(&scope), Ok(Some(_))) => {
-                        FaultKind::Throttled {
-                            until: until.instant(&scope).ok().flatten().unwrap_or(now),
-                        }
-                    }
-                    (_, Some(throttled @ FaultKind::Throttled { .. })) => throttled,
-                    _ => FaultKind::Transient,
-                },
+                FaultIs::Throttled => {
+                    let stated = rule
+                        .until
+                        .as_ref()
+                        .and_then(|until| until.instant(&scope).ok().flatten());
+                    stated.or(answer.retry_at).map_or(FaultKind::Transient, |until| {
+                        // The driver's own table knows of 429 alone.
+                        self.driver.park(until);
+                        FaultKind::Throttled { until }
+                    })
+                }
             };
             let by_kind = match rule.is {
                 FaultIs::Throttled => Reason::RateLimited,

@@ -92,6 +92,7 @@ type Answerer = Box<dyn Fn(&HttpRequest) -> (u16, Value) + Send + Sync>;
 struct Script {
     answer: Answerer,
     asked: Mutex<Vec<HttpRequest>>,
+    parked: Mutex<Vec<jiff::Timestamp>>,
 }
 
 impl Script {
@@ -99,6 +100,7 @@ impl Script {
         Arc::new(Self {
             answer: Box::new(answer),
             asked: Mutex::default(),
+            parked: Mutex::default(),
         })
     }
 
@@ -130,7 +132,12 @@ impl Driver for Script {
             value: body,
             fault: fault.map(|fault| fault.with_code(status)),
             date: None,
+            retry_at: (status >= 429).then(|| "2027-02-01T00:00:00Z".parse().unwrap()),
         })
+    }
+
+    fn park(&self, until: jiff::Timestamp) {
+        self.parked.lock().unwrap().push(until);
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     connectors::driver::Answer,
-    core::fault::{Fault, FaultKind, Reason},
+    core::fault::{Fault, Reason},
     transport::{http::Reply, limit::LONGEST_SILENCE},
 };
 
@@ -31,7 +31,8 @@ pub fn read(reply: &Reply, now: Timestamp, reveals: impl Fn(&str) -> bool) -> An
         .get(DATE)
         .and_then(|value| http_date(value.to_str().ok()?));
     let (body, understood) = body(reply);
-    let fault = match table(reply.status, &reply.headers, date, now) {
+    let retry_at = retry_after(&reply.headers, date, now).or_else(|| reset(&reply.headers, date, now));
+    let fault = match table(reply.status, retry_at) {
         None if !understood => Some(Fault::unknown_outcome(Reason::Malformed).with_code(reply.status)),
         None => None,
         Some(fault) => {
@@ -44,6 +45,7 @@ pub fn read(reply: &Reply, now: Timestamp, reveals: impl Fn(&str) -> bool) -> An
         value: body,
         fault,
         date,
+        retry_at,
     }
 }
 
@@ -88,22 +90,21 @@ fn headers(all: &HeaderMap) -> Map<String, Value> {
 }
 
 /// What HTTP says about a status (RFC 9110), without any knowledge of the system.
-fn table(status: u16, headers: &HeaderMap, date: Option<Timestamp>, now: Timestamp) -> Option<Fault> {
+///
+/// Only 429 speaks of how often we ask. A 503 is about the system, or about the one part of it that served this request,
+/// whatever `Retry-After` it carries: it is tried again like any passing fault, and holds up nothing else.
+fn table(status: u16, retry_at: Option<Timestamp>) -> Option<Fault> {
     let fault = match status {
         200..=299 => return None,
         401 => Fault::permanent(Reason::CredentialRejected),
         403 => Fault::permanent(Reason::PermissionDenied),
         404 | 410 => Fault::permanent(Reason::NotFoundUncorroborated),
         409 | 412 | 423 => Fault::transient(Reason::Conflict),
-        429 => match retry_after(headers, date, now).or_else(|| reset(headers, date, now)) {
+        429 => match retry_at {
             Some(until) => Fault::throttled(until),
             None => Fault::transient(Reason::RateLimited),
         },
-        503 => match retry_after(headers, date, now) {
-            Some(until) => Fault::new(FaultKind::Throttled { until }, Reason::SystemUnavailable),
-            None => Fault::transient(Reason::SystemUnavailable),
-        },
-        408 | 425 | 500 | 502 | 504..=599 => Fault::transient(Reason::SystemUnavailable),
+        408 | 425 | 500 | 502..=599 => Fault::transient(Reason::SystemUnavailable),
         _ => Fault::permanent(Reason::Refused),
     };
     Some(fault)

@@ -174,6 +174,7 @@ fn answer(ran: &Ran) -> Answer {
         value: output,
         fault,
         date: None,
+        retry_at: None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! text of the server: a result code, and Active Directory's own number for the cause where there is one.
 //!
 //! # Why
-//! LDAP is multiplexed, so one connection carries all operations. After an operation without an answer the
+//! LDAP is multiplexed, so one connection carries all operations; only paged searches take turns on it. After an operation without an answer the
 //! connection is left to those still on it and a new one is opened: a late answer can then not be taken for another.
 
 mod modify;
@@ -106,8 +106,17 @@ impl Driver for LdapDriver {
         let start = Instant::now();
         let deadline = start + self.deadline;
         let _turn = self.limit.enter(start + self.deadline / 2).await?;
-        let session = self.sessions.get(deadline).await?;
-        let trouble = match timeout_at(deadline, self.send(&session, request)).await {
+        let (session, paging) = if matches!(request, LdapRequest::Search { entry: false, .. }) {
+            let (session, paging) = self.sessions.get_for_pages(deadline).await?;
+            (session, Some(paging))
+        } else {
+            (self.sessions.get(deadline).await?, None)
+        };
+        let sent = timeout_at(deadline, self.send(&session, request)).await;
+        if let (Some(paging), Ok(Ok(_) | Err(Trouble::Refused(_)))) = (paging, &sent) {
+            paging.end();
+        }
+        let trouble = match sent {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(trouble)) => trouble,
             Err(_) => {
@@ -151,6 +160,7 @@ fn found(entries: Vec<Value>, single: bool) -> Answer {
         value,
         fault,
         date: None,
+        retry_at: None,
     }
 }
 
@@ -170,6 +180,7 @@ fn refused(refusal: &Refusal) -> Result<Answer, Fault> {
         value: Value::Null,
         fault: Some(fault),
         date: None,
+        retry_at: None,
     })
 }
 

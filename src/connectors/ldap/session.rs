@@ -12,7 +12,7 @@ use std::{
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, OwnedMutexGuard},
     time::{Instant, timeout_at},
 };
 
@@ -37,6 +37,19 @@ pub(super) struct Session {
     pub ldap: Ldap,
     number: u64,
     controls: Arc<HashSet<String>>,
+    /// Held by the paged search that is on; true until that one has ended in order.
+    paging: Arc<Mutex<bool>>,
+}
+
+/// The turn of one paged search on its connection.
+#[derive(Debug)]
+pub(super) struct Paging(OwnedMutexGuard<bool>);
+
+impl Paging {
+    /// The search has ended in order: nothing of it is on its way any more.
+    pub(super) fn end(mut self) {
+        *self.0 = false;
+    }
 }
 
 impl Session {
@@ -109,6 +122,23 @@ impl Sessions {
             .expect("it was put there in the line before"))
     }
 
+    /// The current connection, or a new one, for a paged search that has it to itself: servers keep one cookie for each
+    /// connection, so that a second paged search makes them refuse the next page of the first. Other operations go on.
+    pub(super) async fn get_for_pages(&self, deadline: Instant) -> Result<(Session, Paging), Fault> {
+        loop {
+            let session = self.get(deadline).await?;
+            let turn = timeout_at(deadline, Arc::clone(&session.paging).lock_owned()).await;
+            let mut turn = turn.map_err(|_| Fault::transient(Reason::Timeout))?;
+            // A search that was given up may have a page on its way, which would move the cookie.
+            if *turn {
+                self.discard(&session).await;
+            } else if self.get(deadline).await?.number == session.number {
+                *turn = true;
+                return Ok((session, Paging(turn)));
+            }
+        }
+    }
+
     /// Lets the next operation open a new connection. Operations that are on this one may still end.
     pub(super) async fn discard(&self, session: &Session) {
         let mut state = self.state.lock().await;
@@ -147,6 +177,7 @@ impl Sessions {
             ldap,
             number: self.opened.fetch_add(1, Ordering::Relaxed),
             controls: Arc::new(controls),
+            paging: Arc::default(),
         })
     }
 }

@@ -203,6 +203,7 @@ fn done(response: Value, value: &str) -> Answer {
         response,
         fault: None,
         date: None,
+        retry_at: None,
     }
 }
 
@@ -222,6 +223,7 @@ fn refused(code: u32) -> Answer {
         value: Value::Null,
         fault: Some(fault.with_code(format_args!("sftp {code}"))),
         date: None,
+        retry_at: None,
     }
 }
 

@@ -208,6 +208,7 @@ async fn perform<E: Engine>(
                 value: Value::Array(rows),
                 fault: None,
                 date: None,
+                retry_at: None,
             });
         }
         Ok(Err(failure)) => failure,
@@ -227,6 +228,7 @@ async fn perform<E: Engine>(
                 value: Value::Null,
                 fault: Some(fault),
                 date: None,
+                retry_at: None,
             })
         }
         // A value that does not fit the statement; it was never sent.

@@ -271,6 +271,7 @@ impl Driver for Directory {
             },
             fault: None,
             date: None,
+            retry_at: None,
         })
     }
 }

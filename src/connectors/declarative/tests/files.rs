@@ -58,6 +58,7 @@ impl Driver for Echo {
             value: json!([]),
             fault: None,
             date: None,
+            retry_at: None,
         })
     }
 }

@@ -167,6 +167,29 @@ async fn a_throttled_read_says_until_when() {
         readings["user"].as_ref().unwrap_err().kind,
         FaultKind::Throttled { until }
     );
+    assert_eq!(*script.parked.lock().unwrap(), [until], "everybody is silent");
+}
+
+/// Whether an answer is throttling is for the definition to say; until when, for the system.
+#[tokio::test]
+async fn only_what_is_called_throttling_silences_the_system() {
+    let until: jiff::Timestamp = "2027-02-01T00:00:00Z".parse().unwrap();
+    let rule = r#"when: response.status == 429, is: Throttled, until: "int(response.headers['x-reset'])""#;
+    assert!(DEFINITION.contains(rule));
+    let named = DEFINITION.replacen(rule, "when: response.status == 503, is: Throttled", 1);
+    let throttled = FaultKind::Throttled { until };
+    for (definition, kind, parked) in [
+        (DEFINITION, FaultKind::Transient, vec![]),
+        (named.as_str(), throttled, vec![until]),
+    ] {
+        let script = Script::new(|_| (503, Value::Null));
+        let readings = over(definition, &script)
+            .observe(&subject(), &["Suspended"])
+            .await;
+        let fault = readings["user"].as_ref().unwrap_err();
+        assert_eq!((fault.kind, fault.reason), (kind, Reason::SystemUnavailable));
+        assert_eq!(*script.parked.lock().unwrap(), parked);
+    }
 }
 
 const TOLD: &str = "    deep: { type: Integer, default: 1, discover: { get: /about, absent: response.status == 404, items: response.body.depth } }

@@ -148,6 +148,26 @@ async fn two_users_of_a_connector_share_its_silence() {
 }
 
 #[tokio::test]
+async fn a_passing_503_holds_up_no_other_request() {
+    let server = Raw::start(answer(503, "retry-after: 30\r\n", "")).await;
+    let mut config = config(&server.url);
+    config.deadline = Some("1900ms".into());
+    let limit = HttpDriver::limit(&config, system_clock());
+    let user = || HttpDriver::new(&config, credentials(&[]), limit.clone(), system_clock()).unwrap();
+    let (one, other) = (user(), user());
+    let request = get(&server.url);
+    // More than the slowest rate that a refusal teaches would let through.
+    for sent in 0..20 {
+        let asked = if sent % 2 == 0 { &one } else { &other };
+        let answer = asked.perform(&request).await.unwrap();
+        let unavailable = Fault::transient(Reason::SystemUnavailable).with_code("503");
+        assert_eq!(answer.fault, Some(unavailable));
+        assert!(answer.retry_at.is_some(), "a definition may call it throttling");
+    }
+    assert_eq!(server.count(), 20);
+}
+
+#[tokio::test]
 async fn two_users_of_a_connector_share_its_rate() {
     let server = Raw::start(answer(200, "", "{}")).await;
     let mut config = config(&server.url);
