@@ -21,6 +21,18 @@ pub const DISAGREES: &str = "disagrees";
 /// The code of the fault of an account that is there now, and was not when access had ended.
 pub const CAME_LATER: &str = "came later";
 
+/// The code of the fault of a person who had an account when we looked before, and whom no key finds any more.
+pub const FOUND_BEFORE: &str = "found before";
+
+/// Whether a fault of `find` says that there is an account of theirs, or may be: several, one that contradicts, a protected one.
+pub fn shows_somebody(fault: &Fault) -> bool {
+    match fault.reason {
+        Reason::Ambiguous => fault.code != NO_WAY,
+        Reason::Protected => true,
+        _ => false,
+    }
+}
+
 /// What the code of the fault begins with of an account that is the last to hold what its system cannot be without.
 pub const LAST: &str = "last ";
 

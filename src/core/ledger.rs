@@ -60,6 +60,10 @@ pub struct SystemLedger {
     /// Set when a complete `find` said that the person has no account here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_account: bool,
+    /// When an account of theirs was first found, whether or not it could be bound: who is not found any more after that is no
+    /// nobody (S10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Timestamp>,
     /// When that was first so with access to be ended: an account that is there later is somebody's new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_account_since: Option<Timestamp>,

@@ -41,6 +41,8 @@ pub enum Bug {
     TakesLateAccounts,
     /// Takes an id for the same account's in whatever system the Connector leads to now.
     BindsToAnySystem,
+    /// Takes who is not found any more for somebody who never had an account.
+    ForgetsWhoWasFound,
     /// Proves only what today's configuration has.
     ForgetsTheRecord,
 }
@@ -62,11 +64,17 @@ pub const fn planted(_: Bug) -> bool {
     false
 }
 
+/// Plants `bug` in this thread, or takes it away.
+#[cfg(test)]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.with(|planted| planted.set(bug));
+}
+
 /// Runs `f` with `bug` planted in this thread.
 #[cfg(test)]
 pub fn with<R>(bug: Option<Bug>, f: impl FnOnce() -> R) -> R {
-    PLANTED.with(|planted| planted.set(bug));
+    plant(bug);
     let result = f();
-    PLANTED.with(|planted| planted.set(None));
+    plant(None);
     result
 }

@@ -5,7 +5,7 @@
 use crate::core::{
     fact::{Verdict, Why},
     fault::{Fault, Reason},
-    identity::{CAME_LATER, DISAGREES, LAST, NO_WAY},
+    identity::{CAME_LATER, DISAGREES, FOUND_BEFORE, LAST, NO_WAY},
     plan::TASK_OVERDUE,
 };
 
@@ -27,6 +27,9 @@ fn about(fault: &Fault) -> Option<&'static str> {
         Reason::Untrusted => "put the authority that signed it into key ca.crt of the Connector's secretRef",
         Reason::CredentialRejected => "renew the Secret that the Connector's spec.secretRef names",
         Reason::PermissionDenied => "give the Connector's account the right that this needs",
+        Reason::NotFoundUncorroborated if fault.code == FOUND_BEFORE => {
+            "there was an account and no key finds it now: find it there, and name it in a new Offboarding"
+        }
         Reason::NotFoundUncorroborated => "the account is gone and nothing says why: look for it there",
         Reason::Ambiguous if fault.code == NO_WAY => {
             "spec.employee has nothing that this system looks for: add it in a new Offboarding"

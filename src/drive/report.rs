@@ -320,7 +320,7 @@ const NO_SYSTEMS: &str = "NoSystems";
 
 fn no_systems(case: &Case) -> String {
     match case.connectors {
-        0 => "no Connector in this namespace: apply one for each system where access must end".to_owned(),
+        0 => "there is no Connector here: apply one for each system where access must end".to_owned(),
         all => format!(
             "policy.spec.connectors.matchLabels: selects none of {all} Connectors here: mend the labels, or name another policy"
         ),
@@ -486,7 +486,9 @@ fn row_message(row: &Row) -> Option<(u8, String)> {
         _ => 2,
     };
     let left = row.facts.iter().filter(|(_, v, _)| v.due() && !v.settled());
-    let (fact, verdict, _) = left.min_by_key(|(_, v, _)| rank(v))?;
+    let Some((fact, verdict, _)) = left.min_by_key(|(_, v, _)| rank(v)) else {
+        return early_question(name, row);
+    };
     let (_, reason, detail) = words(verdict);
     let detail = if detail.is_empty() {
         String::new()
@@ -500,6 +502,15 @@ fn row_message(row: &Row) -> Option<(u8, String)> {
         rank(verdict),
         format!("{name}: {} {reason}{detail}{advice}", fact.name),
     ))
+}
+
+/// What a person should decide about an account before its last day comes.
+fn early_question(name: &str, row: &Row) -> Option<(u8, String)> {
+    let fault = row.blocked.as_ref().filter(|fault| !fault.passes_by_itself())?;
+    let waits = row.facts.iter().any(|(_, verdict, _)| !verdict.due());
+    let advice = advice(&Verdict::Unknown(fault.clone()));
+    let advice = advice.map(|text| format!(": {text}")).unwrap_or_default();
+    waits.then(|| (2, format!("{name}: {fault}{advice}")))
 }
 
 fn fact_condition(fact: &FactSpec, verdict: &Verdict) -> Condition {

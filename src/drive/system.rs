@@ -31,7 +31,7 @@ use crate::{
         ledger::SystemLedger,
         plan::{LONGEST_CALL, Pace, Sent, View},
         planted::{Bug, planted},
-        scope,
+        schedule, scope,
     },
 };
 
@@ -39,6 +39,11 @@ use crate::{
 const MOST_LOOKS: usize = 6;
 /// The code of a trouble that only says when to look again.
 const NOTHING_TO_DO: &str = "no act";
+
+/// How often somebody is looked up before the last day who has no account yet: daily, and not everybody at once.
+fn looked_up_every(seed: u64) -> SignedDuration {
+    SignedDuration::from_mins(20 * 60 + i64::try_from(seed % 240).unwrap_or_default())
+}
 
 /// Within this time after late reads are over, a proof is looked at once more.
 const CONFIRMED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
@@ -203,24 +208,74 @@ impl<'a> Pass<'a> {
             return self.finish_blocked(&facts, &fault);
         }
         if !self.anything_to_look_at(&facts) {
-            return self.finish(&facts, None);
+            return self.look_up_early(&connector, &facts).await;
         }
         match self.bind(&connector).await {
             Ok(Some(subject)) => {
                 self.pace.system = None;
-                scope::widen(&mut self.ledger, &self.system, &facts);
+                if !self.drive.case.reinstate {
+                    scope::widen(&mut self.ledger, &self.system, &facts);
+                }
                 self.work(&connector, &facts, subject).await;
                 self.finish(&facts, None)
             }
             Ok(None) => {
                 self.pace.system = None;
-                self.finish(&facts, None)
+                self.finish_unbound(&facts, None)
             }
             Err(fault) => {
                 self.note_system_fault(&fault);
                 self.finish_blocked(&facts, &fault)
             }
         }
+    }
+
+    /// Looks the person up while there is time: whoever changes their own address before the last day is known by then.
+    /// Changes nothing; asked again every day until somebody is bound.
+    async fn look_up_early(mut self, connector: &Shared, facts: &[FactSpec]) -> Finished {
+        let now = self.drive.clock.now();
+        let case = self.drive.case;
+        let kept = self.system.kept_until.is_some_and(|until| now < until);
+        let wanted = self.system.wanted.values().any(|wanted| *wanted != Wanted::Not);
+        if case.reinstate || case.cutoff <= now || kept || !wanted || self.ledger.account.is_some() {
+            return self.finish(facts, None);
+        }
+        let fault = match self.bind(connector).await {
+            Ok(found) => {
+                self.pace.system = None;
+                if found.is_some() {
+                    scope::widen(&mut self.ledger, &self.system, facts);
+                }
+                None
+            }
+            Err(fault) => {
+                self.note_system_fault(&fault);
+                Some(fault)
+            }
+        };
+        // That nobody is there is no answer before the last day.
+        self.ledger.no_account = false;
+        if self.ledger.account.is_some() {
+            return self.finish(facts, None);
+        }
+        self.finish_unbound(facts, fault.as_ref())
+    }
+
+    /// The end of a pass that bound nobody: until the last day the person is looked up again.
+    fn finish_unbound(self, facts: &[FactSpec], fault: Option<&Fault>) -> Finished {
+        let (now, cutoff) = (self.drive.clock.now(), self.drive.case.cutoff);
+        let troubles = [
+            self.pace.parked_until,
+            self.pace.system.as_ref().map(|t| t.not_before),
+        ];
+        let again = troubles.into_iter().flatten().filter(|at| now < *at).max();
+        let again = again.unwrap_or_else(|| schedule::later(now, looked_up_every(self.seed)));
+        let mut finished = self.finish(facts, fault);
+        if now < cutoff {
+            let wakes = finished.row.wake.into_iter().chain([again, cutoff]);
+            finished.row.wake = wakes.min();
+        }
+        finished
     }
 
     /// What the system said about what it was asked for.

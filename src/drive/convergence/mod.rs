@@ -24,7 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use self::world::{Dice, RETENTION, Sim, VirtualClock, epoch, facts};
 use super::{Clock, Drive, Link, Memory, Outcome, Record, Row, Scope, Store, drive};
 use crate::core::{
-    case::{Case, Moment, System, Timeline},
+    case::{Case, Moment, System, Timeline, Wanted},
     fact::Verdict,
     fault::{Fault, Reason},
     gate::Vote,
@@ -778,6 +778,76 @@ async fn while_the_record_is_being_written_every_system_goes_on() {
             sim.row
         );
     }
+}
+
+/// A calm world in which the last day is a week away.
+fn week_ahead() -> Trial {
+    let mut trial = calm();
+    trial.case.cutoff = epoch() + SignedDuration::from_hours(24 * 7);
+    let cutoff = trial.case.cutoff;
+    for system in &mut trial.case.systems {
+        let wanted = facts().into_iter().map(|fact| (fact.name, Wanted::At(cutoff)));
+        system.wanted = wanted.collect();
+    }
+    trial
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_looked_up_while_there_is_time_and_every_day_until_they_are_found() {
+    let trial = week_ahead();
+    trial.sims[0].inner.lock().unwrap().appears_at = Some(epoch() + SignedDuration::from_hours(30));
+    let (mut record, mut memory) = (Record::default(), Memory::default());
+    let mut looked = vec![];
+    let first = trial.pass(&mut record, &mut memory, Scope::Due).await.unwrap();
+    let absent = &record.ledger.systems[&trial.sims[0].row];
+    assert!(absent.account.is_none() && !absent.no_account, "{absent:?}");
+    for sim in &trial.sims[1..] {
+        assert!(record.ledger.systems[&sim.row].account.is_some(), "{}", sim.row);
+    }
+    let mut wake = first.wake;
+    while record.ledger.systems[&trial.sims[0].row].account.is_none() {
+        let at = wake.expect("looked up again");
+        looked.push(at);
+        tokio::time::sleep(Duration::try_from(at.duration_since(trial.clock.now())).unwrap()).await;
+        let outcome = trial.pass(&mut record, &mut memory, Scope::Woken).await.unwrap();
+        assert!(
+            outcome
+                .rows
+                .iter()
+                .all(|row| row.facts.iter().all(|(_, v, _)| !v.due()))
+        );
+        wake = outcome.wake;
+    }
+    assert_eq!(looked.len(), 2, "within two days: {looked:?}");
+    assert_eq!(wake, Some(trial.case.cutoff));
+    assert!(
+        trial
+            .sims
+            .iter()
+            .all(|sim| sim.inner.lock().unwrap().changes.is_empty())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_found_once_and_is_not_found_any_more_is_not_nobody() {
+    let unfound = async |bug| {
+        let trial = calm();
+        let row = trial.sims[0].row.clone();
+        trial.sims[0].inner.lock().unwrap().appears_at = Some(Timestamp::MAX);
+        let mut record = Record::default();
+        record.ledger.systems.entry(row.clone()).or_default().found = Some(epoch());
+        planted::plant(bug);
+        let outcome = trial.pass(&mut record, &mut Memory::default(), Scope::Due).await;
+        planted::plant(None);
+        let found = outcome.unwrap().rows.into_iter().find(|found| found.name == row);
+        found.unwrap().facts[0].1.clone()
+    };
+    assert!(matches!(
+        unfound(None).await,
+        Verdict::Unknown(fault) if fault.reason == Reason::NotFoundUncorroborated
+    ));
+    let forgotten = unfound(Some(Bug::ForgetsWhoWasFound)).await;
+    assert!(forgotten.settled(), "the bug would be seen: {forgotten:?}");
 }
 
 macro_rules! caught {

@@ -29,22 +29,18 @@ impl Pass<'_> {
         }
         let now = self.drive.clock.now();
         let account = account.and_then(|found| self.not_of_later(found));
-        if let Err(Fault {
-            kind: FaultKind::NeedsDecision,
-            ..
-        }) = account
+        if let Err(fault) = &account
+            && identity::shows_somebody(fault)
         {
             // Somebody is there now, whoever it is.
             self.ledger.no_account = false;
+            self.ledger.found.get_or_insert(now);
         }
-        let account = account?;
-        self.ledger.no_account = account.is_none();
-        let Some(account) = account else {
-            if self.drive.case.cutoff <= now && !self.ended_without_account() {
-                self.ledger.no_account_since = Some(now);
-            }
-            return Ok(None);
+        let Some(account) = account? else {
+            return self.nobody(now);
         };
+        self.ledger.no_account = false;
+        self.ledger.found.get_or_insert(now);
         if self.ledger.account.is_none() {
             self.ledger.account = Some(Binding::new(&account, fingerprint, now));
         }
@@ -64,6 +60,22 @@ impl Pass<'_> {
             self.ledger.successor = Some(Binding::new(taker, fingerprint, now));
         }
         Ok(Some(self.subject(account, successor, now)))
+    }
+
+    /// What a complete `find` means that shows nobody. Who was found once has not left by being found no more: people change
+    /// their own addresses.
+    fn nobody(&mut self, now: Timestamp) -> Result<Option<Subject>, Fault> {
+        if self.ledger.found.is_some() && !planted(Bug::ForgetsWhoWasFound) {
+            self.ledger.no_account = false;
+            return Err(
+                Fault::needs_decision(Reason::NotFoundUncorroborated).with_code(identity::FOUND_BEFORE)
+            );
+        }
+        self.ledger.no_account = true;
+        if self.drive.case.cutoff <= now && !self.ended_without_account() {
+            self.ledger.no_account_since = Some(now);
+        }
+        Ok(None)
     }
 
     /// `found`, unless it was not there when access had ended already: who is hired again is given a new account, and that is

@@ -160,12 +160,13 @@ impl Pass<'_> {
             self.park(until);
             return;
         }
-        let trouble = Trouble::again(
-            self.pace.system.as_ref(),
-            fault.clone(),
-            self.drive.clock.now(),
-            self.seed,
-        );
+        let now = self.drive.clock.now();
+        let mut trouble = Trouble::again(self.pace.system.as_ref(), fault.clone(), now, self.seed);
+        let cutoff = self.drive.case.cutoff;
+        if now < cutoff {
+            // What failed while there was time holds nothing up when there is none.
+            trouble.not_before = trouble.not_before.min(cutoff);
+        }
         self.pace.system = Some(trouble);
     }
 
