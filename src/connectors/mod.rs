@@ -145,6 +145,16 @@ pub trait Connector: Send + Sync {
         self.observe(subject, facts).await
     }
 
+    /// Whether the account that `readings` show is still known as the person's, by any key that they are known by (R22); true where
+    /// nothing that was read shows it. Pure.
+    ///
+    /// # Errors
+    /// `NeedsDecision`: `Protected` when it must not be offboarded (R6), `Ambiguous` when it has another employee number.
+    fn recognise(&self, subject: &Subject, readings: &Readings) -> Result<bool, Fault> {
+        let (_, _) = (subject, readings);
+        Ok(true)
+    }
+
     /// Judges `fact` by `readings`. Pure: no call. A read that is not among them makes it `NotRead`.
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight;
 

@@ -215,6 +215,7 @@ impl<'a> Shown<'a> {
             trouble: None,
             blocked: None,
             identity_mismatch: false,
+            candidates: vec![],
             drifted: vec![],
             wake: None,
         }

@@ -72,6 +72,10 @@ pub enum Reason {
     OperationFailed,
     /// The evidence store could not be written, so nothing that needs it was done.
     StoreUnavailable,
+    /// What was asked for and what came have nothing to do with each other: a filter was not obeyed (R23).
+    FilterIgnored,
+    /// What came does not show what is to be judged by it, such as groups without their members (R23).
+    NotShown,
     /// The record knows an account in a system whose Connector is gone, or is not selected any more (R21).
     ConnectorGone,
     /// The record knows a fact that the definition does not have any more, or that the Connector skips now (R21).
@@ -103,6 +107,8 @@ impl Reason {
             Self::NoSuccessor => "NoSuccessor",
             Self::OperationFailed => "OperationFailed",
             Self::StoreUnavailable => "StoreUnavailable",
+            Self::FilterIgnored => "FilterIgnored",
+            Self::NotShown => "NotShown",
             Self::ConnectorGone => "ConnectorGone",
             Self::FactGone => "FactGone",
             Self::SystemChanged => "SystemChanged",

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    digest::digest_of,
     fault::{Fault, Reason},
     planted::{Bug, planted},
 };
@@ -17,6 +18,9 @@ pub const NO_WAY: &str = "no way to find";
 
 /// What the code of the fault ends with of an account that one key fits and another one contradicts.
 pub const DISAGREES: &str = "disagrees";
+
+/// The code of the fault of an account that only something leads to which others may have: an alias, a part of an address.
+pub const DOUBTFUL: &str = "maybe somebody else's";
 
 /// The code of the fault of an account that is there now, and was not when access had ended.
 pub const CAME_LATER: &str = "came later";
@@ -78,9 +82,12 @@ pub struct Account {
     /// What the finding read showed. Not kept in the ledger: it is a sight, not a binding.
     #[serde(skip)]
     pub item: Value,
-    /// The key (`email`, `employeeID`) of which the system shows another value than the one we were given.
+    /// Why it may be somebody else's, as the code of a fault: `employeeID disagrees`, [`DOUBTFUL`].
     #[serde(skip)]
-    pub disagrees: Option<String>,
+    pub doubt: Option<String>,
+    /// Digests of what it shows of each key, see [`key_digest`].
+    #[serde(skip)]
+    pub keys: Vec<String>,
 }
 
 /// The binding of one system's account to the leaver, kept in the ledger.
@@ -96,6 +103,17 @@ pub struct Binding {
     /// Of which system: an id is durable only within one (R22). None in records from before this was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// Digests of the keys that it showed when it was bound: who is renamed later still has one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+}
+
+/// The digest of the value that an account shows of a key, which counts alike in large and small letters. No personal data.
+pub fn key_digest(key: &str, value: &str) -> String {
+    digest_of([key, &value.trim().to_lowercase()])
+        .chars()
+        .take(16)
+        .collect()
 }
 
 impl Binding {
@@ -106,6 +124,7 @@ impl Binding {
             name: account.name.clone(),
             bound_at: now,
             fingerprint: Some(fingerprint.to_owned()),
+            keys: account.keys.clone(),
         }
     }
 
@@ -128,7 +147,8 @@ impl Binding {
             id: self.id.clone(),
             name: self.name.clone(),
             item: Value::Null,
-            disagrees: None,
+            doubt: None,
+            keys: self.keys.clone(),
         }
     }
 }
@@ -149,7 +169,7 @@ pub enum Correlation {
 /// # Errors
 /// `NeedsDecision/Ambiguous` when more than one durable id is in `found`, or a key contradicts.
 pub fn correlate(mut found: Vec<Account>, named: &[String]) -> Result<Correlation, Fault> {
-    found.retain(|account| account.disagrees.is_none() || !account.is_one_of(named));
+    found.retain(|account| account.doubt.is_none() || !account.is_one_of(named));
     found.dedup_by(|a, b| a.id == b.id);
     let Some(first) = found.pop() else {
         return Ok(Correlation::NoAccount);
@@ -158,10 +178,37 @@ pub fn correlate(mut found: Vec<Account>, named: &[String]) -> Result<Correlatio
     if found.iter().any(|other| other.id != first.id) {
         return Err(undecided.with_code(format!("{} accounts", found.len() + 1)));
     }
-    match &first.disagrees {
-        Some(key) => Err(undecided.with_code(format!("{key} {DISAGREES}"))),
+    match &first.doubt {
+        Some(doubt) => Err(undecided.with_code(doubt)),
         None => Ok(Correlation::One(Box::new(first))),
     }
+}
+
+/// The fact that nobody finds another active account of the person beside the bound one: only there to be shown and asked about
+/// while there is one, and waived like any other.
+pub const NO_OTHER_ACCOUNT: &str = "NoOtherAccount";
+
+/// The code of the fault of an account beside the bound one.
+pub const ANOTHER_ACCOUNT: &str = "another account";
+
+/// The accounts in `found` that are neither the one with the id `bound` nor among `named`.
+pub fn others<'f>(found: &'f [Account], bound: &str, named: &[String]) -> Vec<&'f Account> {
+    let others = found
+        .iter()
+        .filter(|account| account.id != bound && !account.is_one_of(named));
+    others.collect()
+}
+
+/// The login names of the accounts in `found` about which `named` does not decide yet, in order; none where there is at most one.
+pub fn candidates(found: &[Account], named: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = found
+        .iter()
+        .filter(|account| !account.is_one_of(named))
+        .map(|account| account.name.clone())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 impl Account {
@@ -181,7 +228,8 @@ mod tests {
             id: id.into(),
             name: format!("name of {id}"),
             item: Value::Null,
-            disagrees: None,
+            doubt: None,
+            keys: vec![],
         }
     }
 
@@ -206,7 +254,7 @@ mod tests {
     fn an_account_that_only_one_key_fits_is_nobodys_until_a_person_names_it() {
         let found = || {
             vec![Account {
-                disagrees: Some("employeeID".into()),
+                doubt: Some("employeeID disagrees".into()),
                 ..account("1")
             }]
         };

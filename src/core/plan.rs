@@ -73,6 +73,8 @@ pub struct Pace {
     pub last_sent: Option<Timestamp>,
     /// When each fact was last seen true with nothing sent since.
     pub seen: BTreeMap<String, Timestamp>,
+    /// When other accounts of the person were last looked for, and the login names of those that are active.
+    pub others: Option<(Timestamp, Vec<String>)>,
 }
 
 /// A fault that was met, and when to try again.
@@ -280,7 +282,7 @@ impl View<'_> {
         } else {
             &fact.requires[..]
         };
-        let waits = self.unsettled(requires.iter());
+        let waits = self.unsettled(requires.iter().filter(|name| !self.gives_way(name, fact)));
         if !waits.is_empty() {
             return Verdict::Unmet(Why::WaitsFor(waits));
         }
@@ -386,9 +388,10 @@ impl View<'_> {
             .iter()
             .all(|name| match self.ledger.fact(name).verified {
                 Some(verified) => accepted >= verified || planted(Bug::AssertsForEver),
-                None => self
-                    .verdict_of(name)
-                    .is_some_and(|v| matches!(v, Verdict::NotNeeded(_))),
+                None => {
+                    let exempt = |v| matches!(v, Verdict::NotNeeded(_));
+                    self.verdict_of(name).is_some_and(exempt) || self.gives_way(name, fact)
+                }
             })
     }
 
@@ -397,6 +400,28 @@ impl View<'_> {
             .iter()
             .find(|f| f.name == name)
             .map(|f| self.verdict(f))
+    }
+
+    /// Whether `fact` waits no longer for `name`, which is refused for good: what ends access another way is not held up by it.
+    /// Nothing that cannot be repeated or taken back goes out before its time.
+    fn gives_way(&self, name: &str, fact: &FactSpec) -> bool {
+        let Some(earlier) = self.facts.iter().find(|f| f.name == name) else {
+            return false;
+        };
+        let security = earlier.class.security() && fact.class.security();
+        if !security || fact.irreversible || !fact.repeatable || planted(Bug::WaitsForTheRefused) {
+            return false;
+        }
+        let for_good = |fault: &Fault| matches!(fault.kind, FaultKind::Permanent | FaultKind::NeedsDecision);
+        match self.verdict(earlier) {
+            Verdict::Unmet(Why::Failed(fault)) | Verdict::Unknown(fault) => for_good(&fault),
+            Verdict::Unmet(Why::NoAct | Why::ControllerConflict) => true,
+            Verdict::Unmet(Why::WaitsFor(_)) => {
+                let mut before = earlier.after.iter().chain(&earlier.requires);
+                before.any(|name| self.gives_way(name, fact))
+            }
+            _ => false,
+        }
     }
 
     fn unsettled<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<String> {
@@ -421,7 +446,7 @@ impl View<'_> {
             && self.pace.parked_until.is_none_or(|t| self.now >= t)
             && matches!(self.verdict(fact), Verdict::Unmet(Why::NotTried))
             && self.has_its_turn(fact)
-            && !fact.after.iter().all(|name| self.asked(name))
+            && !fact.after.iter().all(|name| self.lets_pass(name, fact))
     }
 
     fn may_send(&self, fact: &FactSpec) -> bool {
@@ -434,7 +459,7 @@ impl View<'_> {
             && self.has_its_turn(fact)
             // What cannot be repeated or taken back rests on reads of the present state only.
             && (self.fresh || planted(Bug::StaleReadIsProof) || (fact.repeatable && !fact.irreversible))
-            && fact.after.iter().all(|name| self.asked(name))
+            && fact.after.iter().all(|name| self.lets_pass(name, fact))
             && !fact.prefers_after.iter().any(|name| self.still_coming(name))
     }
 
@@ -446,6 +471,11 @@ impl View<'_> {
                 .facts
                 .get(&fact.name)
                 .is_none_or(|t| self.now >= t.not_before)
+    }
+
+    /// Whether `fact` need not wait for `name` any more before it is sent.
+    fn lets_pass(&self, name: &str, fact: &FactSpec) -> bool {
+        self.asked(name) || self.gives_way(name, fact)
     }
 
     /// Whether `name` was accepted, or need not be.
@@ -484,7 +514,9 @@ impl View<'_> {
                     return None;
                 }
                 Verdict::Unmet(_) if !self.may_act || self.ledger.identity_mismatch => return None,
-                Verdict::Unmet(_) if !fact.after.iter().all(|name| self.asked(name)) => return None,
+                Verdict::Unmet(_) if !fact.after.iter().all(|name| self.lets_pass(name, fact)) => {
+                    return None;
+                }
                 Verdict::Unmet(_) | Verdict::Unknown(_) => self.retry_at(&fact.name),
                 // Seen true within the settle time: looked at once more when late reads are over.
                 Verdict::Verified => match self.unconfirmed_until(fact)? {

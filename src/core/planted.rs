@@ -41,6 +41,10 @@ pub enum Bug {
     TakesLateAccounts,
     /// Takes an id for the same account's in whatever system the Connector leads to now.
     BindsToAnySystem,
+    /// Lets a fact that is refused for good hold up what comes after it.
+    WaitsForTheRefused,
+    /// Judges whose account it is when it is bound, and never again.
+    NeverLooksAgain,
     /// Takes who is not found any more for somebody who never had an account.
     ForgetsWhoWasFound,
     /// Proves only what today's configuration has.

@@ -119,7 +119,8 @@ mod tests {
             id: "7".into(),
             name: "jdoe".into(),
             item: serde_json::Value::Null,
-            disagrees: None,
+            doubt: None,
+            keys: vec![],
         };
         let mut ledger = Ledger::default();
         let system = ledger.systems.entry("forge/adm".into()).or_default();

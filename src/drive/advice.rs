@@ -5,7 +5,7 @@
 use crate::core::{
     fact::{Verdict, Why},
     fault::{Fault, Reason},
-    identity::{CAME_LATER, DISAGREES, FOUND_BEFORE, LAST, NO_WAY},
+    identity::{ANOTHER_ACCOUNT, CAME_LATER, DISAGREES, DOUBTFUL, FOUND_BEFORE, LAST, NO_WAY},
     plan::TASK_OVERDUE,
 };
 
@@ -40,7 +40,19 @@ fn about(fault: &Fault) -> Option<&'static str> {
         Reason::Ambiguous if fault.code.ends_with(DISAGREES) => {
             "the account has another one: correct it there, or name the account in a new Offboarding"
         }
-        Reason::Ambiguous => "spec.employee fits several accounts: correct all but one of them there",
+        Reason::Ambiguous if fault.code == ANOTHER_ACCOUNT => {
+            "the row names it: keep it with a waiver of NoOtherAccount, or name it in a new Offboarding"
+        }
+        Reason::Ambiguous if fault.code == DOUBTFUL => {
+            "the row names it: name it in a new Offboarding if it is theirs, else waive the facts there"
+        }
+        Reason::NotShown => {
+            "the answer lacks what proves it: let this login see that, or prove it in another way"
+        }
+        Reason::FilterIgnored => {
+            "it answers with others than were asked for: its filter or this way is not usable"
+        }
+        Reason::Ambiguous => "the row names the accounts: name those that are theirs in a new Offboarding",
         Reason::Protected if fault.code.starts_with(LAST) => {
             "nobody else could run the system: give somebody else this right there"
         }

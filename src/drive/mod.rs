@@ -132,6 +132,8 @@ pub struct Row {
     pub blocked: Option<Fault>,
     /// An answer carried another id than the bound one (R4).
     pub identity_mismatch: bool,
+    /// The login names of the accounts between which a person must decide.
+    pub candidates: Vec<String>,
     /// Access that had been proven gone was back in this pass.
     pub drifted: Vec<String>,
     /// When something may change by itself.

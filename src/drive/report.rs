@@ -27,6 +27,9 @@ use crate::{
 /// The longest message of a condition, in characters.
 const LONGEST_MESSAGE: usize = 200;
 
+/// The longest message in a system's row, in characters.
+const LONGEST_ROW_MESSAGE: usize = 1000;
+
 use ConditionStatus::{False, True, Unknown};
 
 /// The status after a pass.
@@ -52,6 +55,7 @@ pub fn status(
             if let Some(trouble) = &row.trouble {
                 conditions.push(plain("Connected", False, trouble_reason(row).as_str(), trouble));
             }
+            conditions.extend(candidates(row));
             keep_times(&mut conditions, before.map_or(&[], |s| &s.conditions), now);
             SystemRow {
                 name: row.name.clone(),
@@ -214,6 +218,26 @@ impl Tally {
             }
         }
     }
+}
+
+/// Which accounts a person must decide about, with the lines that decide.
+fn candidates(row: &Row) -> Option<Condition> {
+    let name = row.name.split('/').next().unwrap_or_default();
+    let lines: Vec<String> = row
+        .candidates
+        .iter()
+        .map(|account| format!("{{connector: {name}, name: {account:?}}}"))
+        .collect();
+    if lines.is_empty() {
+        return None;
+    }
+    let text = format!(
+        "found {}: whichever are theirs belong into spec.employee.accounts of a new Offboarding: [{}]",
+        row.candidates.join(", "),
+        lines.join(", ")
+    );
+    let text = text.chars().take(LONGEST_ROW_MESSAGE).collect::<String>();
+    Some(plain("Identified", False, Reason::Ambiguous.as_str(), &text))
 }
 
 /// Why a system cannot be asked at all.

@@ -6,7 +6,12 @@ mod bind;
 mod notes;
 mod send;
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
@@ -25,9 +30,10 @@ use crate::{
         callback::Statement,
         case::{Gone, System, Wanted},
         digest::digest_of,
-        fact::{FactSpec, Receipt, Sight, Truth, Verdict},
+        fact::{Class, Exempt, FactSpec, Receipt, Sight, Truth, Verdict},
         fault::{Fault, Reason},
         gate::Gates,
+        identity,
         ledger::SystemLedger,
         plan::{LONGEST_CALL, Pace, Sent, View},
         planted::{Bug, planted},
@@ -105,6 +111,12 @@ pub(super) struct Pass<'a> {
     ahead: BTreeMap<String, oneshot::Receiver<Result<(), Fault>>>,
     began: Timestamp,
     seed: u64,
+    /// The account was bound when the pass began.
+    bound_before: bool,
+    /// Why nothing may be changed in this look though the system answers: it is not certain any more whose account it is.
+    forbidden: Option<Fault>,
+    /// The login names of the accounts between which a person must decide.
+    candidates: OnceLock<Vec<String>>,
 }
 
 impl<'a> Pass<'a> {
@@ -122,6 +134,7 @@ impl<'a> Pass<'a> {
         if !drive.case.reinstate {
             undo::leaves_again(&mut ledger);
         }
+        let bound_before = ledger.account.is_some();
         Self {
             drive,
             system: Cow::Borrowed(system),
@@ -140,6 +153,9 @@ impl<'a> Pass<'a> {
             ahead: BTreeMap::new(),
             began: drive.clock.now(),
             seed,
+            bound_before,
+            forbidden: None,
+            candidates: OnceLock::new(),
         }
     }
 
@@ -216,8 +232,11 @@ impl<'a> Pass<'a> {
                 if !self.drive.case.reinstate {
                     scope::widen(&mut self.ledger, &self.system, &facts);
                 }
+                let looked = subject.clone();
                 self.work(&connector, &facts, subject).await;
-                self.finish(&facts, None)
+                self.look_for_others(&connector, &looked).await;
+                let forbidden = self.forbidden.take();
+                self.finish(&facts, forbidden.as_ref())
             }
             Ok(None) => {
                 self.pace.system = None;
@@ -393,6 +412,9 @@ impl<'a> Pass<'a> {
                     readings = read;
                     self.show(connector, &wanted, subject, &readings);
                     self.note_throttling(&readings);
+                    if !self.drive.case.reinstate {
+                        self.forbidden = self.recognise(connector, subject, &readings).await.err();
+                    }
                     self.note_drift(facts);
                     // What is proven now is noted before anything is sent for which it must be proven.
                     self.note_sights(facts);
@@ -449,7 +471,11 @@ impl<'a> Pass<'a> {
         if !self.drive.store.current() && !planted(Bug::IgnoresDeletion) {
             return vec![];
         }
-        self.view(facts, None).sendable().into_iter().cloned().collect()
+        self.view(facts, self.forbidden.as_ref())
+            .sendable()
+            .into_iter()
+            .cloned()
+            .collect()
     }
 
     fn finish_blocked(self, facts: &[FactSpec], fault: &Fault) -> Finished {
@@ -485,6 +511,28 @@ impl<'a> Pass<'a> {
         finished
     }
 
+    /// The login names of the active accounts that were found beside the bound one.
+    fn other_names(&self) -> &[String] {
+        match &self.pace.others {
+            Some((_, names)) if self.bound_before && !self.drive.case.reinstate => names,
+            _ => &[],
+        }
+    }
+
+    /// That another active account was found, which somebody must decide about.
+    fn other_account(&self, blocked: Option<&Fault>) -> Option<(FactSpec, Verdict, Option<Sight>)> {
+        if blocked.is_some() || self.other_names().is_empty() {
+            return None;
+        }
+        let fact = FactSpec::plain(identity::NO_OTHER_ACCOUNT, Class::Access);
+        let verdict = if self.system.keeps(&fact.name, self.drive.clock.now()) {
+            Verdict::NotNeeded(Exempt::Waived)
+        } else {
+            Verdict::Unknown(Fault::needs_decision(Reason::Ambiguous).with_code(identity::ANOTHER_ACCOUNT))
+        };
+        Some((fact, verdict, None))
+    }
+
     fn unobservable(&self, fact: &FactSpec, reason: Reason) -> Verdict {
         let times = (self.drive.case.recheck_until, self.drive.clock.now());
         scope::unobservable(&self.system, &self.ledger, fact, reason, times)
@@ -497,10 +545,12 @@ impl<'a> Pass<'a> {
         } else {
             scope::facts_beyond(&self.ledger, facts)
         };
+        let other = self.other_account(blocked);
         let beyond = beyond.into_iter().map(|fact| {
             let verdict = self.unobservable(&fact, Reason::FactGone);
             (fact, verdict, None)
         });
+        let beyond = beyond.chain(other);
         let verdicts: Vec<_> = facts
             .iter()
             .map(|fact| {
@@ -528,6 +578,10 @@ impl<'a> Pass<'a> {
             trouble: self.trouble.clone(),
             blocked: blocked.cloned(),
             identity_mismatch: self.ledger.identity_mismatch,
+            candidates: match self.candidates.get() {
+                Some(candidates) => candidates.clone(),
+                None => self.other_names().to_vec(),
+            },
             drifted: self.drifted.clone(),
             wake,
         };

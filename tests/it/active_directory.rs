@@ -87,6 +87,67 @@ fn untouched(dn: &str) -> impl Fn() -> bool {
     move || attribute(&dn, "uSNChanged") == before
 }
 
+#[tokio::test]
+async fn an_address_that_is_only_an_alias_leads_to_the_account() {
+    let (name, dn) = employee();
+    let former = unique("oldname");
+    support::samba().ldif_as_admin(&format!(
+        "dn: {dn}\nchangetype: modify\nadd: proxyAddresses\nproxyAddresses: SMTP:{}\nproxyAddresses: smtp:{}\n",
+        mail(&name),
+        mail(&former)
+    ));
+    let mut leaver = leaver(&former);
+    leaver.settle(10).await;
+    assert_eq!(leaver.verdict("AccountDisabled"), Verdict::Verified);
+    assert!(support::samba().login(&mail(&name), PASSWORD).is_err());
+}
+
+#[tokio::test]
+async fn an_everyday_and_an_administrators_account_of_one_number_are_both_named() {
+    let samba = support::samba();
+    let (everyday, _) = employee();
+    let admin = format!("adm-{everyday}");
+    let dn = samba.add_person(&admin, PASSWORD);
+    samba.ldif_as_admin(&format!(
+        "dn: {dn}\nchangetype: modify\nreplace: employeeID\nemployeeID: {everyday}\n-\ndelete: mail\n"
+    ));
+    let mut spec = leaving(&everyday);
+    spec["employee"]["employeeID"] = json!(everyday);
+    let mut leaver = Leaver::new(connector(json!({})), &secret(), &spec, &json!({}));
+    leaver.settle(2).await;
+    let row = &leaver.status().systems[0];
+    let identified = row.conditions.iter().find(|c| c.type_ == "Identified");
+    let message = identified
+        .expect("the row says between which accounts")
+        .message
+        .clone();
+    for name in [&everyday, &admin] {
+        assert!(
+            message.contains(&format!("{{connector: {SYSTEM}, name: \"{name}\"}}")),
+            "{message}"
+        );
+        assert_eq!(samba.login(&mail(name), PASSWORD), Ok(()), "nothing was changed");
+    }
+    // With these lines both are ended.
+    spec["employee"]["accounts"] =
+        json!([{ "connector": SYSTEM, "name": everyday }, { "connector": SYSTEM, "name": admin }]);
+    let mut both = Leaver::new(connector(json!({})), &secret(), &spec, &json!({}));
+    both.settle(10).await;
+    for name in [&everyday, &admin] {
+        assert!(samba.login(&mail(name), PASSWORD).is_err());
+        assert_eq!(
+            both.verdict_in(&format!("{SYSTEM}/{name}"), "AccountDisabled"),
+            Verdict::Verified
+        );
+    }
+}
+
+/// What is left where somebody else has the leaver's keys by now.
+fn other_account() -> [(String, Verdict); 1] {
+    let fault = Fault::needs_decision(Reason::Ambiguous).with_code("another account");
+    [("NoOtherAccount".into(), Verdict::Unknown(fault))]
+}
+
 fn members(group: &str) -> String {
     support::samba().search(&format!("(distinguishedName={group})"), &["member"])
 }
@@ -283,7 +344,7 @@ async fn somebody_else_who_gets_the_leavers_name_is_untouched() {
     let mut leaver = leaver.restart();
     leaver.settle(5).await;
 
-    assert_eq!(leaver.left(), []);
+    assert_eq!(leaver.left(), other_account());
     assert!(as_before());
     assert_eq!(
         samba.login(&mail(&al), PASSWORD),

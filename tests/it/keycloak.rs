@@ -80,6 +80,58 @@ fn give_roles(realm: &Realm<'_>, id: &str) {
     assert_eq!(realm.admin("POST", &path, &json!([role])).0, 204);
 }
 
+/// Makes the realm's profile stricter than what its people have by now: a pattern, and with `required` an attribute more.
+fn make_stricter(realm: &Realm<'_>, required: bool) {
+    let (_, mut profile) = realm.admin("GET", "/users/profile", &Value::Null);
+    let rights = json!({"view": ["admin", "user"], "edit": ["admin", "user"]});
+    let attributes = profile["attributes"].as_array_mut().unwrap();
+    let pattern = json!({"pattern": {"pattern": "^\\+[0-9]+$", "error-message": ""}});
+    attributes.push(json!({"name": "phone", "permissions": rights, "validations": pattern}));
+    if required {
+        let of = json!({"roles": ["admin", "user"]});
+        attributes.push(json!({"name": "costCentre", "permissions": rights, "required": of}));
+    }
+    assert_eq!(realm.admin("PUT", "/users/profile", &profile).0, 200);
+}
+
+#[tokio::test]
+async fn what_the_profile_refuses_keeps_no_token_alive() {
+    for broken in [None, Some("phone"), Some("costCentre")] {
+        let realm = server().realm("strict");
+        let (_, mut profile) = realm.admin("GET", "/users/profile", &Value::Null);
+        profile["unmanagedAttributePolicy"] = json!("ENABLED");
+        assert_eq!(realm.admin("PUT", "/users/profile", &profile).0, 200);
+        let id = realm.add_person("val", PASSWORD, &[]);
+        let path = format!("/users/{id}");
+        let (_, mut user) = realm.admin("GET", &path, &Value::Null);
+        user["attributes"]["phone"] = json!(["ext. 12"]);
+        assert_eq!(realm.admin("PUT", &path, &user).0, 204);
+        let sign_in = |scope: &str| text(&realm.login("val", PASSWORD, scope).unwrap(), "refresh_token");
+        let tokens = ["openid", "openid offline_access"].map(sign_in);
+        if let Some(attribute) = broken {
+            make_stricter(&realm, attribute == "costCentre");
+        }
+        let mut driven = Driven::leaver(&system(&realm, &[]), leaves("val"));
+        driven
+            .follow(&["UserDisabled", "SessionsEnded", "OfflineTokensRevoked"])
+            .await;
+        driven.pass().await;
+        for token in &tokens {
+            assert!(realm.refresh(token).is_err(), "{broken:?}");
+        }
+        assert!(realm.login("val", PASSWORD, "openid").is_err());
+        let (_, user) = realm.admin("GET", &path, &Value::Null);
+        assert_eq!(user["attributes"]["phone"], json!(["ext. 12"]), "nothing is lost");
+        assert_eq!(user["enabled"], broken.is_some(), "{broken:?}");
+        match driven.verdict("UserDisabled") {
+            Verdict::Unmet(Why::Failed(fault)) if required => {
+                assert!(fault.code.contains("costCentre"), "{fault:?}")
+            }
+            verdict => assert_eq!(*verdict, Verdict::Verified),
+        }
+    }
+}
+
 #[tokio::test]
 async fn tokens_from_before_are_refused_and_stay_so_after_a_rehire() {
     let realm = server().realm("rehire");

@@ -70,6 +70,7 @@ fn outcome(verdicts: [Verdict; 3]) -> Outcome {
         trouble: None,
         blocked: None,
         identity_mismatch: false,
+        candidates: vec![],
         drifted: vec![],
         wake: None,
     };

@@ -342,7 +342,7 @@ async fn a_successor_is_found_and_a_recycled_alias_is_for_a_person_to_decide() {
     trial.pass().await;
     let verdict = trial.verdict("AccountDisabled");
     assert!(
-        matches!(&verdict, Verdict::Unknown(fault) if fault.reason == Reason::Protected),
+        matches!(&verdict, Verdict::Unknown(fault) if fault.reason == Reason::Ambiguous),
         "{verdict:?}"
     );
     assert!(scene.tenant.truth(|tenant| tenant.users[&scene.sue].enabled));

@@ -36,7 +36,7 @@ fn quoted(name: &str) -> String {
 fn system_at(port: u16, operator: (&str, &str), include: &'static [&'static str]) -> System<'static> {
     System {
         definition: "mysql",
-        inputs: json!({"host": "localhost", "port": port}),
+        inputs: json!({"host": "localhost", "port": port, "match": "EmailLocalPart"}),
         secret: vec![
             ("username", operator.0.to_owned()),
             ("password", operator.1.to_owned()),
@@ -123,6 +123,38 @@ async fn a_leaver_can_log_in_from_no_host_and_has_no_session_right_or_role() {
         "ALTER USER {name}@'%' ACCOUNT UNLOCK; ALTER USER {name}@'127.0.0.1' ACCOUNT UNLOCK"
     ));
     assert_eq!(logs_in(&name), [false, false]);
+}
+
+#[tokio::test]
+async fn two_spellings_of_one_name_are_one_persons() {
+    let name = person("Anna");
+    let spelled = name.to_lowercase();
+    assert_ne!(name, spelled);
+    sql(&format!("CREATE USER {spelled}@'%' IDENTIFIED BY '{PASSWORD}'"));
+    let mut session = server().session(&spelled, PASSWORD);
+    let mut driven = Driven::leaver(&system(), leaves(&name));
+    driven.follow(SEES_NO_PROGRAMS).await;
+    for name in [&name, &spelled] {
+        assert_eq!(logs_in(name), [false, false], "{name}");
+    }
+    assert!(!session.answers());
+    assert_eq!(driven.verdict("LoginsLocked"), &Verdict::Verified);
+}
+
+#[tokio::test]
+async fn who_is_only_called_as_the_address_begins_is_asked_about() {
+    let name = person("mia");
+    let mut system = system();
+    system.inputs.as_object_mut().unwrap().remove("match");
+    let mut driven = Driven::leaver(&system, leaves(&name));
+    driven.pass().await;
+    assert!(
+        matches!(driven.verdict("LoginsLocked"), Verdict::Unknown(fault) if fault.reason == Reason::Ambiguous),
+        "{:?}",
+        driven.row()
+    );
+    assert_eq!(driven.row().candidates, [name.clone()]);
+    assert_eq!(logs_in(&name), [true, true]);
 }
 
 #[tokio::test]

@@ -122,6 +122,83 @@ async fn a_leaver_is_locked_out_of_everything_and_the_successor_takes_over() {
 }
 
 #[tokio::test]
+async fn a_lock_that_the_policy_does_not_heed_is_no_lock() {
+    // Its policies are everybody's.
+    let slapd = support::slapd_alone();
+    let (name, policy) = (unique("lax"), unique("policy"));
+    let policy_dn = format!("cn={policy},ou=policies,{}", Slapd::BASE);
+    let dn = slapd.add_person(&name, "pw");
+    slapd.ldif_as_admin(&format!(
+        "dn: {policy_dn}\nobjectClass: pwdPolicy\nobjectClass: device\ncn: {policy}\npwdAttribute: userPassword\npwdLockout: FALSE\n"
+    ));
+    let change =
+        |dn: &str, changes: &str| slapd.ldif_as_admin(&format!("dn: {dn}\nchangetype: modify\n{changes}\n"));
+    change(
+        &dn,
+        &format!("add: pwdPolicySubentry\npwdPolicySubentry: {policy_dn}"),
+    );
+    let connector = json!({"definition": "openldap", "inputs": {"url": slapd.ldaps, "base": Slapd::BASE}});
+    let secret = json!({
+        "username": Slapd::SERVICE, "password": Slapd::SERVICE_PASSWORD, "ca.crt": slapd.tls.ca_pem()
+    });
+    let mut leaver = Leaver::new(connector, &secret, &leaving(&name), &json!({}));
+    leaver.settle(5).await;
+    let locked = slapd.search(&format!("(uid={name})"), &["pwdAccountLockedTime"]);
+    assert!(locked.contains("000001010000Z"), "{locked}");
+    assert_eq!(leaver.verdict("AccountLocked"), Verdict::Unmet(Why::NoAct));
+    assert!(
+        leaver.says("AccountLocked").contains("pwdLockout"),
+        "{}",
+        leaver.says("AccountLocked")
+    );
+    assert!(
+        !slapd.login(&dn, "pw"),
+        "the password is another one all the same"
+    );
+    change(&policy_dn, "replace: pwdLockout\npwdLockout: TRUE");
+    leaver.pass().await;
+    assert_eq!(leaver.left(), []);
+}
+
+#[tokio::test]
+async fn every_login_name_counts_in_any_spelling() {
+    let slapd = support::slapd();
+    let (first, second) = (unique("Jdoe"), unique("jane.doe"));
+    let dn = slapd.add_person(&first, "pw");
+    change(&dn, &format!("add: uid\nuid: {second}"));
+    let spelled = first.to_lowercase();
+    assert_ne!(first, spelled);
+    for name in [&first, &second, &spelled] {
+        let group = unique("unix");
+        slapd.ldif_as_admin(&format!(
+            "dn: cn={group},ou=groups,{}\nobjectClass: posixGroup\ncn: {group}\ngidNumber: 9\nmemberUid: {name}\nmemberUid: sam\n",
+            Slapd::BASE
+        ));
+    }
+    let mut leaver = leaver(&first);
+    leaver.settle(5).await;
+    assert_eq!(leaver.left(), []);
+    for name in [&first, &second, &spelled] {
+        assert_eq!(
+            slapd.search(&format!("(memberUid={name})"), &["cn"]),
+            "",
+            "{name}"
+        );
+    }
+    assert_eq!(leaver.snapshot("GroupsLeft").as_array().unwrap().len(), 3);
+    // Named by the second one, it is the same account.
+    let mut offboarding =
+        json!({ "employee": { "email": format!("{}@corp.test", unique("other")) }, "urgency": "Immediate" });
+    offboarding["employee"]["accounts"] = json!([{ "connector": SYSTEM, "name": second }]);
+    let mut named = Leaver::new(connector(json!({})), &secret(), &offboarding, &json!({}));
+    named.settle(5).await;
+    assert_eq!(
+        named.verdict_in(&format!("{SYSTEM}/{second}"), "AccountLocked"),
+        Verdict::Verified
+    );
+}
+
+#[tokio::test]
 async fn an_account_that_does_not_exist_needs_nothing() {
     let mut leaver = leaver(&unique("nobody"));
     leaver.settle(2).await;
@@ -252,7 +329,12 @@ async fn somebody_else_who_gets_the_leavers_name_is_untouched() {
     let mut leaver = leaver.restart();
     leaver.settle(5).await;
 
-    assert_eq!(leaver.left(), []);
+    // Whether that one is the leaver's too, only a person knows.
+    let asked = Fault::needs_decision(Reason::Ambiguous).with_code("another account");
+    assert_eq!(
+        leaver.left(),
+        [("NoOtherAccount".into(), Verdict::Unknown(asked))]
+    );
     assert_eq!(leaver.bound(), bound);
     assert_eq!(attribute(&alice, "entryCSN"), before);
     assert!(slapd.login(&alice_dn, "pw"));

@@ -38,7 +38,7 @@ fn text(value: &str) -> String {
 fn system_at(port: u16, operator: (&str, &str), include: &'static [&'static str]) -> System<'static> {
     System {
         definition: "postgresql",
-        inputs: json!({"host": "localhost", "port": port}),
+        inputs: json!({"host": "localhost", "port": port, "match": "EmailLocalPart"}),
         secret: vec![
             ("username", operator.0.to_owned()),
             ("password", operator.1.to_owned()),
@@ -334,8 +334,10 @@ async fn a_role_that_was_renamed_is_still_the_same_and_its_old_name_is_left_alon
         "ALTER ROLE {name} RENAME TO {renamed}; ALTER ROLE {renamed} LOGIN VALID UNTIL 'infinity' PASSWORD '{PASSWORD}';
          CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'"
     ));
-    driven.follow(&[]).await;
-    driven.assert_done();
+    // Whether the new one is the leaver's too, only a person knows.
+    driven.follow(&["NoOtherAccount"]).await;
+    assert!(matches!(driven.verdict("NoOtherAccount"), Verdict::Unknown(_)));
+    assert_eq!(driven.row().candidates, [name.clone()]);
     assert!(!server().login(&renamed, PASSWORD, "postgres"));
     assert!(
         server().login(&name, PASSWORD, "postgres"),
@@ -384,6 +386,34 @@ async fn before_the_last_day_only_the_end_of_the_password_is_set_moves_with_the_
             assert!(server().login(name, PASSWORD, "postgres"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_namesake_of_another_mail_domain_is_asked_about_and_a_whole_address_is_taken() {
+    let name = person("mia");
+    let whole = format!("{}@partner.example", unique("lee"));
+    sql(&format!(
+        "CREATE ROLE {} LOGIN PASSWORD '{PASSWORD}'",
+        quoted(&whole)
+    ));
+    let mut system = system(&[]);
+    system.inputs.as_object_mut().unwrap().remove("match");
+    let mut driven = Driven::leaver(
+        &system,
+        json!({"employee": {"email": format!("{name}@partner.example")}}),
+    );
+    driven.pass().await;
+    assert!(
+        matches!(driven.verdict("LoginRevoked"), Verdict::Unknown(fault) if fault.reason == Reason::Ambiguous),
+        "{:?}",
+        driven.row()
+    );
+    assert_eq!(driven.row().candidates, [name.clone()]);
+    assert!(server().login(&name, PASSWORD, "postgres"));
+    let mut driven = Driven::leaver(&system, json!({"employee": {"email": whole}}));
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(!server().login(&whole, PASSWORD, "postgres"));
 }
 
 #[tokio::test]

@@ -20,8 +20,14 @@ pub struct AccountSpec {
     pub id: String,
     /// Expression over `item`: the login name.
     pub name: String,
-    /// Expression over `item` and `who`: this element really is that person. What does not hold is not theirs.
-    pub same: String,
+    /// Expression over `item` and `who`: this element really is that person. What does not hold is not theirs. Left out, it
+    /// follows from `keys`: whoever shows one of the keys that the person is known by, of a named account the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same: Option<String>,
+    /// Expression over `item`, `who` and `inputs`: found by something that may be somebody else's by now, such as an alias. A
+    /// person names the account then; one that was bound before is not doubted again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubtful: Option<String>,
     /// What the account shows of each key that a person may be known by. All that are given must agree: who was found by an
     /// address, and has another number, is somebody else or a mistake, and nothing is changed before a person has decided.
     #[serde(default, skip_serializing_if = "AccountKeys::is_empty")]
@@ -73,7 +79,7 @@ pub struct LastSpec {
     pub holds: String,
 }
 
-/// What an account shows of each key: expressions over `item` and `inputs` that give a text, or a list of those it goes by. Null
+/// What an account shows of each key: expressions over `item`, `who` and `inputs` that give a text, or a list of those it goes by. Null
 /// and an empty list say that the system knows nothing of it. Letters count alike, large or small.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -84,6 +90,9 @@ pub struct AccountKeys {
     /// Its employee number.
     #[serde(default, rename = "employeeID", skip_serializing_if = "Option::is_none")]
     pub employee_id: Option<String>,
+    /// Its login names.
+    #[serde(default, rename = "accountName", skip_serializing_if = "Option::is_none")]
+    pub account_name: Option<String>,
 }
 
 impl AccountKeys {

@@ -158,6 +158,10 @@ pub struct Request {
     /// Expression over `response` and `item`: the value of the read, of every page. Default: the body, the entries, the rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub items: Option<String>,
+    /// Expression over `items`, the value of the whole read: it can show what is judged by it. Where that does not hold, such as
+    /// in a list of groups none of which shows its members, the read proves nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proves: Option<String>,
     /// Expression over `response`: of an act, this refusal means that it was done already; the next look decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub done: Option<String>,
@@ -196,6 +200,10 @@ pub struct Page {
     /// The next page is asked for by its own number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<PageNumber>,
+    /// Expression over `response`, beside `next` or `cursor`: how many elements there are in all, or null. Reading fewer is an
+    /// incomplete answer, though no page says that another one follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<String>,
 }
 
 /// Paging by a token.

@@ -58,6 +58,7 @@ fn planned(facts: Vec<(FactSpec, Verdict, Sight)>) -> Plan {
         trouble: None,
         blocked: None,
         identity_mismatch: false,
+        candidates: vec![],
         drifted: vec![],
         wake: None,
     };
@@ -215,6 +216,7 @@ fn blank(verdict: &Verdict) -> Row {
         trouble: None,
         blocked: None,
         identity_mismatch: false,
+        candidates: vec![],
         drifted: vec![],
         wake: None,
     }

@@ -157,6 +157,11 @@ impl Compiler<'_> {
             verb,
             absent: self.optional(request.absent.as_ref(), &field("absent"), &after),
             items: self.optional(request.items.as_ref(), &field("items"), &after),
+            proves: self.optional(
+                request.proves.as_ref(),
+                &field("proves"),
+                &[names.as_slice(), &["items"]].concat(),
+            ),
             done: self.optional(request.done.as_ref(), &field("done"), &after),
             lost: self.optional(request.lost.as_ref(), &field("lost"), &after),
             operation: self.optional(request.operation.as_ref(), &field("operation"), &after),
@@ -164,6 +169,10 @@ impl Compiler<'_> {
                 .page
                 .as_ref()
                 .and_then(|page| self.page(page, &field("page"), &after)),
+            total: request
+                .page
+                .as_ref()
+                .and_then(|page| self.optional(page.total.as_ref(), &field("page.total"), &after)),
             uses: Uses::default(),
             path: path.to_owned(),
         };
@@ -402,6 +411,12 @@ impl Compiler<'_> {
     }
 
     fn page(&mut self, page: &Page, path: &str, names: &[&str]) -> Option<Paging> {
+        if page.total.is_some() && page.next.is_none() && page.cursor.is_none() {
+            self.problems.add(
+                format!("{path}.total"),
+                "only goes with next or cursor; remove it",
+            );
+        }
         match (&page.next, &page.cursor, &page.offset, &page.number) {
             (Some(next), None, None, None) => Some(Paging::Next(self.expression(
                 next,

@@ -33,7 +33,7 @@ use crate::{
         digest::request_digest,
         fact::{Act, Receipt, Sight, Truth},
         fault::{Fault, Reason},
-        identity::{Account, NO_WAY, Person},
+        identity::{Account, DISAGREES, DOUBTFUL, NO_WAY, Person},
         leavers::is_address,
     },
     transport::{
@@ -119,35 +119,48 @@ impl Declarative {
         let Some(recognise) = &self.loaded.account else {
             return Ok(None);
         };
-        if !recognise.same.holds(&scope)? {
+        if !recognise.is_of(who, &scope)? {
             return Ok(None);
         }
         let id = recognise.id.text_value(&scope)?;
         let id = id.ok_or_else(|| recognise.id.unevaluable("no id"))?;
         let name = recognise.name.text_value(&scope)?.unwrap_or_default();
+        let doubtful = recognise
+            .doubtful
+            .as_ref()
+            .map(|rule| rule.holds(&scope))
+            .transpose()?;
+        if self.is_protected((&id, &name), &item, &scope)? {
+            return Err(Fault::needs_decision(Reason::Protected));
+        }
+        let disagrees = recognise.disagrees(who, &scope)?;
+        let doubt = disagrees
+            .map(|key| format!("{key} {DISAGREES}"))
+            .or((doubtful == Some(true)).then(|| DOUBTFUL.to_owned()));
+        let keys = recognise.digests(&scope)?;
+        drop(scope);
+        Ok(Some(Account {
+            id,
+            name,
+            item,
+            doubt,
+            keys,
+        }))
+    }
+
+    /// Whether the Connector or the definition keeps the account that `item` shows from being offboarded (R6).
+    fn is_protected(&self, (id, name): (&str, &str), item: &Value, scope: &Scope<'_>) -> Result<bool, Fault> {
         // Whichever of its names was listed: its login name, its address, its DN.
         let shown = item
             .as_object()
             .into_iter()
             .flat_map(|item| item.values().filter_map(Value::as_str));
         let listed = shown
-            .chain([id.as_str(), name.as_str()])
+            .chain([id, name])
             .any(|n| self.protected.contains(&n.to_lowercase()));
-        let ruled = match &recognise.protected {
-            Some(protected) => protected.holds(&scope)?,
-            None => false,
-        };
-        if listed || ruled {
-            return Err(Fault::needs_decision(Reason::Protected));
-        }
-        let disagrees = recognise.disagrees(who, &scope)?;
-        drop(scope);
-        Ok(Some(Account {
-            id,
-            name,
-            item,
-            disagrees,
-        }))
+        let recognise = self.loaded.account.as_ref();
+        let rule = recognise.and_then(|account| account.protected.as_ref());
+        Ok(listed || rule.map(|rule| rule.holds(scope)).transpose()? == Some(true))
     }
 
     /// The reads that `facts` rest on, through other reads too.
@@ -426,20 +439,27 @@ impl Connector for Declarative {
         }
         let ways = self.ways(&who, &scope)?;
         let exchange = self.exchange();
-        let answers = join_all(ways.into_iter().map(|way| exchange.look(way, &scope, None, None))).await;
+        let answers = join_all(ways.iter().map(|way| exchange.look(way, &scope, None, None))).await;
         let mut accounts: Vec<Account> = vec![];
-        for answer in answers {
+        for (way, answer) in ways.iter().zip(answers) {
             let items = match answer? {
                 Some(Value::Array(items)) => items,
                 Some(Value::Null) | None => vec![],
                 Some(item) => vec![item],
             };
+            // Who was asked for is not among those who came: the filter was not obeyed, and nothing is known (R23).
+            let mut ignored = !items.is_empty() && !way.uses.who.is_empty();
             for item in items {
-                if let Some(account) = self.account(item, &who, inputs)?
-                    && !accounts.iter().any(|known| known.id == account.id)
-                {
+                let Some(account) = self.account(item, &who, inputs)? else {
+                    continue;
+                };
+                ignored = false;
+                if !accounts.iter().any(|known| known.id == account.id) {
                     accounts.push(account);
                 }
+            }
+            if ignored {
+                return Err(Fault::permanent(Reason::FilterIgnored).with_code(step_name(&way.path)));
             }
         }
         Ok(accounts)
@@ -495,6 +515,41 @@ impl Connector for Declarative {
     async fn observe_back(&self, subject: &Subject, facts: &[&str]) -> Readings {
         self.look(subject, self.wanted_reads(facts, Purpose::Undo), facts)
             .await
+    }
+
+    fn recognise(&self, subject: &Subject, readings: &Readings) -> Result<bool, Fault> {
+        let (Some(recognise), Some(Ok(shown))) = (
+            &self.loaded.account,
+            self.shows().and_then(|shows| readings.get(shows)),
+        ) else {
+            return Ok(true);
+        };
+        let item = match shown {
+            Value::Array(list) if list.len() == 1 => &list[0],
+            Value::Null | Value::Array(_) => return Ok(true),
+            item => item,
+        };
+        let who = person(&subject.who);
+        let scope = Scope::new()
+            .with("item", item)
+            .with("who", &who)
+            .with("inputs", self.inputs.known());
+        if self.is_protected((&subject.account.id, &subject.account.name), item, &scope)? {
+            return Err(Fault::needs_decision(Reason::Protected));
+        }
+        // People may change their own address; their number only somebody else may.
+        if recognise.disagrees(&who, &scope)? == Some("employeeID") {
+            return Err(Fault::needs_decision(Reason::Ambiguous).with_code(format!("employeeID {DISAGREES}")));
+        }
+        if recognise.agrees(&who, &scope)? {
+            return Ok(true);
+        }
+        // Renamed since, and still the one that was bound.
+        let bound = &subject.account.keys;
+        Ok(recognise
+            .digests(&scope)?
+            .iter()
+            .any(|shown| bound.contains(shown)))
     }
 
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {

@@ -17,6 +17,7 @@ use super::{
     expression::{Expression, Scope},
     load::Loaded,
     request::{Compiled, Paging, Target, add_parameter, same_host},
+    sight::step_name,
 };
 use crate::{
     api::definition::FaultIs,
@@ -40,6 +41,22 @@ impl Exchange<'_> {
     /// Sends a find or a read and gives its whole value; none when the definition says that nothing is there. With
     /// `bound`, the id of the account that is looked at.
     pub async fn look(
+        &self,
+        request: &Compiled,
+        scope: &Scope<'_>,
+        bound: Option<&str>,
+        echo: Option<&Expression>,
+    ) -> Result<Option<Value>, Fault> {
+        let value = self.whole(request, scope, bound, echo).await?;
+        if let (Some(proves), Some(items)) = (&request.proves, &value)
+            && !proves.holds(&Scope::inside(scope).with("items", items))?
+        {
+            return Err(Fault::permanent(Reason::NotShown).with_code(step_name(&request.path)));
+        }
+        Ok(value)
+    }
+
+    async fn whole(
         &self,
         request: &Compiled,
         scope: &Scope<'_>,
@@ -173,10 +190,7 @@ enum Mark {
 
 fn paging_mark(paging: &Paging, scope: &Scope<'_>) -> Result<Mark, Fault> {
     let number = |expression: &Expression| -> Result<usize, Fault> {
-        let value = expression.evaluate(scope)?;
-        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
-        let number = number.and_then(|n| usize::try_from(n).ok());
-        number.ok_or_else(|| expression.unevaluable("not a number").into())
+        whole_number(expression, &expression.evaluate(scope)?)
     };
     Ok(match paging {
         Paging::Next(expression) | Paging::Cursor(_, expression) => Mark::Text(expression.text_value(scope)?),
@@ -185,6 +199,12 @@ fn paging_mark(paging: &Paging, scope: &Scope<'_>) -> Result<Mark, Fault> {
             Mark::Pages(number(pages)?, total.as_deref().map(number).transpose()?)
         }
     })
+}
+
+fn whole_number(expression: &Expression, value: &Value) -> Result<usize, Fault> {
+    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    let number = number.and_then(|n| usize::try_from(n).ok());
+    number.ok_or_else(|| expression.unevaluable("not a number").into())
 }
 
 /// What is asked for next.
@@ -234,6 +254,12 @@ impl Pager<'_> {
         check(&answer, &inner)?;
         let paging = self.request.page.as_ref();
         let mark = paging.map(|paging| paging_mark(paging, &inner)).transpose()?;
+        if let Some(total) = &self.request.total {
+            let stated = total.evaluate(&inner)?;
+            if !stated.is_null() {
+                self.read.total = Some(whole_number(total, &stated)?);
+            }
+        }
         let value = if let Some(items) = &self.request.items {
             items.evaluate(&inner)?
         } else {
@@ -316,6 +342,9 @@ impl Pager<'_> {
                 read.fresh(next.to_string())?;
                 return self.numbered(next).map(Next::Page);
             }
+            (_, Mark::Text(None)) if read.total.is_some_and(|total| read.items < total) => {
+                return Err(incomplete("short"));
+            }
             (_, Mark::Text(None) | Mark::Total(_) | Mark::Pages(..)) => return Ok(Next::Nothing),
         }
         Ok(Next::Page(resolved))
@@ -327,6 +356,8 @@ impl Pager<'_> {
 struct Read {
     pages: usize,
     items: usize,
+    /// How many elements there are in all, as far as that was stated.
+    total: Option<usize>,
     marks: BTreeSet<String>,
     elements: HashSet<u64>,
     hasher: RandomState,

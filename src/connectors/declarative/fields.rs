@@ -29,6 +29,7 @@ impl Compiler<'_> {
             Role::Act => &[
                 ("absent", request.absent.is_some()),
                 ("items", request.items.is_some()),
+                ("proves", request.proves.is_some()),
                 ("page", request.page.is_some()),
             ],
             _ => &[
@@ -58,12 +59,6 @@ impl Compiler<'_> {
         };
         if let (Some(message), Some(_)) = (once, &request.each) {
             self.problems.add(format!("{path}.each"), message);
-        }
-        if role == Role::Discover && request.when.is_some() {
-            self.problems.add(
-                format!("{path}.when"),
-                "an input is asked for whenever it is not set; remove it",
-            );
         }
         let changes = ["put", "patch", "delete", "modify", "move", "write"];
         if role != Role::Act

@@ -57,14 +57,29 @@ impl Inputs {
             ..*exchange
         };
         let mut inputs = self.given.clone();
-        for name in &self.asked {
+        // Whether it is asked for at all may rest on another one.
+        let conditional = |name: &&String| {
+            exchange
+                .loaded
+                .discover
+                .get(*name)
+                .is_some_and(|r| r.when.is_some())
+        };
+        let first = self.asked.iter().filter(|name| !conditional(name));
+        for name in first.chain(self.asked.iter().filter(conditional)) {
             let (Some(request), Some(input)) = (
                 exchange.loaded.discover.get(name),
                 exchange.loaded.spec.inputs.get(name),
             ) else {
                 continue;
             };
-            let scope = Scope::new().with("inputs", &self.given);
+            let known = inputs.clone();
+            let scope = Scope::new().with("inputs", &known);
+            if let Some(when) = &request.when
+                && !when.holds(&scope)?
+            {
+                continue;
+            }
             let Some(value) = exchange.look(request, &scope, None, None).await? else {
                 continue;
             };

@@ -8,7 +8,13 @@ use super::{
     problems::Problems,
     request::Compiled,
 };
-use crate::api::definition::{AccountSpec, ConnectorDefinitionSpec, LastSpec};
+use crate::{
+    api::definition::{AccountKeys, AccountSpec, ConnectorDefinitionSpec, LastSpec},
+    core::identity::key_digest,
+};
+
+/// The key of an account that a person named.
+const ACCOUNT_NAME: &str = "accountName";
 
 /// How an account is found and recognised.
 #[derive(Debug)]
@@ -16,7 +22,10 @@ pub(super) struct Recognise {
     pub find: Vec<Compiled>,
     pub id: Expression,
     pub name: Expression,
-    pub same: Expression,
+    same: Option<Expression>,
+    everybody: bool,
+    /// Found by something that may be somebody else's.
+    pub doubtful: Option<Expression>,
     /// What an account shows of each key, by the name that `who` has for it.
     pub keys: Vec<(&'static str, Expression)>,
     pub protected: Option<Expression>,
@@ -35,32 +44,94 @@ pub(super) struct CompiledManager {
     pub employee_id: Option<Expression>,
 }
 
+/// What an account shows of a key that a person is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Nothing.
+    Nothing,
+    /// The same.
+    Same,
+    /// Another one.
+    Another,
+}
+
 impl Recognise {
-    /// The key of `who` that the account in `scope` shows another value of; none where a person named the account.
-    pub fn disagrees(&self, who: &Value, scope: &Scope<'_>) -> Result<Option<String>, Unevaluable> {
-        if who.get("accountName").is_some() {
-            return Ok(None);
-        }
-        for (key, shown) in &self.keys {
-            let Some(given) = who.get(key).and_then(Value::as_str) else {
-                continue;
-            };
-            let shown = match shown.evaluate(scope)? {
-                Value::Array(list) => list,
-                one => vec![one],
-            };
-            let mut shown = shown
-                .iter()
-                .filter_map(Value::as_str)
-                .map(|text| text.trim().to_lowercase())
-                .filter(|text| !text.is_empty())
-                .peekable();
-            if shown.peek().is_some() && !shown.any(|text| text == given.trim().to_lowercase()) {
-                return Ok(Some((*key).to_owned()));
+    /// Whether the account in `scope` is one of `who`: by `same`, else by the keys.
+    pub fn is_of(&self, who: &Value, scope: &Scope<'_>) -> Result<bool, Unevaluable> {
+        match &self.same {
+            Some(same) => same.holds(scope),
+            None if self.everybody => Ok(true),
+            None => {
+                let named = who.get(ACCOUNT_NAME).is_some();
+                let asked = self.keys.iter().filter(|(key, _)| !named || *key == ACCOUNT_NAME);
+                for (key, held) in asked {
+                    if shown(held, who.get(key), scope)? == Shown::Same {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
             }
         }
-        Ok(None)
     }
+
+    /// The key of `who` that the account in `scope` shows another value of; none where a person named the account.
+    pub fn disagrees(&self, who: &Value, scope: &Scope<'_>) -> Result<Option<&'static str>, Unevaluable> {
+        Ok(self
+            .compared(who, scope)?
+            .find(|(_, shown)| *shown == Shown::Another)
+            .map(|(key, _)| key))
+    }
+
+    /// Whether the account in `scope` shows any key of `who`, or none that contradicts.
+    pub fn agrees(&self, who: &Value, scope: &Scope<'_>) -> Result<bool, Unevaluable> {
+        let compared: Vec<_> = self.compared(who, scope)?.map(|(_, shown)| shown).collect();
+        Ok(compared.contains(&Shown::Same) || !compared.contains(&Shown::Another))
+    }
+
+    /// Digests of what the account in `scope` shows of each key.
+    pub fn digests(&self, scope: &Scope<'_>) -> Result<Vec<String>, Unevaluable> {
+        let mut digests = vec![];
+        for (key, held) in &self.keys {
+            digests.extend(values(held, scope)?.map(|value| key_digest(key, &value)));
+        }
+        Ok(digests)
+    }
+
+    fn compared(
+        &self,
+        who: &Value,
+        scope: &Scope<'_>,
+    ) -> Result<impl Iterator<Item = (&'static str, Shown)>, Unevaluable> {
+        let named = who.get(ACCOUNT_NAME).is_some();
+        let keys = self.keys.iter().filter(|_| !named);
+        let compared = keys.map(|(key, held)| Ok((*key, shown(held, who.get(key), scope)?)));
+        Ok(compared.collect::<Result<Vec<_>, Unevaluable>>()?.into_iter())
+    }
+}
+
+/// Compares what an account shows of a key with the value that is `given`, without case.
+fn shown(held: &Expression, given: Option<&Value>, scope: &Scope<'_>) -> Result<Shown, Unevaluable> {
+    let Some(given) = given.and_then(Value::as_str) else {
+        return Ok(Shown::Nothing);
+    };
+    let mut held = values(held, scope)?.peekable();
+    if held.peek().is_none() {
+        return Ok(Shown::Nothing);
+    }
+    let same = held.any(|text| text == given.trim().to_lowercase());
+    Ok(if same { Shown::Same } else { Shown::Another })
+}
+
+/// The texts that an account shows of a key, trimmed and in small letters.
+fn values(held: &Expression, scope: &Scope<'_>) -> Result<impl Iterator<Item = String>, Unevaluable> {
+    let held = match held.evaluate(scope)? {
+        Value::Array(list) => list,
+        one => vec![one],
+    };
+    let texts = held
+        .into_iter()
+        .filter_map(|value| Some(value.as_str()?.trim().to_lowercase()));
+    Ok(texts.filter(|text| !text.is_empty()))
 }
 
 /// How it is known that an account is the last of its kind.
@@ -109,16 +180,24 @@ pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Opt
         .collect();
     let id = compiler.expression(&account.id, "account.id", &names);
     let name = compiler.expression(&account.name, "account.name", &names);
-    let same = compiler.expression(&account.same, "account.same", &names);
+    let same = compiler.optional(account.same.as_ref(), "account.same", &names);
+    let doubtful = compiler.optional(account.doubtful.as_ref(), "account.doubtful", &names);
+    if account.same.is_none() && !account.everybody && account.keys == AccountKeys::default() {
+        compiler.problems.add(
+            "account.keys",
+            "say what an account shows of email, employeeID and accountName, or in same who it is",
+        );
+    }
     let keys = [
-        ("email", &account.keys.email),
         ("employeeID", &account.keys.employee_id),
+        ("email", &account.keys.email),
+        (ACCOUNT_NAME, &account.keys.account_name),
     ];
     let keys = keys.into_iter().filter_map(|(key, shown)| {
         let path = format!("account.keys.{key}");
         Some((
             key,
-            compiler.optional(shown.as_ref(), &path, &["item", "inputs"])?,
+            compiler.optional(shown.as_ref(), &path, &["item", "who", "inputs"])?,
         ))
     });
     let keys = keys.collect();
@@ -138,7 +217,9 @@ pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Opt
         find,
         id: id?,
         name: name?,
-        same: same?,
+        same,
+        everybody: account.everybody,
+        doubtful,
         keys,
         protected,
         last,

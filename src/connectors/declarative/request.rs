@@ -31,6 +31,8 @@ pub struct Compiled {
     pub absent: Option<Expression>,
     /// The value of every page.
     pub items: Option<Expression>,
+    /// The whole value can show what is judged by it.
+    pub proves: Option<Expression>,
     /// This refusal means that it was done already.
     pub done: Option<Expression>,
     /// This refusal means that it cannot be given back any more.
@@ -39,6 +41,8 @@ pub struct Compiled {
     pub operation: Option<Expression>,
     /// How further pages are asked for.
     pub page: Option<Paging>,
+    /// How many elements there are in all, where the pages are chained.
+    pub total: Option<Expression>,
     /// Everything that it refers to.
     pub uses: Uses,
 }
@@ -334,6 +338,8 @@ pub(super) fn uses(request: &Compiled) -> Uses {
         &request.each,
         &request.absent,
         &request.items,
+        &request.proves,
+        &request.total,
         &request.done,
         &request.lost,
         &request.operation,

@@ -413,6 +413,7 @@ fn the_time_for_a_task_runs_from_when_it_was_known_whose_it_is() {
         name: "10442".into(),
         bound_at: at(500),
         fingerprint: None,
+        keys: vec![],
     });
     assert_eq!(scene.badge_at(599), AWAITED);
     assert_eq!(scene.badge_at(600), Verdict::Unmet(Why::Gated(TASK_OVERDUE)));

@@ -1,16 +1,16 @@
 //! The real core and the real drive loop over simulated systems that misbehave from a seed.
 //!
-//! The oracle is the list of invariants: no false verdict (S1), no loss before transfer (S2), never another person
-//! (S3), at most one unrepeatable effect (S4), nothing after a deletion (S5), intent and snapshot first (S6), nothing is deleted
+//! The oracle is the list of invariants: no false verdict (S1), no loss before transfer (S2), never another person,
+//! and one who is known by the same keys is shown (S3), at most one unrepeatable effect (S4), nothing after a deletion (S5), intent and snapshot first (S6), nothing is deleted
 //! under a legal hold (S8) or before its retention is over (R9), nothing is given back that we did not take (S9), nothing that the record knows leaves what is to be proven (S8) and no system is changed
 //! but the one in which the account was bound (S9), whatever becomes of the configuration, the end is
 //! reached once faults stop and then nothing is written or changed (L1), one failing system delays no other (L2) but for what
-//! is deleted, which waits until everything everywhere is handed over.
+//! is deleted, which waits until everything everywhere is handed over, and one refused step no other end of access (L4).
 
 mod world;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -28,7 +28,7 @@ use crate::core::{
     fact::Verdict,
     fault::{Fault, Reason},
     gate::Vote,
-    identity::{CAME_LATER, Person},
+    identity::{ANOTHER_ACCOUNT, CAME_LATER, NO_OTHER_ACCOUNT, Person},
     planted::{self, Bug},
     schedule::mix,
     scope,
@@ -111,6 +111,8 @@ struct Trial {
     systems: Vec<System>,
     /// What the record said said was ours when the leaver was reinstated, by system.
     ours: BTreeMap<String, Vec<String>>,
+    /// The rows that ever showed another account of the person.
+    another: BTreeSet<String>,
     wrong: Vec<String>,
 }
 
@@ -205,6 +207,8 @@ impl Trial {
             .collect();
         if count > 1 && dice.one_in(8) {
             sims[0].inner.lock().unwrap().fails_for_ever = true;
+        } else if story == Story::Any && count > 1 && dice.one_in(6) {
+            sims[0].inner.lock().unwrap().refuses = true;
         }
         let faults_until = sims
             .iter()
@@ -277,6 +281,7 @@ impl Trial {
             hold,
             reinstate_at,
             ours: BTreeMap::new(),
+            another: BTreeSet::new(),
             wrong: vec![],
         }
     }
@@ -431,8 +436,10 @@ impl Trial {
                     break;
                 }
                 Some((since, saves, changes)) if now > since + SignedDuration::from_hours(1) => {
-                    if saves != self.store.saves.load(Ordering::Relaxed) || changes != self.changes() {
-                        let saved = self.store.saves.load(Ordering::Relaxed) - saves;
+                    // What is refused for good is tried again for ever, and each time is kept.
+                    let tries = self.sims.iter().any(|sim| sim.inner.lock().unwrap().refuses);
+                    let saved = self.store.saves.load(Ordering::Relaxed) - saves;
+                    if saved > 0 && !tries || changes != self.changes() {
                         let changed = self.changes() - changes;
                         self.wrong.push(format!(
                             "L1: {saved} writes and {changed} changes after the end was reached"
@@ -473,7 +480,8 @@ impl Trial {
 
     /// What is nobody's to decide but a person's. And while one system fails for ever nobody knows whether everything is handed over, and nothing is deleted.
     fn waits_for_ever(&self, fact: &crate::core::fact::FactSpec, verdict: &Verdict) -> bool {
-        if matches!(verdict, Verdict::Unknown(fault) if fault.code == CAME_LATER) {
+        if matches!(verdict, Verdict::Unknown(fault) if [CAME_LATER, ANOTHER_ACCOUNT].contains(&fault.code.as_str()))
+        {
             return true;
         }
         let fails = self.healthy_sims().count() < self.sims.len();
@@ -487,9 +495,10 @@ impl Trial {
     }
 
     fn healthy_sims(&self) -> impl Iterator<Item = &Arc<Sim>> {
-        self.sims
-            .iter()
-            .filter(|s| !s.inner.lock().unwrap().fails_for_ever)
+        self.sims.iter().filter(|s| {
+            let inner = s.inner.lock().unwrap();
+            !inner.fails_for_ever && !inner.refuses
+        })
     }
 
     fn healthy<'o>(&'o self, outcome: &'o Outcome) -> impl Iterator<Item = &'o Row> {
@@ -507,6 +516,10 @@ impl Trial {
                 .iter()
                 .find(|s| s.row == row.name)
                 .expect("a row per system");
+            let another = row.facts.iter().any(|(fact, _, _)| fact.name == NO_OTHER_ACCOUNT);
+            if another {
+                self.another.insert(row.name.clone());
+            }
             let unreachable = row.trouble.is_some() || row.blocked.as_ref().is_some_and(changed);
             if unreachable && row.facts.iter().any(|(_, v, _)| *v == Verdict::Verified) {
                 self.wrong
@@ -551,6 +564,14 @@ impl Trial {
         let failing = self.healthy_sims().count() < self.sims.len();
         let record = self.durable.lock().unwrap().clone();
         let mut wrong = vec![];
+        for sim in &self.sims {
+            let inner = sim.inner.lock().unwrap();
+            let state = &inner.state;
+            let ended = state.sessions == 0 && !state.token && state.groups.is_empty();
+            if inner.refuses && (!ended || state.password_set == Timestamp::UNIX_EPOCH) {
+                wrong.push(format!("L4: {} was held up by one refusal: {state:?}", sim.row));
+            }
+        }
         for sim in self.healthy_sims() {
             let inner = sim.inner.lock().unwrap();
             if inner.appears_at.is_some() && inner.changes.is_empty() {
@@ -558,6 +579,9 @@ impl Trial {
                     wrong.push(format!("S1: nobody is said to be in {}", sim.row));
                 }
                 continue;
+            }
+            if inner.renamed && !self.another.contains(&sim.row) {
+                wrong.push(format!("S3: nobody was told of the other account in {}", sim.row));
             }
             let state = &inner.state;
             if state.enabled
@@ -735,6 +759,18 @@ fn acting_on_an_id_in_another_system_is_caught() {
 }
 
 #[test]
+fn holding_everything_up_for_one_refusal_is_caught() {
+    let found = first_violation(0..300, Story::Any, Some(Bug::WaitsForTheRefused));
+    assert!(found.is_some_and(|wrong| wrong.contains("L4")));
+}
+
+#[test]
+fn never_looking_for_another_account_again_is_caught() {
+    let found = first_violation(0..300, Story::Any, Some(Bug::NeverLooksAgain));
+    assert!(found.is_some_and(|wrong| wrong.contains("S3")));
+}
+
+#[test]
 fn taking_an_account_that_came_later_is_caught() {
     let found = first_violation(0..300, Story::Late, Some(Bug::TakesLateAccounts));
     assert!(found.is_some_and(|wrong| wrong.contains("S3")));
@@ -752,6 +788,7 @@ fn calm() -> Trial {
     for sim in &trial.sims {
         let mut inner = sim.inner.lock().unwrap();
         (inner.faults_until, inner.crash_at, inner.fails_for_ever) = (epoch(), None, false);
+        inner.refuses = false;
         inner.state.enabled = true;
         inner.remember(epoch());
     }

@@ -91,6 +91,8 @@ pub struct Inner {
     pub violations: Vec<String>,
     pub faults_until: Timestamp,
     pub fails_for_ever: bool,
+    /// The account cannot be disabled, whoever asks.
+    pub refuses: bool,
     /// The system asked to be left alone, and the driver was told at the first instant, until the second.
     pub throttled: Option<(Timestamp, Timestamp)>,
     /// Crash the driver at the call with this number.
@@ -209,6 +211,7 @@ impl Sim {
             violations: vec![],
             faults_until,
             fails_for_ever: false,
+            refuses: false,
             throttled: None,
             crash_at,
             calls: 0,
@@ -512,11 +515,13 @@ impl Connector for Sim {
             (false, true) => "id-of-somebody-new".to_owned(),
             (false, false) => self.id.clone(),
         };
+        let enabled = enabled || id == "id-of-somebody-new";
         Ok(vec![Account {
             id,
             name: "jane".into(),
             item: json!({ "enabled": enabled }),
-            disagrees: None,
+            doubt: None,
+            keys: vec![],
         }])
     }
 
@@ -642,6 +647,9 @@ impl Connector for Sim {
                 Some(_) => format!("{}Undone", act.fact),
                 None => act.fact.clone(),
             };
+            if fact == "AccountDisabled" && self.inner.lock().unwrap().refuses {
+                return Err(Fault::permanent(Reason::Refused).with_code("400"));
+            }
             self.check(&fact, &account, request);
             operation = self.apply(&fact, request);
             if lost {

@@ -4,11 +4,13 @@ use jiff::Timestamp;
 
 use super::{Pass, longest_call};
 use crate::{
-    connectors::{Connector, Shared, Subject},
+    connectors::{Connector, Readings, Shared, Subject},
     core::{
+        fact::{Class, Truth},
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, Binding, CAME_LATER, Correlation, Person},
         planted::{Bug, planted},
+        schedule,
     },
 };
 
@@ -120,11 +122,77 @@ impl Pass<'_> {
         if let Some(bound) = &self.ledger.account {
             return Ok(Some(bound.account()));
         }
-        let found = bounded_find(connector.as_ref(), &self.system.who).await?;
-        Ok(match identity::correlate(found, &self.system.named)? {
-            Correlation::NoAccount => None,
-            Correlation::One(account) => Some(*account),
-        })
+        let found = self.find(connector).await?;
+        let names = identity::candidates(&found, &self.system.named);
+        match identity::correlate(found, &self.system.named) {
+            Ok(Correlation::NoAccount) => Ok(None),
+            Ok(Correlation::One(account)) => Ok(Some(*account)),
+            Err(fault) => {
+                self.candidates.set(names).ok();
+                Err(fault)
+            }
+        }
+    }
+
+    async fn find(&self, connector: &Shared) -> Result<Vec<Account>, Fault> {
+        bounded_find(connector.as_ref(), &self.system.who).await
+    }
+
+    /// Whether what was read shows the account of `subject` to be the person's still. One that shows none of their keys any more
+    /// is taken for theirs only if these find no other one.
+    pub(super) async fn recognise(
+        &self,
+        connector: &Shared,
+        subject: &Subject,
+        readings: &Readings,
+    ) -> Result<(), Fault> {
+        if planted(Bug::NeverLooksAgain) || connector.recognise(subject, readings)? {
+            return Ok(());
+        }
+        if self.parked(self.drive.clock.now()) {
+            // Nothing is sent now, and the next look asks again.
+            return Ok(());
+        }
+        let found = self.find(connector).await?;
+        if identity::others(&found, &subject.account.id, &self.system.named).is_empty() {
+            return Ok(());
+        }
+        Err(Fault::needs_decision(Reason::Ambiguous).with_code(identity::ANOTHER_ACCOUNT))
+    }
+
+    /// Looks once in a recheck period for active accounts beside the bound one, and keeps their login names.
+    pub(super) async fn look_for_others(&mut self, connector: &Shared, subject: &Subject) {
+        let (now, case) = (self.drive.clock.now(), self.drive.case);
+        let asked = self.bound_before && self.system.who.account_name.is_none();
+        if !asked || now < case.cutoff || case.reinstate || self.parked(now) || planted(Bug::NeverLooksAgain)
+        {
+            return;
+        }
+        let looked_at = self.pace.others.as_ref().map(|(at, _)| *at);
+        if looked_at.is_some_and(|at| now < schedule::later(at, case.recheck_every)) {
+            return;
+        }
+        match self.find(connector).await {
+            Ok(found) => {
+                let others = identity::others(&found, &subject.account.id, &self.system.named);
+                let active = others
+                    .into_iter()
+                    .filter(|other| !closed(connector, subject, other));
+                let names = active.map(|other| other.name.clone()).collect();
+                self.pace.others = Some((now, names));
+            }
+            // What cannot be asked now is asked in the next look; the bound account is proven by itself.
+            Err(fault) => {
+                if let FaultKind::Throttled { until } = fault.kind {
+                    self.park(until);
+                }
+            }
+        }
+    }
+
+    /// Whether the system wants to be left alone at `now`.
+    fn parked(&self, now: Timestamp) -> bool {
+        self.pace.parked_until.is_some_and(|until| now < until)
     }
 
     async fn successor(&self, connector: &Shared) -> Result<Option<(Person, Account)>, Fault> {
@@ -143,6 +211,17 @@ impl Pass<'_> {
             Correlation::One(account) => Some((who.clone(), *account)),
         })
     }
+}
+
+/// Whether what `find` showed of `other` shows already that nobody can log in with it.
+fn closed(connector: &Shared, subject: &Subject, other: &Account) -> bool {
+    let subject = Subject {
+        account: other.clone(),
+        ..subject.clone()
+    };
+    let facts = connector.capabilities().facts.iter();
+    let mut access = facts.filter(|fact| fact.class == Class::Access);
+    access.any(|fact| connector.sight(&subject, &fact.name, &Readings::new()).truth == Truth::Holds)
 }
 
 /// The last of the instants until which the system wants to be left alone.

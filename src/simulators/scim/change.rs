@@ -36,6 +36,9 @@ pub fn user(shared: &Shared, method: &Method, asked: &Asked<'_>, id: &str) -> Re
             state.end_if_inactive(id);
         }
         let user = state.user(id, asked.base).ok_or_else(not_found)?;
+        if asked.quirks.deletes_inactive && user.get("active") == Some(&Value::Bool(false)) {
+            state.delete_user(id);
+        }
         Ok(Reply::of(Value::Object(asked.as_sent(user))))
     })
 }

@@ -26,6 +26,8 @@ pub enum Filter {
 /// An attribute and perhaps one of its sub-attributes. The schema's URN is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribute {
+    /// The URN of its schema, where that was named.
+    pub schema: Option<String>,
     /// `members`.
     pub name: String,
     /// `value` of `members.value`.
@@ -147,7 +149,9 @@ impl Attribute {
     /// When it is not a name.
     pub fn of(text: &str) -> Result<Self, Malformed> {
         // The URN of a schema holds dots and colons; the attribute comes after its last colon.
-        let plain = text.rsplit(':').next().unwrap_or(text);
+        let (schema, plain) = text
+            .rsplit_once(':')
+            .map_or((None, text), |(urn, name)| (Some(urn), name));
         let (name, sub) = match plain.split_once('.') {
             Some((name, sub)) => (name, Some(sub.to_owned())),
             None => (plain, None),
@@ -162,6 +166,7 @@ impl Attribute {
             return Err(Malformed);
         }
         Ok(Self {
+            schema: schema.map(str::to_owned),
             name: name.to_owned(),
             sub,
         })
@@ -175,6 +180,9 @@ impl Attribute {
             (value, None) => Some(value),
             _ => None,
         };
+        // An extension's attributes are in an object of its own (RFC 7643 section 3.3).
+        let extension = self.schema.as_ref().and_then(|urn| field(resource, urn));
+        let resource = extension.and_then(Value::as_object).unwrap_or(resource);
         match field(resource, &self.name) {
             None => Vec::new(),
             Some(Value::Array(list)) => list.iter().filter_map(inner).collect(),

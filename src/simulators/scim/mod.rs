@@ -85,6 +85,14 @@ pub struct Quirks {
     pub patch: PatchSupport,
     /// Whether filters are understood; if not, a filter is refused with 400 `invalidFilter`.
     pub filter: bool,
+    /// A filter is taken, and all resources are answered.
+    pub ignores_filters: bool,
+    /// There is no `/Groups`: 404.
+    pub no_groups: bool,
+    /// Who is deactivated is deleted.
+    pub deletes_inactive: bool,
+    /// Lists of groups leave their members out.
+    pub hides_members: bool,
     /// The most resources in one page.
     pub page_size: usize,
     /// So many lists to come are cut out of another order than the one before, as when others write meanwhile.
@@ -114,6 +122,10 @@ impl Default for Quirks {
         Self {
             patch: PatchSupport::Full,
             filter: true,
+            ignores_filters: false,
+            no_groups: false,
+            deletes_inactive: false,
+            hides_members: false,
             page_size: 100,
             shuffled: 0,
             active_as_text: false,
@@ -239,6 +251,16 @@ impl Scim {
         let id = self.shared.fresh("u");
         self.seed(|state| state.add_user(&id, attributes.clone(), password));
         id
+    }
+
+    /// Gives the user another attribute, or another value of one.
+    pub fn set_attribute(&self, user: &str, name: &str, value: &Value) {
+        self.seed(|state| {
+            if let Some(mut user_there) = state.users.get(user).cloned() {
+                user_there.attributes.insert(name.to_owned(), value.clone());
+                state.put_user(user, user_there);
+            }
+        });
     }
 
     /// A new group's id.

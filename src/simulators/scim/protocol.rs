@@ -126,6 +126,7 @@ fn answer(
         ("GET", ["Schemas", id]) => one(discovery::schemas(asked.base), id),
         ("GET", ["ResourceTypes", id]) => one(discovery::resource_types(asked.base), id),
         ("GET", ["Users"]) => list(shared, &asked, Right::ReadUsers),
+        ("GET", ["Groups"]) if asked.quirks.no_groups => Err(Refused::plain(404, "no such endpoint")),
         ("GET", ["Groups"]) => list(shared, &asked, Right::ReadGroups),
         ("GET", ["Users", id]) => read_user(shared, &asked, id),
         ("GET", ["Groups", id]) => read_group(shared, &asked, id),
@@ -240,6 +241,9 @@ impl Asked<'_> {
             })
         };
         let always = |key: &str| key == "id" || key == "schemas";
+        if self.quirks.hides_members {
+            resource.remove("members");
+        }
         if let Some(wanted) = self.parameter("attributes") {
             resource.retain(|key, _| always(key) || named(wanted, key));
         } else if let Some(unwanted) = self.parameter("excludedAttributes") {
@@ -256,6 +260,7 @@ fn list(shared: &Shared, asked: &Asked<'_>, right: Right) -> Result<Reply, Refus
         Some(_) if !asked.quirks.filter => {
             return Err(Refused::bad("invalidFilter", "filters are not supported"));
         }
+        Some(_) if asked.quirks.ignores_filters => None,
         Some(filter) => {
             Some(Filter::parse(filter).map_err(|_| Refused::bad("invalidFilter", "malformed filter"))?)
         }

@@ -66,7 +66,7 @@ impl Place for Database {
 
     fn leaver(&self) -> Leaver {
         let server = support::mariadb();
-        let connector = json!({"definition": "mysql", "inputs": {"host": "localhost", "port": server.port}});
+        let connector = json!({"definition": "mysql", "inputs": {"host": "localhost", "port": server.port, "match": "EmailLocalPart"}});
         let secret =
             json!({"username": self.operator, "password": "operator", "ca.crt": server.tls.ca_pem()});
         let offboarding =

@@ -53,8 +53,7 @@ impl Place for Database {
 
     fn leaver(&self) -> Leaver {
         let server = support::postgres();
-        let connector =
-            json!({"definition": "postgresql", "inputs": {"host": "localhost", "port": server.port}});
+        let connector = json!({"definition": "postgresql", "inputs": {"host": "localhost", "port": server.port, "match": "EmailLocalPart"}});
         let secret = json!({
             "username": Postgres::OPERATOR, "password": Postgres::OPERATOR_PASSWORD, "ca.crt": server.tls.ca_pem()
         });

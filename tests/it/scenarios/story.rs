@@ -305,7 +305,9 @@ impl Story {
     fn inputs(&self, definition: &str) -> Value {
         match definition {
             "openldap" => json!({"url": support::slapd().ldaps, "base": Slapd::BASE}),
-            "postgresql" => json!({"host": "localhost", "port": support::postgres().port}),
+            "postgresql" => {
+                json!({"host": "localhost", "port": support::postgres().port, "match": "EmailLocalPart"})
+            }
             "csv-sftp" => json!({
                 "host": "127.0.0.1", "port": support::sshd().port, "folder": self.exports, "quiet": "0s",
                 "hostKeys": support::sshd().fingerprint("host_ed25519"),

@@ -40,6 +40,11 @@ pub fn slapd() -> &'static Slapd {
     &SLAPD
 }
 
+/// An OpenLDAP that nobody else uses.
+pub fn slapd_alone() -> Slapd {
+    Slapd::start()
+}
+
 /// A SOAP service with Workday's Get_Workers. Not shared: each test has people of its own.
 pub fn workday() -> Workday {
     Workday::start()

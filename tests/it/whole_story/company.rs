@@ -202,8 +202,12 @@ impl Company {
             "active-directory" => json!({"url": support::samba().ldaps, "base": Samba::BASE}),
             "openldap" => json!({"url": support::slapd().ldaps, "base": Slapd::BASE}),
             "keycloak" => json!({"url": support::keycloak().url, "realm": self.realm.name}),
-            "postgresql" => json!({"host": "localhost", "port": support::postgres().port}),
-            "mysql" => json!({"host": "localhost", "port": support::mariadb().port}),
+            "postgresql" => {
+                json!({"host": "localhost", "port": support::postgres().port, "match": "EmailLocalPart"})
+            }
+            "mysql" => {
+                json!({"host": "localhost", "port": support::mariadb().port, "match": "EmailLocalPart"})
+            }
             other => panic!("no server for {other}"),
         }
     }

@@ -117,7 +117,8 @@ fn with_heir() -> Subject {
         id: "h".into(),
         name: "heir".into(),
         item: Value::Null,
-        disagrees: None,
+        doubt: None,
+        keys: vec![],
     };
     Subject {
         successor: Some((Person::default(), heir)),
@@ -314,7 +315,8 @@ spec:
     let subject = Subject {
         account: Account {
             item: Value::Null,
-            disagrees: None,
+            doubt: None,
+            keys: vec![],
             ..account
         },
         ..subject()

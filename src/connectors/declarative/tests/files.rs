@@ -73,7 +73,8 @@ fn connector(id: &str) -> (Declarative, Arc<Echo>, Subject) {
         id: id.to_owned(),
         name: id.to_owned(),
         item: Value::Null,
-        disagrees: None,
+        doubt: None,
+        keys: vec![],
     };
     (connector, echo, subject_of(account))
 }

@@ -97,7 +97,7 @@ async fn every_key_that_is_given_and_shown_must_agree() {
             false => (200, json!({ "users": [user] })),
         });
         let found = small(&script).find(&who).await.unwrap();
-        found.into_iter().next().expect("found").disagrees
+        found.into_iter().next().expect("found").doubt
     };
     let numbered = |number: &str| Person {
         employee_id: Some(number.into()),
@@ -110,13 +110,13 @@ async fn every_key_that_is_given_and_shown_must_agree() {
     assert_eq!(found(numbered("E7"), json!({ "number": " e7 " })).await, None);
     // The address belongs to somebody else by now, or the number is wrong.
     let other = found(numbered("7"), json!({ "number": "8" })).await;
-    assert_eq!(other.as_deref(), Some("employeeID"));
+    assert_eq!(other.as_deref(), Some("employeeID disagrees"));
     let other = found(
         numbered("7"),
         json!({ "number": "7", "mails": ["ada.new@x.org"] }),
     )
     .await;
-    assert_eq!(other.as_deref(), Some("email"));
+    assert_eq!(other.as_deref(), Some("email disagrees"));
     let aliases = json!({ "mails": ["ada.new@x.org", "ADA@x.org"] });
     assert_eq!(found(ada(), aliases).await, None);
     // A person has decided which account it is.

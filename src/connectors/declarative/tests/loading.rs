@@ -222,8 +222,8 @@ fn an_input_that_the_system_tells_needs_a_default_and_a_look_that_changes_nothin
             "inputs.paged.default: missing",
         ),
         (
-            "default: x, discover: { post: /about, when: 'true' }",
-            "inputs.paged.discover.when: an input is asked for whenever it is not set",
+            "default: x, discover: { post: /about, when: who.email }",
+            "inputs.paged.discover.when: unknown name 'who'",
         ),
         (
             "default: x, discover: { put: /about }",

@@ -55,7 +55,10 @@ fn directory() -> System {
 fn postgresql() -> System {
     System {
         definition: "postgresql",
-        inputs: format!("{{host: localhost, port: {}}}", postgres().port),
+        inputs: format!(
+            "{{host: localhost, port: {}, match: EmailLocalPart}}",
+            postgres().port
+        ),
         username: Postgres::OPERATOR,
         password: Postgres::OPERATOR_PASSWORD,
         ca: postgres().tls.ca_pem(),
@@ -71,7 +74,10 @@ fn postgresql() -> System {
 fn mysql() -> System {
     System {
         definition: "mysql",
-        inputs: format!("{{host: localhost, port: {}}}", mariadb().port),
+        inputs: format!(
+            "{{host: localhost, port: {}, match: EmailLocalPart}}",
+            mariadb().port
+        ),
         username: Mariadb::OPERATOR,
         password: Mariadb::OPERATOR_PASSWORD,
         ca: mariadb().tls.ca_pem(),
