@@ -13,12 +13,16 @@
 
 mod calendar;
 pub mod compare;
+pub mod undated;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
-use self::calendar::{Span, current_chain, days_between, end_of, span};
+use self::{
+    calendar::{Span, current_chain, days_between, end_of, span},
+    undated::FirstSeen,
+};
 use super::people::{Worker, WorkerStatus};
 
 /// One record as it was read and mapped.
@@ -30,6 +34,8 @@ pub struct Reading {
     pub wanted: bool,
     /// Why it cannot be used; never a value.
     pub unusable: Option<String>,
+    /// The number of what it was told by, from 1.
+    pub number: usize,
 }
 
 impl Reading {
@@ -39,6 +45,7 @@ impl Reading {
             worker,
             wanted: true,
             unusable: None,
+            number: 0,
         }
     }
 }
@@ -58,10 +65,12 @@ pub struct Rules {
     pub leave_is_leaving: bool,
     /// Addresses and employee numbers, in lower case, of people who are never leavers.
     pub protected: BTreeSet<String>,
+    /// Since when records say that somebody has left, where they do not say when.
+    pub first_seen: FirstSeen,
 }
 
 impl Rules {
-    /// The rules at `now`, with nothing protected and no bridge.
+    /// The rules at `now`, with nothing protected, no bridge, and nobody who left without a day.
     ///
     /// # Why
     /// The days are those of UTC: they only decide what is looked at this early or this late, never when access ends.
@@ -76,6 +85,7 @@ impl Rules {
             bridge_days: 0,
             leave_is_leaving: false,
             protected: BTreeSet::new(),
+            first_seen: FirstSeen::default(),
         }
     }
 }
@@ -98,10 +108,12 @@ pub struct Leaving {
     pub person: String,
     /// The record that ends last. Its address and number are sound; its reason is one word or none.
     pub worker: Worker,
-    /// The last day. None only with `immediate`.
+    /// The last day; of whom is only known to have left, when that was first seen. None only with `immediate`.
     pub last_day: Option<String>,
     /// Access ends now.
     pub immediate: bool,
+    /// Has left, and the last day is when that was first seen.
+    pub undated: bool,
     /// Whether it is time to take this over.
     pub horizon: Horizon,
 }
@@ -174,7 +186,8 @@ fn contested<'r>(
 ) -> BTreeMap<&'r str, &'static str> {
     let mut claims = BTreeMap::<(&str, String), BTreeSet<&str>>::new();
     for (person, readings) in persons {
-        let current = |r: &&&Reading| end_of(&r.worker).is_none_or(|end| end >= rules.history_before);
+        let end = |r: &Reading| end_of(&r.worker).or_else(|| rules.first_seen.since(&r.worker));
+        let current = |r: &&&Reading| end(r).is_none_or(|end| end >= rules.history_before);
         for Reading { worker, .. } in readings.iter().filter(current) {
             for (what, claimed) in [("e-mail", email_of(worker)), ("number", number_of(worker))] {
                 if let Some(claimed) = claimed {
@@ -293,15 +306,21 @@ fn leaving(person: &str, last: &[&Span<'_>], rules: &Rules) -> Result<Decision, 
     if email.is_none() && number.is_none() {
         return Err("employeeID: neither a number nor an address: map one".into());
     }
-    let deciding = workers().find(|w| number.is_none() || number_of(w).is_some());
-    let mut worker = deciding.cloned().unwrap_or_default();
+    let deciding = last
+        .iter()
+        .find(|s| number.is_none() || number_of(&s.reading.worker).is_some());
+    let mut worker = deciding.map(|s| s.reading.worker.clone()).unwrap_or_default();
     worker.email = email;
     worker.employee_id = number;
     worker.reason = worker.reason.as_deref().and_then(one_word);
-    let immediate = worker.immediate;
-    let end = end_of(&worker);
+    // Whoever has left has no last day that is still to be worked.
+    let undated = last.iter().all(|s| s.undated);
+    let end = match deciding {
+        Some(deciding) if undated => deciding.ends,
+        _ => end_of(&worker),
+    };
     let horizon = match end {
-        _ if immediate => Horizon::Within,
+        _ if worker.immediate => Horizon::Within,
         Some(end) if end > rules.ahead_until => Horizon::Ahead,
         Some(end) if end < rules.history_before => Horizon::History,
         _ => Horizon::Within,
@@ -309,7 +328,8 @@ fn leaving(person: &str, last: &[&Span<'_>], rules: &Rules) -> Result<Decision, 
     Ok(Decision::Leaving(Box::new(Leaving {
         person: person.to_owned(),
         last_day: end.map(|end| end.to_string()),
-        immediate,
+        immediate: worker.immediate || undated,
+        undated,
         horizon,
         worker,
     })))

@@ -3,6 +3,9 @@
 //! Dates stay the texts that HR wrote (`YYYY-MM-DD`): they become instants only together with a zone, in
 //! [`super::schedule`].
 
+pub mod history;
+pub mod written;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -89,11 +92,13 @@ pub enum WorkerStatus {
 pub struct Census {
     /// The records, in the system's order.
     pub workers: Vec<Worker>,
+    /// For each of them, the number of what it was told by, from 1. Fewer: as they are counted.
+    pub numbers: Vec<usize>,
     /// These are all records there are; else only the ones that changed.
     pub everyone: bool,
     /// When the system (or the file) says this was true, if it says.
     pub as_of: Option<Timestamp>,
-    /// Records that could not be understood: where, and what is the matter. Never a value.
+    /// Records that could not be understood, in the system's order: where, and what is the matter. Never a value.
     pub unusable: Vec<(String, String)>,
 }
 

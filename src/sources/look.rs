@@ -1,18 +1,19 @@
 //! One look at an HR system: what it shows, and what the guard remembers of it in the status.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, civil::Date};
 
 use super::settings::Settings;
 use crate::{
-    api::source::{Admitted, Counts, GuardStatus},
+    api::source::{Admitted, Counts, GuardStatus, Undated},
     core::{
         guard::{Feed, State, Tripped},
         leavers::{
-            Decision, Horizon, Leaving,
+            Decision, Horizon, Leaving, Reading, Rules,
             compare::{Compared, Known, compare},
             judge,
+            undated::FirstSeen,
         },
         people::{Census, Worker},
     },
@@ -27,32 +28,41 @@ pub struct Seen {
     pub feed: Feed,
     /// Counts, as far as the feed tells.
     pub counts: Counts,
-    /// What makes records unusable, and how many; never a value.
-    pub unusable: BTreeMap<String, usize>,
+    /// Which records are unusable, and why; never a value.
+    pub unusable: Vec<(String, String)>,
+    /// How many records there are.
+    pub records: usize,
+    /// What is to be remembered of those who left without a day.
+    pub first_seen: FirstSeen,
     now: Timestamp,
 }
 
 impl Seen {
-    /// What `census` shows at `now`. Takes as long as there are people.
-    pub fn of(census: Census, settings: &Settings, now: Timestamp) -> Self {
-        let rules = settings.rules(now);
-        let mut unusable = BTreeMap::<String, usize>::new();
-        for (_, what) in &census.unusable {
-            *unusable.entry(what.clone()).or_default() += 1;
-        }
+    /// What `census` shows at `now`; `before` is remembered of those who left without a day. Takes as long as there are people.
+    pub fn of(census: Census, settings: &Settings, before: &FirstSeen, now: Timestamp) -> Self {
         let ended = |w: &Worker| w.last_day.is_some() || w.employment_ends.is_some();
         let with_an_end = census.workers.iter().filter(|w| ended(w)).count();
-        tracing::debug!(records = census.workers.len(), with_an_end, "people were read");
+        let records = census.workers.len() + census.unusable.len();
+        tracing::debug!(records, with_an_end, "people were read");
+        let numbers = census.numbers.iter().copied().chain(census.numbers.len() + 1..);
         let readings: Vec<_> = census
             .workers
             .into_iter()
-            .map(|w| settings.mapping.apply(w))
+            .zip(numbers)
+            .map(|(worker, number)| Reading {
+                number,
+                ..settings.mapping.apply(worker)
+            })
             .collect();
-        let (mut decisions, nameless) = judge(&readings, &rules);
+        let rules = settings.rules(now);
+        let first_seen = before.after(&readings, census.everyone, rules.today);
+        let rules = Rules {
+            first_seen: first_seen.clone(),
+            ..rules
+        };
+        let (mut decisions, _) = judge(&readings, &rules);
         without_managers_who_leave(&mut decisions, rules.today);
-        if nameless > 0 {
-            *unusable.entry("person: empty".into()).or_default() += nameless;
-        }
+        let unusable = [census.unusable, unusable(&readings, &decisions)].concat();
         let (mut active, mut recent, mut staying) = (0_u32, 0_u32, 0_u32);
         for decision in decisions.values() {
             match decision {
@@ -60,10 +70,9 @@ impl Seen {
                     active += 1;
                     staying += u32::from(why.despite_an_end());
                 }
-                Decision::Unusable(what) => {
-                    active += 1;
-                    *unusable.entry(what.clone()).or_default() += 1;
-                }
+                Decision::Unusable(_) => active += 1,
+                // Years of people whose day is the same would be lost to the guard at once.
+                Decision::Leaving(leaving) if leaving.undated => recent += 1,
                 Decision::Leaving(leaving) if leaving.horizon == Horizon::History => {}
                 Decision::Leaving(leaving) => {
                     let day = leaving
@@ -89,11 +98,13 @@ impl Seen {
                 people: number(decisions.len()),
                 active,
                 staying,
-                unusable: number(unusable.values().sum()),
+                unusable: number(unusable.len()),
                 ..Counts::default()
             },
             decisions,
             unusable,
+            records,
+            first_seen,
             now,
         }
     }
@@ -107,6 +118,22 @@ impl Seen {
             settings.rules(self.now).today,
         )
     }
+}
+
+/// The records that cannot be used, each by its number: of several records of one person the first.
+fn unusable(readings: &[Reading], decisions: &BTreeMap<String, Decision>) -> Vec<(String, String)> {
+    let mut persons = BTreeSet::new();
+    let mut found = vec![];
+    for reading in readings {
+        let person = reading.worker.person.trim();
+        let what = match decisions.get(person) {
+            _ if person.is_empty() => "person: empty",
+            Some(Decision::Unusable(what)) if persons.insert(person) => what,
+            _ => continue,
+        };
+        found.push((format!("record {}", reading.number), what.to_owned()));
+    }
+    found
 }
 
 /// Nobody's manager is who has left by the time that they leave themselves: nothing is handed over to such a one, whether or
@@ -139,6 +166,28 @@ fn last_day(leaving: &Leaving, today: Date) -> Date {
     } else {
         day.unwrap_or(today)
     }
+}
+
+/// What is remembered of those who left without a day, from the status.
+pub fn first_seen(status: &[Undated]) -> FirstSeen {
+    let days = status
+        .iter()
+        .filter_map(|day| Some((day.since.parse::<Date>().ok()?, &day.records)));
+    let all = days.flat_map(|(since, records)| records.iter().map(move |record| (record.clone(), since)));
+    FirstSeen(all.collect())
+}
+
+/// The same for the status.
+pub fn undated(first_seen: &FirstSeen) -> Vec<Undated> {
+    let mut days = BTreeMap::<Date, Vec<String>>::new();
+    for (record, since) in &first_seen.0 {
+        days.entry(*since).or_default().push(record.clone());
+    }
+    let day = |(since, records): (Date, _)| Undated {
+        since: since.to_string(),
+        records,
+    };
+    days.into_iter().map(day).collect()
 }
 
 /// What the guard remembers, from the status.
@@ -183,7 +232,12 @@ pub fn written(state: &State) -> GuardStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::LeaverSourceSpec;
+    use crate::{api::LeaverSourceSpec, core::people::WorkerStatus};
+
+    fn seen(census: Census, settings: &Settings) -> Seen {
+        let now = "2026-09-15T12:00:00Z".parse().unwrap();
+        Seen::of(census, settings, &FirstSeen::default(), now)
+    }
 
     fn worker(number: u32, last_day: Option<&str>) -> Worker {
         Worker {
@@ -207,12 +261,13 @@ mod tests {
                 worker(6, Some("2026-09-20")),
                 worker(6, None),
             ],
+            numbers: vec![1, 2, 3, 4, 5, 6, 8],
             everyone: true,
             as_of: None,
-            unusable: vec![("row 7".into(), "lastDay: not a date".into())],
+            unusable: vec![("record 7".into(), "lastDay: not a date".into())],
         };
         let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
-        let seen = Seen::of(census, &settings, "2026-09-15T12:00:00Z".parse().unwrap());
+        let seen = seen(census, &settings);
         let feed = (seen.feed.everyone, seen.feed.people, seen.feed.active);
         assert_eq!(feed, (true, 5, 4));
         let counts = &seen.counts;
@@ -221,6 +276,49 @@ mod tests {
             (6, 4, 1, 2)
         );
         assert_eq!(seen.compared(&[], &settings).changes.len(), 2);
+        let unusable = [
+            ("record 7", "lastDay: not a date"),
+            ("record 5", "lastDay: not a date YYYY-MM-DD"),
+        ];
+        let unusable = unusable.map(|(place, what)| (place.to_owned(), what.to_owned()));
+        assert_eq!((seen.unusable.as_slice(), seen.records), (unusable.as_slice(), 8));
+    }
+
+    #[test]
+    fn whoever_left_without_a_day_is_remembered_and_is_never_missed_by_the_guard() {
+        let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
+        let look = |gone: u32, before: &FirstSeen, now: &str| {
+            let worker = |number| Worker {
+                status: if number < gone {
+                    WorkerStatus::Terminated
+                } else {
+                    WorkerStatus::Active
+                },
+                ..worker(number, None)
+            };
+            let census = Census {
+                workers: (0..20).map(worker).collect(),
+                everyone: true,
+                ..Census::default()
+            };
+            Seen::of(census, &settings, before, now.parse().unwrap())
+        };
+        let first = look(2, &FirstSeen::default(), "2026-09-15T12:00:00Z");
+        assert_eq!((first.feed.people, first.feed.active), (20, 18));
+        let remembered = first_seen(&undated(&first.first_seen));
+        assert_eq!(remembered, first.first_seen, "through the status");
+        let later = look(3, &remembered, "2026-09-20T12:00:00Z");
+        let days: Vec<Option<String>> = later
+            .compared(&[], &settings)
+            .changes
+            .into_iter()
+            .map(|change| change.leaving.unwrap().last_day)
+            .collect();
+        let days: Vec<&str> = days.iter().flatten().map(String::as_str).collect();
+        assert_eq!(days, ["2026-09-15", "2026-09-15", "2026-09-20"]);
+        let history = look(3, &remembered, "2028-01-01T12:00:00Z");
+        assert_eq!((history.feed.people, history.feed.active), (20, 17));
+        assert_eq!(history.compared(&[], &settings).changes.len(), 1);
     }
 
     #[test]
@@ -246,7 +344,7 @@ mod tests {
             ..Census::default()
         };
         let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
-        let seen = Seen::of(census, &settings, "2026-09-15T12:00:00Z".parse().unwrap());
+        let seen = seen(census, &settings);
         let manager = |person: &str| match &seen.decisions[person] {
             Decision::Leaving(leaving) => leaving.worker.manager.as_deref().map(|m| m.to_owned()),
             other => panic!("{other:?}"),

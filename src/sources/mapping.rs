@@ -12,7 +12,13 @@ use serde_json::{Map, Value};
 use super::Invalid;
 use crate::{
     connectors::declarative::{Expression, Problems, Scope},
-    core::{leavers::Reading, people::Worker},
+    core::{
+        leavers::Reading,
+        people::{
+            Worker,
+            written::{Kind, is_none},
+        },
+    },
 };
 
 /// The one name that expressions know.
@@ -90,12 +96,13 @@ impl Mapping {
             Ok((mapped, wanted)) => Reading {
                 worker: mapped,
                 wanted,
-                unusable: None,
+                ..Reading::default()
             },
             Err(what) => Reading {
                 worker,
                 wanted: true,
                 unusable: Some(what),
+                ..Reading::default()
             },
         }
     }
@@ -150,9 +157,27 @@ fn place(person: &mut Value, field: &str, value: Value) {
     }
 }
 
+/// What an expression gives is none by the same words as what a system says.
 fn drop_empty(person: &mut Value) {
-    if let Some(object) = person.as_object_mut() {
-        object.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
+    let none = |value: &Value, kind| match value {
+        Value::Null => true,
+        Value::String(text) => is_none(text, kind),
+        _ => false,
+    };
+    let Some(object) = person.as_object_mut() else {
+        return;
+    };
+    object.retain(|field, value| {
+        let kind = match field.as_str() {
+            "displayName" => Kind::Name,
+            "country" => Kind::Country,
+            "starts" | "notice" | "lastDay" | "employmentEnds" | "paidThrough" => Kind::Day,
+            _ => Kind::Text,
+        };
+        !none(value, kind)
+    });
+    if let Some(attributes) = object.get_mut("attributes").and_then(Value::as_object_mut) {
+        attributes.retain(|_, value| !none(value, Kind::Text));
     }
 }
 
@@ -193,6 +218,9 @@ mod tests {
             ("attributes.badge", "'B-' + person.person"),
             ("email", "person.email.lowerAscii()"),
             ("site", "null"),
+            ("reason", "'n/a'"),
+            ("paidThrough", "'9999-12-31'"),
+            ("attributes.none", "'-'"),
         ];
         let reading = compiled(&map, None).unwrap().apply(jane());
         assert_eq!((reading.unusable, reading.wanted), (None, true));
@@ -202,7 +230,11 @@ mod tests {
         assert_eq!(worker.employee_id.as_deref(), Some("117"));
         assert_eq!(worker.department.as_deref(), Some("K1"));
         assert_eq!(worker.attributes["badge"], "B-p1");
-        assert_eq!(worker.site, None);
+        assert_eq!(
+            (worker.site, worker.reason, worker.paid_through),
+            (None, None, None)
+        );
+        assert!(!worker.attributes.contains_key("none"));
         assert_eq!((worker.person.as_str(), worker.record.as_str()), ("p1", "r1"));
     }
 

@@ -236,6 +236,7 @@ mod tests {
             },
             last_day: Some("2026-09-30".into()),
             immediate: false,
+            undated: false,
             horizon: Horizon::Within,
         }
     }

@@ -46,7 +46,8 @@ pub struct Csv {
     pub skip: Option<String>,
     /// Whether values may be in double quotes.
     pub quotes: bool,
-    /// Whether a value in quotes may have line breaks. Otherwise one is refused: a quote that is not closed would swallow rows.
+    /// Whether a value in quotes may have line breaks, as CSV allows. A quote that is not closed, or that swallowed a row, is
+    /// refused in any case.
     pub line_breaks: bool,
 }
 
@@ -58,7 +59,7 @@ impl Default for Csv {
             columns: vec![],
             skip: None,
             quotes: true,
-            line_breaks: false,
+            line_breaks: true,
         }
     }
 }

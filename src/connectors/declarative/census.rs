@@ -21,12 +21,13 @@ use super::{
     expression::{Expression, Scope, Unevaluable},
     people::{CompiledPeople, Managers, Table},
     request::Compiled,
+    worker::{Writing, day_of},
 };
 use crate::{
     connectors::{People, driver::Answer},
     core::{
         fault::{Fault, Reason},
-        people::{Census, Reach, Worker},
+        people::{Census, Reach, Worker, written::Kind},
     },
 };
 
@@ -43,9 +44,8 @@ impl People for Declarative {
         };
         let exchange = self.exchange();
         let inputs = self.inputs.learn(&exchange).await?;
-        let scope = Scope::new()
-            .with("inputs", inputs)
-            .with_instant("now", Timestamp::now());
+        let now = Timestamp::now();
+        let scope = Scope::new().with("inputs", inputs).with_instant("now", now);
         let known = self
             .managers
             .lock()
@@ -56,6 +56,7 @@ impl People for Declarative {
         let look = Look {
             people,
             exchange: &exchange,
+            writing: people.writing(&scope, now)?,
         };
         match reach {
             Reach::ChangedSince(since) if !complete => {
@@ -77,6 +78,7 @@ impl People for Declarative {
 struct Look<'l> {
     people: &'l CompiledPeople,
     exchange: &'l Exchange<'l>,
+    writing: Writing,
 }
 
 /// The parts of a table, by whose they are.
@@ -128,9 +130,10 @@ impl Look<'_> {
                 let key = text(&table.by, &Scope::inside(scope).with("item", &element));
                 match key {
                     Ok(key) => parts.entry(key).or_default().push(element),
-                    Err(error) => found
-                        .unusable
-                        .push((format!("{name} {number}"), error.to_string())),
+                    Err(error) => {
+                        let place = format!("{name} {number}");
+                        found.unusable.push((0, place, error.to_string()));
+                    }
                 }
             }
         }
@@ -220,10 +223,11 @@ impl Look<'_> {
         };
         let details = details.into_iter().flatten();
         let scope = scope.with_map("details", details.map(|(name, value)| (*name, value)));
-        let records = match (wrong, &self.people.records) {
-            (Some(error), _) => Err(error),
-            (None, Some(records)) => records.list(&scope).map(Some),
-            (None, None) => Ok(None),
+        let records = match (wrong, &self.people.records, &self.people.history) {
+            (Some(error), ..) => Err(error),
+            (None, Some(records), _) => records.list(&scope).map(Some),
+            (None, None, Some(history)) => history.records(&scope, &self.writing).map(Some),
+            (None, None, None) => Ok(None),
         };
         match records {
             Ok(None) => self.record(&scope, found),
@@ -232,7 +236,7 @@ impl Look<'_> {
                     self.record(&Scope::inside(&scope).with("record", record), found);
                 }
             }
-            Err(error) => found.unusable(&error, self.people.worker.person(&scope).ok()),
+            Err(error) => found.unusable(&error, self.person(&scope)),
         }
         if found.workers.len() > MOST_RECORDS {
             return Err(Fault::transient(Reason::Incomplete).with_code("too much"));
@@ -240,7 +244,12 @@ impl Look<'_> {
         Ok(())
     }
 
+    fn person(&self, scope: &Scope<'_>) -> Option<String> {
+        self.people.worker.person(scope, &self.writing).ok()
+    }
+
     fn record(&self, scope: &Scope<'_>, found: &mut Found) {
+        let writing = &self.writing;
         let read = || {
             if let Some(when) = &self.people.when
                 && !when.holds(scope)?
@@ -248,10 +257,10 @@ impl Look<'_> {
                 return Ok(None);
             }
             let known_as = match &self.people.known_as {
-                Some(known_as) => Some(texts(known_as, scope)?),
+                Some(known_as) => Some(texts(known_as, scope, writing)?),
                 None => None,
             };
-            Ok(Some((self.people.worker.worker(scope)?, known_as)))
+            Ok(Some((self.people.worker.worker(scope, writing)?, known_as)))
         };
         match read() {
             Ok(None) => {}
@@ -261,7 +270,12 @@ impl Look<'_> {
                 request: found.requests,
                 item: found.items,
             }),
-            Err(error) => found.unusable(&error, self.people.worker.person(scope).ok()),
+            Err(error) => {
+                found
+                    .otherwise
+                    .extend(self.people.worker.otherwise(scope, writing));
+                found.unusable(&error, self.person(scope));
+            }
         }
     }
 }
@@ -285,7 +299,8 @@ fn text(expression: &Expression, scope: &Scope<'_>) -> Result<String, Unevaluabl
         .ok_or_else(|| expression.unevaluable("empty"))
 }
 
-fn texts(expression: &Expression, scope: &Scope<'_>) -> Result<Vec<String>, Unevaluable> {
+/// What a record may be called by; words for none are no names.
+fn texts(expression: &Expression, scope: &Scope<'_>, writing: &Writing) -> Result<Vec<String>, Unevaluable> {
     let one = |value: Value| match value {
         Value::String(text) => Some(text),
         Value::Number(number) => Some(number.to_string()),
@@ -301,7 +316,9 @@ fn texts(expression: &Expression, scope: &Scope<'_>) -> Result<Vec<String>, Unev
         .filter(|value| !value.is_null())
         .map(one)
         .collect();
-    values.ok_or_else(|| expression.unevaluable("not a text"))
+    let mut values = values.ok_or_else(|| expression.unevaluable("not a text"))?;
+    values.retain(|text| !writing.is_none(text, Kind::Text));
+    Ok(values)
 }
 
 /// A worker as the system told it.
@@ -319,9 +336,12 @@ struct Told {
 #[derive(Default)]
 struct Found {
     workers: Vec<Told>,
-    unusable: Vec<(String, String)>,
+    /// The number of the item, the place, and what is the matter.
+    unusable: Vec<(usize, String, String)>,
     /// People of whom a record could not be understood.
     doubtful: BTreeSet<String>,
+    /// Fields of which a day shows that all of them are written otherwise than was said.
+    otherwise: BTreeSet<&'static str>,
     as_of: Option<Timestamp>,
     requests: usize,
     items: usize,
@@ -329,42 +349,64 @@ struct Found {
 
 impl Found {
     fn unusable(&mut self, error: &Unevaluable, person: Option<String>) {
-        self.unusable.push((place(self.items), error.to_string()));
+        self.spoiled(self.items, error.to_string());
         self.doubtful.extend(person);
+    }
+
+    fn spoiled(&mut self, item: usize, what: String) {
+        self.unusable.push((item, place(item), what));
     }
 
     /// The census, and by what managers are known as their addresses; `known` are those of before.
     fn census(mut self, everyone: bool, known: Managers) -> (Census, Managers) {
         self.once();
+        self.disbelieve();
         let managers = self.managers(known);
-        let mut workers = vec![];
-        for Told {
-            mut worker,
-            known_as,
-            item,
-            ..
-        } in self.workers
-        {
+        let (mut workers, mut numbers) = (vec![], vec![]);
+        for told in std::mem::take(&mut self.workers) {
+            let mut worker = told.worker;
             if self.doubtful.contains(&worker.person) {
                 let why = "another record of the same person cannot be used";
-                self.unusable.push((place(item), why.to_owned()));
+                self.spoiled(told.item, why.to_owned());
                 continue;
             }
-            if known_as.is_some() {
+            if told.known_as.is_some() {
                 worker.manager = worker.manager.and_then(|manager| match managers.get(&manager) {
                     Some(address) => Some(address.clone()),
                     None => Some(manager).filter(|manager| manager.contains('@')),
                 });
             }
             workers.push(worker);
+            numbers.push(told.item);
         }
+        self.unusable.sort_by_key(|(item, _, _)| *item);
+        let unusable = self.unusable.into_iter();
         let census = Census {
             workers,
+            numbers,
             everyone,
             as_of: self.as_of,
-            unusable: self.unusable,
+            unusable: unusable.map(|(_, place, what)| (place, what)).collect(),
         };
         (census, managers)
+    }
+
+    /// Sets every record apart that has a day in a field whose days are written otherwise than was said: those that can be
+    /// read mean other days.
+    fn disbelieve(&mut self) {
+        for told in std::mem::take(&mut self.workers) {
+            let field = self
+                .otherwise
+                .iter()
+                .find(|field| day_of(&told.worker, field).is_some());
+            let Some(field) = field else {
+                self.workers.push(told);
+                continue;
+            };
+            let what = format!("people.worker.{field}: another record shows that the format is wrong");
+            self.spoiled(told.item, what);
+            self.doubtful.insert(told.worker.person);
+        }
     }
 
     /// Keeps one of each record: of several requests that tell it the last counts. One that a single request tells in two
@@ -382,7 +424,7 @@ impl Found {
                 kept[first] = told;
             } else if kept[first].worker != told.worker {
                 let why = "people.worker.record: another record has the same id";
-                self.unusable.push((place(told.item), why.to_owned()));
+                self.spoiled(told.item, why.to_owned());
                 self.doubtful.insert(kept[first].worker.person.clone());
                 self.doubtful.insert(told.worker.person);
             }

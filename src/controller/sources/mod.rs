@@ -44,12 +44,15 @@ use crate::{
     api::LeaverSource,
     core::{
         guard::{self, State, Tripped},
-        leavers::compare::{Change, Compared},
+        leavers::{
+            compare::{Change, Compared},
+            undated::FirstSeen,
+        },
         people::Census,
         schedule,
     },
     sources::{
-        look::{Seen, remembered, written},
+        look::{Seen, first_seen, remembered, undated, written},
         settings::Settings,
     },
 };
@@ -210,7 +213,13 @@ impl<'a> Work<'a> {
     async fn follow(&mut self, settings: &Arc<Settings>, census: Census) -> Result<(), Failed> {
         let now = Timestamp::now();
         let judging = settings.clone();
-        let seen = tokio::task::spawn_blocking(move || Seen::of(census, &judging, now)).await;
+        let before = self
+            .source
+            .status
+            .as_ref()
+            .map(|status| first_seen(&status.undated));
+        let before = before.unwrap_or_default();
+        let seen = tokio::task::spawn_blocking(move || Seen::of(census, &judging, &before, now)).await;
         let seen = seen.map_err(|_| Failed::Unreadable)?;
         let (compared, read) = self.compare(&seen, settings, now).await;
         let state = remembered(
@@ -235,7 +244,7 @@ impl<'a> Work<'a> {
         let mut state = judged.passage.state.clone();
         let mut refused = 0;
         if !passing.is_empty() {
-            self.write_down(&state).await?;
+            self.write_down(&state, &seen.first_seen).await?;
             for (at, batch) in passing.chunks(BATCH).enumerate() {
                 if at > 0 {
                     self.progress(at * BATCH, passing.len()).await;
@@ -257,11 +266,12 @@ impl<'a> Work<'a> {
             .await
     }
 
-    /// The guard's memory becomes durable. Nothing may be written before.
-    async fn write_down(&mut self, state: &State) -> Result<(), Failed> {
+    /// What the guard remembers, and since when people have left, becomes durable. Nothing may be written before.
+    async fn write_down(&mut self, state: &State, first_seen: &FirstSeen) -> Result<(), Failed> {
         let mut held = self.hold().await?;
         let mut status = self.source.status.clone().unwrap_or_default();
         status.guard = Some(written(state));
+        status.undated = undated(first_seen);
         self.write(&mut held, &status).await
     }
 
@@ -301,8 +311,9 @@ impl<'a> Work<'a> {
         counts.upcoming = compared.upcoming.saturating_add(number(created));
         let guard = written(state);
         let said = say::synced(&Findings {
-            counts: &counts,
             unusable: &seen.unusable,
+            records: seen.records,
+            degraded: settings.too_many_unusable(seen.unusable.len(), seen.records),
             asks: &compared.asks,
             refused,
             key: self.memory.key_problem(),
@@ -322,6 +333,7 @@ impl<'a> Work<'a> {
         );
         if believed {
             status.synced = Some(now);
+            status.undated = undated(&seen.first_seen);
         }
         let news = guard.held != before.guard.as_ref().and_then(|g| g.held.clone())
             || guard.tripped != before.guard.as_ref().and_then(|g| g.tripped.clone());
@@ -340,10 +352,31 @@ impl<'a> Work<'a> {
                 .metrics
                 .synced(&self.namespace, &self.source.name_any(), now);
         }
+        self.tell_of_unusable(seen).await;
         if state.tripped.is_some() && news {
             let news = News::warning("GuardTripped", said.message);
             events::tell(self.context, self.source.as_ref(), LeaverSource::ACTION, news).await;
         }
         Ok(())
+    }
+
+    /// Every record that cannot be used is in the log, and an Event names the first, once for each set of them.
+    async fn tell_of_unusable(&mut self, seen: &Seen) {
+        let lines = seen
+            .unusable
+            .iter()
+            .map(|(place, what)| format!("{place} {what}"));
+        let set = Some(lines.collect::<Vec<_>>()).filter(|lines| !lines.is_empty());
+        if self.pass.unusable == set {
+            return;
+        }
+        self.pass.unusable = set;
+        for (place, what) in &seen.unusable {
+            tracing::warn!(source = self.source.uid(), %place, %what, "a record cannot be used");
+        }
+        if let Some(text) = say::unusable(&seen.unusable, seen.records) {
+            let news = News::warning("RecordsUnusable", text);
+            events::tell(self.context, self.source.as_ref(), LeaverSource::ACTION, news).await;
+        }
     }
 }

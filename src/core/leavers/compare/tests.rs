@@ -14,6 +14,7 @@ fn leaving(day: &str) -> Leaving {
         },
         last_day: Some(day.into()),
         immediate: false,
+        undated: false,
         horizon: Horizon::Within,
     }
 }
