@@ -188,7 +188,7 @@ pub struct Table {
     pub delimiter: String,
     /// Whether the first row has the names of the columns.
     pub header: bool,
-    /// Columns that must be there, or without a header all columns.
+    /// Columns that must be there, and are all that is kept if any are named; or without a header all columns.
     pub columns: Vec<String>,
     /// Lines before the table.
     pub skip: usize,

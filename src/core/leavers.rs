@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
 use self::{
-    calendar::{Span, current_chain, days_between, end_of, span},
+    calendar::{Span, current_chain, days_between, end_of, far, span},
     undated::FirstSeen,
 };
 use super::people::{Worker, WorkerStatus};
@@ -116,6 +116,8 @@ pub struct Leaving {
     pub undated: bool,
     /// Whether it is time to take this over.
     pub horizon: Horizon,
+    /// What an Offboarding of theirs says beside who leaves and when: [`compare::Known::details`].
+    pub details: BTreeMap<String, String>,
 }
 
 /// Whether it is time to take a leaver over.
@@ -319,6 +321,15 @@ fn leaving(person: &str, last: &[&Span<'_>], rules: &Rules) -> Result<Decision, 
         Some(deciding) if undated => deciding.ends,
         _ => end_of(&worker),
     };
+    let goes_on = |s: &&Span<'_>| {
+        matches!(
+            s.reading.worker.status,
+            WorkerStatus::Active | WorkerStatus::Leave
+        )
+    };
+    if end.is_some_and(|end| end < rules.today && far(end, rules.today)) && last.iter().all(goes_on) {
+        return Err("lastDay: more than two years past, and the status says that work goes on".into());
+    }
     let horizon = match end {
         _ if worker.immediate => Horizon::Within,
         Some(end) if end > rules.ahead_until => Horizon::Ahead,
@@ -331,6 +342,7 @@ fn leaving(person: &str, last: &[&Span<'_>], rules: &Rules) -> Result<Decision, 
         immediate: worker.immediate || undated,
         undated,
         horizon,
+        details: BTreeMap::new(),
         worker,
     })))
 }

@@ -5,6 +5,7 @@
 
 pub mod history;
 pub mod written;
+pub mod zone;
 
 use std::collections::BTreeMap;
 
@@ -85,6 +86,8 @@ pub enum WorkerStatus {
     Leave,
     /// Has left.
     Terminated,
+    /// The system does not say: works until the last day.
+    Implied,
 }
 
 /// What a look into an HR system showed.
@@ -98,6 +101,8 @@ pub struct Census {
     pub everyone: bool,
     /// When the system (or the file) says this was true, if it says.
     pub as_of: Option<Timestamp>,
+    /// People of whom a record could not be understood, and what is the matter; none of them is among the workers.
+    pub doubtful: BTreeMap<String, String>,
     /// Records that could not be understood, in the system's order: where, and what is the matter. Never a value.
     pub unusable: Vec<(String, String)>,
 }

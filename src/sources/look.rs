@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, civil::Date};
 
-use super::settings::Settings;
+use super::{details, settings::Settings};
 use crate::{
-    api::source::{Admitted, Counts, GuardStatus, Undated},
+    api::source::Counts,
     core::{
-        guard::{Feed, State, Tripped},
+        guard::Feed,
         leavers::{
             Decision, Horizon, Leaving, Reading, Rules,
-            compare::{Compared, Known, compare},
+            compare::{Compared, Keys, Known, compare},
             judge,
             undated::FirstSeen,
         },
-        people::{Census, Worker},
+        people::{Census, Worker, zone},
     },
 };
 
@@ -30,10 +30,13 @@ pub struct Seen {
     pub counts: Counts,
     /// Which records are unusable, and why; never a value.
     pub unusable: Vec<(String, String)>,
+    /// Which records have a time zone that nobody knows: they go without.
+    pub zoneless: Vec<(String, String)>,
     /// How many records there are.
     pub records: usize,
     /// What is to be remembered of those who left without a day.
     pub first_seen: FirstSeen,
+    staying: Vec<Keys>,
     now: Timestamp,
 }
 
@@ -45,7 +48,7 @@ impl Seen {
         let records = census.workers.len() + census.unusable.len();
         tracing::debug!(records, with_an_end, "people were read");
         let numbers = census.numbers.iter().copied().chain(census.numbers.len() + 1..);
-        let readings: Vec<_> = census
+        let mut readings: Vec<_> = census
             .workers
             .into_iter()
             .zip(numbers)
@@ -54,6 +57,7 @@ impl Seen {
                 ..settings.mapping.apply(worker)
             })
             .collect();
+        let zoneless = without_unknown_zones(&mut readings);
         let rules = settings.rules(now);
         let first_seen = before.after(&readings, census.everyone, rules.today);
         let rules = Rules {
@@ -62,7 +66,14 @@ impl Seen {
         };
         let (mut decisions, _) = judge(&readings, &rules);
         without_managers_who_leave(&mut decisions, rules.today);
+        for decision in decisions.values_mut() {
+            if let Decision::Leaving(leaving) = decision {
+                leaving.details = details::wanted(leaving);
+            }
+        }
         let unusable = [census.unusable, unusable(&readings, &decisions)].concat();
+        let doubtful = census.doubtful.into_iter();
+        decisions.extend(doubtful.map(|(person, what)| (person, Decision::Unusable(what))));
         let (mut active, mut recent, mut staying) = (0_u32, 0_u32, 0_u32);
         for decision in decisions.values() {
             match decision {
@@ -101,8 +112,10 @@ impl Seen {
                 unusable: number(unusable.len()),
                 ..Counts::default()
             },
+            staying: keys_of_the_staying(readings, &decisions),
             decisions,
             unusable,
+            zoneless,
             records,
             first_seen,
             now,
@@ -113,6 +126,7 @@ impl Seen {
     pub fn compared(&self, known: &[Known], settings: &Settings) -> Compared {
         compare(
             &self.decisions,
+            &self.staying,
             known,
             settings.wishes,
             settings.rules(self.now).today,
@@ -134,6 +148,39 @@ fn unusable(readings: &[Reading], decisions: &BTreeMap<String, Decision>) -> Vec
         found.push((format!("record {}", reading.number), what.to_owned()));
     }
     found
+}
+
+/// Names every zone as IANA does, and takes away those that nobody knows: which records have them.
+fn without_unknown_zones(readings: &mut [Reading]) -> Vec<(String, String)> {
+    let mut unknown = vec![];
+    let mut known = BTreeMap::<String, Option<String>>::new();
+    for reading in readings {
+        let Some(text) = reading.worker.time_zone.take() else {
+            continue;
+        };
+        let zone = known
+            .entry(text)
+            .or_insert_with_key(|text| zone::iana(text))
+            .clone();
+        if zone.is_none() {
+            let what = "timeZone: no zone of IANA or Windows: the policy's counts";
+            unknown.push((format!("record {}", reading.number), what.to_owned()));
+        }
+        reading.worker.time_zone = zone;
+    }
+    unknown
+}
+
+/// By what everybody is known who stays.
+fn keys_of_the_staying(readings: Vec<Reading>, decisions: &BTreeMap<String, Decision>) -> Vec<Keys> {
+    let stays = |worker: &Worker| matches!(decisions.get(worker.person.trim()), Some(Decision::Staying(_)));
+    let workers = readings.into_iter().map(|reading| reading.worker);
+    let keys = workers.filter(stays).map(|worker| Keys {
+        person: worker.person.trim().to_owned(),
+        email: worker.email,
+        number: worker.employee_id,
+    });
+    keys.collect()
 }
 
 /// Nobody's manager is who has left by the time that they leave themselves: nothing is handed over to such a one, whether or
@@ -168,71 +215,14 @@ fn last_day(leaving: &Leaving, today: Date) -> Date {
     }
 }
 
-/// What is remembered of those who left without a day, from the status.
-pub fn first_seen(status: &[Undated]) -> FirstSeen {
-    let days = status
-        .iter()
-        .filter_map(|day| Some((day.since.parse::<Date>().ok()?, &day.records)));
-    let all = days.flat_map(|(since, records)| records.iter().map(move |record| (record.clone(), since)));
-    FirstSeen(all.collect())
-}
-
-/// The same for the status.
-pub fn undated(first_seen: &FirstSeen) -> Vec<Undated> {
-    let mut days = BTreeMap::<Date, Vec<String>>::new();
-    for (record, since) in &first_seen.0 {
-        days.entry(*since).or_default().push(record.clone());
-    }
-    let day = |(since, records): (Date, _)| Undated {
-        since: since.to_string(),
-        records,
-    };
-    days.into_iter().map(day).collect()
-}
-
-/// What the guard remembers, from the status.
-pub fn remembered(status: &GuardStatus) -> State {
-    State {
-        population: status.population,
-        as_of: status.as_of,
-        admitted: status.admitted.iter().map(|a| (a.at, a.count)).collect(),
-        granted: status.granted.iter().cloned().collect(),
-        released: status.released.iter().cloned().collect(),
-        held: status.held.clone(),
-        tripped: None,
-    }
-}
-
-/// The same for the status.
-pub fn written(state: &State) -> GuardStatus {
-    let tripped = state.tripped.map(|why| match why {
-        Tripped::Empty => "Empty",
-        Tripped::Shrunken => "Shrunken",
-        Tripped::Stale => "Stale",
-        Tripped::TooMany => "TooMany",
-    });
-    GuardStatus {
-        population: state.population,
-        as_of: state.as_of,
-        admitted: state
-            .admitted
-            .iter()
-            .map(|(at, count)| Admitted {
-                at: *at,
-                count: *count,
-            })
-            .collect(),
-        granted: state.granted.iter().cloned().collect(),
-        released: state.released.iter().cloned().collect(),
-        held: state.held.clone(),
-        tripped: tripped.map(str::to_owned),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::LeaverSourceSpec, core::people::WorkerStatus};
+    use crate::{
+        api::LeaverSourceSpec,
+        core::people::WorkerStatus,
+        sources::status::{first_seen, undated},
+    };
 
     fn seen(census: Census, settings: &Settings) -> Seen {
         let now = "2026-09-15T12:00:00Z".parse().unwrap();
@@ -249,6 +239,13 @@ mod tests {
         }
     }
 
+    fn gone(worker: Worker) -> Worker {
+        Worker {
+            status: WorkerStatus::Terminated,
+            ..worker
+        }
+    }
+
     #[test]
     fn everybody_is_counted_once() {
         let census = Census {
@@ -256,12 +253,13 @@ mod tests {
                 worker(1, None),
                 worker(2, Some("2026-09-20")),
                 worker(3, Some("2026-09-01")),
-                worker(4, Some("2020-01-01")),
+                gone(worker(4, Some("2020-01-01"))),
                 worker(5, Some("soon")),
                 worker(6, Some("2026-09-20")),
                 worker(6, None),
             ],
             numbers: vec![1, 2, 3, 4, 5, 6, 8],
+            doubtful: BTreeMap::new(),
             everyone: true,
             as_of: None,
             unusable: vec![("record 7".into(), "lastDay: not a date".into())],
@@ -333,7 +331,7 @@ mod tests {
                 person(1, 2, Some("2026-09-20")),
                 person(2, 3, Some("2026-09-20")),
                 person(3, 4, Some("2026-09-10")),
-                person(4, 5, Some("2020-01-01")),
+                gone(person(4, 5, Some("2020-01-01"))),
                 person(5, 6, None),
                 person(6, 7, Some("2026-09-21")),
                 person(7, 1, Some("2026-09-18")),
@@ -363,15 +361,47 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_remembers_through_the_status() {
-        let state = State {
-            population: 7,
-            admitted: BTreeMap::from([("2026-09-15T12:00:00Z".parse().unwrap(), 3)]),
-            granted: ["a".to_owned()].into(),
-            released: ["b".to_owned()].into(),
-            held: Some("sha256:0".into()),
-            ..State::default()
+    fn people_whose_records_cannot_be_read_are_there_and_zones_are_named_by_iana_or_not_at_all() {
+        let zoned = |number, zone: &str| Worker {
+            time_zone: Some(zone.into()),
+            ..worker(number, Some("2026-09-20"))
         };
-        assert_eq!(remembered(&written(&state)), state);
+        let census = Census {
+            workers: vec![
+                zoned(1, "W. Europe Standard Time"),
+                zoned(2, "PST"),
+                worker(3, None),
+            ],
+            everyone: true,
+            doubtful: BTreeMap::from([("p9".to_owned(), "lastDay: not a date".to_owned())]),
+            unusable: vec![("record 4".into(), "people.worker.lastDay: not a date".into())],
+            ..Census::default()
+        };
+        let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
+        let seen = seen(census, &settings);
+        assert_eq!(seen.feed.people, 4);
+        assert_eq!(seen.unusable.len(), 1);
+        let places: Vec<&str> = seen.zoneless.iter().map(|(place, _)| place.as_str()).collect();
+        assert_eq!(places, ["record 2"]);
+        let zones: Vec<Option<String>> = (seen.compared(&[], &settings).changes)
+            .into_iter()
+            .map(|change| change.leaving.unwrap().details.get("cutoff/timeZone").cloned())
+            .collect();
+        assert_eq!(zones, [Some("Europe/Berlin".to_owned()), None]);
+        let known = Known {
+            name: "leaver-9".into(),
+            person: Some("p9".into()),
+            number: Some("9".into()),
+            ..Known::default()
+        };
+        let asks = seen.compared(std::slice::from_ref(&known), &settings).asks;
+        assert_eq!((asks.len(), asks[0].holds.is_some()), (1, true), "{asks:?}");
+        let stays = Known {
+            person: Some("other".into()),
+            number: Some("3".into()),
+            ..known
+        };
+        let asks = seen.compared(&[stays], &settings).asks;
+        assert!(asks[0].why.contains("another id"), "{asks:?}");
     }
 }

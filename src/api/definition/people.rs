@@ -80,7 +80,8 @@ pub struct Detail {
 /// Expressions for the fields of a worker, over `item`, `details` and `record`. None are null, an empty text, dashes, `n/a`,
 /// `na` (but not as a country), `none`, `null` (but not as a name), a day of zeros such as `00.00.0000`, the last day of the
 /// year 9999, and what `none` names. Dates are texts as `dateFormat` says. One that is not, a year of two digits where the
-/// format has four, a day before 1950 or more than ten years ahead make the record unusable; where one record shows that day
+/// format has four, a day before 1950 or more than ten years ahead, days of an end that are more than two years apart or
+/// from what the status says make the record unusable; where one record shows that day
 /// and month are in another order than the format says, so is every record with a date in that field.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -102,7 +103,7 @@ pub struct WorkerFields {
     /// The kind of work relationship, such as `Employee` or `Contractor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `Active`, `Leave` or `Terminated`.
+    /// `Active`, `Leave` or `Terminated`; `Implied` where the system does not say: works until the last day.
     pub status: String,
     /// Why the person leaves, one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -38,7 +38,8 @@ pub struct Csv {
     pub delimiter: String,
     /// Whether the first row has the names of the columns.
     pub header: bool,
-    /// Templates. With a header: columns that must be there. Without one: the names of all columns, in order.
+    /// Templates. With a header: columns that must be there; if any are named, no others are kept. Without one: the names of
+    /// all columns, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
     /// Template: how many lines there are before the table. Default: none.

@@ -339,7 +339,7 @@ struct Found {
     /// The number of the item, the place, and what is the matter.
     unusable: Vec<(usize, String, String)>,
     /// People of whom a record could not be understood.
-    doubtful: BTreeSet<String>,
+    doubtful: BTreeMap<String, String>,
     /// Fields of which a day shows that all of them are written otherwise than was said.
     otherwise: BTreeSet<&'static str>,
     as_of: Option<Timestamp>,
@@ -350,7 +350,15 @@ struct Found {
 impl Found {
     fn unusable(&mut self, error: &Unevaluable, person: Option<String>) {
         self.spoiled(self.items, error.to_string());
-        self.doubtful.extend(person);
+        self.doubts(person, &error.to_string());
+    }
+
+    /// Of several things that are the matter with a person's records the first is kept.
+    fn doubts(&mut self, person: Option<String>, what: &str) {
+        if let Some(person) = person {
+            let what = what.strip_prefix("people.worker.").unwrap_or(what);
+            self.doubtful.entry(person).or_insert_with(|| what.to_owned());
+        }
     }
 
     fn spoiled(&mut self, item: usize, what: String) {
@@ -365,7 +373,7 @@ impl Found {
         let (mut workers, mut numbers) = (vec![], vec![]);
         for told in std::mem::take(&mut self.workers) {
             let mut worker = told.worker;
-            if self.doubtful.contains(&worker.person) {
+            if self.doubtful.contains_key(&worker.person) {
                 let why = "another record of the same person cannot be used";
                 self.spoiled(told.item, why.to_owned());
                 continue;
@@ -386,6 +394,7 @@ impl Found {
             numbers,
             everyone,
             as_of: self.as_of,
+            doubtful: self.doubtful,
             unusable: unusable.map(|(_, place, what)| (place, what)).collect(),
         };
         (census, managers)
@@ -404,8 +413,8 @@ impl Found {
                 continue;
             };
             let what = format!("people.worker.{field}: another record shows that the format is wrong");
+            self.doubts(Some(told.worker.person), &what);
             self.spoiled(told.item, what);
-            self.doubtful.insert(told.worker.person);
         }
     }
 
@@ -425,8 +434,9 @@ impl Found {
             } else if kept[first].worker != told.worker {
                 let why = "people.worker.record: another record has the same id";
                 self.spoiled(told.item, why.to_owned());
-                self.doubtful.insert(kept[first].worker.person.clone());
-                self.doubtful.insert(told.worker.person);
+                let first = kept[first].worker.person.clone();
+                self.doubts(Some(first), why);
+                self.doubts(Some(told.worker.person), why);
             }
         }
         self.workers = kept;

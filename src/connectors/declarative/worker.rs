@@ -269,6 +269,7 @@ fn status(
         Some("Active") => Ok(WorkerStatus::Active),
         Some("Leave") => Ok(WorkerStatus::Leave),
         Some("Terminated") => Ok(WorkerStatus::Terminated),
+        Some("Implied") => Ok(WorkerStatus::Implied),
         _ => Err(expression.unevaluable("not Active, Leave or Terminated")),
     }
 }

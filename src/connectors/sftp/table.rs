@@ -120,6 +120,9 @@ pub(super) fn rows(text: &str, table: &Table) -> Result<Vec<Value>, Fault> {
         table.columns.clone()
     };
     check_names(&names, &table.columns)?;
+    // What nobody asked for is not kept: it is most of a wide list, and none of our business.
+    let kept = |name: &String| table.columns.is_empty() || table.columns.contains(name);
+    let kept: Vec<(usize, &String)> = names.iter().enumerate().filter(|(_, name)| kept(name)).collect();
     let mut rows = vec![];
     for record in records {
         let (record, number) = record?;
@@ -132,10 +135,10 @@ pub(super) fn rows(text: &str, table: &Table) -> Result<Vec<Value>, Fault> {
         {
             return Err(malformed(format_args!("a row inside quotes in row {number}")));
         }
-        let row: Map<String, Value> = names
+        let value = |at: usize| Value::String(record.get(at).unwrap_or_default().trim().to_owned());
+        let row: Map<String, Value> = kept
             .iter()
-            .zip(record.iter())
-            .map(|(name, value)| (name.clone(), Value::String(value.trim().to_owned())))
+            .map(|(at, name)| ((*name).clone(), value(*at)))
             .collect();
         rows.push(Value::Object(row));
     }
@@ -236,7 +239,14 @@ mod tests {
             json!({ "id": "1", "name": "Jane; \"JJ\"" }),
             json!({ "id": "2", "name": "Ünal" }),
         ];
-        assert_eq!(rows(text, &table(&["name"])).unwrap(), expected);
+        assert_eq!(rows(text, &table(&[])).unwrap(), expected);
+        assert_eq!(rows(text, &table(&["name", "id"])).unwrap(), expected);
+        let named = rows(text, &table(&["id"])).unwrap();
+        assert_eq!(
+            named,
+            [json!({ "id": "1" }), json!({ "id": "2" })],
+            "nothing else is kept"
+        );
         let plain = Table {
             header: false,
             quotes: false,

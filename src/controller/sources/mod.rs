@@ -16,6 +16,7 @@ mod status;
 mod write;
 
 use std::{
+    collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -41,7 +42,7 @@ use super::{
     watch::version,
 };
 use crate::{
-    api::LeaverSource,
+    api::{LeaverSource, Offboarding},
     core::{
         guard::{self, State, Tripped},
         leavers::{
@@ -52,8 +53,9 @@ use crate::{
         schedule,
     },
     sources::{
-        look::{Seen, first_seen, remembered, undated, written},
+        look::Seen,
         settings::Settings,
+        status::{first_seen, remembered, undated, written},
     },
 };
 
@@ -85,6 +87,14 @@ pub async fn source(source: Arc<LeaverSource>, context: Arc<Context>) -> Result<
     let pause = schedule::backoff_for_a_person(pass.failures, seed(&namespace));
     pass.next = Some(Instant::now() + wait(pause));
     Ok(Action::requeue(wait(pause)))
+}
+
+/// Whether what the feed shows is believed, however much of it waits.
+fn believed(state: &State) -> bool {
+    !matches!(
+        state.tripped,
+        Some(Tripped::Empty | Tripped::Shrunken | Tripped::Stale)
+    )
 }
 
 struct Work<'a> {
@@ -221,7 +231,7 @@ impl<'a> Work<'a> {
         let before = before.unwrap_or_default();
         let seen = tokio::task::spawn_blocking(move || Seen::of(census, &judging, &before, now)).await;
         let seen = seen.map_err(|_| Failed::Unreadable)?;
-        let (compared, read) = self.compare(&seen, settings, now).await;
+        let (mut compared, read) = self.compare(&seen, settings, now).await;
         let state = remembered(
             &self
                 .source
@@ -242,28 +252,43 @@ impl<'a> Work<'a> {
             .filter_map(passing)
             .collect();
         let mut state = judged.passage.state.clone();
-        let mut refused = 0;
+        if !believed(&state) {
+            compared.disbelieved();
+        }
         if !passing.is_empty() {
             self.write_down(&state, &seen.first_seen).await?;
-            for (at, batch) in passing.chunks(BATCH).enumerate() {
-                if at > 0 {
-                    self.progress(at * BATCH, passing.len()).await;
-                }
-                let batch: Vec<&Change> = batch.iter().collect();
-                let outcome = write::make(self.context, &self.source, &batch, &read).await;
-                state = guard::done(&state, &outcome.done);
-                refused += outcome.failed;
-                for made in outcome.made {
-                    self.pass.made.insert(made.name_any(), (Instant::now(), made));
-                }
-            }
         }
+        let written = [passing.as_slice(), compared.corrections.as_slice()].concat();
+        let refused = self.make(&written, &read, &mut state).await;
         if !self.context.acts() {
             return Err(Failed::Conflict);
         }
-        self.ask(&compared, &passing).await;
+        self.ask(&compared, &written, &read).await;
         self.conclude(settings, &seen, &compared, &judged, &state, refused, now)
             .await
+    }
+
+    /// Makes `changes`; how many were refused.
+    async fn make(
+        &mut self,
+        changes: &[Change],
+        read: &BTreeMap<String, Offboarding>,
+        state: &mut State,
+    ) -> usize {
+        let mut refused = 0;
+        for (at, batch) in changes.chunks(BATCH).enumerate() {
+            if at > 0 {
+                self.progress(at * BATCH, changes.len()).await;
+            }
+            let batch: Vec<&Change> = batch.iter().collect();
+            let outcome = write::make(self.context, &self.source, &batch, read).await;
+            *state = guard::done(state, &outcome.done);
+            refused += outcome.failed;
+            for made in outcome.made {
+                self.pass.made.insert(made.name_any(), (Instant::now(), made));
+            }
+        }
+        refused
     }
 
     /// What the guard remembers, and since when people have left, becomes durable. Nothing may be written before.
@@ -312,6 +337,7 @@ impl<'a> Work<'a> {
         let guard = written(state);
         let said = say::synced(&Findings {
             unusable: &seen.unusable,
+            zoneless: &seen.zoneless,
             records: seen.records,
             degraded: settings.too_many_unusable(seen.unusable.len(), seen.records),
             asks: &compared.asks,
@@ -327,10 +353,7 @@ impl<'a> Work<'a> {
         let mut held = self.hold().await?;
         let before = self.source.status.clone().unwrap_or_default();
         let mut status = say::status(&self.source, &said, now);
-        let believed = !matches!(
-            state.tripped,
-            Some(Tripped::Empty | Tripped::Shrunken | Tripped::Stale)
-        );
+        let believed = believed(state);
         if believed {
             status.synced = Some(now);
             status.undated = undated(&seen.first_seen);

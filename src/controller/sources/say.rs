@@ -143,6 +143,8 @@ pub async fn write(
 pub struct Findings<'f> {
     /// Which records are unusable, and why.
     pub unusable: &'f [(String, String)],
+    /// Which records have a time zone that nobody knows.
+    pub zoneless: &'f [(String, String)],
     /// How many records there are.
     pub records: usize,
     /// More are unusable than the user allows.
@@ -200,6 +202,9 @@ pub fn synced(found: &Findings<'_>) -> Said {
     } else {
         parts.extend(unusable);
     }
+    if !found.zoneless.is_empty() {
+        parts.push(kinds(found.zoneless));
+    }
     Said {
         mood: if degraded { Mood::Stalled } else { Mood::Good },
         reason: if degraded { "Degraded" } else { "Synced" },
@@ -212,6 +217,12 @@ pub fn unusable(all: &[(String, String)], records: usize) -> Option<String> {
     if all.is_empty() {
         return None;
     }
+    let each = kinds(all);
+    Some(format!("{} of {records} records are unusable: {each}", all.len()))
+}
+
+/// What is the matter with records, each kind with the first of them.
+fn kinds(all: &[(String, String)]) -> String {
     let mut kinds: Vec<(&str, Vec<&str>)> = vec![];
     for (place, what) in all {
         let what = what.strip_prefix("people.worker.").unwrap_or(what);
@@ -233,10 +244,7 @@ pub fn unusable(all: &[(String, String)], records: usize) -> Option<String> {
         true => "; all are in the log",
         false => "",
     };
-    Some(format!(
-        "{} of {records} records are unusable: {each}{more}",
-        all.len()
-    ))
+    format!("{each}{more}")
 }
 
 fn tripped(found: &Findings<'_>, why: &str) -> String {

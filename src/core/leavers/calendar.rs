@@ -41,16 +41,46 @@ pub(super) fn span<'r>(reading: &'r Reading, rules: &Rules) -> Result<Span<'r>, 
         }
         None => None,
     };
-    let never_came = starts.zip(ends).is_some_and(|(starts, ends)| ends < starts);
-    if never_came && worker.status != WorkerStatus::Terminated {
+    if let Some(what) = contradiction(worker, rules.today) {
+        return Err(what);
+    }
+    let never_came = starts.zip(ends).filter(|(starts, ends)| ends < starts);
+    if never_came.is_some_and(|(starts, ends)| worker.status != WorkerStatus::Terminated || far(ends, starts))
+    {
         return Err("lastDay: lies before the first day".into());
     }
+    let never_came = never_came.is_some();
     Ok(Span {
         reading,
         starts: if never_came { ends } else { starts },
         ends,
         undated,
     })
+}
+
+/// Days of one record that cannot be meant together: a year that was mistyped ends access years early, or never.
+fn contradiction(worker: &Worker, today: Date) -> Option<String> {
+    let day = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Date>().ok());
+    let days = [
+        ("lastDay", day(&worker.last_day)),
+        ("employmentEnds", day(&worker.employment_ends)),
+        ("paidThrough", day(&worker.paid_through)),
+        ("notice", day(&worker.notice)),
+    ];
+    let mut known = days.into_iter().filter_map(|(field, day)| Some((field, day?)));
+    let (first, end) = known.next()?;
+    if let Some((field, _)) = known.find(|(_, day)| far(end, *day)) {
+        return Some(format!("{field}: more than two years from {first}"));
+    }
+    let over = worker.status == WorkerStatus::Terminated;
+    (over && end > today && far(today, end))
+        .then(|| format!("{first}: more than two years ahead, and the status says that work has ended"))
+}
+
+/// More than two years apart.
+pub(super) fn far(a: Date, b: Date) -> bool {
+    const TWO_YEARS: i64 = 731;
+    days_between(a, b).abs() > TWO_YEARS
 }
 
 /// The records that follow each other without a gap around today, or the last that did; and whether there were others before.

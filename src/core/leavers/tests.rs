@@ -288,6 +288,41 @@ fn a_day_that_cannot_be_meant_is_not_believed() {
         "lastDay: more than ten years ahead",
     );
     unusable(&[from("1920-01-01", jane())], "starts: a year before 1950");
+    let long_past = || until("2016-09-30", from("2010-01-01", jane()));
+    unusable(&[long_past()], "lastDay: more than two years past");
+    for status in [WorkerStatus::Terminated, WorkerStatus::Implied] {
+        let worker = Worker {
+            status,
+            ..long_past()
+        };
+        assert_eq!(leaver(decided(&[worker])).horizon, Horizon::History);
+    }
+    unusable(
+        &[gone(until("2029-09-30", jane()))],
+        "lastDay: more than two years ahead",
+    );
+    unusable(
+        &[gone(until("2016-09-30", jane()))],
+        "lastDay: lies before the first day",
+    );
+    let contract = Worker {
+        employment_ends: Some("2062-12-31".into()),
+        ..until("2026-09-30", jane())
+    };
+    unusable(
+        &[Worker {
+            employment_ends: Some("2029-12-31".into()),
+            ..contract.clone()
+        }],
+        "employmentEnds: more than two years",
+    );
+    unusable(&[contract], "employmentEnds: more than ten years");
+    let fixed_term = Worker {
+        last_day: None,
+        employment_ends: Some("2030-12-31".into()),
+        ..jane()
+    };
+    assert_eq!(leaver(decided(&[fixed_term])).horizon, Horizon::Ahead);
 }
 
 #[test]

@@ -43,7 +43,10 @@ async fn only_people_whose_work_ends_become_leavers() {
         with(ending(6, &day), "mail", "PERSON5@example.com"),
     ];
     let on_leave = [with(person(7), "status", "Leave")];
-    let far = [ending(8, &in_days(60)), ending(9, "2019-01-31")];
+    let far = [
+        ending(8, &in_days(60)),
+        with(ending(9, "2019-01-31"), "status", "Terminated"),
+    ];
     let left_out = [with(ending(10, &day), "department", "Interns")];
     let protected = [ending(11, &day)];
     let all = [taken_on, transferred, namesakes, contested].concat();
