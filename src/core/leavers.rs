@@ -186,7 +186,8 @@ fn contested<'r>(
     persons: &BTreeMap<&'r str, Vec<&Reading>>,
     rules: &Rules,
 ) -> BTreeMap<&'r str, &'static str> {
-    let mut claims = BTreeMap::<(&str, String), BTreeSet<&str>>::new();
+    let mut claims = BTreeMap::<(&str, String), &str>::new();
+    let mut several = BTreeSet::new();
     for (person, readings) in persons {
         let end = |r: &Reading| end_of(&r.worker).or_else(|| rules.first_seen.since(&r.worker));
         let current = |r: &&&Reading| end(r).is_none_or(|end| end >= rules.history_before);
@@ -194,20 +195,22 @@ fn contested<'r>(
             for (what, claimed) in [("e-mail", email_of(worker)), ("number", number_of(worker))] {
                 if let Some(claimed) = claimed {
                     let claim = (what, claimed.to_lowercase());
-                    claims.entry(claim).or_default().insert(person);
+                    let first = *claims.entry(claim).or_insert(person);
+                    if first != *person {
+                        several.extend([(what, first), (what, *person)]);
+                    }
                 }
             }
         }
     }
-    let mut contested = BTreeMap::new();
-    for ((what, _), claimants) in claims.iter().filter(|(_, claimants)| claimants.len() > 1) {
-        let text = match *what {
-            "number" => "employeeID: another person has the same employee number",
-            _ => "email: another person has the same address",
-        };
-        contested.extend(claimants.iter().map(|person| (*person, text)));
-    }
-    contested
+    let text = |what: &str| match what {
+        "number" => "employeeID: another person has the same employee number",
+        _ => "email: another person has the same address",
+    };
+    several
+        .into_iter()
+        .map(|(what, person)| (person, text(what)))
+        .collect()
 }
 
 fn decide(person: &str, readings: &[&Reading], rules: &Rules) -> Result<Decision, String> {

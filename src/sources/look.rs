@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, civil::Date};
 
-use super::{details, settings::Settings};
+use super::{details, mapping::without_unknown_zones, settings::Settings};
 use crate::{
     api::source::Counts,
     core::{
@@ -15,7 +15,7 @@ use crate::{
             judge,
             undated::FirstSeen,
         },
-        people::{Census, Worker, zone},
+        people::{Census, Worker},
     },
 };
 
@@ -148,27 +148,6 @@ fn unusable(readings: &[Reading], decisions: &BTreeMap<String, Decision>) -> Vec
         found.push((format!("record {}", reading.number), what.to_owned()));
     }
     found
-}
-
-/// Names every zone as IANA does, and takes away those that nobody knows: which records have them.
-fn without_unknown_zones(readings: &mut [Reading]) -> Vec<(String, String)> {
-    let mut unknown = vec![];
-    let mut known = BTreeMap::<String, Option<String>>::new();
-    for reading in readings {
-        let Some(text) = reading.worker.time_zone.take() else {
-            continue;
-        };
-        let zone = known
-            .entry(text)
-            .or_insert_with_key(|text| zone::iana(text))
-            .clone();
-        if zone.is_none() {
-            let what = "timeZone: no zone of IANA or Windows: the policy's counts";
-            unknown.push((format!("record {}", reading.number), what.to_owned()));
-        }
-        reading.worker.time_zone = zone;
-    }
-    unknown
 }
 
 /// By what everybody is known who stays.

@@ -17,6 +17,7 @@ use crate::{
         people::{
             Worker,
             written::{Kind, is_none},
+            zone,
         },
     },
 };
@@ -179,6 +180,27 @@ fn drop_empty(person: &mut Value) {
     if let Some(attributes) = object.get_mut("attributes").and_then(Value::as_object_mut) {
         attributes.retain(|_, value| !none(value, Kind::Text));
     }
+}
+
+/// Names every zone as IANA does, and takes away those that nobody knows: which records have them.
+pub fn without_unknown_zones(readings: &mut [Reading]) -> Vec<(String, String)> {
+    let mut unknown = vec![];
+    let mut known = BTreeMap::<String, Option<String>>::new();
+    for reading in readings {
+        let Some(text) = reading.worker.time_zone.take() else {
+            continue;
+        };
+        let zone = known
+            .entry(text)
+            .or_insert_with_key(|text| zone::iana(text))
+            .clone();
+        if zone.is_none() {
+            let what = "timeZone: no zone of IANA or Windows: the policy's counts";
+            unknown.push((format!("record {}", reading.number), what.to_owned()));
+        }
+        reading.worker.time_zone = zone;
+    }
+    unknown
 }
 
 #[cfg(test)]

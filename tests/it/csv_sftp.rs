@@ -132,7 +132,7 @@ async fn a_plain_list_needs_no_more_than_a_host_and_a_folder() {
         census
             .workers
             .iter()
-            .all(|worker| worker.status == WorkerStatus::Active)
+            .all(|worker| worker.status == WorkerStatus::Implied)
     );
 }
 

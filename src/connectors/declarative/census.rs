@@ -5,29 +5,29 @@
 //! set apart and counted, and so are the other records of the same person: one of two contracts alone would make a leaver
 //! of somebody who only changed from one to the other.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::PoisonError,
-};
+mod found;
+
+use std::{collections::BTreeMap, sync::PoisonError};
 
 use async_trait::async_trait;
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use self::found::{Found, Told};
 use super::{
     connector::Declarative,
     exchange::{Check, Exchange},
     expression::{Expression, Scope, Unevaluable},
     people::{CompiledPeople, Managers, Table},
     request::Compiled,
-    worker::{Writing, day_of},
+    worker::Writing,
 };
 use crate::{
     connectors::{People, driver::Answer},
     core::{
         fault::{Fault, Reason},
-        people::{Census, Reach, Worker, written::Kind},
+        people::{Census, Reach, written::Kind},
     },
 };
 
@@ -46,11 +46,16 @@ impl People for Declarative {
         let inputs = self.inputs.learn(&exchange).await?;
         let now = Timestamp::now();
         let scope = Scope::new().with("inputs", inputs).with_instant("now", now);
-        let known = self
-            .managers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        // Whoever is asked for everybody each time need not remember anybody.
+        let remembered = !people.changed.is_empty();
+        let known = match reach {
+            Reach::ChangedSince(_) => self
+                .managers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            Reach::Everyone => None,
+        };
         // A manager who did not change is not among what changed, so their address must be known from before.
         let complete = people.changed.is_empty() || people.known_as.is_some() && known.is_none();
         let look = Look {
@@ -62,12 +67,14 @@ impl People for Declarative {
             Reach::ChangedSince(since) if !complete => {
                 let scope = Scope::inside(&scope).with_instant("since", since);
                 let found = look.all(&people.changed, &scope).await?;
-                Ok(found.census(false, known.unwrap_or_default()).0)
+                Ok(found.census(false, known.unwrap_or_default(), remembered).0)
             }
             _ => {
                 let found = look.all(&people.everyone, &scope).await?;
-                let (census, managers) = found.census(true, Managers::new());
-                *self.managers.lock().unwrap_or_else(PoisonError::into_inner) = Some(managers);
+                let (census, managers) = found.census(true, Managers::new(), remembered);
+                if remembered {
+                    *self.managers.lock().unwrap_or_else(PoisonError::into_inner) = Some(managers);
+                }
                 Ok(census)
             }
         }
@@ -163,8 +170,13 @@ impl Look<'_> {
             };
             first = false;
             found.as_of = [found.as_of, as_of].into_iter().flatten().min();
-            let items = elements(value, request)?;
-            for abreast in items.chunks(ABREAST) {
+            // What was understood goes: a list may have a hundred thousand.
+            let mut items = elements(value, request)?.into_iter();
+            loop {
+                let abreast: Vec<Value> = items.by_ref().take(ABREAST).collect();
+                if abreast.is_empty() {
+                    break;
+                }
                 let details = join_all(abreast.iter().map(|item| self.details(item, scope, tables))).await;
                 for (item, details) in abreast.iter().zip(details) {
                     self.records(item, &details?, scope, found)?;
@@ -264,12 +276,12 @@ impl Look<'_> {
         };
         match read() {
             Ok(None) => {}
-            Ok(Some((worker, known_as))) => found.workers.push(Told {
+            Ok(Some((worker, known_as))) => found.workers.push(Box::new(Told {
                 worker,
                 known_as,
                 request: found.requests,
                 item: found.items,
-            }),
+            })),
             Err(error) => {
                 found
                     .otherwise
@@ -319,150 +331,4 @@ fn texts(expression: &Expression, scope: &Scope<'_>, writing: &Writing) -> Resul
     let mut values = values.ok_or_else(|| expression.unevaluable("not a text"))?;
     values.retain(|text| !writing.is_none(text, Kind::Text));
     Ok(values)
-}
-
-/// A worker as the system told it.
-struct Told {
-    worker: Worker,
-    /// What other records may call it; none when managers are told by address.
-    known_as: Option<Vec<String>>,
-    /// The number of the request that it was told by.
-    request: usize,
-    /// Its item's number.
-    item: usize,
-}
-
-/// What the pages showed so far.
-#[derive(Default)]
-struct Found {
-    workers: Vec<Told>,
-    /// The number of the item, the place, and what is the matter.
-    unusable: Vec<(usize, String, String)>,
-    /// People of whom a record could not be understood.
-    doubtful: BTreeMap<String, String>,
-    /// Fields of which a day shows that all of them are written otherwise than was said.
-    otherwise: BTreeSet<&'static str>,
-    as_of: Option<Timestamp>,
-    requests: usize,
-    items: usize,
-}
-
-impl Found {
-    fn unusable(&mut self, error: &Unevaluable, person: Option<String>) {
-        self.spoiled(self.items, error.to_string());
-        self.doubts(person, &error.to_string());
-    }
-
-    /// Of several things that are the matter with a person's records the first is kept.
-    fn doubts(&mut self, person: Option<String>, what: &str) {
-        if let Some(person) = person {
-            let what = what.strip_prefix("people.worker.").unwrap_or(what);
-            self.doubtful.entry(person).or_insert_with(|| what.to_owned());
-        }
-    }
-
-    fn spoiled(&mut self, item: usize, what: String) {
-        self.unusable.push((item, place(item), what));
-    }
-
-    /// The census, and by what managers are known as their addresses; `known` are those of before.
-    fn census(mut self, everyone: bool, known: Managers) -> (Census, Managers) {
-        self.once();
-        self.disbelieve();
-        let managers = self.managers(known);
-        let (mut workers, mut numbers) = (vec![], vec![]);
-        for told in std::mem::take(&mut self.workers) {
-            let mut worker = told.worker;
-            if self.doubtful.contains_key(&worker.person) {
-                let why = "another record of the same person cannot be used";
-                self.spoiled(told.item, why.to_owned());
-                continue;
-            }
-            if told.known_as.is_some() {
-                worker.manager = worker.manager.and_then(|manager| match managers.get(&manager) {
-                    Some(address) => Some(address.clone()),
-                    None => Some(manager).filter(|manager| manager.contains('@')),
-                });
-            }
-            workers.push(worker);
-            numbers.push(told.item);
-        }
-        self.unusable.sort_by_key(|(item, _, _)| *item);
-        let unusable = self.unusable.into_iter();
-        let census = Census {
-            workers,
-            numbers,
-            everyone,
-            as_of: self.as_of,
-            doubtful: self.doubtful,
-            unusable: unusable.map(|(_, place, what)| (place, what)).collect(),
-        };
-        (census, managers)
-    }
-
-    /// Sets every record apart that has a day in a field whose days are written otherwise than was said: those that can be
-    /// read mean other days.
-    fn disbelieve(&mut self) {
-        for told in std::mem::take(&mut self.workers) {
-            let field = self
-                .otherwise
-                .iter()
-                .find(|field| day_of(&told.worker, field).is_some());
-            let Some(field) = field else {
-                self.workers.push(told);
-                continue;
-            };
-            let what = format!("people.worker.{field}: another record shows that the format is wrong");
-            self.doubts(Some(told.worker.person), &what);
-            self.spoiled(told.item, what);
-        }
-    }
-
-    /// Keeps one of each record: of several requests that tell it the last counts. One that a single request tells in two
-    /// ways is doubtful.
-    fn once(&mut self) {
-        let mut at: BTreeMap<String, usize> = BTreeMap::new();
-        let mut kept: Vec<Told> = vec![];
-        for told in std::mem::take(&mut self.workers) {
-            let Some(&first) = at.get(&told.worker.record) else {
-                at.insert(told.worker.record.clone(), kept.len());
-                kept.push(told);
-                continue;
-            };
-            if kept[first].request != told.request {
-                kept[first] = told;
-            } else if kept[first].worker != told.worker {
-                let why = "people.worker.record: another record has the same id";
-                self.spoiled(told.item, why.to_owned());
-                let first = kept[first].worker.person.clone();
-                self.doubts(Some(first), why);
-                self.doubts(Some(told.worker.person), why);
-            }
-        }
-        self.workers = kept;
-    }
-
-    fn managers(&self, mut managers: Managers) -> Managers {
-        let mut addresses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for told in &self.workers {
-            for name in told.known_as.iter().flatten() {
-                addresses
-                    .entry(name)
-                    .or_default()
-                    .extend(told.worker.email.as_deref());
-            }
-        }
-        for (name, addresses) in addresses {
-            match addresses.iter().collect::<Vec<_>>().as_slice() {
-                [address] => managers.insert(name.to_owned(), (**address).to_owned()),
-                // No address, or several: nobody may be told another's leavers.
-                _ => managers.remove(name),
-            };
-        }
-        managers
-    }
-}
-
-fn place(item: usize) -> String {
-    format!("record {item}")
 }

@@ -382,24 +382,4 @@ impl<'a> Work<'a> {
         }
         Ok(())
     }
-
-    /// Every record that cannot be used is in the log, and an Event names the first, once for each set of them.
-    async fn tell_of_unusable(&mut self, seen: &Seen) {
-        let lines = seen
-            .unusable
-            .iter()
-            .map(|(place, what)| format!("{place} {what}"));
-        let set = Some(lines.collect::<Vec<_>>()).filter(|lines| !lines.is_empty());
-        if self.pass.unusable == set {
-            return;
-        }
-        self.pass.unusable = set;
-        for (place, what) in &seen.unusable {
-            tracing::warn!(source = self.source.uid(), %place, %what, "a record cannot be used");
-        }
-        if let Some(text) = say::unusable(&seen.unusable, seen.records) {
-            let news = News::warning("RecordsUnusable", text);
-            events::tell(self.context, self.source.as_ref(), LeaverSource::ACTION, news).await;
-        }
-    }
 }

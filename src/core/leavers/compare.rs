@@ -8,83 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
+mod known;
+mod name;
 mod questions;
 
+pub(crate) use self::name::{hash, hex};
 use self::questions::Question;
+pub use self::{
+    known::{Keys, Known},
+    name::name_of,
+};
 use super::{Decision, Horizon, Leaving, Staying};
-
-/// An Offboarding that is there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of an Offboarding")]
-pub struct Known {
-    /// Its name.
-    pub name: String,
-    /// The person's id, when this source made it and nobody took it over.
-    pub person: Option<String>,
-    /// Address.
-    pub email: Option<String>,
-    /// Employee number.
-    pub number: Option<String>,
-    /// The last day.
-    pub last_day: Option<String>,
-    /// Access ends now.
-    pub immediate: bool,
-    /// What was removed is wanted back.
-    pub reinstated: bool,
-    /// This source has taken the end back already.
-    pub taken_back: bool,
-    /// It is about a leave, not an end.
-    pub leave: bool,
-    /// The cutoff is past.
-    pub over: bool,
-    /// Everything else that follows the source, by the path in the spec, such as `profile/manager`.
-    pub details: BTreeMap<String, String>,
-    /// Paths in the spec that somebody else has set.
-    pub kept: BTreeSet<String>,
-    /// The question for which this source has stopped it, or had, until a person answered.
-    pub held: Option<String>,
-    /// Nothing is done.
-    pub suspended: bool,
-    /// Somebody else says whether anything is done.
-    pub governed: bool,
-}
-
-impl Known {
-    /// The details that are to be written; none of `None` where they are gone.
-    pub fn corrections<'l>(
-        &self,
-        details: &'l BTreeMap<String, String>,
-    ) -> BTreeMap<String, Option<&'l String>> {
-        let kept = |path: &str| {
-            let of = |kept: &String| {
-                path.strip_prefix(kept.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            // What is past is not moved about.
-            self.kept.iter().any(of) || self.over && WHEN.contains(&path)
-        };
-        let paths: BTreeSet<&String> = self.details.keys().chain(details.keys()).collect();
-        let differs = |path: &&String| self.details.get(*path) != details.get(*path) && !kept(path);
-        let changed = paths.into_iter().filter(differs);
-        changed.map(|path| (path.clone(), details.get(path))).collect()
-    }
-}
-
-/// Details that say when access ends.
-const WHEN: [&str; 2] = ["cutoff/timeZone", "reason"];
-
-/// By what a person is known who works here on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Keys {
-    /// The HR system's id of the person.
-    pub person: String,
-    /// Address.
-    pub email: Option<String>,
-    /// Employee number.
-    pub number: Option<String>,
-}
 
 /// What the user wants of changes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -185,44 +120,6 @@ impl Compared {
         self.released.clear();
         self.asks.retain(|ask| ask.holds.is_none());
     }
-}
-
-/// The name of a person's Offboarding: by the employee number, so that Git and every source mean the same object.
-pub fn name_of(leaving: &Leaving) -> String {
-    let worker = &leaving.worker;
-    let Some(number) = &worker.employee_id else {
-        let email = worker.email.as_deref().unwrap_or_default().to_lowercase();
-        return format!("leaver-{}", hash(&email, 10));
-    };
-    let plain: String = number
-        .to_lowercase()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
-    let plain = plain.trim_matches('-');
-    // Two numbers that are written differently never share a name.
-    if plain == number {
-        format!("leaver-{plain}")
-    } else if plain.is_empty() {
-        format!("leaver-{}", hash(number, 8))
-    } else {
-        format!("leaver-{plain}-{}", hash(number, 8))
-    }
-}
-
-/// Bytes in hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or('0');
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
-}
-
-/// The first `length` hexadecimal digits of the digest of `text`.
-pub(crate) fn hash(text: &str, length: usize) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    hex(&digest).chars().take(length).collect()
 }
 
 /// What the decisions ask for, beyond what is there; `staying` are known by their keys, whoever made an Offboarding of them.
