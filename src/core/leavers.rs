@@ -29,7 +29,7 @@ use super::people::{Worker, WorkerStatus};
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
     /// The record.
-    pub worker: Worker,
+    pub worker: Box<Worker>,
     /// The user's own condition holds for it: its end makes a leaver.
     pub wanted: bool,
     /// Why it cannot be used; never a value.
@@ -40,9 +40,9 @@ pub struct Reading {
 
 impl Reading {
     /// A record whose end makes a leaver.
-    pub fn wanted(worker: Worker) -> Self {
+    pub fn wanted(worker: impl Into<Box<Worker>>) -> Self {
         Self {
-            worker,
+            worker: worker.into(),
             wanted: true,
             unusable: None,
             number: 0,
@@ -294,7 +294,7 @@ fn leaving(person: &str, last: &[&Span<'_>], rules: &Rules) -> Result<Decision, 
     if !last.iter().any(|s| s.reading.wanted) {
         return Ok(Decision::Staying(Staying::LeftOut));
     }
-    let workers = || last.iter().map(|s| &s.reading.worker);
+    let workers = || last.iter().map(|s| &*s.reading.worker);
     let email = agreed(workers().map(email_of), true)
         .map_err(|()| "email: records that end together have different addresses")?;
     let number = agreed(workers().map(number_of), false)
@@ -314,7 +314,7 @@ fn leaving(person: &str, last: &[&Span<'_>], rules: &Rules) -> Result<Decision, 
     let deciding = last
         .iter()
         .find(|s| number.is_none() || number_of(&s.reading.worker).is_some());
-    let mut worker = deciding.map(|s| s.reading.worker.clone()).unwrap_or_default();
+    let mut worker = deciding.map(|s| (*s.reading.worker).clone()).unwrap_or_default();
     worker.email = email;
     worker.employee_id = number;
     worker.reason = worker.reason.as_deref().and_then(one_word);

@@ -94,7 +94,7 @@ pub enum WorkerStatus {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Census {
     /// The records, in the system's order.
-    pub workers: Vec<Worker>,
+    pub workers: Vec<Box<Worker>>,
     /// For each of them, the number of what it was told by, from 1. Fewer: as they are counted.
     pub numbers: Vec<usize>,
     /// These are all records there are; else only the ones that changed.

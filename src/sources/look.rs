@@ -153,7 +153,7 @@ fn unusable(readings: &[Reading], decisions: &BTreeMap<String, Decision>) -> Vec
 /// By what everybody is known who stays.
 fn keys_of_the_staying(readings: Vec<Reading>, decisions: &BTreeMap<String, Decision>) -> Vec<Keys> {
     let stays = |worker: &Worker| matches!(decisions.get(worker.person.trim()), Some(Decision::Staying(_)));
-    let workers = readings.into_iter().map(|reading| reading.worker);
+    let workers = readings.into_iter().map(|reading| *reading.worker);
     let keys = workers.filter(stays).map(|worker| Keys {
         person: worker.person.trim().to_owned(),
         email: worker.email,
@@ -218,6 +218,11 @@ mod tests {
         }
     }
 
+    #[expect(clippy::vec_box, reason = "as a census has them")]
+    fn boxed(workers: Vec<Worker>) -> Vec<Box<Worker>> {
+        workers.into_iter().map(Box::new).collect()
+    }
+
     fn gone(worker: Worker) -> Worker {
         Worker {
             status: WorkerStatus::Terminated,
@@ -228,7 +233,7 @@ mod tests {
     #[test]
     fn everybody_is_counted_once() {
         let census = Census {
-            workers: vec![
+            workers: boxed(vec![
                 worker(1, None),
                 worker(2, Some("2026-09-20")),
                 worker(3, Some("2026-09-01")),
@@ -236,7 +241,7 @@ mod tests {
                 worker(5, Some("soon")),
                 worker(6, Some("2026-09-20")),
                 worker(6, None),
-            ],
+            ]),
             numbers: vec![1, 2, 3, 4, 5, 6, 8],
             doubtful: BTreeMap::new(),
             everyone: true,
@@ -274,7 +279,7 @@ mod tests {
                 ..worker(number, None)
             };
             let census = Census {
-                workers: (0..20).map(worker).collect(),
+                workers: (0..20).map(worker).map(Box::new).collect(),
                 everyone: true,
                 ..Census::default()
             };
@@ -306,7 +311,7 @@ mod tests {
             ..worker(number, last_day)
         };
         let census = Census {
-            workers: vec![
+            workers: boxed(vec![
                 person(1, 2, Some("2026-09-20")),
                 person(2, 3, Some("2026-09-20")),
                 person(3, 4, Some("2026-09-10")),
@@ -316,7 +321,7 @@ mod tests {
                 person(7, 1, Some("2026-09-18")),
                 person(8, 6, Some("2026-09-20")),
                 person(9, 5, Some("2026-09-20")),
-            ],
+            ]),
             everyone: true,
             ..Census::default()
         };
@@ -346,11 +351,11 @@ mod tests {
             ..worker(number, Some("2026-09-20"))
         };
         let census = Census {
-            workers: vec![
+            workers: boxed(vec![
                 zoned(1, "W. Europe Standard Time"),
                 zoned(2, "PST"),
                 worker(3, None),
-            ],
+            ]),
             everyone: true,
             doubtful: BTreeMap::from([("p9".to_owned(), "lastDay: not a date".to_owned())]),
             unusable: vec![("record 4".into(), "people.worker.lastDay: not a date".into())],

@@ -89,13 +89,13 @@ impl Mapping {
     }
 
     /// `worker` as the user wants it.
-    pub fn apply(&self, worker: Worker) -> Reading {
+    pub fn apply(&self, worker: Box<Worker>) -> Reading {
         if self.fields.is_empty() && self.when.is_none() {
             return Reading::wanted(worker);
         }
         match self.mapped(&worker) {
             Ok((mapped, wanted)) => Reading {
-                worker: mapped,
+                worker: Box::new(mapped),
                 wanted,
                 ..Reading::default()
             },
@@ -244,7 +244,7 @@ mod tests {
             ("paidThrough", "'9999-12-31'"),
             ("attributes.none", "'-'"),
         ];
-        let reading = compiled(&map, None).unwrap().apply(jane());
+        let reading = compiled(&map, None).unwrap().apply(Box::new(jane()));
         assert_eq!((reading.unusable, reading.wanted), (None, true));
         let worker = reading.worker;
         assert_eq!(worker.last_day.as_deref(), Some("2026-09-30"));
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_condition_over_a_missing_field_says_no() {
-        let wanted = |when: &str| compiled(&[], Some(when)).unwrap().apply(jane());
+        let wanted = |when: &str| compiled(&[], Some(when)).unwrap().apply(Box::new(jane()));
         assert!(wanted("!(person.department in ['Interns'])").wanted);
         assert!(!wanted("person.department == 'Sales'").wanted);
         assert!(!wanted("person.site != 'Berlin'").wanted);
@@ -277,7 +277,7 @@ mod tests {
             (vec![("lastDay", "1 / 0")], None),
             (vec![], Some("person.site")),
         ] {
-            let reading = compiled(&map, when).unwrap().apply(jane());
+            let reading = compiled(&map, when).unwrap().apply(Box::new(jane()));
             let text = reading.unusable.expect("spoiled");
             assert!(text.starts_with("spec.") && !text.contains("Berlin"), "{text}");
         }

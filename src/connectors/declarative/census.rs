@@ -276,12 +276,12 @@ impl Look<'_> {
         };
         match read() {
             Ok(None) => {}
-            Ok(Some((worker, known_as))) => found.workers.push(Box::new(Told {
-                worker,
+            Ok(Some((worker, known_as))) => found.workers.push(Told {
+                worker: Box::new(worker),
                 known_as,
                 request: found.requests,
                 item: found.items,
-            })),
+            }),
             Err(error) => {
                 found
                     .otherwise

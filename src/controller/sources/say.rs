@@ -240,9 +240,10 @@ fn kinds(all: &[(String, String)]) -> String {
         format!("{what} ({}{more})", first.copied().collect::<Vec<_>>().join(", "))
     });
     let each = each.collect::<Vec<_>>().join("; ");
-    let more = match kinds.len() > NAMED {
-        true => "; all are in the log",
-        false => "",
+    let more = if kinds.len() > NAMED {
+        "; all are in the log"
+    } else {
+        ""
     };
     format!("{each}{more}")
 }

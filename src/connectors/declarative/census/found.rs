@@ -9,7 +9,7 @@ use crate::core::people::{Census, Worker};
 
 /// A worker as the system told it.
 pub(super) struct Told {
-    pub worker: Worker,
+    pub worker: Box<Worker>,
     /// What other records may call it; none when managers are told by address.
     pub known_as: Option<Vec<String>>,
     /// The number of the request that it was told by.
@@ -21,7 +21,7 @@ pub(super) struct Told {
 /// What the pages showed so far.
 #[derive(Default)]
 pub(super) struct Found {
-    pub workers: Vec<Box<Told>>,
+    pub workers: Vec<Told>,
     /// The number of the item, the place, and what is the matter.
     pub unusable: Vec<(usize, String, String)>,
     /// People of whom a record could not be understood.
@@ -61,7 +61,6 @@ impl Found {
         let count = self.workers.len();
         let (mut workers, mut numbers) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for told in std::mem::take(&mut self.workers) {
-            let told = *told;
             let mut worker = told.worker;
             if self.doubtful.contains_key(&worker.person) {
                 let why = "another record of the same person cannot be used";
@@ -112,7 +111,7 @@ impl Found {
     /// ways is doubtful.
     fn once(&mut self) {
         let mut at: BTreeMap<String, usize> = BTreeMap::new();
-        let mut kept: Vec<Box<Told>> = vec![];
+        let mut kept: Vec<Told> = vec![];
         for told in std::mem::take(&mut self.workers) {
             let Some(&first) = at.get(&told.worker.record) else {
                 at.insert(told.worker.record.clone(), kept.len());
@@ -134,7 +133,7 @@ impl Found {
 
     fn managers(&self, mut managers: Managers, remembered: bool) -> Managers {
         let mut addresses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        let of = |told: &'_ Box<Told>| told.worker.manager.clone();
+        let of = |told: &Told| told.worker.manager.clone();
         let needed: BTreeSet<String> = self.workers.iter().filter_map(of).collect();
         for told in &self.workers {
             let names = told.known_as.iter().flatten();

@@ -113,7 +113,7 @@ async fn everybody_is_read_page_by_page_with_details_and_the_managers_address() 
         attributes: BTreeMap::from([("kind".into(), json!("staff"))]),
         ..Worker::default()
     };
-    assert_eq!(census.workers[0], ada);
+    assert_eq!(*census.workers[0], ada);
     assert_eq!(census.workers[1].last_day, None);
     assert_eq!(census.workers[2].manager, None);
     let asked = script.asked();
@@ -379,7 +379,7 @@ async fn words_for_none_are_none_in_every_field_by_default_and_more_by_the_defin
             record: worker.record.clone(),
             ..Worker::default()
         };
-        assert_eq!(*worker, empty);
+        assert_eq!(**worker, empty);
     }
     assert_eq!(census.numbers, [1, 2, 3, 4]);
     let census = rewritten(&[DAYS], people).await;
@@ -519,7 +519,7 @@ async fn a_history_is_cut_into_records() {
         rows("4", vec![row("soon", "end")]),
     ];
     let census = rewritten(&[history, fields, id, format], people).await;
-    let told: Vec<(&str, Option<&str>, Option<&str>, Option<&str>)> = census
+    let told: Vec<_> = census
         .workers
         .iter()
         .map(|w| {

@@ -44,11 +44,12 @@ pub(super) fn who(one: &Known, leaving: &Leaving) -> Option<Question> {
         (true, true) => "another address and employee number",
     };
     let keys = format!("{:?} {:?}", worker.email, worker.employee_id);
-    let why = match one.over {
-        true => format!(
+    let why = if one.over {
+        format!(
             "the source has {what} for this person, after access had ended: make an Offboarding for it, too"
-        ),
-        false => format!("the source has {what} for this person: {ANSWERS}"),
+        )
+    } else {
+        format!("the source has {what} for this person: {ANSWERS}")
     };
     Some(Question {
         key: format!("who-{}", hash(&keys.to_lowercase(), 8)),
