@@ -3,6 +3,7 @@
 
 mod follows;
 mod guarded;
+mod large;
 mod lives;
 pub mod office;
 mod told;
