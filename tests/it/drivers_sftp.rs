@@ -132,7 +132,7 @@ fn believed(folder: &Path, name: &str, trust: Believed) -> SftpRequest {
         table: Some(Table {
             delimiter: ";".into(),
             header: true,
-            columns: vec!["id".into()],
+            columns: vec![],
             skip: 0,
             quotes: true,
             line_breaks: false,

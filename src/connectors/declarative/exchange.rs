@@ -217,7 +217,10 @@ impl Pager<'_> {
             Next::Page(resolved) => resolved,
             Next::First => self.first()?,
         };
-        let answer = self.exchange.driver.perform(&resolved).await?;
+        let mut answer = self.exchange.driver.perform(&resolved).await?;
+        if let (Some(part), Some(_)) = (answer.part, &self.request.items) {
+            answer.response[part] = answer.value.clone();
+        }
         let inner = Scope::inside(self.scope).with("response", &answer.response);
         if self.read.pages == 0 && absent(self.request, &answer, &inner) {
             self.absent = true;

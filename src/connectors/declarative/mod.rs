@@ -19,6 +19,7 @@ mod fields;
 mod files;
 mod functions;
 mod graph;
+mod history;
 mod inputs;
 mod learned;
 mod load;

@@ -43,6 +43,7 @@ pub fn read(reply: &Reply, now: Timestamp, reveals: impl Fn(&str) -> bool) -> An
     Answer {
         response: json!({ "status": reply.status, "headers": headers(&reply.headers), "body": body.clone() }),
         value: body,
+        part: None,
         fault,
         date,
         retry_at,

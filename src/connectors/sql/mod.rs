@@ -206,6 +206,7 @@ async fn perform<E: Engine>(
             return Ok(Answer {
                 response: json!({ "code": "00000", "rows": rows }),
                 value: Value::Array(rows),
+                part: None,
                 fault: None,
                 date: None,
                 retry_at: None,
@@ -226,6 +227,7 @@ async fn perform<E: Engine>(
                 // No `rows`: no expression may take a refusal for an empty answer.
                 response: json!({ "code": code }),
                 value: Value::Null,
+                part: None,
                 fault: Some(fault),
                 date: None,
                 retry_at: None,
