@@ -353,11 +353,12 @@ pub async fn run(
     approvers: Option<&Path>,
     (output, detailed): (Output, bool),
 ) -> Result<ExitCode, exit::Error> {
-    let manifests = Manifests::read(folder)?;
+    let apart: Vec<&Path> = [Some(state), approvers].into_iter().flatten().collect();
+    let manifests = Manifests::read_without(folder, &apart)?;
+    let mut wrong = manifests.say();
     let links = Links::new(&manifests, assembly);
     let voices = Voices::hear(&manifests, &links, state, approvers, SystemClock.now())?;
     let mut plans = vec![];
-    let mut wrong = vec![];
     for leaver in &manifests.offboardings {
         let now = SystemClock.now();
         let mut local = match Local::look(leaver, &manifests, &links, state, &voices, now) {
@@ -380,11 +381,11 @@ pub async fn run(
     } else if !plans.is_empty() {
         tell!("Nothing was changed. Next: offboard run -f {}", folder.display());
     }
+    if plans.is_empty() {
+        wrong.push(format!("no Offboarding in {} can be used", folder.display()));
+    }
     if !wrong.is_empty() {
         return Err(exit::Error(wrong.join("\n")));
-    }
-    if plans.is_empty() {
-        tell!("no Offboarding in {}", folder.display());
     }
     let changes = plans.iter().any(|p| p.changes);
     Ok(if detailed && changes {

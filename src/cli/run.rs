@@ -44,17 +44,22 @@ pub async fn run(
             .map_err(|e| exit::Error(e.to_string()))?
             .unwrap_or_default(),
     );
-    let manifests = Manifests::read(folder)?;
+    let apart: Vec<&Path> = [Some(state), notifications, approvers]
+        .into_iter()
+        .flatten()
+        .collect();
+    let manifests = Manifests::read_without(folder, &apart)?;
+    let mut wrong = manifests.say();
     let links = Links::new(&manifests, assembly);
     if manifests.offboardings.is_empty() {
-        return Err(exit::Error(format!("no Offboarding in {}", folder.display())));
+        wrong.push(format!("no Offboarding in {} can be used", folder.display()));
+        return Err(exit::Error(wrong.join("\n")));
     }
     let voices = Voices::hear(&manifests, &links, state, approvers, SystemClock.now())?;
     for refused in &voices.refused {
         tell!("does not count: {refused}");
     }
     let mut locals = vec![];
-    let mut wrong = vec![];
     for leaver in &manifests.offboardings {
         let opened = Local::hear(leaver, &manifests, &links, state, &voices, SystemClock.now()).and_then(
             |mut local| {
