@@ -192,6 +192,7 @@ fn make(
         leaves_too: &|name| voices.leaves_too(name, &uid, until),
         untrusted: voices.untrusted(leaver, !policy.spec.gates.is_empty()),
         leaving: voices.leaving(&votes, &uid, now),
+        duplicates: voices.duplicates(leaver),
         votes,
         ..alone
     };

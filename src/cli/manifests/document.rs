@@ -8,6 +8,8 @@ use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 use serde_saphyr::Spanned;
 
+use crate::connectors::declarative::not_yaml;
+
 /// One document of a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Document<'t> {
@@ -66,21 +68,9 @@ impl Document<'_> {
 
     /// What it says.
     pub(super) fn value(&self) -> Result<Value, Flaw> {
-        serde_saphyr::from_str(self.text).map_err(|error| {
-            let error = error.without_snippet();
-            let text = match error {
-                serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
-                    format!("{key}: is there twice: leave one of them out")
-                }
-                serde_saphyr::Error::DuplicateMappingKey { .. } => "a key is there twice".to_owned(),
-                other => {
-                    let text = other.to_string();
-                    let said = text.split(" at line ").next().unwrap_or_default();
-                    format!("not YAML: {}", said.lines().next().unwrap_or_default())
-                }
-            };
-            let line = error.location().map(|at| at.line() + self.before);
-            Flaw { line, text }
+        serde_saphyr::from_str(self.text).map_err(|error| Flaw {
+            line: error.location().map(|at| at.line() + self.before),
+            text: not_yaml(&error),
         })
     }
 
