@@ -1,7 +1,10 @@
 //! From what came over the wire to an answer, with what HTTP's own table says about it.
 
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER, SET_COOKIE};
+use reqwest::{
+    Url,
+    header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER, SET_COOKIE},
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -36,7 +39,8 @@ pub fn read(reply: &Reply, now: Timestamp, reveals: impl Fn(&str) -> bool) -> An
         None if !understood => Some(Fault::unknown_outcome(Reason::Malformed).with_code(reply.status)),
         None => None,
         Some(fault) => {
-            let code = code(&body).filter(|code| !reveals(code)).unwrap_or_default();
+            let code = moved(reply).or_else(|| code(&body));
+            let code = code.filter(|code| !reveals(code)).unwrap_or_default();
             Some(fault.with_code(format!("{} {code}", reply.status).trim_end()))
         }
     };
@@ -47,6 +51,18 @@ pub fn read(reply: &Reply, now: Timestamp, reveals: impl Fn(&str) -> bool) -> An
         date,
         retry_at,
     }
+}
+
+/// Where a redirect leads to, as far as it concerns which system is spoken to: never a path or a query, which may hold a login.
+fn moved(reply: &Reply) -> Option<String> {
+    if !(300..400).contains(&reply.status) {
+        return None;
+    }
+    let to = reply.headers.get(LOCATION)?.to_str().ok()?;
+    Some(match Url::parse(to) {
+        Ok(url) => format!("to {} {}", url.scheme(), url.host_str().unwrap_or_default()),
+        Err(_) => "to another path".to_owned(),
+    })
 }
 
 /// The body as a value, and whether it is what its type says.
