@@ -224,7 +224,7 @@ impl Manifests {
                         document: &document,
                         path: vec![],
                     };
-                    self.objects(&place, value, (&text, &mut approvals));
+                    self.objects(&place, &value, (&text, &mut approvals));
                 }
                 Err(flaw) => {
                     let problem = Problem {
@@ -239,36 +239,35 @@ impl Manifests {
     }
 
     /// An object, or the objects of a list, and of lists in it.
-    fn objects(&mut self, place: &Place<'_>, object: Value, (text, nth): (&str, &mut usize)) {
+    fn objects(&mut self, place: &Place<'_>, object: &Value, (text, nth): (&str, &mut usize)) {
         if object.is_null() {
             return;
         }
-        let (version, kind) = (word(&object, "/apiVersion"), word(&object, "/kind"));
-        if let (Meaning::List(of), Value::Object(mut list)) = (meaning(version, kind), object.clone()) {
-            let Some(Value::Array(items)) = list.remove("items") else {
-                return self.problem(place, &object, "items: there is no list of objects");
+        let (version, kind) = (word(object, "/apiVersion"), word(object, "/kind"));
+        if let Meaning::List(of) = meaning(version, kind) {
+            let Some(Value::Array(items)) = object.get("items") else {
+                return self.problem(place, object, "items: there is no list of objects");
             };
-            let version = version.to_owned();
-            for (index, mut item) in items.into_iter().enumerate() {
+            for (index, item) in items.iter().enumerate() {
+                let mut item = item.clone();
                 if let (Some(kind), Some(item)) = (of, item.as_object_mut()) {
                     // What a list of one kind holds need not repeat it.
                     item.entry("kind").or_insert_with(|| kind.into());
-                    item.entry("apiVersion")
-                        .or_insert_with(|| version.as_str().into());
+                    item.entry("apiVersion").or_insert_with(|| version.into());
                 }
                 let mut path = place.path.clone();
                 path.extend([Segment::Map { key: "items".into() }, Segment::Seq { index }]);
                 let place = Place { path, ..*place };
-                self.objects(&place, item, (text, nth));
+                self.objects(&place, &item, (text, nth));
             }
             return;
         }
         if kind == "Approval" && matches!(meaning(version, kind), Meaning::Ours) {
-            if let Some(approval) = self.typed::<Approval>(place, &object) {
+            if let Some(approval) = self.typed::<Approval>(place, object) {
                 self.approvals.push(Found::new(place.file, text, *nth, approval));
             }
         } else {
-            self.object(place, &object);
+            self.object(place, object);
         }
         *nth += 1;
     }

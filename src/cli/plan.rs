@@ -277,7 +277,10 @@ fn code(plans: &[Plan], detailed: bool) -> u8 {
 
 /// The command that does what was planned.
 fn next(folder: &Path, state: &Path, approvers: Option<&Path>) -> String {
-    let mut command = format!("offboard run -f {}", quoted(&folder.display().to_string()));
+    let mut words = vec![
+        "offboard run -f".to_owned(),
+        quoted(&folder.display().to_string()),
+    ];
     let beside = if folder.is_dir() {
         folder
     } else {
@@ -286,10 +289,10 @@ fn next(folder: &Path, state: &Path, approvers: Option<&Path>) -> String {
     let given = Some(state).filter(|state| *state != beside.join("state"));
     for (option, path) in [("--state", given), ("--approvers", approvers)] {
         if let Some(path) = path {
-            command += &format!(" {option} {}", quoted(&path.display().to_string()));
+            words.extend([option.to_owned(), quoted(&path.display().to_string())]);
         }
     }
-    command
+    words.join(" ")
 }
 
 /// The verdict words of a row's fact, for progress lines.

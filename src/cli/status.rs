@@ -92,14 +92,12 @@ fn unreadable(state: &Path, error: &io::Error) -> String {
 
 /// The command that shows what is in `state`, of one leaver or of all.
 pub fn command(state: &Path, leaver: Option<&str>) -> String {
-    let mut command = "offboard status".to_owned();
+    let mut words = vec!["offboard status".to_owned()];
     if state != Path::new(DEFAULT_STATE) {
-        command += &format!(" --state {}", quoted(&state.display().to_string()));
+        words.extend(["--state".to_owned(), quoted(&state.display().to_string())]);
     }
-    if let Some(leaver) = leaver {
-        command += &format!(" {leaver}");
-    }
-    command
+    words.extend(leaver.map(str::to_owned));
+    words.join(" ")
 }
 
 /// A word of a command line as a shell takes it.

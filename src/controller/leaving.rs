@@ -37,7 +37,8 @@ struct Known {
     /// `metadata.name`.
     name: String,
     names: Vec<String>,
-    ends: Timestamp,
+    /// When access ends, at the latest while that is not computed yet; none while nobody can know.
+    ends: Option<Timestamp>,
 }
 
 impl Leaving {
@@ -83,7 +84,7 @@ impl Leaving {
         let mut duplicates: Vec<Duplicate> = others
             .map(|other| Duplicate {
                 name: other.name.clone(),
-                ends: Some(other.ends).filter(|ends| *ends != Timestamp::MIN && *ends != Timestamp::MAX),
+                ends: other.ends,
             })
             .collect();
         duplicates.sort();
@@ -92,13 +93,19 @@ impl Leaving {
 
     fn keep_in_mind(&self, uid: &str, offboarding: &Offboarding) {
         let spec = &offboarding.spec;
-        let ends = match spec.urgency {
-            Urgency::Immediate => Timestamp::MIN,
-            // Until the first look, from the beginning of the last day: too early is on the safe side here.
+        let looked = offboarding.status.as_ref().and_then(|status| status.cutoff);
+        let day = spec.last_day.as_deref();
+        let (ends, at_latest) = match spec.urgency {
+            Urgency::Immediate => (Timestamp::MIN, None),
+            // Until the first look, from the beginning of the last day: too early is on the safe side for whoever says something,
+            // and too late for whoever is the same person.
             Urgency::Scheduled => {
-                let looked = offboarding.status.as_ref().and_then(|status| status.cutoff);
-                let begins = || schedule::start_of_day(spec.last_day.as_deref()?, schedule::FIRST_ZONE).ok();
-                looked.or_else(begins).unwrap_or(Timestamp::MAX)
+                let begins = || schedule::start_of_day(day?, schedule::FIRST_ZONE).ok();
+                let over = || schedule::end_of_day(day?, schedule::LAST_ZONE).ok();
+                (
+                    looked.or_else(begins).unwrap_or(Timestamp::MAX),
+                    looked.or_else(over),
+                )
             }
         };
         if spec.desired != Desired::Offboarded || spec.suspend {
@@ -118,7 +125,7 @@ impl Leaving {
         let own = Known {
             name: offboarding.name_any(),
             names,
-            ends,
+            ends: at_latest,
         };
         known.by_uid.insert(uid.to_owned(), own);
     }
@@ -254,7 +261,7 @@ mod tests {
         assert_eq!(of_one.len(), 1);
         assert_eq!(
             (&*of_one[0].name, ends(&of_one).unwrap()),
-            ("2", "2027-01-30T10:00:00Z".into())
+            ("2", "2027-02-01T12:00:00Z".into())
         );
         assert_eq!(&*leaving.duplicates(&two)[0].name, "1");
         let suspended = json!({"lastDay": "2027-01-31", "suspend": true});

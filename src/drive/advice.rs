@@ -66,6 +66,14 @@ pub fn advice(verdict: &Verdict) -> Option<String> {
     }
 }
 
+/// A fault, with what to do about it.
+pub fn with_advice(fault: &Fault) -> String {
+    match about(fault) {
+        Some(advice) => format!("{fault}: {advice}"),
+        None => fault.to_string(),
+    }
+}
+
 /// What the code says, or else what the reason says.
 fn about(fault: &Fault) -> Option<String> {
     let mut tables = TABLES.iter().flat_map(|(_, table)| table.iter());

@@ -10,7 +10,10 @@ mod tests;
 
 use jiff::Timestamp;
 
-use super::{Outcome, Row, advice::advice};
+use super::{
+    Outcome, Row,
+    advice::{advice, with_advice},
+};
 use crate::{
     api::{
         Condition, ConditionStatus, OffboardingStatus,
@@ -571,9 +574,7 @@ fn row_message(row: &Row) -> Option<(u8, String)> {
 fn early_question(name: &str, row: &Row) -> Option<(u8, String)> {
     let fault = row.blocked.as_ref().filter(|fault| !fault.passes_by_itself())?;
     let waits = row.facts.iter().any(|(_, verdict, _)| !verdict.due());
-    let advice = advice(&Verdict::Unknown(fault.clone()));
-    let advice = advice.map(|text| format!(": {text}")).unwrap_or_default();
-    waits.then(|| (2, format!("{name}: {fault}{advice}")))
+    waits.then(|| (2, format!("{name}: {}", with_advice(fault))))
 }
 
 fn fact_condition(fact: &FactSpec, verdict: &Verdict) -> Condition {

@@ -438,7 +438,10 @@ fn a_system_that_is_only_observed_is_planned_for_a_person() {
     );
     assert!(!plan.changes && plan.lines.iter().all(|line| line.requests == 0));
     assert_eq!(plan.access, Access::Open);
-    assert_eq!((code(&[plan.clone()], false), code(&[plan], true)), (0, 3));
+    assert_eq!(
+        (code(std::slice::from_ref(&plan), false), code(&[plan], true)),
+        (0, 3)
+    );
 }
 
 #[test]

@@ -188,7 +188,7 @@ async fn an_application_whose_authority_is_another_one_is_told_nothing() {
         format!("broken: AccountDisabled {UNTRUSTED}")
     );
     let message = scene.site.until("connector/broken", "Ready", "False/Untrusted");
-    assert!(message.contains("key \"ca.crt\" of the Secret"), "{message}");
+    assert_eq!(message, format!("spec.secretRef: {UNTRUSTED}"));
     scene.the_healthy_system_is_done();
     assert!(app.control().journal().is_empty());
     assert!(logs_in(&app, "jane@example.com"));
@@ -234,7 +234,7 @@ async fn a_token_that_is_over_is_named() {
     let message = scene.site.until("connector/broken", "Ready", "False/LoginFailed");
     assert_eq!(
         message,
-        "spec.secretRef: the system refused the login: renew the Secret"
+        rejected("AccountDisabled", "401").replace("broken: AccountDisabled", "spec.secretRef:")
     );
     scene.the_healthy_system_is_done();
     assert_eq!(changes(&app, ""), 0);
