@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Where systems put their error codes, best first. None of these is a text for people.
-const CODES: [&str; 10] = [
+const CODES: [&str; 12] = [
     "/error/errors/0/reason",
     "/error/code",
     "/error/status",
@@ -25,6 +25,16 @@ const CODES: [&str; 10] = [
     "/errors/0/code",
     "/scimType",
     "/0/errorCode",
+    "/errorMessage",
+    "/errors/0/errorMessage",
+];
+
+/// Where systems say which field of what was sent they do not take: its name, never its value.
+const FIELDS: [&str; 4] = [
+    "/field",
+    "/errors/0/field",
+    "/0/fields/0",
+    "/error/details/0/target",
 ];
 
 /// The answer. `reveals` tells whether a code has a secret in it.
@@ -171,12 +181,21 @@ fn http_date(text: &str) -> Option<Timestamp> {
         .ok()
 }
 
-/// The system's own error code, if it looks like one.
+/// The system's own error code, and the field that it is about.
 fn code(body: &Value) -> Option<String> {
+    let words: Vec<&str> = [&CODES[..], &FIELDS]
+        .into_iter()
+        .filter_map(|places| word(body, places))
+        .collect();
+    Some(words.join(" ")).filter(|code| !code.is_empty())
+}
+
+/// The first text at one of `places` that looks like a code or the name of a field.
+fn word<'b>(body: &'b Value, places: &[&str]) -> Option<&'b str> {
     let plain = |code: &&str| {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         (1..=64).contains(&code.len()) && code.chars().all(legal)
     };
-    let found = CODES.iter().filter_map(|place| body.pointer(place)?.as_str());
-    found.filter(plain).map(str::to_owned).next()
+    let mut found = places.iter().filter_map(|place| body.pointer(place)?.as_str());
+    found.find(plain)
 }

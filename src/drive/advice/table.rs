@@ -112,7 +112,7 @@ table! { HTTP:
         "it answers from elsewhere",
         "set the address in spec.inputs to what the code names; a login page means that it wants another login";
     "400", "400 *", "422", "422 *" =>
-        "it finds the change wrong, often for another attribute of the account", "mend what its own log names there";
+        "it finds the change wrong, often for another attribute of the account", "mend the one that the code or its own log names";
     "401", "401 *" =>
         "it refuses the login", "renew the Secret that spec.secretRef names";
     "403", "403 *" =>
@@ -188,7 +188,7 @@ table! { LDAP:
         "the server is not willing, by a rule of its own or for want of encryption", "check that rule there; use ldaps";
     "ldap 64", "ldap 66", "ldap 67", "ldap 69" =>
         "the tree does not allow this change", "check the place of the entry there";
-    "ldap 68" =>
+    "ldap 68", "ldap 68 *" =>
         "an entry of this name is there already", "rename or move that one, in the unit that the account moves to";
     "ldap 1", "ldap 51", "ldap 52", "ldap 80" =>
         "the server does not serve now", "";
@@ -201,6 +201,10 @@ table! { LDAP:
 table! { POSTGRESQL:
     "28000*", "28P01*" =>
         "the server refuses the login", "renew the Secret, or allow it in pg_hba.conf";
+    "42501 successor lacks *" =>
+        "without it the objects cannot become the successor's", "grant it to the successor there";
+    "42501 connector lacks *" =>
+        "without it a schema cannot be handed over", "grant it to the Connector's account there";
     "42501*" =>
         "a right is missing: the Connector's, or CREATE on the schema for the successor who takes the objects over",
         "grant it in that database";

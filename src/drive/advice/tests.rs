@@ -168,6 +168,11 @@ fn codes_that_were_once_explained_wrongly_are_explained() {
     };
     for (reason, code, part) in [
         (Conflict, "ldap 68", "an entry of this name is there already"),
+        (
+            Conflict,
+            "ldap 68 Jane Doe",
+            "an entry of this name is there already",
+        ),
         (Refused, "ldap 2", "raise size and time limits"),
         (Incomplete, "ldap 4", "raise size and time limits"),
         (Refused, "400", "another attribute of the account"),
@@ -178,6 +183,11 @@ fn codes_that_were_once_explained_wrongly_are_explained() {
             "CREATE on the schema for the successor",
         ),
         (PermissionDenied, "42501 in crm", "in that database"),
+        (
+            PermissionDenied,
+            "42501 successor lacks CREATE on schema public in crm",
+            "to the successor",
+        ),
         (Refused, "2BP01", "others depend on it"),
         (NotFoundUncorroborated, "404 reads.groups", "it has no such part"),
         (NotFoundUncorroborated, "404", "or what was to be changed is gone"),
