@@ -130,7 +130,13 @@ fn a_leaver_of_the_example_gets_in_nowhere_and_the_successor_has_what_was_theirs
         about.len(),
         writes.len()
     );
-    assert!(about.iter().all(|write| write.status < 300), "{about:#?}");
+    // The annotation may come between a pass's look at the object and its status, which is then written by the next one.
+    let overtaken = |write: &support::Write| write.resource == "offboardings/status" && write.status == 409;
+    let refused: Vec<_> = about.iter().filter(|write| write.status >= 300).collect();
+    assert!(
+        refused.len() <= 1 && refused.iter().all(|write| overtaken(write)),
+        "{about:#?}"
+    );
 }
 
 fn the_successor_has(company: &Company, leaver: &Employee) {

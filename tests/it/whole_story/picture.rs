@@ -44,6 +44,7 @@ pub fn of_objects(company: &Company, employee: &Employee, offboarding: &Value, r
     happened.dedup();
     let mut systems = spec["systems"].clone();
     for system in systems.as_object_mut().unwrap().values_mut() {
+        system["found"] = json!(system.get("found").is_some());
         for who in ["account", "successor"] {
             if let Some(bound) = system.get_mut(who) {
                 bound["boundAt"] = Value::Null;
