@@ -354,7 +354,7 @@ fn the_headline_says_what_the_look_showed_and_not_what_the_clock_does() {
             Truth::DoesNotHold,
             NOW,
             Access::Open,
-            "access ends 2026-09-30 14:00 UTC (in 2 h 0 min)",
+            "access open, to end by 2026-09-30 14:00 UTC (in 2 h 0 min)",
         ),
         (
             Truth::DoesNotHold,
@@ -362,7 +362,9 @@ fn the_headline_says_what_the_look_showed_and_not_what_the_clock_does() {
             Access::Open,
             "access open, to end by 2026-09-30 14:00 UTC (22 h 0 min ago)",
         ),
+        (Truth::Holds, NOW, Access::Gone, "access gone, to end by"),
         (Truth::Holds, LATER, Access::Gone, "access gone, to end by"),
+        (unreadable(), NOW, Access::Unknown, "access unknown, to end by"),
         (unreadable(), LATER, Access::Unknown, "access unknown, to end by"),
         (
             Truth::NotRead,

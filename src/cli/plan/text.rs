@@ -79,12 +79,11 @@ impl Plan {
         let (zone, name) = zoned.unwrap_or((TimeZone::UTC, "UTC"));
         let local = self.ends.to_zoned(zone).strftime("%Y-%m-%d %H:%M").to_string();
         let at = format!("{local} {name} ({})", distance(now, self.ends));
-        // That the moment has come says nothing of what is so.
+        // Whether the moment has come says nothing of what is so.
         let access = match self.access {
             Access::GivenBack => "access is given back".to_owned(),
-            Access::NoAccount => format!("no account found, access ends {at}"),
-            Access::NoSystems => format!("nothing to look at, access ends {at}"),
-            _ if now < self.ends => format!("access ends {at}"),
+            Access::NoAccount => format!("no account found, access to end by {at}"),
+            Access::NoSystems => format!("nothing to look at, access to end by {at}"),
             Access::Gone => format!("access gone, to end by {at}"),
             Access::Open => format!("access open, to end by {at}"),
             Access::Unknown => format!("access unknown, to end by {at}"),
