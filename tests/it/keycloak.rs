@@ -280,6 +280,33 @@ async fn an_account_is_found_by_address_number_or_name_and_a_program_never() {
     }
 }
 
+#[tokio::test]
+async fn the_attribute_for_which_a_change_is_refused_is_named() {
+    let realm = server().realm("stricter");
+    let (_, mut profile) = realm.admin("GET", "/users/profile", &Value::Null);
+    profile["unmanagedAttributePolicy"] = json!("ENABLED");
+    assert_eq!(realm.admin("PUT", "/users/profile", &profile).0, 200);
+    let val = realm.add_person("val", PASSWORD, &[]);
+    let (_, mut user) = realm.admin("GET", &format!("/users/{val}"), &Value::Null);
+    user["attributes"] = json!({"phone": ["ext. 12"]});
+    assert_eq!(realm.admin("PUT", &format!("/users/{val}"), &user).0, 204);
+    let rights = json!({"view": ["admin", "user"], "edit": ["admin", "user"]});
+    let rule = json!({"pattern": {"pattern": "^[+][0-9]+$", "error-message": ""}});
+    let phone = json!({"name": "phone", "permissions": rights, "validations": rule});
+    profile["attributes"].as_array_mut().unwrap().push(phone);
+    assert_eq!(realm.admin("PUT", "/users/profile", &profile).0, 200);
+    let mut driven = Driven::leaver(&system(&realm, &[]), leaves("val"));
+    driven.pass().await;
+    let Verdict::Unmet(Why::Failed(fault)) = driven.verdict("UserDisabled") else {
+        panic!("{:?}", driven.verdict("UserDisabled"))
+    };
+    assert_eq!(fault.reason, Reason::Refused);
+    assert!(
+        fault.code.starts_with("400 ") && fault.code.ends_with(" phone"),
+        "{fault}"
+    );
+}
+
 #[test]
 fn every_request_is_one_that_the_vendor_describes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/specs/keycloak.json");

@@ -24,6 +24,8 @@ use crate::{
     core::fault::{Fault, FaultKind, Reason},
 };
 
+/// The code when the next page is on another host, where no login of ours goes.
+const NEXT_ELSEWHERE: &str = "next page on another host";
 /// The most pages that one read may have.
 const MOST_PAGES: usize = 10_000;
 /// The most data that the pages of one read may have together, in bytes (about).
@@ -229,7 +231,9 @@ impl Pager<'_> {
         if let Some(fault) = self.exchange.fault(&answer, &inner) {
             return Err(match self.bound {
                 Some(_) if gone(&answer) => {
-                    Fault::permanent(Reason::NotFoundUncorroborated).with_code(fault.code)
+                    // Only some of what is read is the account itself.
+                    let code = format!("{} {}", fault.code, self.request.path);
+                    Fault::permanent(Reason::NotFoundUncorroborated).with_code(code)
                 }
                 _ => fault,
             });
@@ -291,7 +295,7 @@ impl Pager<'_> {
             }
             (_, Mark::Text(Some(next))) => {
                 let next = same_host(&http.url, &next)
-                    .ok_or_else(|| Fault::permanent(Reason::Malformed).with_code(&self.request.path))?;
+                    .ok_or_else(|| Fault::permanent(Reason::Malformed).with_code(NEXT_ELSEWHERE))?;
                 http.url.clone_from(&next);
                 read.fresh(next)?;
             }

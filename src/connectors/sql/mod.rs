@@ -218,7 +218,11 @@ async fn perform<E: Engine>(
     match failure {
         Failure::Fault(fault) => Err(fault),
         Failure::Sql(sqlx::Error::Database(error)) => {
-            let (code, fault) = E::judge(&*error, false);
+            let (code, mut fault) = E::judge(&*error, false);
+            if let Some(database) = &request.database {
+                let code = format!("{} in {database}", fault.code);
+                fault = fault.with_code(code);
+            }
             // Kept after an ordinary refusal; not after one that ends or may end the session.
             if !matches!(fault.reason, Reason::SystemUnavailable | Reason::Timeout) {
                 lease.give_back();

@@ -137,7 +137,7 @@ async fn of_two_accounts_that_match_neither_is_touched() {
     scene.site.offboarding("leaver-1", spec);
     assert_eq!(
         scene.stalled("Ambiguous"),
-        "app: AccountDisabled Ambiguous (2 accounts): spec.employee fits several accounts: correct all but one of them there"
+        "app: AccountDisabled Ambiguous (2 accounts): the row names the accounts: name those that are theirs in a new Offboarding"
     );
     scene.the_healthy_system_is_done();
     assert_eq!(changes(&app, ""), 0);
