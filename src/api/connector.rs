@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Condition, LocalRef};
 
 /// A connection to one system: a definition, its inputs, a secret and limits.
-#[derive(Debug, Clone, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "offboard.dev",
     version = "v1alpha1",

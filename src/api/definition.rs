@@ -50,7 +50,7 @@ pub use self::{
     },
     job::{JobDriver, ManualDriver},
     ldap::LdapDriver,
-    people::{Detail, PeopleSpec, WorkerFields},
+    people::{Detail, HistorySpec, PeopleSpec, WorkerFields},
     request::{Cursor, Offset, Page, PageNumber, Request, Swap},
     sftp::{Csv, DatePlace, FileDate, SftpDriver, Trailer, Trust},
     sql::{Dialect, SqlDriver},

@@ -60,11 +60,16 @@ pub struct LeaverSourceSpec {
     /// What stops an error in the HR system from becoming a mass lockout.
     #[serde(default)]
     pub guard: Guard,
+    /// With more unusable records than this, in percent of all, the source is not `Ready` (reason `Degraded`); it goes on with the
+    /// others. One is always allowed. Default 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0, "maximum" = 100))]
+    pub max_unusable_percent: Option<u32>,
     /// A person on leave keeps access, or is a leaver until they are back.
     #[serde(default)]
     pub on_leave: OnLeave,
-    /// A new contract of the same person that begins within this time after the old one ended is no leaving. Default `0d`: it
-    /// must begin on the next day at the latest.
+    /// A new contract of the same person that begins after a gap of no more than this is no leaving. Default `3d`: over a
+    /// weekend and a holiday. With `0d` it must begin on the next day at the latest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^[0-9]+d$"))]
     pub rehire_bridge: Option<String>,
@@ -174,11 +179,15 @@ pub struct LeaverSourceStatus {
     /// What the guard remembers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<GuardStatus>,
+    /// Records that say that somebody has left, without a last day: that is the day on which they were first seen to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub undated: Vec<Undated>,
     /// What people are told of the guard, or were: one entry per held set and channel. Old ones go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub notified: Vec<Notice>,
-    /// `Ready`: `Synced`, `FetchFailed`, `GuardTripped`, `ConnectorNotReady`, `Invalid`, `Suspended`.
+    /// `Ready`: `Synced`, `Degraded`, `FetchFailed`, `GuardTripped`, `ConnectorNotReady`, `Invalid`, `Suspended`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -232,6 +241,15 @@ pub struct GuardStatus {
     /// Why the feed is not believed, or why leavers are held: `Empty`, `Shrunken`, `Stale`, `TooMany`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tripped: Option<String>,
+}
+
+/// Records that were first seen on one day to say that somebody has left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Undated {
+    /// The day, `YYYY-MM-DD`.
+    pub since: String,
+    /// The records, by the beginning of the digest of their ids.
+    pub records: Vec<String>,
 }
 
 /// Changes that were let through in one minute.

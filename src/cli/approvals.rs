@@ -31,6 +31,7 @@ use crate::{
     },
     core::{
         digest::digest_of,
+        duplicate::Duplicate,
         gate::{Gate, Vote},
     },
     drive::folder::{self, Folder},
@@ -162,6 +163,11 @@ impl Voices {
     /// Of those who said something, who leaves too.
     pub fn leaving(&self, votes: &[Vote], uid: &str, now: Timestamp) -> Vec<String> {
         self.leaving.among(votes, uid, now)
+    }
+
+    /// The other leavers of the folder that are the same person as `leaver`.
+    pub fn duplicates(&self, leaver: &Offboarding) -> Vec<Duplicate> {
+        self.leaving.duplicates(leaver)
     }
 
     /// Whether somebody known by `name` leaves until `when`.

@@ -20,9 +20,9 @@ impl From<std::io::Error> for Error {
     }
 }
 
-impl From<super::manifests::Error> for Error {
-    fn from(error: super::manifests::Error) -> Self {
-        Self(error.to_string())
+impl From<super::manifests::Problem> for Error {
+    fn from(problem: super::manifests::Problem) -> Self {
+        Self(problem.to_string())
     }
 }
 

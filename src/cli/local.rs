@@ -10,8 +10,12 @@ use jiff::Timestamp;
 
 use super::{approvals::Voices, manifests::Manifests, messages::Messages};
 use crate::{
-    api::{Offboarding, OffboardingStatus, offboarding::Notice},
-    connectors::{People, assemble::Assembly, job::LocalRunner},
+    api::{Connector, ConnectorDefinitionSpec, Offboarding, OffboardingStatus, offboarding::Notice},
+    connectors::{
+        People,
+        assemble::{Assembly, Connected},
+        job::LocalRunner,
+    },
     core::{
         case::Case,
         fault::{Fault, Reason},
@@ -25,6 +29,7 @@ use crate::{
         validate::{Chosen, Given, Invalid, Member, choose, validate},
     },
     notify::Outbox,
+    transport::secret::Credentials,
 };
 
 /// What puts connectors together; with `commands`, those too that run programs on this machine.
@@ -59,27 +64,18 @@ impl Links {
             only_people: BTreeSet::new(),
         };
         for (name, connector) in &manifests.connectors {
-            let spec = &connector.spec;
-            let known = assembly.definition(&spec.definition, &own);
+            let definition = &connector.spec.definition;
+            let known = assembly.definition(definition, &own);
             if known.is_ok_and(|definition| !definition.has_account()) {
                 links.only_people.insert(name.clone());
             }
-            let secret = spec.secret_ref.as_ref().map(|reference| reference.name.as_str());
-            let credentials = match secret.map(|name| (name, manifests.secrets.get(name))) {
-                None => Ok(crate::transport::secret::Credentials::from_data([], "none")),
-                Some((_, Some(credentials))) => Ok(credentials.clone()),
-                Some((secret, None)) => Err(format!(
-                    "spec.secretRef.name: there is no Secret {secret:?} among the manifests, nor a folder secrets/{secret}"
-                )),
+            let unreadable = manifests
+                .broken("Connector", name)
+                .or_else(|| manifests.broken("ConnectorDefinition", definition));
+            let connected = match unreadable {
+                Some(why) => Err(why.to_owned()),
+                None => connected(name, connector, manifests, &own, assembly),
             };
-            let connected = credentials.and_then(|credentials| {
-                let definition = assembly
-                    .definition(&spec.definition, &own)
-                    .map_err(|e| e.to_string())?;
-                assembly
-                    .connect(name, spec, &definition, credentials)
-                    .map_err(|e| e.to_string())
-            });
             let link = match connected {
                 Ok(connected) => {
                     if let Some(people) = connected.people {
@@ -112,6 +108,37 @@ impl Links {
     }
 }
 
+/// `connector` put together, or why it cannot be.
+fn connected(
+    name: &str,
+    connector: &Connector,
+    manifests: &Manifests,
+    own: &BTreeMap<String, ConnectorDefinitionSpec>,
+    assembly: &Assembly,
+) -> Result<Connected, String> {
+    let spec = &connector.spec;
+    let credentials = match &spec.secret_ref {
+        None => Credentials::from_data([], "none"),
+        Some(secret) => credentials(&secret.name, manifests)?,
+    };
+    let definition = assembly.definition(&spec.definition, own);
+    let definition = definition.map_err(|e| e.to_string())?;
+    assembly
+        .connect(name, spec, &definition, credentials)
+        .map_err(|e| e.to_string())
+}
+
+fn credentials(secret: &str, manifests: &Manifests) -> Result<Credentials, String> {
+    let field = "spec.secretRef.name";
+    if let Some(why) = manifests.broken("Secret", secret) {
+        return Err(format!("{field}: {why}"));
+    }
+    let none = || {
+        format!("{field}: there is no Secret {secret:?} among the manifests, nor a folder secrets/{secret}")
+    };
+    manifests.secrets.get(secret).cloned().ok_or_else(none)
+}
+
 /// The case of `leaver`, by the policy that is its own.
 ///
 /// # Errors
@@ -136,13 +163,21 @@ fn make(
     now: Timestamp,
 ) -> Result<Case, Invalid> {
     let policy = policy(leaver, manifests)?;
-    let connectors = manifests
-        .connectors
-        .iter()
-        .filter(|(name, _)| !links.only_people.contains(*name));
-    let members: Vec<Member<'_>> = connectors
-        .filter_map(|(name, connector)| Some(Member::new(name, connector, links.by_name.get(name)?)))
-        .collect();
+    let mut members = vec![];
+    for (name, connector) in &manifests.connectors {
+        let Some(link) = links
+            .by_name
+            .get(name)
+            .filter(|_| !links.only_people.contains(name))
+        else {
+            continue;
+        };
+        let mut member = Member::new(name, connector, link);
+        if manifests.may_have_any_label(name) {
+            member.labels = &policy.spec.connectors.match_labels;
+        }
+        members.push(member);
+    }
     let mut known = leaver.clone();
     known.status = status.cloned();
     let alone = Given::alone(&known, &policy, &members);
@@ -157,6 +192,7 @@ fn make(
         leaves_too: &|name| voices.leaves_too(name, &uid, until),
         untrusted: voices.untrusted(leaver, !policy.spec.gates.is_empty()),
         leaving: voices.leaving(&votes, &uid, now),
+        duplicates: voices.duplicates(leaver),
         votes,
         ..alone
     };
@@ -168,6 +204,22 @@ fn make(
 /// # Errors
 /// When it names one that is not there.
 fn policy(leaver: &Offboarding, manifests: &Manifests) -> Result<Chosen, Invalid> {
+    let named = leaver.spec.policy_ref.as_ref().map(|named| named.name.as_str());
+    let unreadable = match named {
+        Some(name) => manifests.broken("OffboardingPolicy", name).map(|why| (name, why)),
+        None => manifests.broken_policy(),
+    };
+    if let Some((name, why)) = unreadable {
+        return Err(Invalid {
+            field: "spec.policyRef.name".to_owned(),
+            problem: match named {
+                Some(_) => format!("OffboardingPolicy {name} cannot be used: {why}"),
+                None => {
+                    format!("OffboardingPolicy {name}, which may be the one that fits, cannot be used: {why}")
+                }
+            },
+        });
+    }
     let policies = manifests
         .policies
         .iter()

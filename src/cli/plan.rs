@@ -1,31 +1,30 @@
 //! `offboard plan`: what would be done, without doing it.
 
+mod lines;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use std::{path::Path, process::ExitCode};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
+use self::lines::Making;
 pub use self::text::distance;
 use super::{
     approvals::Voices,
     exit,
     local::{self, Links, Local},
     manifests::Manifests,
+    status::quoted,
     terminal::{out, tell},
 };
 use crate::{
     connectors::assemble::Assembly,
-    core::{
-        case::{Case, Wanted},
-        digest::digest_of,
-        fact::{Class, Exempt, FactSpec, Sight, Truth, Verdict},
-    },
-    drive::{Clock, Outcome, Row, Scope, SystemClock, report},
+    core::{case::Case, digest::digest_of, duplicate, fact::Verdict},
+    drive::{Clock, Outcome, Scope, SystemClock, report},
 };
 
 /// What one line of a plan means.
@@ -34,6 +33,8 @@ use crate::{
 pub enum Mark {
     /// Access is taken away.
     Revoke,
+    /// Something that was taken away is given back.
+    GiveBack,
     /// Something goes to the successor.
     HandOver,
     /// Something is deleted for good.
@@ -46,6 +47,8 @@ pub enum Mark {
     Follow,
     /// Nothing can be sent for it: somebody must see to it elsewhere.
     Person,
+    /// It was seen, and is not changed before somebody decides.
+    Refused,
 }
 
 impl Mark {
@@ -53,10 +56,11 @@ impl Mark {
     pub fn sign(self) -> char {
         match self {
             Self::Revoke => '-',
+            Self::GiveBack => '+',
             Self::HandOver => '~',
             Self::Delete => 'x',
             Self::Keep => '=',
-            Self::Unknown => '!',
+            Self::Unknown | Self::Refused => '!',
             Self::Follow => '·',
             Self::Person => '☐',
         }
@@ -64,8 +68,29 @@ impl Mark {
 
     /// Whether something would be changed.
     fn changes(self) -> bool {
-        matches!(self, Self::Revoke | Self::HandOver | Self::Delete)
+        matches!(
+            self,
+            Self::Revoke | Self::GiveBack | Self::HandOver | Self::Delete
+        )
     }
+}
+
+/// What a look showed of the access as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Access {
+    /// Every system was looked at, and all access is gone there.
+    Gone,
+    /// There is some.
+    Open,
+    /// None was seen, but not everything could be looked at.
+    Unknown,
+    /// Every system was looked at, and none knows the person.
+    NoAccount,
+    /// There is no system to look at.
+    NoSystems,
+    /// The person is no leaver any more.
+    GivenBack,
 }
 
 /// One line of a plan.
@@ -107,213 +132,60 @@ pub struct Plan {
     pub no_account: Vec<String>,
     /// Whether anything would be changed.
     pub changes: bool,
+    /// How much could not be looked at.
+    pub unknown: usize,
+    /// What the look showed.
+    pub access: Access,
+    /// What a person should know before anything else.
+    pub remarks: Vec<String>,
+    /// How much only a person can do or decide.
+    pub asks: usize,
+    /// Nothing is done before a person has decided.
+    pub waits: bool,
 }
 
 /// Makes a plan of what a pass over everything showed at `now`.
 pub fn plan(case: &Case, outcome: &Outcome, now: Timestamp) -> Plan {
-    let mut lines = vec![];
-    let mut no_account = vec![];
-    let mut requests = vec![case.uid.clone()];
+    let mut made = Making {
+        requests: vec![case.uid.clone()],
+        ..Making::default()
+    };
     for (row, system) in outcome.rows.iter().zip(&case.systems) {
-        if let Some(text) = &row.trouble {
-            lines.push(line(
-                row,
-                "",
-                Mark::Unknown,
-                format!("not looked at: {text}"),
-                String::new(),
-                0,
-            ));
-            continue;
-        }
-        if row
-            .facts
-            .iter()
-            .any(|(_, v, _)| *v == Verdict::NotNeeded(Exempt::NoAccount))
-        {
-            no_account.push(row.name.clone());
-            continue;
-        }
-        if let Some(fault) = unseen(row) {
-            let text = format!("not looked at: {fault}");
-            lines.push(line(row, "", Mark::Unknown, text, String::new(), 0));
-            continue;
-        }
-        if row.account.is_none() {
-            let text = "nothing is wanted here".to_owned();
-            lines.push(line(row, "", Mark::Keep, text, String::new(), 0));
-            continue;
-        }
-        for (fact, verdict, sight) in &row.facts {
-            let wanted = system.wanted.get(&fact.name);
-            if let Some(line) = fact_line(case, now, row, fact, verdict, sight.as_ref(), wanted) {
-                if let Some(act) = sight.as_ref().and_then(|s| s.act.as_ref()) {
-                    let parts = [&row.name, line.account.as_ref().unwrap_or(&row.name), &fact.name];
-                    requests.extend(parts.map(Clone::clone));
-                    requests.extend(act.requests.iter().map(ToString::to_string));
-                }
-                lines.push(line);
-            }
-        }
+        made.add_row(case, row, system, now);
     }
-    let changes = lines.iter().any(|l| l.mark.changes());
-    let mut digest = digest_of(requests.iter().map(String::as_str));
+    let unknown = made.lines.iter().filter(|l| l.mark == Mark::Unknown).count();
+    let access = match () {
+        () if case.reinstate => Access::GivenBack,
+        () if outcome.rows.is_empty() => Access::NoSystems,
+        () if made.open > 0 => Access::Open,
+        () if unknown > 0 => Access::Unknown,
+        () if made.lines.is_empty() => Access::NoAccount,
+        () => Access::Gone,
+    };
+    let mut remarks = vec![];
+    if !case.duplicates.is_empty() {
+        remarks.push(duplicate::advice(&case.duplicates));
+    }
+    match access {
+        Access::NoAccount => remarks.push(report::nobody(outcome)),
+        Access::NoSystems => remarks.push(report::no_systems(case)),
+        _ => {}
+    }
+    let mut digest = digest_of(made.requests.iter().map(String::as_str));
     digest.truncate(12);
     Plan {
         offboarding: case.name.clone(),
         ends: case.cutoff,
         digest,
-        lines,
-        no_account,
-        changes,
+        changes: made.lines.iter().any(|l| l.mark.changes()),
+        lines: made.lines,
+        no_account: made.no_account,
+        unknown,
+        asks: made.asks,
+        access,
+        remarks,
+        waits: matches!(access, Access::NoAccount | Access::NoSystems) || case.is_held(now),
     }
-}
-
-/// Why nothing at all is known about a row: the system could not be looked at, or no fact of it could be read.
-fn unseen(row: &Row) -> Option<String> {
-    // Before its time a fact says nothing of this.
-    if let Some(fault) = &row.blocked {
-        return Some(fault.to_string());
-    }
-    let faults = row.facts.iter().map(|(_, verdict, _)| match verdict {
-        Verdict::Unknown(fault) => Some(fault.to_string()),
-        _ => None,
-    });
-    if row.facts.is_empty() {
-        return None;
-    }
-    let faults: Option<Vec<String>> = faults.collect();
-    let mut faults = faults?;
-    faults.dedup();
-    let [fault] = faults.as_slice() else { return None };
-    Some(fault.clone())
-}
-
-fn line(row: &Row, fact: &str, mark: Mark, text: String, when: String, requests: usize) -> Line {
-    let (account, login) = row.account.clone().unzip();
-    Line {
-        system: row.name.clone(),
-        account,
-        login,
-        fact: fact.to_owned(),
-        mark,
-        text,
-        when,
-        requests,
-    }
-}
-
-fn fact_line(
-    case: &Case,
-    now: Timestamp,
-    row: &Row,
-    fact: &FactSpec,
-    verdict: &Verdict,
-    sight: Option<&Sight>,
-    wanted: Option<&Wanted>,
-) -> Option<Line> {
-    let wanted = wanted.filter(|wanted| **wanted != Wanted::Not)?;
-    if *verdict == Verdict::NotNeeded(Exempt::Over) {
-        return None;
-    }
-    if *verdict == Verdict::NotNeeded(Exempt::Waived) {
-        return Some(line(
-            row,
-            &fact.name,
-            Mark::Keep,
-            "kept: an exception".into(),
-            String::new(),
-            0,
-        ));
-    }
-    let sight = sight?;
-    let words = words_of(&fact.name);
-    let entry = |mark: Mark, text: String, when: String| {
-        let requests = if mark.changes() { sight.count } else { 0 };
-        Some(line(row, &fact.name, mark, text, when, requests))
-    };
-    let when = when(case, now, *wanted, verdict);
-    let changing = match fact.class {
-        Class::Deletion => Mark::Delete,
-        class if class.hands_over() => Mark::HandOver,
-        _ => Mark::Revoke,
-    };
-    match &sight.truth {
-        Truth::NotApplicable => None,
-        Truth::Holds => entry(Mark::Keep, format!("{words} already"), String::new()),
-        Truth::Unreadable(fault) => entry(Mark::Unknown, format!("{words}: {fault}"), when),
-        Truth::NotRead => entry(Mark::Unknown, format!("{words}: not read"), when),
-        Truth::HoldsFrom(from) if *from == Timestamp::MAX => {
-            entry(Mark::Person, format!("{words}: never by itself"), when)
-        }
-        Truth::HoldsFrom(from) => {
-            let from = from.strftime("%Y-%m-%d %H:%M UTC").to_string();
-            entry(Mark::Follow, format!("{words} by itself"), from)
-        }
-        Truth::Running => entry(changing, format!("{words}: asked for, still at work"), when),
-        Truth::DoesNotHold if sight.act.is_some() => {
-            let said = if sight.says.is_empty() {
-                words
-            } else {
-                sight.says.clone()
-            };
-            entry(changing, said, when)
-        }
-        Truth::DoesNotHold if sight.refused.is_some() => {
-            let why = sight.refused.iter().map(ToString::to_string).collect::<String>();
-            entry(Mark::Unknown, format!("{words}: {why}"), when)
-        }
-        Truth::DoesNotHold => match before(row, fact) {
-            others if others.is_empty() => entry(Mark::Person, sight.says.clone(), when),
-            others => entry(
-                Mark::Follow,
-                format!("{words}, once {}", others.join(" and ")),
-                when,
-            ),
-        },
-    }
-}
-
-/// What this fact comes after and is about to be changed, in words.
-fn before(row: &Row, fact: &FactSpec) -> Vec<String> {
-    let acts = |name: &&String| {
-        let other = row.facts.iter().find(|(other, ..)| other.name == **name);
-        other.is_some_and(|(.., sight)| sight.as_ref().is_some_and(|sight| sight.act.is_some()))
-    };
-    let others = fact.requires.iter().chain(&fact.after).chain(&fact.prefers_after);
-    others.filter(acts).map(|name| words_of(name)).collect()
-}
-
-fn when(case: &Case, now: Timestamp, wanted: Wanted, verdict: &Verdict) -> String {
-    let at = match (wanted, verdict) {
-        (Wanted::Not, _) => return String::new(),
-        (Wanted::At(at) | Wanted::Between(at, _), _) => at,
-        // When that is depends on when everything is handed over.
-        (Wanted::Kept(_, keep), Verdict::NotDue(at)) if *at == Timestamp::MAX => {
-            return after_hand_over(keep);
-        }
-        (Wanted::Kept(..), Verdict::NotDue(at)) => *at,
-        (Wanted::Kept(..), _) => now,
-    };
-    match () {
-        () if at == Timestamp::MIN => "now, armed ahead".to_owned(),
-        () if at <= now => "now".to_owned(),
-        () if at <= case.cutoff => "at the cutoff".to_owned(),
-        () => at.strftime("%Y-%m-%d").to_string(),
-    }
-}
-
-/// `30 d after everything is handed over`.
-fn after_hand_over(keep: SignedDuration) -> String {
-    let hours = keep.as_hours();
-    let length = match () {
-        () if keep.is_zero() => return "once everything is handed over".to_owned(),
-        () if hours >= 24 && hours % 24 == 0 => format!("{} d", hours / 24),
-        () if hours >= 24 => format!("{} d {} h", hours / 24, hours % 24),
-        () if hours > 0 => format!("{hours} h"),
-        () => format!("{} min", keep.as_mins().max(1)),
-    };
-    format!("{length} after everything is handed over")
 }
 
 /// `GroupsRemoved` as `groups removed`, `OAuthTokensRevoked` as `oauth tokens revoked`.
@@ -353,11 +225,12 @@ pub async fn run(
     approvers: Option<&Path>,
     (output, detailed): (Output, bool),
 ) -> Result<ExitCode, exit::Error> {
-    let manifests = Manifests::read(folder)?;
+    let apart: Vec<&Path> = [Some(state), approvers].into_iter().flatten().collect();
+    let manifests = Manifests::read_without(folder, &apart)?;
+    let mut wrong = manifests.say();
     let links = Links::new(&manifests, assembly);
     let voices = Voices::hear(&manifests, &links, state, approvers, SystemClock.now())?;
     let mut plans = vec![];
-    let mut wrong = vec![];
     for leaver in &manifests.offboardings {
         let now = SystemClock.now();
         let mut local = match Local::look(leaver, &manifests, &links, state, &voices, now) {
@@ -375,23 +248,51 @@ pub async fn run(
         plans.push(plan);
     }
     if output == Output::Json {
-        let text = serde_json::to_string_pretty(&json!({ "plans": plans })).map_err(std::io::Error::from)?;
+        let unknown: usize = plans.iter().map(|plan| plan.unknown).sum();
+        let all = json!({ "plans": plans, "unknown": unknown });
+        let text = serde_json::to_string_pretty(&all).map_err(std::io::Error::from)?;
         out!("{text}");
     } else if !plans.is_empty() {
-        tell!("Nothing was changed. Next: offboard run -f {}", folder.display());
+        tell!("Nothing was changed. Next: {}", next(folder, state, approvers));
+    }
+    if plans.is_empty() {
+        wrong.push(format!("no Offboarding in {} can be used", folder.display()));
     }
     if !wrong.is_empty() {
         return Err(exit::Error(wrong.join("\n")));
     }
-    if plans.is_empty() {
-        tell!("no Offboarding in {}", folder.display());
+    Ok(code(&plans, detailed).into())
+}
+
+/// The exit code of a command that made these plans: what was not looked at is no "nothing to do".
+fn code(plans: &[Plan], detailed: bool) -> u8 {
+    match () {
+        () if plans.iter().any(|plan| plan.unknown > 0) => 1,
+        () if plans.iter().any(|plan| plan.waits) => exit::WAITS_FOR_A_PERSON,
+        () if detailed && plans.iter().any(|plan| plan.changes) => exit::CHANGES,
+        () if detailed && plans.iter().any(|plan| plan.asks > 0) => exit::WAITS_FOR_A_PERSON,
+        () => 0,
     }
-    let changes = plans.iter().any(|p| p.changes);
-    Ok(if detailed && changes {
-        exit::CHANGES.into()
+}
+
+/// The command that does what was planned.
+fn next(folder: &Path, state: &Path, approvers: Option<&Path>) -> String {
+    let mut words = vec![
+        "offboard run -f".to_owned(),
+        quoted(&folder.display().to_string()),
+    ];
+    let beside = if folder.is_dir() {
+        folder
     } else {
-        ExitCode::SUCCESS
-    })
+        folder.parent().unwrap_or(folder)
+    };
+    let given = Some(state).filter(|state| *state != beside.join("state"));
+    for (option, path) in [("--state", given), ("--approvers", approvers)] {
+        if let Some(path) = path {
+            words.extend([option.to_owned(), quoted(&path.display().to_string())]);
+        }
+    }
+    words.join(" ")
 }
 
 /// The verdict words of a row's fact, for progress lines.

@@ -17,12 +17,13 @@ use super::{
     local::{Links, Local},
     manifests::Manifests,
     plan::verdict_words,
+    status::left,
     terminal::{BOLD, FAINT, GREEN, PLAIN, Progress, tell},
 };
 use crate::{
     api::{ConditionStatus, OffboardingStatus},
     connectors::assemble::Assembly,
-    core::{fact::Verdict, gate::AWAITING_APPROVAL, plan::TASK_AWAITED},
+    core::{case::OBSERVED_ONLY, duplicate, fact::Verdict, gate::AWAITING_APPROVAL, plan::TASK_AWAITED},
     drive::{Clock, Outcome, Scope, SystemClock},
     notify::Outbox,
 };
@@ -44,17 +45,22 @@ pub async fn run(
             .map_err(|e| exit::Error(e.to_string()))?
             .unwrap_or_default(),
     );
-    let manifests = Manifests::read(folder)?;
+    let apart: Vec<&Path> = [Some(state), notifications, approvers]
+        .into_iter()
+        .flatten()
+        .collect();
+    let manifests = Manifests::read_without(folder, &apart)?;
+    let mut wrong = manifests.say();
     let links = Links::new(&manifests, assembly);
     if manifests.offboardings.is_empty() {
-        return Err(exit::Error(format!("no Offboarding in {}", folder.display())));
+        wrong.push(format!("no Offboarding in {} can be used", folder.display()));
+        return Err(exit::Error(wrong.join("\n")));
     }
     let voices = Voices::hear(&manifests, &links, state, approvers, SystemClock.now())?;
     for refused in &voices.refused {
         tell!("does not count: {refused}");
     }
     let mut locals = vec![];
-    let mut wrong = vec![];
     for leaver in &manifests.offboardings {
         let opened = Local::hear(leaver, &manifests, &links, state, &voices, SystemClock.now()).and_then(
             |mut local| {
@@ -67,6 +73,13 @@ pub async fn run(
             // A broken leaver does not stop the others.
             Err(error) => wrong.push(error.to_string()),
         }
+    }
+    for local in locals.iter().filter(|local| !local.case.duplicates.is_empty()) {
+        tell!(
+            "{}: {}",
+            local.case.name,
+            duplicate::advice(&local.case.duplicates)
+        );
     }
     let show = Show::new(&locals);
     let all = locals.iter_mut().map(|local| one(local, patience, &show));
@@ -86,6 +99,9 @@ pub async fn run(
         for text in leaver.iter().flat_map(|leaver| how_to(leaver, &local.status)) {
             tell!("{text}");
         }
+    }
+    if state.is_dir() {
+        tell!("Next: {}", super::status::command(state, None));
     }
     if wrong.is_empty() {
         Ok(worst.into())
@@ -134,9 +150,17 @@ pub async fn follow(
             Some(wake) if wake <= give_up && wants_more(&local.status) => {
                 let wait = Duration::try_from(wake.duration_since(now)).unwrap_or_default();
                 tokio::time::sleep(wait.max(Duration::from_millis(10))).await;
+                continue;
             }
-            _ => return Ok(code(&local.status)),
+            _ => {}
         }
+        if let Some(fault) = &outcome.store_fault {
+            let name = &local.case.name;
+            return Err(exit::Error(format!(
+                "{name}: the state cannot be written: {fault}: make room there, and run this again"
+            )));
+        }
+        return Ok(code(&local.status));
     }
 }
 
@@ -167,7 +191,7 @@ struct Show {
     /// How wide the names of leavers are; none: there is one leaver, and their name need not be said.
     names: Option<usize>,
     /// By leaver: systems and security facts that are left, and whether all is done.
-    left: Mutex<BTreeMap<String, (String, i64, bool)>>,
+    left: Mutex<BTreeMap<String, (String, String, bool)>>,
 }
 
 impl Show {
@@ -200,7 +224,7 @@ impl Show {
             }
             Told::Passed(status) => {
                 let progress = status.progress.clone().unwrap_or_default();
-                let left = status.access_left.unwrap_or_default();
+                let left = left(status);
                 let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
                 all.insert(leaver.to_owned(), (progress, left, !wants_more(status)));
                 self.progress.show(&far(&all));
@@ -210,16 +234,18 @@ impl Show {
 }
 
 /// How far everything is, in one line.
-fn far(all: &BTreeMap<String, (String, i64, bool)>) -> String {
-    let left: i64 = all.values().map(|(_, left, _)| left).sum();
+fn far(all: &BTreeMap<String, (String, String, bool)>) -> String {
+    let known = all.values().filter_map(|(_, left, _)| left.parse::<i64>().ok());
+    let (seen, left) = known.fold((0, 0), |(seen, sum), left| (seen + 1, sum + left));
+    let more = if seen < all.len() { "+?" } else { "" };
     match all.values().next() {
-        Some((progress, ..)) if all.len() == 1 => {
+        Some((progress, left, _)) if all.len() == 1 => {
             format!("{progress} systems · {left} left   (Ctrl-C stops; run again to go on)")
         }
         _ => {
             let done = all.values().filter(|(.., done)| *done).count();
             format!(
-                "{done}/{} leavers · {left} left   (Ctrl-C stops; run again to go on)",
+                "{done}/{} leavers · {left}{more} left   (Ctrl-C stops; run again to go on)",
                 all.len()
             )
         }
@@ -230,7 +256,7 @@ fn end(local: &Local) -> String {
     let ready = local.status.conditions.iter().find(|c| c.type_ == "Ready");
     let (reason, message) = ready.map_or(("Unknown", ""), |c| (c.reason.as_str(), c.message.as_str()));
     let progress = local.status.progress.as_deref().unwrap_or("-");
-    let left = local.status.access_left.unwrap_or_default();
+    let left = left(&local.status);
     let colon = if message.is_empty() { "" } else { ": " };
     format!(
         "{BOLD}{}{PLAIN}: {reason} · {progress} systems · {left} left{colon}{message}",
@@ -261,8 +287,12 @@ pub fn code(status: &OffboardingStatus) -> u8 {
         () if is("Ready", ConditionStatus::True).is_some() => 0,
         () if late || is("Drifted", ConditionStatus::True).is_some() => exit::ACCESS_LEFT,
         () if is("Stalled", ConditionStatus::True).is_some() => exit::WAITS_FOR_A_PERSON,
-        () if is("Ready", ConditionStatus::False)
-            .is_some_and(|c| matches!(c.reason.as_str(), TASK_AWAITED | AWAITING_APPROVAL)) =>
+        () if is("Ready", ConditionStatus::False).is_some_and(|c| {
+            matches!(
+                c.reason.as_str(),
+                TASK_AWAITED | AWAITING_APPROVAL | OBSERVED_ONLY
+            )
+        }) =>
         {
             exit::WAITS_FOR_A_PERSON
         }

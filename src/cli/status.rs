@@ -1,6 +1,6 @@
 //! `offboard status`: what is known about the leavers of a state folder, worst first.
 
-use std::{collections::BTreeMap, fs, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, fs, io, path::Path, process::ExitCode};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -13,9 +13,17 @@ use super::{
     terminal::{BOLD, FAINT, GREEN, PLAIN, RED, YELLOW, out, tell},
 };
 use crate::{
-    api::{ConditionStatus, OffboardingStatus},
+    api::{Condition, ConditionStatus, OffboardingStatus, offboarding::SystemRow},
+    core::{case::OBSERVED_ONLY, duplicate::DUPLICATE},
     drive::{Clock, SystemClock, folder},
 };
+
+/// Where the state is looked for if nobody says where.
+const DEFAULT_STATE: &str = "state";
+/// The condition of a row whose Connector is broken.
+const CONNECTED: &str = "Connected";
+/// The condition of a row that is only looked at.
+const ENFORCED: &str = "Enforced";
 
 /// Prints the state of every leaver in `state`, or of the one whose name or uid is `leaver`.
 ///
@@ -28,7 +36,7 @@ pub fn run(
     by_code: bool,
 ) -> Result<ExitCode, exit::Error> {
     let mut known = vec![];
-    let entries = fs::read_dir(state).map_err(|e| exit::Error(format!("{}: {e}", state.display())))?;
+    let entries = fs::read_dir(state).map_err(|error| exit::Error(unreadable(state, &error)))?;
     for entry in entries {
         let path = entry?.path();
         let name = path
@@ -62,12 +70,63 @@ pub fn run(
             out!("{text}");
         }
         Output::Text if leaver.is_some() => known.iter().for_each(|(name, status)| tree(name, status)),
-        Output::Text => table(&known, now),
+        Output::Text => table(&known, state, now),
     }
     Ok(match worst {
         Some(code) if by_code => code.into(),
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// Why there is nothing to show.
+fn unreadable(state: &Path, error: &io::Error) -> String {
+    let path = state.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => format!(
+            "{path}: there is no such folder: nothing was run with it yet. offboard run -f DIR keeps its state in DIR/state: \
+             offboard status --state DIR/state"
+        ),
+        _ => format!("{path}: {error}"),
+    }
+}
+
+/// The command that shows what is in `state`, of one leaver or of all.
+pub fn command(state: &Path, leaver: Option<&str>) -> String {
+    let mut words = vec!["offboard status".to_owned()];
+    if state != Path::new(DEFAULT_STATE) {
+        words.extend(["--state".to_owned(), quoted(&state.display().to_string())]);
+    }
+    words.extend(leaver.map(str::to_owned));
+    words.join(" ")
+}
+
+/// A word of a command line as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// How many security facts are not proven; `?` where nothing could be looked at, and `+?` where some system could not.
+pub fn left(status: &OffboardingStatus) -> String {
+    let blind = |row: &&SystemRow| {
+        let due = |c: &&Condition| !matches!(c.type_.as_str(), CONNECTED | ENFORCED) && c.reason != "NotDue";
+        let mut due = row.conditions.iter().filter(due).peekable();
+        let broken = row.conditions.iter().any(|c| c.type_ == CONNECTED);
+        broken || (due.peek().is_some() && due.all(|c| c.status == ConditionStatus::Unknown))
+    };
+    let uncounted = |row: &&SystemRow| row.conditions.iter().all(|c| c.type_ == CONNECTED);
+    let unseen = status.systems.iter().filter(blind).count();
+    let uncounted = status.systems.iter().filter(blind).filter(uncounted).count();
+    let left = status.access_left.unwrap_or_default();
+    match () {
+        () if unseen == status.systems.len() => "?".to_owned(),
+        () if uncounted > 0 => format!("{left}+?"),
+        () => left.to_string(),
+    }
 }
 
 /// The leaver's name: that of the folder without the digest that `identify` appends to it.
@@ -98,7 +157,9 @@ enum State {
 impl State {
     /// The status tells of the last look; a deadline may have passed since.
     fn of(status: &OffboardingStatus, now: Timestamp) -> Self {
-        let late = status.deadline.is_some_and(|deadline| deadline < now);
+        // What is not ours to end yet, or not ours at all, is never late.
+        let nobodys = matches!(ready(status).0, OBSERVED_ONLY | DUPLICATE);
+        let late = !nobodys && status.deadline.is_some_and(|deadline| deadline < now);
         match run::code(status) {
             exit::ACCESS_LEFT => Self::Overdue,
             _ if late && status.access_left.unwrap_or_default() > 0 => Self::Overdue,
@@ -139,7 +200,7 @@ impl State {
     }
 }
 
-fn table(known: &[(String, OffboardingStatus)], now: Timestamp) {
+fn table(known: &[(String, OffboardingStatus)], state: &Path, now: Timestamp) {
     let width = known.iter().map(|(name, _)| name.len()).max().unwrap_or(6).max(6);
     out!(
         "{FAINT}{:<width$}  {:<16}  {:<22}  {:<7}  {:<4}  {:<15}  NOTE{PLAIN}",
@@ -158,7 +219,7 @@ fn table(known: &[(String, OffboardingStatus)], now: Timestamp) {
         let last = status.cutoff.map(|at| at.strftime("%Y-%m-%d %H:%M").to_string());
         let last = last.unwrap_or_else(|| "-".to_owned());
         let progress = status.progress.as_deref().unwrap_or("-");
-        let left = status.access_left.unwrap_or_default();
+        let left = left(status);
         let open = status.deadline.filter(|_| state != State::Done);
         let deadline = open.map_or_else(|| "-".to_owned(), |at| distance(now, at));
         let sign = state.sign();
@@ -173,7 +234,7 @@ fn table(known: &[(String, OffboardingStatus)], now: Timestamp) {
         .map(|(state, n)| format!("{n} {}", state.word()))
         .collect();
     let next = match known.first() {
-        Some((name, _)) => format!(" Next: offboard status {name}"),
+        Some((name, _)) => format!(" Next: {}", command(state, Some(name))),
         None => String::new(),
     };
     tell!("{}.{next}", counts.join(" · "));
@@ -193,22 +254,23 @@ fn tree(name: &str, status: &OffboardingStatus) {
     if !message.is_empty() {
         out!("  {message}");
     }
-    let bad = |row: &crate::api::offboarding::SystemRow| {
-        row.conditions
-            .iter()
-            .filter(|c| c.status != ConditionStatus::True)
-            .count()
+    let bad = |row: &SystemRow| {
+        let facts = row.conditions.iter().filter(|c| c.type_ != ENFORCED);
+        facts.filter(|c| c.status != ConditionStatus::True).count()
     };
     let mut rows: Vec<_> = status.systems.iter().collect();
     rows.sort_by_key(|row| std::cmp::Reverse(bad(row)));
     for row in rows {
         let sign = seal(bad(row) == 0);
+        let observed = row.conditions.iter().find(|c| c.type_ == ENFORCED);
+        let observed = observed.map(|c| format!("  {YELLOW}{}{PLAIN}", c.message));
         out!(
-            "├─ {sign} {}  {}",
+            "├─ {sign} {}  {}{}",
             row.name,
-            row.account.as_deref().unwrap_or("no account")
+            row.account.as_deref().unwrap_or("no account"),
+            observed.unwrap_or_default()
         );
-        for condition in &row.conditions {
+        for condition in row.conditions.iter().filter(|c| c.type_ != ENFORCED) {
             let sign = seal(condition.status == ConditionStatus::True);
             let text = format!("{} {}", condition.reason, condition.message);
             let at = condition.last_transition_time.strftime("%Y-%m-%d %H:%M:%S");
@@ -220,7 +282,6 @@ fn tree(name: &str, status: &OffboardingStatus) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Condition;
 
     fn status(conditions: &[(&str, &str, &str)], left: i64) -> OffboardingStatus {
         let conditions = conditions.iter().map(|(type_, status, reason)| Condition {
@@ -246,6 +307,77 @@ mod tests {
         assert_eq!(state("2026-09-30T17:59:00Z"), State::Working);
         assert_eq!(state("2026-09-30T18:01:00Z"), State::Overdue);
         assert_eq!(state("2026-09-30T18:01:00Z").code(), 4);
+    }
+
+    /// A row with these conditions: type, status, reason.
+    fn row(name: &str, conditions: &[(&str, &str, &str)]) -> SystemRow {
+        SystemRow {
+            name: name.into(),
+            account: None,
+            conditions: status(conditions, 0).conditions,
+        }
+    }
+
+    #[test]
+    fn what_nobody_could_look_at_is_a_question_and_no_number() {
+        let seen = || row("crm", &[("Disabled", "True", "Verified")]);
+        let open = || {
+            row(
+                "crm",
+                &[("Disabled", "False", "NotTried"), ("Quiet", "Unknown", "Timeout")],
+            )
+        };
+        let dark = || {
+            row(
+                "erp",
+                &[
+                    ("Disabled", "Unknown", "Unreachable"),
+                    ("Deleted", "Unknown", "NotDue"),
+                ],
+            )
+        };
+        let broken = || row("wiki", &[("Connected", "False", "ConnectorNotReady")]);
+        let early = || row("mail", &[("Disabled", "Unknown", "NotDue")]);
+        for (rows, count, shown) in [
+            (vec![], 0, "?"),
+            (vec![broken()], 0, "?"),
+            (vec![dark()], 1, "?"),
+            (vec![dark(), broken()], 1, "?"),
+            (vec![seen()], 0, "0"),
+            (vec![early()], 0, "0"),
+            (vec![open()], 2, "2"),
+            (vec![seen(), dark()], 1, "1"),
+            (vec![seen(), broken()], 0, "0+?"),
+        ] {
+            let status = OffboardingStatus {
+                systems: rows,
+                access_left: Some(count),
+                ..OffboardingStatus::default()
+            };
+            assert_eq!(left(&status), shown, "{:?}", status.systems);
+        }
+    }
+
+    #[test]
+    fn the_next_command_works_where_this_one_did() {
+        assert_eq!(command(Path::new("state"), Some("jane")), "offboard status jane");
+        assert_eq!(
+            command(Path::new("a/state"), None),
+            "offboard status --state a/state"
+        );
+        assert_eq!(
+            command(Path::new("HR's leavers/state"), Some("jane")),
+            "offboard status --state 'HR'\\''s leavers/state' jane"
+        );
+    }
+
+    #[test]
+    fn what_is_not_ours_to_end_is_never_overdue() {
+        let late = "2026-10-30T18:00:00Z".parse().unwrap();
+        for reason in [OBSERVED_ONLY, DUPLICATE] {
+            let status = status(&[("Ready", "False", reason), ("Stalled", "True", reason)], 3);
+            assert_eq!(State::of(&status, late), State::NeedsAPerson, "{reason}");
+        }
     }
 
     #[test]

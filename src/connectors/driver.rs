@@ -188,7 +188,7 @@ pub struct Table {
     pub delimiter: String,
     /// Whether the first row has the names of the columns.
     pub header: bool,
-    /// Columns that must be there, or without a header all columns.
+    /// Columns that must be there, and are all that is kept if any are named; or without a header all columns.
     pub columns: Vec<String>,
     /// Lines before the table.
     pub skip: usize,
@@ -273,6 +273,8 @@ pub struct Answer {
     /// The value of a read without `items`: the body, the entry or entries, the rows, the
     /// files, the text.
     pub value: Value,
+    /// The field of `response` that the value is. It is left out there, as lists may be long, unless there are `items`.
+    pub part: Option<&'static str>,
     /// What the protocol's own table says about it; none for a success. The definition's rules are asked first.
     pub fault: Option<Fault>,
     /// The system's own clock, when the answer tells it (the HTTP `Date`).

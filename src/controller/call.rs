@@ -43,7 +43,7 @@ impl From<kube::Error> for Failed {
                 404 => Self::NotFound,
                 409 => Self::Conflict,
                 403 => Self::Forbidden,
-                code => Self::Unavailable(format!("{code} {}", status.reason)),
+                code => Self::Unavailable(format!("{code} {}", status.reason).trim_end().to_owned()),
             },
             kube::Error::SerdeError(_) => Self::Unreadable,
             _ => Self::Unavailable("no answer".to_owned()),

@@ -18,7 +18,7 @@ use crate::{
 pub struct News {
     /// Of a leaver `Scheduled`, `SystemRevoked`, `Offboarded`, `DriftDetected`, `DriftCorrected`, `Stalled`,
     /// `AccessOverdue`, `DataOverdue`, `ManualTaskOverdue`; of a source
-    /// `GuardTripped`, `SourceDiffers`; of both `MessageNotSent`.
+    /// `GuardTripped`, `RecordsUnusable`, `SourceDiffers`; of both `MessageNotSent`.
     pub reason: &'static str,
     /// Whether somebody should look.
     pub warning: bool,

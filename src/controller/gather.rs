@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{Connector, Offboarding},
-    core::{case::Case, gate::Vote},
+    core::{case::Case, duplicate::Duplicate, gate::Vote},
     drive::{
         Link,
         validate::{Chosen, Given, Invalid, Member, choose, connector_of, validate},
@@ -34,6 +34,8 @@ pub struct Gathered {
     pub untrusted: bool,
     /// Of those who said something, who leaves too.
     pub leaving: Vec<String>,
+    /// Other Offboardings about the same person.
+    pub duplicates: Vec<Duplicate>,
     /// Changes whenever any of it changes.
     pub inputs: String,
 }
@@ -71,14 +73,16 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
     }
     let uid = offboarding.uid().unwrap_or_default();
     let leaving = caches.leaving.among(&votes, &uid, Timestamp::now());
+    let duplicates = caches.leaving.duplicates(offboarding);
     let ids: Vec<&str> = votes.iter().map(|vote| vote.id.as_str()).collect();
-    write!(inputs, " {ids:?} {untrusted} {leaving:?}").expect("a String takes every text");
+    write!(inputs, " {ids:?} {untrusted} {leaving:?} {duplicates:?}").expect("a String takes every text");
     Gathered {
         policy,
         connectors,
         votes,
         untrusted,
         leaving,
+        duplicates,
         inputs,
     }
 }
@@ -143,6 +147,7 @@ impl Gathered {
             votes: self.votes.clone(),
             untrusted: self.untrusted,
             leaving: self.leaving.clone(),
+            duplicates: self.duplicates.clone(),
             ..Given::alone(offboarding, policy, &members)
         };
         let case = validate(given, now)?;

@@ -23,8 +23,9 @@ use crate::{
     api::{
         Condition, ConditionStatus, Connector, ConnectorDefinition, OffboardingPolicy, OffboardingPolicySpec,
     },
-    core::gate::Gate,
+    core::{fault::Reason, gate::Gate},
     drive::{
+        advice::with_advice,
         report::keep_times,
         validate::{Member, check},
     },
@@ -73,21 +74,17 @@ pub async fn connector(connector: Arc<Connector>, context: Arc<Context>) -> Resu
 }
 
 fn verdict(made: &Made) -> Verdict {
-    let (good, reason) = match (made.reason, made.login) {
-        ("Valid", Login::Untried) => (true, "Valid"),
-        ("Valid", Login::Good) => (true, "LoginOK"),
-        ("Valid", Login::Refused) => (false, "LoginFailed"),
-        ("Valid", Login::Untrusted) => (false, "Untrusted"),
-        (reason, _) => (false, reason),
-    };
-    let message = match reason {
-        "LoginFailed" => "spec.secretRef: the system refused the login: renew the Secret".to_owned(),
-        "Untrusted" => {
-            "spec.secretRef: the system's certificate is not trusted: put the authority that signed it into \
-                        key \"ca.crt\" of the Secret, or correct the address in spec.inputs"
-                .to_owned()
+    let (good, reason, message) = match (made.reason, &made.login) {
+        ("Valid", Login::Untried) => (true, "Valid", made.text.clone()),
+        ("Valid", Login::Good) => (true, "LoginOK", made.text.clone()),
+        ("Valid", Login::Bad(fault)) => {
+            let reason = match fault.reason {
+                Reason::Untrusted => "Untrusted",
+                _ => "LoginFailed",
+            };
+            (false, reason, format!("spec.secretRef: {}", with_advice(fault)))
         }
-        _ => made.text.clone(),
+        (reason, _) => (false, reason, made.text.clone()),
     };
     Verdict {
         good,

@@ -14,6 +14,7 @@ use crate::{
         offboarding::{Desired, Urgency},
     },
     core::{
+        duplicate::{self, Duplicate},
         gate::{Vote, bare},
         schedule,
     },
@@ -27,48 +28,114 @@ pub struct Leaving(Mutex<Names>);
 struct Names {
     /// By name: uid, and when access ends; never known to be over while that is not computed yet.
     by_name: HashMap<String, BTreeMap<String, Timestamp>>,
-    by_uid: HashMap<String, Vec<String>>,
+    by_uid: HashMap<String, Known>,
+}
+
+/// One leaver.
+#[derive(Debug, Clone, PartialEq)]
+struct Known {
+    /// `metadata.name`.
+    name: String,
+    names: Vec<String>,
+    /// When access ends, at the latest while that is not computed yet; none while nobody can know.
+    ends: Option<Timestamp>,
 }
 
 impl Leaving {
-    /// Takes note of `offboarding` as it is now.
-    pub fn note(&self, offboarding: &Offboarding) {
+    /// Takes note of `offboarding` as it is now. Gives the uids of the others about the same person, then or now, if that is
+    /// news to them.
+    pub fn note(&self, offboarding: &Offboarding) -> Vec<String> {
         let uid = offboarding.uid().unwrap_or_default();
-        self.forget(&uid);
+        let before = self.known(&uid);
+        let mut others = self.forget(&uid);
+        self.keep_in_mind(&uid, offboarding);
+        if self.known(&uid) == before {
+            return vec![];
+        }
+        others.extend(self.others(&uid));
+        others.sort();
+        others.dedup();
+        others
+    }
+
+    fn known(&self, uid: &str) -> Option<Known> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.by_uid.get(uid).cloned()
+    }
+
+    /// The uids of others that share a name with the leaver `uid`.
+    fn others(&self, uid: &str) -> Vec<String> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = known.by_uid.get(uid).map_or(&[][..], |own| &own.names);
+        let sharing = names.iter().filter_map(|name| known.by_name.get(name));
+        let mut others: Vec<String> = sharing.flat_map(|of| of.keys()).cloned().collect();
+        others.retain(|other| other != uid);
+        others.sort();
+        others.dedup();
+        others
+    }
+
+    /// The other Offboardings about the same person as `offboarding`.
+    pub fn duplicates(&self, offboarding: &Offboarding) -> Vec<Duplicate> {
+        let uid = offboarding.uid().unwrap_or_default();
+        let others = self.others(&uid);
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = others.iter().filter_map(|other| known.by_uid.get(other));
+        let mut duplicates: Vec<Duplicate> = others
+            .map(|other| Duplicate {
+                name: other.name.clone(),
+                ends: other.ends,
+            })
+            .collect();
+        duplicates.sort();
+        duplicates
+    }
+
+    fn keep_in_mind(&self, uid: &str, offboarding: &Offboarding) {
         let spec = &offboarding.spec;
-        let ends = match spec.urgency {
-            Urgency::Immediate => Timestamp::MIN,
-            // Until the first look, from the beginning of the last day: too early is on the safe side here.
+        let looked = offboarding.status.as_ref().and_then(|status| status.cutoff);
+        let day = spec.last_day.as_deref();
+        let (ends, at_latest) = match spec.urgency {
+            Urgency::Immediate => (Timestamp::MIN, None),
+            // Until the first look, from the beginning of the last day: too early is on the safe side for whoever says something,
+            // and too late for whoever is the same person.
             Urgency::Scheduled => {
-                let looked = offboarding.status.as_ref().and_then(|status| status.cutoff);
-                let begins = || schedule::start_of_day(spec.last_day.as_deref()?, schedule::FIRST_ZONE).ok();
-                looked.or_else(begins).unwrap_or(Timestamp::MAX)
+                let begins = || schedule::start_of_day(day?, schedule::FIRST_ZONE).ok();
+                let over = || schedule::end_of_day(day?, schedule::LAST_ZONE).ok();
+                (
+                    looked.or_else(begins).unwrap_or(Timestamp::MAX),
+                    looked.or_else(over),
+                )
             }
         };
         if spec.desired != Desired::Offboarded || spec.suspend {
             return;
         }
         let employee = &spec.employee;
-        let names: Vec<String> = [&employee.email, &employee.employee_id]
-            .into_iter()
-            .flatten()
-            .map(|name| name.to_lowercase())
-            .collect();
+        let names = [&employee.email, &employee.employee_id].into_iter().flatten();
+        let names = duplicate::names(names.map(String::as_str));
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for name in &names {
             known
                 .by_name
                 .entry(name.clone())
                 .or_default()
-                .insert(uid.clone(), ends);
+                .insert(uid.to_owned(), ends);
         }
-        known.by_uid.insert(uid, names);
+        let own = Known {
+            name: offboarding.name_any(),
+            names,
+            ends: at_latest,
+        };
+        known.by_uid.insert(uid.to_owned(), own);
     }
 
-    /// Forgets the leaver `uid`.
-    pub fn forget(&self, uid: &str) {
+    /// Forgets the leaver `uid`, and gives the uids of the others about the same person.
+    pub fn forget(&self, uid: &str) -> Vec<String> {
+        let others = self.others(uid);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in known.by_uid.remove(uid).unwrap_or_default() {
+        let own = known.by_uid.remove(uid).map(|own| own.names);
+        for name in own.unwrap_or_default() {
             if let Some(of) = known.by_name.get_mut(&name) {
                 of.remove(uid);
                 if of.is_empty() {
@@ -76,18 +143,19 @@ impl Leaving {
                 }
             }
         }
+        others
     }
 
-    /// Forgets all leavers but these.
-    pub fn keep(&self, uids: &BTreeSet<String>) {
+    /// Forgets all leavers but these, and gives the uids of others about the same people.
+    pub fn keep(&self, uids: &BTreeSet<String>) -> Vec<String> {
         let mut gone: Vec<String> = {
             let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             known.by_uid.keys().cloned().collect()
         };
         gone.retain(|uid| !uids.contains(uid));
-        for uid in gone {
-            self.forget(&uid);
-        }
+        let mut others: Vec<String> = gone.iter().flat_map(|uid| self.forget(uid)).collect();
+        others.retain(|other| !gone.contains(other));
+        others
     }
 
     /// Of those who said something, whose access ends until `when`, by another Offboarding than `uid`.
@@ -102,7 +170,7 @@ impl Leaving {
     /// Whether the access of somebody known as `name` ends until `when`, by another Offboarding than `uid`.
     pub fn has_left(&self, name: &str, uid: &str, when: Timestamp) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = known.by_name.get(&name.to_lowercase());
+        let of = known.by_name.get(&name.trim().to_lowercase());
         of.is_some_and(|of| of.iter().any(|(other, ends)| other != uid && *ends <= when))
     }
 }
@@ -167,6 +235,43 @@ mod tests {
         assert!(leaving.has_left("sam@example.com", "3", Timestamp::MIN));
         leaving.keep(&["4".to_owned()].into());
         assert!(!leaving.has_left("sam@example.com", "3", Timestamp::MAX));
+    }
+
+    #[test]
+    fn two_about_one_person_know_of_each_other_until_one_is_gone() {
+        let leaving = Leaving::default();
+        let number = |uid: &str, email: &str, day: &str, number: &str| {
+            let employee = json!({"email": email, "employeeID": number});
+            let mut one = leaver(uid, email, &json!({"lastDay": day, "employee": employee}));
+            one.status = None;
+            one
+        };
+        let one = number("1", "jane@example.com", "2026-11-20", "0117");
+        let two = number("2", "Jane.Doe@example.com", "2027-01-31", "0117 ");
+        assert!(leaving.note(&one).is_empty());
+        assert!(
+            leaving
+                .note(&number("3", "sam@example.com", "2027-01-31", "0200"))
+                .is_empty()
+        );
+        assert_eq!(leaving.note(&two), ["1"]);
+        assert!(leaving.note(&two).is_empty(), "no news");
+        let ends = |others: &[Duplicate]| others[0].ends.map(|at| at.to_string());
+        let of_one = leaving.duplicates(&one);
+        assert_eq!(of_one.len(), 1);
+        assert_eq!(
+            (&*of_one[0].name, ends(&of_one).unwrap()),
+            ("2", "2027-02-01T12:00:00Z".into())
+        );
+        assert_eq!(&*leaving.duplicates(&two)[0].name, "1");
+        let suspended = json!({"lastDay": "2027-01-31", "suspend": true});
+        assert_eq!(leaving.note(&leaver("2", "jane@example.com", &suspended)), ["1"]);
+        assert!(leaving.duplicates(&one).is_empty(), "that one does nothing");
+        leaving.note(&two);
+        assert_eq!(leaving.forget("2"), ["1"]);
+        assert!(leaving.duplicates(&one).is_empty());
+        leaving.note(&two);
+        assert_eq!(leaving.keep(&["1".to_owned(), "3".to_owned()].into()), ["1"]);
     }
 
     #[test]

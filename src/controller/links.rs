@@ -36,17 +36,23 @@ const SECRET_LASTS: Duration = Duration::from_mins(1);
 const SUSPECT_LASTS: Duration = Duration::from_secs(5);
 
 /// What came of the last login with a connector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Login {
     /// Not tried yet.
     #[default]
     Untried,
     /// The system answered.
     Good,
-    /// The system refused it.
-    Refused,
-    /// The system's certificate is not trusted, so it was not tried.
-    Untrusted,
+    /// The system refused it, or is not trusted, so that it was not tried.
+    Bad(Fault),
+}
+
+impl Login {
+    /// What a fault says about the login, if it does.
+    pub fn of(fault: &Fault) -> Option<Self> {
+        let about_login = matches!(fault.reason, Reason::CredentialRejected | Reason::Untrusted);
+        about_login.then(|| Self::Bad(fault.clone()))
+    }
 }
 
 /// A connector as far as it could be put together.

@@ -37,7 +37,6 @@ use crate::{
     core::{
         case::Case,
         fact::{Verdict, Why},
-        fault::Reason,
         schedule, scope,
     },
     drive::{Clock, Drive, Outcome, Record, Row, Scope, SystemClock, drive, report, validate::connector_of},
@@ -474,11 +473,7 @@ impl<'a> Pass<'a> {
 /// What a row says about the login.
 fn login(row: &Row) -> Option<Login> {
     let bad = row.facts.iter().find_map(|(_, verdict, _)| match verdict {
-        Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault)) => match fault.reason {
-            Reason::CredentialRejected => Some(Login::Refused),
-            Reason::Untrusted => Some(Login::Untrusted),
-            _ => None,
-        },
+        Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault)) => Login::of(fault),
         _ => None,
     });
     let seen = row

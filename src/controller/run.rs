@@ -325,20 +325,24 @@ fn leavers(context: Arc<Context>, namespace: String, urgent: bool) -> impl Fn(Se
             return;
         };
         let kind = if urgent { &caches.urgent } else { &caches.others };
+        let look_again = |others: Vec<String>| {
+            for (namespace, other) in others.iter().filter_map(|uid| context.caches.leaver(uid)) {
+                context.caches.tell_leaver(namespace, &other);
+            }
+        };
         match seen {
             Seen::There(offboarding) => {
                 context.leavers.appeared(offboarding);
-                caches.leaving.note(offboarding);
+                look_again(caches.leaving.note(offboarding));
                 kind.tell(offboarding);
             }
             Seen::Listed => {
                 // Who was deleted while nobody watched leaves no more.
                 let both = [caches.urgent.cache.state(), caches.others.cache.state()].concat();
-                caches
-                    .leaving
-                    .keep(&both.iter().filter_map(|o| o.uid()).collect());
+                let known = both.iter().filter_map(|o| o.uid()).collect();
+                look_again(caches.leaving.keep(&known));
                 for offboarding in kind.cache.state() {
-                    caches.leaving.note(&offboarding);
+                    look_again(caches.leaving.note(&offboarding));
                     context.leavers.of(&offboarding.uid().unwrap_or_default());
                 }
                 kind.tell_all(|_| true);
@@ -347,10 +351,11 @@ fn leavers(context: Arc<Context>, namespace: String, urgent: bool) -> impl Fn(Se
                 let uid = offboarding.uid().unwrap_or_default();
                 context.leavers.forget(&uid);
                 // One whose urgency changed is gone from one of the two only.
-                match context.caches.offboarding(&namespace, &offboarding.name_any()) {
+                let others = match context.caches.offboarding(&namespace, &offboarding.name_any()) {
                     Some(still) if still.uid().as_deref() == Some(&uid) => caches.leaving.note(&still),
                     _ => caches.leaving.forget(&uid),
-                }
+                };
+                look_again(others);
             }
         }
     }

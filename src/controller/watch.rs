@@ -291,8 +291,9 @@ where
             Ok(Event::Apply(object)) => on(Seen::There(&object)),
             Ok(Event::Delete(object)) => on(Seen::Gone(&object)),
             Ok(Event::InitDone) => {
-                listed.send_replace(true);
+                // Whoever waits for the list may rest on what is made of it.
                 on(Seen::Listed);
+                listed.send_replace(true);
             }
             Ok(Event::Init | Event::InitApply(_)) => {}
             Err(error) => tracing::warn!(kind, error = %said(&error), "watch ended; trying again"),

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    duplicate::Duplicate,
     fact::{FactSpec, Stage},
     gate::{Attestation, Rule, Vote},
     identity::Person,
     schedule,
 };
+
+/// The reason when all that is left is in systems that are only looked at (`mode: Observe`).
+pub const OBSERVED_ONLY: &str = "ObservedOnly";
 
 /// One leaver, ready to be driven.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +60,10 @@ pub struct Case {
     pub recheck_every: SignedDuration,
     /// The leaver's manager takes over, and nobody said who that is: the directories are asked.
     pub unknown_manager: Option<UnknownManager>,
+    /// Other Offboardings about the same person.
+    pub duplicates: Vec<Duplicate>,
+    /// Until when nothing is done, because one of them says that access lasts longer.
+    pub held_until: Option<Timestamp>,
     /// How many Connectors there were to choose from: tells a policy that selects none of them from a namespace without any.
     pub connectors: usize,
     /// The systems, by row name: those of today's configuration, and those that only the record knows.
@@ -72,6 +80,11 @@ pub struct UnknownManager {
 }
 
 impl Case {
+    /// Whether a person has to say first which of several Offboardings is meant.
+    pub fn is_held(&self, now: Timestamp) -> bool {
+        self.held_until.is_some_and(|until| now < until)
+    }
+
     /// From now on it is known who the manager is, or that nobody knows.
     pub fn know_manager(&mut self, manager: Option<&Person>) {
         let Some(unknown) = self.unknown_manager.take() else {

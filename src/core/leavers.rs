@@ -13,32 +13,39 @@
 
 mod calendar;
 pub mod compare;
+pub mod undated;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
-use self::calendar::{Span, current_chain, days_between, end_of, span};
+use self::{
+    calendar::{Span, current_chain, days_between, end_of, far, span},
+    undated::FirstSeen,
+};
 use super::people::{Worker, WorkerStatus};
 
 /// One record as it was read and mapped.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
     /// The record.
-    pub worker: Worker,
+    pub worker: Box<Worker>,
     /// The user's own condition holds for it: its end makes a leaver.
     pub wanted: bool,
     /// Why it cannot be used; never a value.
     pub unusable: Option<String>,
+    /// The number of what it was told by, from 1.
+    pub number: usize,
 }
 
 impl Reading {
     /// A record whose end makes a leaver.
-    pub fn wanted(worker: Worker) -> Self {
+    pub fn wanted(worker: impl Into<Box<Worker>>) -> Self {
         Self {
-            worker,
+            worker: worker.into(),
             wanted: true,
             unusable: None,
+            number: 0,
         }
     }
 }
@@ -58,10 +65,12 @@ pub struct Rules {
     pub leave_is_leaving: bool,
     /// Addresses and employee numbers, in lower case, of people who are never leavers.
     pub protected: BTreeSet<String>,
+    /// Since when records say that somebody has left, where they do not say when.
+    pub first_seen: FirstSeen,
 }
 
 impl Rules {
-    /// The rules at `now`, with nothing protected and no bridge.
+    /// The rules at `now`, with nothing protected, no bridge, and nobody who left without a day.
     ///
     /// # Why
     /// The days are those of UTC: they only decide what is looked at this early or this late, never when access ends.
@@ -76,6 +85,7 @@ impl Rules {
             bridge_days: 0,
             leave_is_leaving: false,
             protected: BTreeSet::new(),
+            first_seen: FirstSeen::default(),
         }
     }
 }
@@ -98,12 +108,16 @@ pub struct Leaving {
     pub person: String,
     /// The record that ends last. Its address and number are sound; its reason is one word or none.
     pub worker: Worker,
-    /// The last day. None only with `immediate`.
+    /// The last day; of whom is only known to have left, when that was first seen. None only with `immediate`.
     pub last_day: Option<String>,
     /// Access ends now.
     pub immediate: bool,
+    /// Has left, and the last day is when that was first seen.
+    pub undated: bool,
     /// Whether it is time to take this over.
     pub horizon: Horizon,
+    /// What an Offboarding of theirs says beside who leaves and when: [`compare::Known::details`].
+    pub details: BTreeMap<String, String>,
 }
 
 /// Whether it is time to take a leaver over.
@@ -172,27 +186,31 @@ fn contested<'r>(
     persons: &BTreeMap<&'r str, Vec<&Reading>>,
     rules: &Rules,
 ) -> BTreeMap<&'r str, &'static str> {
-    let mut claims = BTreeMap::<(&str, String), BTreeSet<&str>>::new();
+    let mut claims = BTreeMap::<(&str, String), &str>::new();
+    let mut several = BTreeSet::new();
     for (person, readings) in persons {
-        let current = |r: &&&Reading| end_of(&r.worker).is_none_or(|end| end >= rules.history_before);
+        let end = |r: &Reading| end_of(&r.worker).or_else(|| rules.first_seen.since(&r.worker));
+        let current = |r: &&&Reading| end(r).is_none_or(|end| end >= rules.history_before);
         for Reading { worker, .. } in readings.iter().filter(current) {
             for (what, claimed) in [("e-mail", email_of(worker)), ("number", number_of(worker))] {
                 if let Some(claimed) = claimed {
                     let claim = (what, claimed.to_lowercase());
-                    claims.entry(claim).or_default().insert(person);
+                    let first = *claims.entry(claim).or_insert(person);
+                    if first != *person {
+                        several.extend([(what, first), (what, *person)]);
+                    }
                 }
             }
         }
     }
-    let mut contested = BTreeMap::new();
-    for ((what, _), claimants) in claims.iter().filter(|(_, claimants)| claimants.len() > 1) {
-        let text = match *what {
-            "number" => "employeeID: another person has the same employee number",
-            _ => "email: another person has the same address",
-        };
-        contested.extend(claimants.iter().map(|person| (*person, text)));
-    }
-    contested
+    let text = |what: &str| match what {
+        "number" => "employeeID: another person has the same employee number",
+        _ => "email: another person has the same address",
+    };
+    several
+        .into_iter()
+        .map(|(what, person)| (person, text(what)))
+        .collect()
 }
 
 fn decide(person: &str, readings: &[&Reading], rules: &Rules) -> Result<Decision, String> {
@@ -276,7 +294,7 @@ fn leaving(person: &str, last: &[&Span<'_>], rules: &Rules) -> Result<Decision, 
     if !last.iter().any(|s| s.reading.wanted) {
         return Ok(Decision::Staying(Staying::LeftOut));
     }
-    let workers = || last.iter().map(|s| &s.reading.worker);
+    let workers = || last.iter().map(|s| &*s.reading.worker);
     let email = agreed(workers().map(email_of), true)
         .map_err(|()| "email: records that end together have different addresses")?;
     let number = agreed(workers().map(number_of), false)
@@ -293,15 +311,30 @@ fn leaving(person: &str, last: &[&Span<'_>], rules: &Rules) -> Result<Decision, 
     if email.is_none() && number.is_none() {
         return Err("employeeID: neither a number nor an address: map one".into());
     }
-    let deciding = workers().find(|w| number.is_none() || number_of(w).is_some());
-    let mut worker = deciding.cloned().unwrap_or_default();
+    let deciding = last
+        .iter()
+        .find(|s| number.is_none() || number_of(&s.reading.worker).is_some());
+    let mut worker = deciding.map(|s| (*s.reading.worker).clone()).unwrap_or_default();
     worker.email = email;
     worker.employee_id = number;
     worker.reason = worker.reason.as_deref().and_then(one_word);
-    let immediate = worker.immediate;
-    let end = end_of(&worker);
+    // Whoever has left has no last day that is still to be worked.
+    let undated = last.iter().all(|s| s.undated);
+    let end = match deciding {
+        Some(deciding) if undated => deciding.ends,
+        _ => end_of(&worker),
+    };
+    let goes_on = |s: &&Span<'_>| {
+        matches!(
+            s.reading.worker.status,
+            WorkerStatus::Active | WorkerStatus::Leave
+        )
+    };
+    if end.is_some_and(|end| end < rules.today && far(end, rules.today)) && last.iter().all(goes_on) {
+        return Err("lastDay: more than two years past, and the status says that work goes on".into());
+    }
     let horizon = match end {
-        _ if immediate => Horizon::Within,
+        _ if worker.immediate => Horizon::Within,
         Some(end) if end > rules.ahead_until => Horizon::Ahead,
         Some(end) if end < rules.history_before => Horizon::History,
         _ => Horizon::Within,
@@ -309,8 +342,10 @@ fn leaving(person: &str, last: &[&Span<'_>], rules: &Rules) -> Result<Decision, 
     Ok(Decision::Leaving(Box::new(Leaving {
         person: person.to_owned(),
         last_day: end.map(|end| end.to_string()),
-        immediate,
+        immediate: worker.immediate || undated,
+        undated,
         horizon,
+        details: BTreeMap::new(),
         worker,
     })))
 }

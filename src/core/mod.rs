@@ -2,6 +2,7 @@
 pub mod callback;
 pub mod case;
 pub mod digest;
+pub mod duplicate;
 pub mod fact;
 pub mod fault;
 pub mod gate;

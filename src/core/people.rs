@@ -3,6 +3,10 @@
 //! Dates stay the texts that HR wrote (`YYYY-MM-DD`): they become instants only together with a zone, in
 //! [`super::schedule`].
 
+pub mod history;
+pub mod written;
+pub mod zone;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -82,18 +86,24 @@ pub enum WorkerStatus {
     Leave,
     /// Has left.
     Terminated,
+    /// The system does not say: works until the last day.
+    Implied,
 }
 
 /// What a look into an HR system showed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Census {
     /// The records, in the system's order.
-    pub workers: Vec<Worker>,
+    pub workers: Vec<Box<Worker>>,
+    /// For each of them, the number of what it was told by, from 1. Fewer: as they are counted.
+    pub numbers: Vec<usize>,
     /// These are all records there are; else only the ones that changed.
     pub everyone: bool,
     /// When the system (or the file) says this was true, if it says.
     pub as_of: Option<Timestamp>,
-    /// Records that could not be understood: where, and what is the matter. Never a value.
+    /// People of whom a record could not be understood, and what is the matter; none of them is among the workers.
+    pub doubtful: BTreeMap<String, String>,
+    /// Records that could not be understood, in the system's order: where, and what is the matter. Never a value.
     pub unusable: Vec<(String, String)>,
 }
 

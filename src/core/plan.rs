@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    case::{System, Wanted},
+    case::{OBSERVED_ONLY, System, Wanted},
     fact::{Class, Exempt, FactSpec, Proof, Sight, Truth, Verdict, Why},
     fault::{Fault, FaultKind, Reason},
     gate::Gates,
@@ -285,6 +285,9 @@ impl View<'_> {
         let waits = self.unsettled(requires.iter().filter(|name| !self.gives_way(name, fact)));
         if !waits.is_empty() {
             return Verdict::Unmet(Why::WaitsFor(waits));
+        }
+        if self.system.observe_only {
+            return Verdict::Unmet(Why::Gated(OBSERVED_ONLY));
         }
         if let Some(fault) = &sight.refused {
             return Verdict::Unmet(Why::Failed(fault.clone()));

@@ -1,75 +1,86 @@
 //! What a person can do about what keeps a fact from being proven: names the field or the right that is to be mended.
 //!
-//! Short, since several systems share one line of a condition. What mostly passes by itself gets none.
+//! Short, since several systems share one line of a condition.
 
+mod table;
+#[cfg(test)]
+mod tests;
+
+use self::table::{REASONS, TABLES};
 use crate::core::{
+    case::OBSERVED_ONLY,
     fact::{Verdict, Why},
     fault::{Fault, Reason},
-    identity::{ANOTHER_ACCOUNT, CAME_LATER, DISAGREES, DOUBTFUL, FOUND_BEFORE, LAST, NO_WAY},
     plan::TASK_OVERDUE,
 };
 
+/// A line of a table: what a code means, and what to do about it.
+struct Remedy {
+    /// The codes; `*` at the beginning or at the end stands for anything.
+    codes: &'static [&'static str],
+    /// Only of faults for this reason.
+    reason: Option<Reason>,
+    /// Why it is so.
+    cause: &'static str,
+    /// What a person can do; empty where it passes by itself.
+    fix: &'static str,
+}
+
+impl Remedy {
+    fn is_about(&self, fault: &Fault) -> bool {
+        self.reason.is_none_or(|reason| reason == fault.reason)
+            && self.codes.iter().any(|pattern| fits(pattern, &fault.code))
+    }
+
+    fn words(&self) -> String {
+        let colon = if self.cause.is_empty() || self.fix.is_empty() {
+            ""
+        } else {
+            ": "
+        };
+        format!("{}{colon}{}", self.cause, self.fix)
+    }
+}
+
+/// Whether `code` is one of those that `pattern` stands for.
+fn fits(pattern: &str, code: &str) -> bool {
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(end), _) => code.ends_with(end),
+        (_, Some(begin)) => code.starts_with(begin),
+        _ => pattern == code,
+    }
+}
+
 /// The advice about `verdict`; none when nobody has to do anything.
-pub fn advice(verdict: &Verdict) -> Option<&'static str> {
+pub fn advice(verdict: &Verdict) -> Option<String> {
+    let said = |text: &str| Some(text.to_owned());
     match verdict {
         Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault)) => about(fault),
-        Verdict::Unmet(Why::ControllerConflict) => Some("somebody keeps giving it back: find out who"),
-        Verdict::Unmet(Why::Gated(TASK_OVERDUE)) => Some("ask who has the task"),
-        Verdict::Unmet(Why::NoAct) => Some("the definition has no way to do this: do it by hand"),
+        Verdict::Unmet(Why::ControllerConflict) => said("somebody keeps giving it back: find out who"),
+        Verdict::Unmet(Why::Gated(TASK_OVERDUE)) => said("ask who has the task"),
+        Verdict::Unmet(Why::Gated(OBSERVED_ONLY)) => {
+            said("end it there by hand, or set the Connector's spec.mode to Enforce")
+        }
+        Verdict::Unmet(Why::NoAct) => said("the definition has no way to do this: do it by hand"),
         _ => None,
     }
 }
 
-fn about(fault: &Fault) -> Option<&'static str> {
-    Some(match fault.reason {
-        Reason::Unreachable => "check the address in the Connector's spec.inputs, and the network",
-        Reason::Timeout => "no complete answer in time, tried again: if it stays, check spec.inputs",
-        Reason::Untrusted => "put the authority that signed it into key ca.crt of the Connector's secretRef",
-        Reason::CredentialRejected => "renew the Secret that the Connector's spec.secretRef names",
-        Reason::PermissionDenied => "give the Connector's account the right that this needs",
-        Reason::NotFoundUncorroborated if fault.code == FOUND_BEFORE => {
-            "there was an account and no key finds it now: find it there, and name it in a new Offboarding"
-        }
-        Reason::NotFoundUncorroborated => "the account is gone and nothing says why: look for it there",
-        Reason::Ambiguous if fault.code == NO_WAY => {
-            "spec.employee has nothing that this system looks for: add it in a new Offboarding"
-        }
-        Reason::Ambiguous if fault.code == CAME_LATER => {
-            "the account is newer than the last day: keep it with spec.exceptions, or name it in a new Offboarding"
-        }
-        Reason::Ambiguous if fault.code.ends_with(DISAGREES) => {
-            "the account has another one: correct it there, or name the account in a new Offboarding"
-        }
-        Reason::Ambiguous if fault.code == ANOTHER_ACCOUNT => {
-            "the row names it: keep it with a waiver of NoOtherAccount, or name it in a new Offboarding"
-        }
-        Reason::Ambiguous if fault.code == DOUBTFUL => {
-            "the row names it: name it in a new Offboarding if it is theirs, else waive the facts there"
-        }
-        Reason::NotShown => {
-            "the answer lacks what proves it: let this login see that, or prove it in another way"
-        }
-        Reason::FilterIgnored => {
-            "it answers with others than were asked for: its filter or this way is not usable"
-        }
-        Reason::Ambiguous => "the row names the accounts: name those that are theirs in a new Offboarding",
-        Reason::Protected if fault.code.starts_with(LAST) => {
-            "nobody else could run the system: give somebody else this right there"
-        }
-        Reason::Protected => "the Connector's spec.protected or its definition forbids it: end it by hand",
-        Reason::Refused => "the system has a rule against it: its code says which",
-        Reason::Malformed => "the answer is not what the definition expects: check spec.inputs",
-        Reason::Incomplete => {
-            "the answer was cut, endless or too large: check spec.inputs and the definition"
-        }
-        Reason::ConnectorGone => "apply the Connector again, or waive each fact by an Approval",
-        Reason::FactGone => {
-            "its definition or spec.facts.skip took it away: bring it back, or waive it by an Approval"
-        }
-        Reason::SystemChanged => {
-            "spec.inputs leads to another system than the account is in: set it back, or make another Connector"
-        }
-        Reason::NoSuccessor => "name somebody with an active account there in spec.transfers",
-        _ => return None,
-    })
+/// A fault, with what to do about it.
+pub fn with_advice(fault: &Fault) -> String {
+    match about(fault) {
+        Some(advice) => format!("{fault}: {advice}"),
+        None => fault.to_string(),
+    }
+}
+
+/// What the code says, or else what the reason says.
+fn about(fault: &Fault) -> Option<String> {
+    let mut tables = TABLES.iter().flat_map(|(_, table)| table.iter());
+    let by_code = tables.find(|remedy| remedy.is_about(fault)).map(Remedy::words);
+    let by_reason = || {
+        let known = REASONS.iter().find(|(reason, _)| *reason == fault.reason);
+        known.map(|(_, text)| (*text).to_owned())
+    };
+    by_code.or_else(by_reason).filter(|text| !text.is_empty())
 }

@@ -5,17 +5,23 @@
 
 mod gates;
 mod reinstated;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 
-use super::{Outcome, Row, advice::advice};
+use super::{
+    Outcome, Row,
+    advice::{advice, with_advice},
+};
 use crate::{
     api::{
         Condition, ConditionStatus, OffboardingStatus,
         offboarding::{Evidence, KnownManager, SystemRow},
     },
     core::{
-        case::{Case, Wanted},
+        case::{Case, OBSERVED_ONLY, Wanted},
+        duplicate::{self, DUPLICATE},
         fact::{Exempt, FactSpec, Stage, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         gate::APPROVAL_DENIED,
@@ -52,6 +58,9 @@ pub fn status(
             let mut conditions: Vec<_> = shown
                 .map(|(fact, verdict, _)| fact_condition(fact, verdict))
                 .collect();
+            if system.observe_only {
+                conditions.push(plain("Enforced", False, "Observe", OBSERVED));
+            }
             if let Some(trouble) = &row.trouble {
                 conditions.push(plain("Connected", False, trouble_reason(row).as_str(), trouble));
             }
@@ -157,12 +166,19 @@ struct Tally {
     moving: bool,
     found: bool,
     drifted: bool,
+    /// Of what is left, what is only looked at: of access, and of data.
+    observed: (usize, usize),
+    /// Some of what is ours to end could not be looked at.
+    unknown_ours: bool,
+    /// Another Offboarding says that access lasts longer.
+    held_up: bool,
 }
 
 impl Tally {
-    fn of(case: &Case, outcome: &Outcome, _now: Timestamp) -> Self {
+    fn of(case: &Case, outcome: &Outcome, now: Timestamp) -> Self {
         let mut tally = Self {
             moving: outcome.store_fault.is_some(),
+            held_up: case.is_held(now),
             ..Self::default()
         };
         for row in &outcome.rows {
@@ -175,10 +191,32 @@ impl Tally {
         tally
     }
 
+    /// Something waits for `word`; what somebody can answer is said before what is only looked at.
+    fn wait(&mut self, word: &'static str) {
+        let more = match self.waiting {
+            None | Some(OBSERVED_ONLY) => true,
+            Some(known) => known != APPROVAL_DENIED && word != OBSERVED_ONLY,
+        };
+        if more {
+            self.waiting = Some(word);
+        }
+    }
+
+    /// Access and data that are left although they are ours to end.
+    fn ours(&self) -> (usize, usize) {
+        (
+            self.access_left - self.observed.0,
+            self.data_left - self.observed.1,
+        )
+    }
+
     fn add_row(&mut self, case: &Case, row: &Row) {
+        let system = case.systems.iter().find(|system| system.row == row.name);
+        let only_looks = system.is_some_and(|system| system.observe_only);
         if row.trouble.is_some() {
             self.left += 1;
             self.access_unknown = true;
+            self.unknown_ours |= !only_looks;
             self.access_due = true;
             self.stuck.get_or_insert(trouble_reason(row));
         }
@@ -198,16 +236,20 @@ impl Tally {
                 continue;
             }
             self.left += 1;
-            if let Verdict::Unmet(Why::Gated(word)) = verdict
-                && self.waiting != Some(APPROVAL_DENIED)
-            {
-                self.waiting = Some(if by_hand(word) { TASK_AWAITED } else { word });
+            if let Verdict::Unmet(Why::Gated(word)) = verdict {
+                self.wait(if by_hand(word) { TASK_AWAITED } else { word });
             }
             if fact.class.security() {
                 self.access_left += 1;
-                self.access_unknown |= matches!(verdict, Verdict::Unknown(_));
+                let unknown = matches!(verdict, Verdict::Unknown(_));
+                self.access_unknown |= unknown;
+                self.unknown_ours |= unknown && !only_looks;
             }
             self.data_left += usize::from(data);
+            if only_looks {
+                self.observed.0 += usize::from(fact.class.security());
+                self.observed.1 += usize::from(data);
+            }
             self.drifted |= row.drifted.contains(&fact.name) && fact.class.security();
             let mismatch = row.identity_mismatch.then_some(Reason::IdentityMismatch);
             if let Some(reason) = person_needed(verdict).or(mismatch) {
@@ -274,14 +316,16 @@ fn summary(
     if case.reinstate {
         return reinstated::summary(case, outcome, earlier, now);
     }
+    let (access_left, data_left) = tally.ours();
     let late = Late {
-        access: now > case.access_deadline && tally.access_left > 0,
-        data: now > case.data_deadline && tally.data_left > 0,
+        access: now > case.access_deadline && access_left > 0 && !tally.held_up,
+        data: now > case.data_deadline && data_left > 0 && !tally.held_up,
     };
     let verdict = ready(case, outcome, tally, late);
     let message = match verdict.1 {
         NOBODY => nobody(outcome),
         NO_SYSTEMS => no_systems(case),
+        DUPLICATE => shortened(&duplicate::advice(&case.duplicates)),
         _ if tally.held && tally.left == 0 => HELD.to_owned(),
         _ => message(outcome),
     };
@@ -300,7 +344,8 @@ fn summary(
             ]
         }
     };
-    let access = access_revoked(case, tally, now > case.access_deadline);
+    let unproven = access_left > 0 || tally.unknown_ours;
+    let access = access_revoked(case, tally, now > case.access_deadline && unproven);
     let access_is_gone = access.status == True;
     conditions.push(access);
     conditions.push(data_transferred(case, tally, late.data));
@@ -315,6 +360,10 @@ fn summary(
         plain("Complete", False, "InProgress", "")
     });
     conditions.extend(gates::approved(case, outcome, earlier));
+    if !case.duplicates.is_empty() {
+        let text = shortened(&duplicate::advice(&case.duplicates));
+        conditions.push(plain("Duplicate", True, "SamePerson", &text));
+    }
     if tally.drifted {
         conditions.push(plain("Drifted", True, "AccessReappeared", &message));
     }
@@ -325,6 +374,9 @@ fn summary(
     conditions
 }
 
+/// What a row is that is only looked at.
+const OBSERVED: &str = "mode: Observe: looked at, never changed";
+
 /// The message when only a legal hold keeps things from being deleted.
 const HELD: &str = "spec.legalHold: Hold: what would be deleted by now is kept";
 
@@ -332,7 +384,7 @@ const HELD: &str = "spec.legalHold: Hold: what would be deleted by now is kept";
 const NOBODY: &str = "EmployeeNotFound";
 
 /// The message when no system knows the employee.
-fn nobody(outcome: &Outcome) -> String {
+pub fn nobody(outcome: &Outcome) -> String {
     let systems = outcome.rows.len();
     format!(
         "spec.employee: no account in any of {systems} systems: correct email or employeeID in a new Offboarding"
@@ -342,7 +394,8 @@ fn nobody(outcome: &Outcome) -> String {
 /// The reason when there is no system to prove anything in: that nothing is left is no proof (R21).
 const NO_SYSTEMS: &str = "NoSystems";
 
-fn no_systems(case: &Case) -> String {
+/// The message when there is no system to prove anything in.
+pub fn no_systems(case: &Case) -> String {
     match case.connectors {
         0 => "there is no Connector here: apply one for each system where access must end".to_owned(),
         all => format!(
@@ -376,6 +429,9 @@ fn ready(
     }
     if outcome.rows.is_empty() {
         return (False, NO_SYSTEMS, Extra::Stalled);
+    }
+    if tally.held_up {
+        return (False, DUPLICATE, Extra::Stalled);
     }
     if !case.enforce {
         return (True, "PlanOnly", Extra::None);
@@ -454,9 +510,11 @@ fn access_revoked(case: &Case, tally: &Tally, late: bool) -> Condition {
     }
     let left = format!("{} left", tally.access_left);
     match () {
+        () if tally.held_up => plain("AccessRevoked", False, DUPLICATE, &left),
         () if tally.drifted => plain("AccessRevoked", False, "AccessReappeared", &left),
         () if late => plain("AccessRevoked", False, "DeadlineExceeded", &left),
         () if tally.access_unknown => plain("AccessRevoked", Unknown, "CannotVerify", &left),
+        () if tally.ours().0 == 0 => plain("AccessRevoked", False, OBSERVED_ONLY, &left),
         () => plain("AccessRevoked", False, "Revoking", &left),
     }
 }
@@ -465,7 +523,11 @@ fn data_transferred(case: &Case, tally: &Tally, late: bool) -> Condition {
     let left = format!("{} left", tally.data_left);
     match () {
         () if case.systems.is_empty() => plain("DataTransferred", Unknown, NO_SYSTEMS, ""),
+        () if tally.held_up && tally.data_left > 0 => plain("DataTransferred", False, DUPLICATE, &left),
         () if late => plain("DataTransferred", False, "DeadlineExceeded", &left),
+        () if tally.data_left > 0 && tally.ours().1 == 0 => {
+            plain("DataTransferred", False, OBSERVED_ONLY, &left)
+        }
         () if tally.data_left > 0 => plain("DataTransferred", False, "InProgress", &left),
         () if tally.data_due && case.enforce => plain("DataTransferred", True, "Verified", ""),
         () if !tally.access_due => plain("DataTransferred", Unknown, "NotDue", ""),
@@ -489,10 +551,14 @@ fn message(outcome: &Outcome) -> String {
         }
         text.push_str(&part);
     }
+    shortened(&text)
+}
+
+fn shortened(text: &str) -> String {
     if text.chars().count() > LONGEST_MESSAGE {
-        text = text.chars().take(LONGEST_MESSAGE - 1).collect::<String>() + "…";
+        return text.chars().take(LONGEST_MESSAGE - 1).collect::<String>() + "…";
     }
-    text
+    text.to_owned()
 }
 
 fn row_message(row: &Row) -> Option<(u8, String)> {
@@ -532,9 +598,7 @@ fn row_message(row: &Row) -> Option<(u8, String)> {
 fn early_question(name: &str, row: &Row) -> Option<(u8, String)> {
     let fault = row.blocked.as_ref().filter(|fault| !fault.passes_by_itself())?;
     let waits = row.facts.iter().any(|(_, verdict, _)| !verdict.due());
-    let advice = advice(&Verdict::Unknown(fault.clone()));
-    let advice = advice.map(|text| format!(": {text}")).unwrap_or_default();
-    waits.then(|| (2, format!("{name}: {fault}{advice}")))
+    waits.then(|| (2, format!("{name}: {}", with_advice(fault))))
 }
 
 fn fact_condition(fact: &FactSpec, verdict: &Verdict) -> Condition {

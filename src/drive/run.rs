@@ -306,7 +306,8 @@ impl<'a> Run<'a> {
         }
         self.memory.unsaved = self.store_fault.is_some();
         self.memory.said.clear();
-        let mut wake = self.next_wake();
+        let held = self.drive.case.held_until.filter(|until| now < *until);
+        let mut wake = self.next_wake().into_iter().chain(held).min();
         if self.store_fault.is_some() {
             wake = wake
                 .into_iter()

@@ -464,6 +464,7 @@ impl<'a> Pass<'a> {
         self.drive.scope != Scope::Everything
             && self.drive.case.enforce
             && !self.drive.case.suspended
+            && !self.drive.case.is_held(self.drive.clock.now())
             && !self.system.observe_only
     }
 

@@ -22,6 +22,7 @@ use crate::{
     },
     core::{
         case::{Case, System, UnknownManager},
+        duplicate::{self, Duplicate, Own},
         fact::FactSpec,
         gate::{Attestation, Decision, Gate, Vote, same_person, task_plan},
         identity::Person,
@@ -100,6 +101,8 @@ pub struct Given<'a> {
     pub untrusted: bool,
     /// Names of people who leave too: they approve nothing.
     pub leaving: Vec<String>,
+    /// Other Offboardings about the same person.
+    pub duplicates: Vec<Duplicate>,
 }
 
 impl<'a> Given<'a> {
@@ -113,6 +116,7 @@ impl<'a> Given<'a> {
             votes: vec![],
             untrusted: false,
             leaving: vec![],
+            duplicates: vec![],
         }
     }
 }
@@ -158,6 +162,18 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         system.attested = attested(&given, &uid, connector_of(&system.row), facts, &ineligible);
         waive(system, &given.votes, &ineligible);
     }
+    let duplicates = match spec.desired {
+        Desired::Offboarded => given.duplicates.clone(),
+        Desired::Reinstated => vec![],
+    };
+    let own = Own {
+        ends: cutoff,
+        immediate: spec.urgency == Urgency::Immediate,
+        begun: offboarding
+            .status
+            .as_ref()
+            .is_some_and(|status| has_begun(status, cutoff)),
+    };
     Ok(Case {
         uid,
         name: offboarding.metadata.name.clone().unwrap_or_default(),
@@ -178,6 +194,8 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         recheck_until: from_cutoff("policy.spec.recheck.for", &policy.recheck.for_)?,
         recheck_every: recheck_every.map_err(|e| invalid("policy.spec.recheck.every", e))?,
         unknown_manager,
+        held_until: duplicate::held_until(own, &duplicates),
+        duplicates,
         connectors: given.members.len(),
         systems,
     })
@@ -317,6 +335,23 @@ fn anchors(offboarding: &Offboarding, cutoff: Timestamp, zone: Option<&str>) -> 
 fn has_come_back(spec: &OffboardingSpec, status: &OffboardingStatus) -> bool {
     let back = |condition: &Condition| condition.type_ == "Ready" && condition.reason == "Reinstated";
     spec.desired == Desired::Offboarded && status.conditions.iter().any(back)
+}
+
+/// Whether the end of access has begun by this very date.
+fn has_begun(status: &OffboardingStatus, cutoff: Timestamp) -> bool {
+    let reason = |type_: &str| {
+        let condition = status.conditions.iter().find(|c| c.type_ == type_);
+        condition.map_or("", |c| c.reason.as_str())
+    };
+    let acts = !matches!(reason("Ready"), "PlanOnly" | "Suspended");
+    let begun = [
+        "Verified",
+        "Revoking",
+        "CannotVerify",
+        "DeadlineExceeded",
+        "AccessReappeared",
+    ];
+    status.cutoff == Some(cutoff) && acts && begun.contains(&reason("AccessRevoked"))
 }
 
 /// When an Offboarding was made that nobody has changed since.

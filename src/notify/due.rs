@@ -16,7 +16,7 @@ use crate::{
         policy::{Audience, Enforcement, Escalation, NotifyOn, NotifyRule},
         record::Entry,
     },
-    core::schedule,
+    core::{case::OBSERVED_ONLY, duplicate::DUPLICATE, schedule},
 };
 
 /// An end that was reached longer ago is no news: somebody may have asked for messages only now.
@@ -308,10 +308,17 @@ fn deadlines(known: &Known<'_>) -> Vec<(&'static str, Timestamp)> {
             .is_some_and(|c| c.status != ConditionStatus::True && !but.contains(&c.reason.as_str()))
     };
     let mut all = vec![];
-    if left("AccessRevoked", &["NotDue", "EmployeeNotFound", "NoSystems"]) {
+    let nobodys = [
+        "NotDue",
+        "EmployeeNotFound",
+        "NoSystems",
+        OBSERVED_ONLY,
+        DUPLICATE,
+    ];
+    if left("AccessRevoked", &nobodys) {
         all.extend(status.deadline.map(|at| ("Access", at)));
     }
-    if left("DataTransferred", &["NotDue"]) {
+    if left("DataTransferred", &["NotDue", OBSERVED_ONLY, DUPLICATE]) {
         all.extend(status.data_deadline.map(|at| ("Data", at)));
     }
     all

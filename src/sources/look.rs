@@ -1,18 +1,19 @@
 //! One look at an HR system: what it shows, and what the guard remembers of it in the status.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, civil::Date};
 
-use super::settings::Settings;
+use super::{details, mapping::without_unknown_zones, settings::Settings};
 use crate::{
-    api::source::{Admitted, Counts, GuardStatus},
+    api::source::Counts,
     core::{
-        guard::{Feed, State, Tripped},
+        guard::Feed,
         leavers::{
-            Decision, Horizon, Leaving,
-            compare::{Compared, Known, compare},
+            Decision, Horizon, Leaving, Reading, Rules,
+            compare::{Compared, Keys, Known, compare},
             judge,
+            undated::FirstSeen,
         },
         people::{Census, Worker},
     },
@@ -27,32 +28,52 @@ pub struct Seen {
     pub feed: Feed,
     /// Counts, as far as the feed tells.
     pub counts: Counts,
-    /// What makes records unusable, and how many; never a value.
-    pub unusable: BTreeMap<String, usize>,
+    /// Which records are unusable, and why; never a value.
+    pub unusable: Vec<(String, String)>,
+    /// Which records have a time zone that nobody knows: they go without.
+    pub zoneless: Vec<(String, String)>,
+    /// How many records there are.
+    pub records: usize,
+    /// What is to be remembered of those who left without a day.
+    pub first_seen: FirstSeen,
+    staying: Vec<Keys>,
     now: Timestamp,
 }
 
 impl Seen {
-    /// What `census` shows at `now`. Takes as long as there are people.
-    pub fn of(census: Census, settings: &Settings, now: Timestamp) -> Self {
-        let rules = settings.rules(now);
-        let mut unusable = BTreeMap::<String, usize>::new();
-        for (_, what) in &census.unusable {
-            *unusable.entry(what.clone()).or_default() += 1;
-        }
+    /// What `census` shows at `now`; `before` is remembered of those who left without a day. Takes as long as there are people.
+    pub fn of(census: Census, settings: &Settings, before: &FirstSeen, now: Timestamp) -> Self {
         let ended = |w: &Worker| w.last_day.is_some() || w.employment_ends.is_some();
         let with_an_end = census.workers.iter().filter(|w| ended(w)).count();
-        tracing::debug!(records = census.workers.len(), with_an_end, "people were read");
-        let readings: Vec<_> = census
+        let records = census.workers.len() + census.unusable.len();
+        tracing::debug!(records, with_an_end, "people were read");
+        let numbers = census.numbers.iter().copied().chain(census.numbers.len() + 1..);
+        let mut readings: Vec<_> = census
             .workers
             .into_iter()
-            .map(|w| settings.mapping.apply(w))
+            .zip(numbers)
+            .map(|(worker, number)| Reading {
+                number,
+                ..settings.mapping.apply(worker)
+            })
             .collect();
-        let (mut decisions, nameless) = judge(&readings, &rules);
+        let zoneless = without_unknown_zones(&mut readings);
+        let rules = settings.rules(now);
+        let first_seen = before.after(&readings, census.everyone, rules.today);
+        let rules = Rules {
+            first_seen: first_seen.clone(),
+            ..rules
+        };
+        let (mut decisions, _) = judge(&readings, &rules);
         without_managers_who_leave(&mut decisions, rules.today);
-        if nameless > 0 {
-            *unusable.entry("person: empty".into()).or_default() += nameless;
+        for decision in decisions.values_mut() {
+            if let Decision::Leaving(leaving) = decision {
+                leaving.details = details::wanted(leaving);
+            }
         }
+        let unusable = [census.unusable, unusable(&readings, &decisions)].concat();
+        let doubtful = census.doubtful.into_iter();
+        decisions.extend(doubtful.map(|(person, what)| (person, Decision::Unusable(what))));
         let (mut active, mut recent, mut staying) = (0_u32, 0_u32, 0_u32);
         for decision in decisions.values() {
             match decision {
@@ -60,10 +81,9 @@ impl Seen {
                     active += 1;
                     staying += u32::from(why.despite_an_end());
                 }
-                Decision::Unusable(what) => {
-                    active += 1;
-                    *unusable.entry(what.clone()).or_default() += 1;
-                }
+                Decision::Unusable(_) => active += 1,
+                // Years of people whose day is the same would be lost to the guard at once.
+                Decision::Leaving(leaving) if leaving.undated => recent += 1,
                 Decision::Leaving(leaving) if leaving.horizon == Horizon::History => {}
                 Decision::Leaving(leaving) => {
                     let day = leaving
@@ -89,11 +109,15 @@ impl Seen {
                 people: number(decisions.len()),
                 active,
                 staying,
-                unusable: number(unusable.values().sum()),
+                unusable: number(unusable.len()),
                 ..Counts::default()
             },
+            staying: keys_of_the_staying(readings, &decisions),
             decisions,
             unusable,
+            zoneless,
+            records,
+            first_seen,
             now,
         }
     }
@@ -102,11 +126,40 @@ impl Seen {
     pub fn compared(&self, known: &[Known], settings: &Settings) -> Compared {
         compare(
             &self.decisions,
+            &self.staying,
             known,
             settings.wishes,
             settings.rules(self.now).today,
         )
     }
+}
+
+/// The records that cannot be used, each by its number: of several records of one person the first.
+fn unusable(readings: &[Reading], decisions: &BTreeMap<String, Decision>) -> Vec<(String, String)> {
+    let mut persons = BTreeSet::new();
+    let mut found = vec![];
+    for reading in readings {
+        let person = reading.worker.person.trim();
+        let what = match decisions.get(person) {
+            _ if person.is_empty() => "person: empty",
+            Some(Decision::Unusable(what)) if persons.insert(person) => what,
+            _ => continue,
+        };
+        found.push((format!("record {}", reading.number), what.to_owned()));
+    }
+    found
+}
+
+/// By what everybody is known who stays.
+fn keys_of_the_staying(readings: Vec<Reading>, decisions: &BTreeMap<String, Decision>) -> Vec<Keys> {
+    let stays = |worker: &Worker| matches!(decisions.get(worker.person.trim()), Some(Decision::Staying(_)));
+    let workers = readings.into_iter().map(|reading| *reading.worker);
+    let keys = workers.filter(stays).map(|worker| Keys {
+        person: worker.person.trim().to_owned(),
+        email: worker.email,
+        number: worker.employee_id,
+    });
+    keys.collect()
 }
 
 /// Nobody's manager is who has left by the time that they leave themselves: nothing is handed over to such a one, whether or
@@ -141,49 +194,19 @@ fn last_day(leaving: &Leaving, today: Date) -> Date {
     }
 }
 
-/// What the guard remembers, from the status.
-pub fn remembered(status: &GuardStatus) -> State {
-    State {
-        population: status.population,
-        as_of: status.as_of,
-        admitted: status.admitted.iter().map(|a| (a.at, a.count)).collect(),
-        granted: status.granted.iter().cloned().collect(),
-        released: status.released.iter().cloned().collect(),
-        held: status.held.clone(),
-        tripped: None,
-    }
-}
-
-/// The same for the status.
-pub fn written(state: &State) -> GuardStatus {
-    let tripped = state.tripped.map(|why| match why {
-        Tripped::Empty => "Empty",
-        Tripped::Shrunken => "Shrunken",
-        Tripped::Stale => "Stale",
-        Tripped::TooMany => "TooMany",
-    });
-    GuardStatus {
-        population: state.population,
-        as_of: state.as_of,
-        admitted: state
-            .admitted
-            .iter()
-            .map(|(at, count)| Admitted {
-                at: *at,
-                count: *count,
-            })
-            .collect(),
-        granted: state.granted.iter().cloned().collect(),
-        released: state.released.iter().cloned().collect(),
-        held: state.held.clone(),
-        tripped: tripped.map(str::to_owned),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::LeaverSourceSpec;
+    use crate::{
+        api::LeaverSourceSpec,
+        core::people::WorkerStatus,
+        sources::status::{first_seen, undated},
+    };
+
+    fn seen(census: Census, settings: &Settings) -> Seen {
+        let now = "2026-09-15T12:00:00Z".parse().unwrap();
+        Seen::of(census, settings, &FirstSeen::default(), now)
+    }
 
     fn worker(number: u32, last_day: Option<&str>) -> Worker {
         Worker {
@@ -195,24 +218,38 @@ mod tests {
         }
     }
 
+    #[expect(clippy::vec_box, reason = "as a census has them")]
+    fn boxed(workers: Vec<Worker>) -> Vec<Box<Worker>> {
+        workers.into_iter().map(Box::new).collect()
+    }
+
+    fn gone(worker: Worker) -> Worker {
+        Worker {
+            status: WorkerStatus::Terminated,
+            ..worker
+        }
+    }
+
     #[test]
     fn everybody_is_counted_once() {
         let census = Census {
-            workers: vec![
+            workers: boxed(vec![
                 worker(1, None),
                 worker(2, Some("2026-09-20")),
                 worker(3, Some("2026-09-01")),
-                worker(4, Some("2020-01-01")),
+                gone(worker(4, Some("2020-01-01"))),
                 worker(5, Some("soon")),
                 worker(6, Some("2026-09-20")),
                 worker(6, None),
-            ],
+            ]),
+            numbers: vec![1, 2, 3, 4, 5, 6, 8],
+            doubtful: BTreeMap::new(),
             everyone: true,
             as_of: None,
-            unusable: vec![("row 7".into(), "lastDay: not a date".into())],
+            unusable: vec![("record 7".into(), "lastDay: not a date".into())],
         };
         let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
-        let seen = Seen::of(census, &settings, "2026-09-15T12:00:00Z".parse().unwrap());
+        let seen = seen(census, &settings);
         let feed = (seen.feed.everyone, seen.feed.people, seen.feed.active);
         assert_eq!(feed, (true, 5, 4));
         let counts = &seen.counts;
@@ -221,6 +258,49 @@ mod tests {
             (6, 4, 1, 2)
         );
         assert_eq!(seen.compared(&[], &settings).changes.len(), 2);
+        let unusable = [
+            ("record 7", "lastDay: not a date"),
+            ("record 5", "lastDay: not a date YYYY-MM-DD"),
+        ];
+        let unusable = unusable.map(|(place, what)| (place.to_owned(), what.to_owned()));
+        assert_eq!((seen.unusable.as_slice(), seen.records), (unusable.as_slice(), 8));
+    }
+
+    #[test]
+    fn whoever_left_without_a_day_is_remembered_and_is_never_missed_by_the_guard() {
+        let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
+        let look = |gone: u32, before: &FirstSeen, now: &str| {
+            let worker = |number| Worker {
+                status: if number < gone {
+                    WorkerStatus::Terminated
+                } else {
+                    WorkerStatus::Active
+                },
+                ..worker(number, None)
+            };
+            let census = Census {
+                workers: (0..20).map(worker).map(Box::new).collect(),
+                everyone: true,
+                ..Census::default()
+            };
+            Seen::of(census, &settings, before, now.parse().unwrap())
+        };
+        let first = look(2, &FirstSeen::default(), "2026-09-15T12:00:00Z");
+        assert_eq!((first.feed.people, first.feed.active), (20, 18));
+        let remembered = first_seen(&undated(&first.first_seen));
+        assert_eq!(remembered, first.first_seen, "through the status");
+        let later = look(3, &remembered, "2026-09-20T12:00:00Z");
+        let days: Vec<Option<String>> = later
+            .compared(&[], &settings)
+            .changes
+            .into_iter()
+            .map(|change| change.leaving.unwrap().last_day)
+            .collect();
+        let days: Vec<&str> = days.iter().flatten().map(String::as_str).collect();
+        assert_eq!(days, ["2026-09-15", "2026-09-15", "2026-09-20"]);
+        let history = look(3, &remembered, "2028-01-01T12:00:00Z");
+        assert_eq!((history.feed.people, history.feed.active), (20, 17));
+        assert_eq!(history.compared(&[], &settings).changes.len(), 1);
     }
 
     #[test]
@@ -231,22 +311,22 @@ mod tests {
             ..worker(number, last_day)
         };
         let census = Census {
-            workers: vec![
+            workers: boxed(vec![
                 person(1, 2, Some("2026-09-20")),
                 person(2, 3, Some("2026-09-20")),
                 person(3, 4, Some("2026-09-10")),
-                person(4, 5, Some("2020-01-01")),
+                gone(person(4, 5, Some("2020-01-01"))),
                 person(5, 6, None),
                 person(6, 7, Some("2026-09-21")),
                 person(7, 1, Some("2026-09-18")),
                 person(8, 6, Some("2026-09-20")),
                 person(9, 5, Some("2026-09-20")),
-            ],
+            ]),
             everyone: true,
             ..Census::default()
         };
         let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
-        let seen = Seen::of(census, &settings, "2026-09-15T12:00:00Z".parse().unwrap());
+        let seen = seen(census, &settings);
         let manager = |person: &str| match &seen.decisions[person] {
             Decision::Leaving(leaving) => leaving.worker.manager.as_deref().map(|m| m.to_owned()),
             other => panic!("{other:?}"),
@@ -265,15 +345,47 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_remembers_through_the_status() {
-        let state = State {
-            population: 7,
-            admitted: BTreeMap::from([("2026-09-15T12:00:00Z".parse().unwrap(), 3)]),
-            granted: ["a".to_owned()].into(),
-            released: ["b".to_owned()].into(),
-            held: Some("sha256:0".into()),
-            ..State::default()
+    fn people_whose_records_cannot_be_read_are_there_and_zones_are_named_by_iana_or_not_at_all() {
+        let zoned = |number, zone: &str| Worker {
+            time_zone: Some(zone.into()),
+            ..worker(number, Some("2026-09-20"))
         };
-        assert_eq!(remembered(&written(&state)), state);
+        let census = Census {
+            workers: boxed(vec![
+                zoned(1, "W. Europe Standard Time"),
+                zoned(2, "PST"),
+                worker(3, None),
+            ]),
+            everyone: true,
+            doubtful: BTreeMap::from([("p9".to_owned(), "lastDay: not a date".to_owned())]),
+            unusable: vec![("record 4".into(), "people.worker.lastDay: not a date".into())],
+            ..Census::default()
+        };
+        let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
+        let seen = seen(census, &settings);
+        assert_eq!(seen.feed.people, 4);
+        assert_eq!(seen.unusable.len(), 1);
+        let places: Vec<&str> = seen.zoneless.iter().map(|(place, _)| place.as_str()).collect();
+        assert_eq!(places, ["record 2"]);
+        let zones: Vec<Option<String>> = (seen.compared(&[], &settings).changes)
+            .into_iter()
+            .map(|change| change.leaving.unwrap().details.get("cutoff/timeZone").cloned())
+            .collect();
+        assert_eq!(zones, [Some("Europe/Berlin".to_owned()), None]);
+        let known = Known {
+            name: "leaver-9".into(),
+            person: Some("p9".into()),
+            number: Some("9".into()),
+            ..Known::default()
+        };
+        let asks = seen.compared(std::slice::from_ref(&known), &settings).asks;
+        assert_eq!((asks.len(), asks[0].holds.is_some()), (1, true), "{asks:?}");
+        let stays = Known {
+            person: Some("other".into()),
+            number: Some("3".into()),
+            ..known
+        };
+        let asks = seen.compared(&[stays], &settings).asks;
+        assert!(asks[0].why.contains("another id"), "{asks:?}");
     }
 }

@@ -12,7 +12,14 @@ use serde_json::{Map, Value};
 use super::Invalid;
 use crate::{
     connectors::declarative::{Expression, Problems, Scope},
-    core::{leavers::Reading, people::Worker},
+    core::{
+        leavers::Reading,
+        people::{
+            Worker,
+            written::{Kind, is_none},
+            zone,
+        },
+    },
 };
 
 /// The one name that expressions know.
@@ -82,20 +89,21 @@ impl Mapping {
     }
 
     /// `worker` as the user wants it.
-    pub fn apply(&self, worker: Worker) -> Reading {
+    pub fn apply(&self, worker: Box<Worker>) -> Reading {
         if self.fields.is_empty() && self.when.is_none() {
             return Reading::wanted(worker);
         }
         match self.mapped(&worker) {
             Ok((mapped, wanted)) => Reading {
-                worker: mapped,
+                worker: Box::new(mapped),
                 wanted,
-                unusable: None,
+                ..Reading::default()
             },
             Err(what) => Reading {
                 worker,
                 wanted: true,
                 unusable: Some(what),
+                ..Reading::default()
             },
         }
     }
@@ -150,10 +158,49 @@ fn place(person: &mut Value, field: &str, value: Value) {
     }
 }
 
+/// What an expression gives is none by the same words as what a system says.
 fn drop_empty(person: &mut Value) {
-    if let Some(object) = person.as_object_mut() {
-        object.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
+    let none = |value: &Value, kind| match value {
+        Value::Null => true,
+        Value::String(text) => is_none(text, kind),
+        _ => false,
+    };
+    let Some(object) = person.as_object_mut() else {
+        return;
+    };
+    object.retain(|field, value| {
+        let kind = match field.as_str() {
+            "displayName" => Kind::Name,
+            "country" => Kind::Country,
+            "starts" | "notice" | "lastDay" | "employmentEnds" | "paidThrough" => Kind::Day,
+            _ => Kind::Text,
+        };
+        !none(value, kind)
+    });
+    if let Some(attributes) = object.get_mut("attributes").and_then(Value::as_object_mut) {
+        attributes.retain(|_, value| !none(value, Kind::Text));
     }
+}
+
+/// Names every zone as IANA does, and takes away those that nobody knows: which records have them.
+pub fn without_unknown_zones(readings: &mut [Reading]) -> Vec<(String, String)> {
+    let mut unknown = vec![];
+    let mut known = BTreeMap::<String, Option<String>>::new();
+    for reading in readings {
+        let Some(text) = reading.worker.time_zone.take() else {
+            continue;
+        };
+        let zone = known
+            .entry(text)
+            .or_insert_with_key(|text| zone::iana(text))
+            .clone();
+        if zone.is_none() {
+            let what = "timeZone: no zone of IANA or Windows: the policy's counts";
+            unknown.push((format!("record {}", reading.number), what.to_owned()));
+        }
+        reading.worker.time_zone = zone;
+    }
+    unknown
 }
 
 #[cfg(test)]
@@ -193,8 +240,11 @@ mod tests {
             ("attributes.badge", "'B-' + person.person"),
             ("email", "person.email.lowerAscii()"),
             ("site", "null"),
+            ("reason", "'n/a'"),
+            ("paidThrough", "'9999-12-31'"),
+            ("attributes.none", "'-'"),
         ];
-        let reading = compiled(&map, None).unwrap().apply(jane());
+        let reading = compiled(&map, None).unwrap().apply(Box::new(jane()));
         assert_eq!((reading.unusable, reading.wanted), (None, true));
         let worker = reading.worker;
         assert_eq!(worker.last_day.as_deref(), Some("2026-09-30"));
@@ -202,13 +252,17 @@ mod tests {
         assert_eq!(worker.employee_id.as_deref(), Some("117"));
         assert_eq!(worker.department.as_deref(), Some("K1"));
         assert_eq!(worker.attributes["badge"], "B-p1");
-        assert_eq!(worker.site, None);
+        assert_eq!(
+            (worker.site, worker.reason, worker.paid_through),
+            (None, None, None)
+        );
+        assert!(!worker.attributes.contains_key("none"));
         assert_eq!((worker.person.as_str(), worker.record.as_str()), ("p1", "r1"));
     }
 
     #[test]
     fn a_condition_over_a_missing_field_says_no() {
-        let wanted = |when: &str| compiled(&[], Some(when)).unwrap().apply(jane());
+        let wanted = |when: &str| compiled(&[], Some(when)).unwrap().apply(Box::new(jane()));
         assert!(wanted("!(person.department in ['Interns'])").wanted);
         assert!(!wanted("person.department == 'Sales'").wanted);
         assert!(!wanted("person.site != 'Berlin'").wanted);
@@ -223,7 +277,7 @@ mod tests {
             (vec![("lastDay", "1 / 0")], None),
             (vec![], Some("person.site")),
         ] {
-            let reading = compiled(&map, when).unwrap().apply(jane());
+            let reading = compiled(&map, when).unwrap().apply(Box::new(jane()));
             let text = reading.unusable.expect("spoiled");
             assert!(text.starts_with("spec.") && !text.contains("Berlin"), "{text}");
         }

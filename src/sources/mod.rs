@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`settings`] | reads what a `LeaverSource` wants, or names the field that is wrong |
 //! | [`mapping`] | the user's own expressions over each record |
+//! | `details` | what an Offboarding says beside who leaves and when |
 //! | [`offboarding`] | a leaver as an Offboarding, and which Offboardings are whose |
 //! | [`look`] | one look: census, decisions, comparison and guard in one piece |
+//! | [`status`] | what is remembered from look to look |
 //! | [`wake`] | whether a message that something changed is to be believed |
 //!
 //! The rules are in [`crate::core::leavers`] and [`crate::core::guard`]; who reads and writes objects is the controller.
@@ -14,10 +16,12 @@
 //! Every look asks for everybody. With only the records that changed, the second record that makes a contractor's end no
 //! leaving would be missing whenever it did not change on the same day.
 
+mod details;
 pub mod look;
 pub mod mapping;
 pub mod offboarding;
 pub mod settings;
+pub mod status;
 pub mod wake;
 
 use std::fmt;

@@ -11,18 +11,15 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use super::details::{self, cutoff, dates, profile, short};
 use crate::{
     api::{
         LeaverSource, Offboarding, OffboardingSpec,
-        offboarding::{Cutoff, Dates, Desired, Employee, Profile, Urgency},
+        offboarding::{Desired, Employee, Urgency},
     },
-    core::{
-        leavers::{
-            Leaving,
-            compare::{Change, Kind, Known},
-            is_address,
-        },
-        people::Worker,
+    core::leavers::{
+        Leaving,
+        compare::{Change, Kind, Known},
     },
 };
 
@@ -34,6 +31,8 @@ pub const PERSON: &str = "offboard.dev/person";
 pub const TAKEN_BACK: &str = "offboard.dev/taken-back";
 /// What a person is asked.
 pub const ASKS: &str = "offboard.dev/asks";
+/// The question for which nothing is done, or was not until a person set `suspend: false`.
+pub const HELD: &str = "offboard.dev/held";
 /// As whom fields are written.
 pub const MANAGER: &str = "offboard-source";
 /// What client-side `kubectl apply` leaves behind.
@@ -47,6 +46,8 @@ pub fn known(offboarding: &Offboarding, source: &str, now: Timestamp) -> Known {
     let spec = &offboarding.spec;
     let immediate = spec.urgency == Urgency::Immediate;
     let cutoff = offboarding.status.as_ref().and_then(|status| status.cutoff);
+    let held = annotations.get(HELD).cloned();
+    let waits = held.is_some() && spec.suspend;
     Known {
         name: offboarding.name_any(),
         person: annotations.get(PERSON).filter(|_| ours).cloned(),
@@ -57,26 +58,30 @@ pub fn known(offboarding: &Offboarding, source: &str, now: Timestamp) -> Known {
         reinstated: spec.desired == Desired::Reinstated,
         taken_back: annotations.contains_key(TAKEN_BACK),
         leave: spec.reason.as_deref() == Some("Leave"),
-        over: immediate || cutoff.is_some_and(|cutoff| cutoff <= now),
+        over: immediate || !waits && cutoff.is_some_and(|cutoff| cutoff <= now),
+        details: details::of(spec),
+        kept: details::owned_by_others(offboarding),
+        governed: held.is_none() && taken_over(offboarding, Kind::Suspend),
+        held,
+        suspended: spec.suspend,
     }
 }
 
 /// Whether somebody else owns a field that `kind` would write. Needs the object as the API server has it, managed fields and
-/// all.
+/// all. Who let an Offboarding go on that a source had stopped has answered a question, and has not taken it over.
 pub fn taken_over(offboarding: &Offboarding, kind: Kind) -> bool {
     let fields: &[&str] = match kind {
-        Kind::Create => &[],
-        Kind::Move => &["f:lastDay", "f:urgency", "f:dates"],
-        Kind::Suspend => &["f:suspend"],
-        Kind::Reinstate => &["f:desired"],
-        Kind::Renew => &["f:lastDay", "f:urgency", "f:dates", "f:suspend", "f:desired"],
+        Kind::Create | Kind::Correct => &[],
+        Kind::Move => &["lastDay", "urgency"],
+        Kind::Suspend => &["suspend"],
+        Kind::Reinstate => &["desired"],
+        Kind::Renew => &["lastDay", "urgency", "suspend", "desired"],
     };
-    let entries = offboarding.metadata.managed_fields.iter().flatten();
-    let others = entries.filter(|e| {
-        e.manager.as_deref() != Some(MANAGER) && e.subresource.as_deref().unwrap_or("").is_empty()
-    });
-    let mut owned = others.filter_map(|e| e.fields_v1.as_ref()?.0.get("f:spec").cloned());
-    owned.any(|spec| fields.iter().any(|field| spec.get(field).is_some()))
+    let answered = offboarding.annotations().contains_key(HELD);
+    let owned = details::owned_by_others(offboarding);
+    fields
+        .iter()
+        .any(|field| owned.contains(*field) && !(answered && *field == "suspend"))
 }
 
 /// The Offboarding of a new leaver.
@@ -100,10 +105,7 @@ fn spec(source: &LeaverSource, leaving: &Leaving) -> OffboardingSpec {
             accounts: vec![],
         },
         last_day: leaving.last_day.clone(),
-        cutoff: short(worker.time_zone.as_ref(), 64).map(|zone| Cutoff {
-            time: None,
-            time_zone: Some(zone),
-        }),
+        cutoff: cutoff(worker),
         dates: dates(worker),
         profile: profile(worker),
         urgency: urgency(leaving),
@@ -121,46 +123,9 @@ fn urgency(leaving: &Leaving) -> Urgency {
     }
 }
 
-fn dates(worker: &Worker) -> Option<Dates> {
-    let dates = Dates {
-        notice: worker.notice.clone(),
-        employment_ends: worker.employment_ends.clone(),
-        paid_through: worker.paid_through.clone(),
-    };
-    (dates != Dates::default()).then_some(dates)
-}
-
-/// What the schema does not take is left out: it must not keep anybody's access open.
-fn profile(worker: &Worker) -> Option<Profile> {
-    let country = worker.country.as_ref().map(|c| c.trim().to_ascii_uppercase());
-    let attributes = worker.attributes.iter().filter_map(|(name, value)| {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            Value::Bool(yes) => yes.to_string(),
-            _ => return None,
-        };
-        Some((name.clone(), short(Some(&text), 256)?))
-    });
-    let profile = Profile {
-        manager: worker.manager.clone().filter(|manager| is_address(manager)),
-        country: country.filter(|c| c.len() == 2 && c.chars().all(|c| c.is_ascii_uppercase())),
-        department: short(worker.department.as_ref(), 256),
-        site: short(worker.site.as_ref(), 256),
-        kind: short(worker.kind.as_ref(), 64),
-        attributes: attributes.take(32).collect(),
-    };
-    (profile != Profile::default()).then_some(profile)
-}
-
-fn short(text: Option<&String>, longest: usize) -> Option<String> {
-    let text: String = text?.trim().chars().take(longest).collect();
-    (!text.is_empty()).then_some(text)
-}
-
 /// The merge patch that makes `change` of the Offboarding as it is; it can neither create one nor meet a later one of the
-/// same name.
-pub fn patch(offboarding: &Offboarding, change: &Change) -> Value {
+/// same name. What is past by `now` is not moved about.
+pub fn patch(offboarding: &Offboarding, change: &Change, now: Timestamp) -> Value {
     let asks = match change.kind {
         Kind::Suspend => {
             Value::from("the source took the end back: set desired: Reinstated, or suspend: false to go on")
@@ -169,28 +134,34 @@ pub fn patch(offboarding: &Offboarding, change: &Change) -> Value {
     };
     let (taken_back, mut spec) = match change.kind {
         Kind::Suspend => (Some(json!("suspended")), json!({"suspend": true})),
+        // What was stopped for a question goes on.
+        Kind::Reinstate if offboarding.annotations().contains_key(HELD) => (
+            Some(json!("reinstated")),
+            json!({"desired": "Reinstated", "suspend": false}),
+        ),
         Kind::Reinstate => (Some(json!("reinstated")), json!({"desired": "Reinstated"})),
         Kind::Renew => (
             Some(Value::Null),
             json!({"desired": "Offboarded", "suspend": false}),
         ),
-        Kind::Create | Kind::Move => (None, json!({})),
+        Kind::Create | Kind::Move | Kind::Correct => (None, json!({})),
     };
     if let (Some(leaving), Some(spec)) = (&change.leaving, spec.as_object_mut()) {
-        let worker = &leaving.worker;
-        if leaving.last_day.is_some() || change.kind == Kind::Renew {
-            spec.insert("lastDay".into(), json!(leaving.last_day));
+        if change.kind != Kind::Correct {
+            if leaving.last_day.is_some() || change.kind == Kind::Renew {
+                spec.insert("lastDay".into(), json!(leaving.last_day));
+            }
+            spec.insert("urgency".into(), json!(urgency(leaving)));
         }
-        spec.insert("urgency".into(), json!(urgency(leaving)));
-        spec.insert("reason".into(), json!(worker.reason));
-        let dates = dates(worker).map(|dates| {
-            json!({"notice": dates.notice, "employmentEnds": dates.employment_ends, "paidThrough": dates.paid_through})
-        });
-        spec.insert("dates".into(), json!(dates));
+        let mut known = known(offboarding, "", now);
+        // Another day is another end.
+        known.over &= change.kind == Kind::Correct;
+        spec.extend(details::patch(&known.corrections(&details::wanted(leaving))));
     }
     let mut annotations = json!({ASKS: asks});
     if let (Some(value), Some(annotations)) = (taken_back, annotations.as_object_mut()) {
         annotations.insert(TAKEN_BACK.into(), value);
+        annotations.insert(HELD.into(), Value::Null);
     }
     let mut patch = same(offboarding);
     patch["metadata"]["annotations"] = annotations;
@@ -202,6 +173,25 @@ pub fn patch(offboarding: &Offboarding, change: &Change) -> Value {
 pub fn asking(offboarding: &Offboarding, what: Option<&str>) -> Value {
     let mut patch = same(offboarding);
     patch["metadata"]["annotations"] = json!({ASKS: what});
+    patch
+}
+
+/// The merge patch that asks a person something, and does nothing until there is an answer; `key` is the question's.
+pub fn holding(offboarding: &Offboarding, what: &str, key: &str) -> Value {
+    let mut patch = same(offboarding);
+    patch["metadata"]["annotations"] = json!({ASKS: what, HELD: key});
+    patch["spec"] = json!({"suspend": true});
+    patch
+}
+
+/// The merge patch that takes back the question for which nothing was done. Needs the object with its managed fields: what
+/// somebody else has stopped too is not let go.
+pub fn releasing(offboarding: &Offboarding) -> Value {
+    let mut patch = same(offboarding);
+    patch["metadata"]["annotations"] = json!({ASKS: null, HELD: null});
+    if offboarding.spec.suspend && !details::owned_by_others(offboarding).contains("suspend") {
+        patch["spec"] = json!({"suspend": false});
+    }
     patch
 }
 
@@ -218,7 +208,10 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 
     use super::*;
-    use crate::{api::LeaverSourceSpec, core::leavers::Horizon};
+    use crate::{
+        api::LeaverSourceSpec,
+        core::{leavers::Horizon, people::Worker},
+    };
 
     fn leaving() -> Leaving {
         Leaving {
@@ -236,8 +229,14 @@ mod tests {
             },
             last_day: Some("2026-09-30".into()),
             immediate: false,
+            undated: false,
             horizon: Horizon::Within,
+            details: BTreeMap::new(),
         }
+    }
+
+    fn now() -> Timestamp {
+        "2026-09-15T12:00:00Z".parse().unwrap()
     }
 
     fn change(kind: Kind) -> Change {
@@ -289,7 +288,7 @@ mod tests {
 
     #[test]
     fn what_a_source_made_is_its_own_until_somebody_applies_it() {
-        let now = "2026-09-15T12:00:00Z".parse().unwrap();
+        let now = now();
         let mut made = made();
         assert_eq!(known(&made, "bamboo", now).person.as_deref(), Some("p1"));
         assert_eq!(known(&made, "other", now).person, None);
@@ -321,19 +320,19 @@ mod tests {
     #[test]
     fn every_patch_is_for_one_object_at_one_version() {
         for kind in [Kind::Move, Kind::Renew, Kind::Suspend, Kind::Reinstate] {
-            let patch = patch(&made(), &change(kind));
+            let patch = patch(&made(), &change(kind), now());
             assert_eq!(patch["metadata"]["uid"], "u1", "{kind:?}");
             assert_eq!(patch["metadata"]["resourceVersion"], "7", "{kind:?}");
             assert!(patch["spec"].get("employee").is_none());
         }
-        let renewed = patch(&made(), &change(Kind::Renew));
+        let renewed = patch(&made(), &change(Kind::Renew), now());
         assert_eq!(renewed["metadata"]["annotations"][TAKEN_BACK], Value::Null);
         assert_eq!(
             (&renewed["spec"]["suspend"], &renewed["spec"]["desired"]),
             (&json!(false), &json!("Offboarded"))
         );
         assert_eq!(
-            patch(&made(), &change(Kind::Suspend))["spec"],
+            patch(&made(), &change(Kind::Suspend), now())["spec"],
             json!({"suspend": true})
         );
     }

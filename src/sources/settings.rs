@@ -34,6 +34,7 @@ pub struct Settings {
     bridge_days: i64,
     leave_is_leaving: bool,
     protected: Vec<String>,
+    max_unusable_percent: u32,
 }
 
 impl Settings {
@@ -43,13 +44,14 @@ impl Settings {
     /// The first field that cannot be used.
     pub fn read(spec: &LeaverSourceSpec) -> Result<Self, Invalid> {
         let guard = &spec.guard;
-        let bridge = length("spec.rehireBridge", spec.rehire_bridge.as_deref(), "0d")?;
+        let bridge = length("spec.rehireBridge", spec.rehire_bridge.as_deref(), "3d")?;
         Ok(Self {
             every: length("spec.every", spec.every.as_deref(), "15m")?.max(SHORTEST),
             look_ahead: length("spec.lookAhead", spec.look_ahead.as_deref(), "14d")?,
             look_back: length("spec.lookBack", spec.look_back.as_deref(), "365d")?,
             bridge_days: bridge.as_hours() / 24,
             leave_is_leaving: spec.on_leave == OnLeave::Offboard,
+            max_unusable_percent: spec.max_unusable_percent.unwrap_or(5),
             protected: spec
                 .protected
                 .iter()
@@ -68,6 +70,12 @@ impl Settings {
             },
             mapping: Mapping::compile(&spec.map, spec.when.as_deref())?,
         })
+    }
+
+    /// Whether so many of so many records are more than may be unusable; one always may.
+    pub fn too_many_unusable(&self, unusable: usize, records: usize) -> bool {
+        let share = records.saturating_mul(usize::try_from(self.max_unusable_percent).unwrap_or(100)) / 100;
+        unusable > share.max(1)
     }
 
     /// The rules at `now`.
@@ -100,6 +108,30 @@ mod tests {
         let rules = settings.rules("2026-09-15T12:00:00Z".parse().unwrap());
         assert_eq!(rules.ahead_until.to_string(), "2026-09-29");
         assert_eq!(rules.history_before.to_string(), "2025-09-15");
+        assert_eq!(rules.bridge_days, 3, "over a weekend");
+    }
+
+    #[test]
+    fn one_record_may_be_unusable_and_so_may_a_small_share() {
+        let settings = |percent| {
+            let spec = LeaverSourceSpec {
+                max_unusable_percent: percent,
+                ..LeaverSourceSpec::default()
+            };
+            Settings::read(&spec).unwrap()
+        };
+        for (percent, unusable, records, expected) in [
+            (None, 0, 0, false),
+            (None, 1, 3, false),
+            (None, 2, 3, true),
+            (None, 5, 100, false),
+            (None, 6, 100, true),
+            (Some(0), 2, 100_000, true),
+            (Some(100), 100, 100, false),
+        ] {
+            let tripped = settings(percent).too_many_unusable(unusable, records);
+            assert_eq!(tripped, expected, "{percent:?} {unusable} of {records}");
+        }
     }
 
     #[test]

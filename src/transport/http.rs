@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::{SetupError, install_crypto, secret::Secret, trust::untrusted};
+use super::{SetupError, install_crypto, secret::Secret, unreachable::unreachable};
 use crate::core::fault::{Fault, Reason};
 
 /// The largest answer that is read, in bytes.
@@ -176,7 +176,7 @@ fn sort(error: &reqwest::Error) -> Fault {
     if error.is_builder() {
         Fault::permanent(Reason::Malformed)
     } else if error.is_connect() {
-        untrusted(error).unwrap_or_else(|| Fault::transient(Reason::Unreachable))
+        unreachable(error)
     } else if error.is_timeout() {
         Fault::unknown_outcome(Reason::Timeout)
     } else {

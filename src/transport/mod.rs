@@ -11,6 +11,7 @@ pub mod secret;
 pub mod signature;
 pub mod ssh;
 pub mod trust;
+pub mod unreachable;
 
 use std::sync::{Arc, Once};
 

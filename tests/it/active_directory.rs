@@ -559,6 +559,28 @@ async fn moving_and_deleting_are_done_only_where_they_are_asked_for() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_taken_where_the_account_moves_to_is_named() {
+    let samba = support::samba();
+    let (al, _) = employee();
+    let leavers = format!("OU=Leavers,{}", Samba::BASE);
+    samba.ldif_as_admin(&format!(
+        "dn: CN={al},{leavers}\nchangetype: add\nobjectClass: contact\n"
+    ));
+    let more = json!({"inputs": {"leaversOU": leavers}, "facts": {"include": ["MovedToLeaversOU"]}});
+    let mut leaver = Leaver::new(connector(more), &admin(), &leaving(&al), &json!({}));
+    leaver.settle(2).await;
+    let Verdict::Unmet(Why::Failed(fault)) = leaver.verdict("MovedToLeaversOU") else {
+        panic!("{:?}", leaver.verdict("MovedToLeaversOU"))
+    };
+    assert_eq!(
+        (fault.reason, fault.code),
+        (Reason::Conflict, format!("ldap 68 {al}"))
+    );
+    assert_eq!(leaver.verdict("AccountDisabled"), Verdict::Verified);
+    assert!(refused(&al));
+}
+
+#[tokio::test]
 async fn an_account_that_somebody_else_deletes_is_unknown_and_never_done() {
     let (al, dn) = employee();
     let mut leaver = leaver(&al);

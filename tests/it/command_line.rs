@@ -1,7 +1,9 @@
 //! The program as people and scripts start it, on a folder of manifests, without a cluster.
 
+mod folder;
 mod said;
 mod scope;
+mod shown;
 
 use std::{
     fs,
@@ -106,7 +108,7 @@ async fn a_plan_changes_nothing_and_says_the_same_until_something_changes() {
     assert_eq!(code(&plan), 2, "{}", text(&plan.stderr));
     let shown = text(&plan.stdout);
     for line in [
-        "jane-doe · Jane Doe · jane.doe@acme.test · employee 10117 · access ended",
+        "jane-doe · Jane Doe · jane.doe@acme.test · employee 10117 · access open, to end by",
         "- leave 14 groups",
         "· memberships gone, once groups left",
         "~ 1204 messages → sam.lee@acme.test",

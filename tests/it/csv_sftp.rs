@@ -132,7 +132,7 @@ async fn a_plain_list_needs_no_more_than_a_host_and_a_folder() {
         census
             .workers
             .iter()
-            .all(|worker| worker.status == WorkerStatus::Active)
+            .all(|worker| worker.status == WorkerStatus::Implied)
     );
 }
 
@@ -238,4 +238,102 @@ async fn the_next_list_is_read_when_it_is_there() {
     let census = people.census(Reach::Everyone).await.unwrap();
     assert_eq!(census.workers[0].person, "2", "an older one that came later");
     assert_eq!(census.as_of, Some("2026-01-01T23:00:00Z".parse().unwrap()));
+}
+
+/// What a list of rows shows: each person's last day, and what is unusable.
+async fn read(rows: &str, inputs: Value) -> (Vec<(String, Option<String>)>, Vec<String>) {
+    let folder = support::sshd().folder("hr");
+    let header = "person,employee_id,email,name,status,start,last_day,note\n";
+    Sshd::put(&folder.join("workers-1.csv"), format!("{header}{rows}"));
+    let mut all = json!({ "nameColumn": "name", "statusColumn": "status", "startColumn": "start" });
+    for (name, value) in inputs.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    let census = census(&folder, all).await.unwrap();
+    let ends = census
+        .workers
+        .into_iter()
+        .map(|worker| (worker.person, worker.last_day));
+    let unusable = census
+        .unusable
+        .into_iter()
+        .map(|(place, what)| format!("{place} {what}"));
+    (ends.collect(), unusable.collect())
+}
+
+fn ends(of: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
+    of.iter()
+        .map(|(person, day)| ((*person).to_owned(), day.map(str::to_owned)))
+        .collect()
+}
+
+#[tokio::test]
+async fn words_for_none_are_nobodys_address_number_or_end() {
+    let rows = "p0,1000,n/a,A,Active,01.02.2020,,\n\
+        p1,N/A,-,B,Active,00.00.0000,n/a,-\n\
+        p2,1002,b@corp.test,Null,Active,01.02.2020,00.00.0000,\n\
+        p3,1003,c@corp.test,C,Active,01.02.2020,31.12.9999,\n\
+        p4,1004,d@corp.test,D,Active,01.02.2020,offen,\n\
+        p5,1005,e@corp.test,E,Active,01.02.2020,31.12.2999,\n";
+    let inputs = json!({ "dateFormat": "%d.%m.%Y", "none": ["Offen"] });
+    let (known, unusable) = read(rows, inputs).await;
+    assert_eq!(unusable, [""; 0]);
+    let nobody = ["p0", "p1", "p2", "p3", "p4", "p5"].map(|person| (person, None));
+    assert_eq!(known, ends(&nobody));
+    let (known, unusable) = read(rows, json!({ "dateFormat": "%d.%m.%Y" })).await;
+    assert_eq!(known.len(), 5);
+    assert_eq!(unusable, ["record 5 people.worker.lastDay: not a date"]);
+}
+
+#[tokio::test]
+async fn dates_that_could_mean_another_day_are_not_believed() {
+    let short =
+        "p1,1,a@corp.test,A,Active,01.02.20,04.12.26,\np2,2,b@corp.test,B,Active,01.02.2020,04.12.2026,\n";
+    let (known, unusable) = read(short, json!({ "dateFormat": "%d.%m.%Y" })).await;
+    assert_eq!(known, ends(&[("p2", Some("2026-12-04"))]));
+    assert_eq!(
+        unusable,
+        ["record 1 people.worker.starts: the year has two digits: write four, or name a format with %y"]
+    );
+    let asked = json!({ "dateFormat": "%d.%m.%y" });
+    let (known, _) = read("p1,1,a@corp.test,A,Active,01.02.20,04.12.26,\n", asked).await;
+    assert_eq!(known, ends(&[("p1", Some("2026-12-04"))]));
+
+    let swapped = "p1,1,a@corp.test,A,Active,01/02/2020,,\n\
+        p2,2,b@corp.test,B,Active,01/02/2020,05/12/2026,\n\
+        p3,3,c@corp.test,C,Active,01/02/2020,18/12/2026,\n";
+    let (known, unusable) = read(swapped, json!({ "dateFormat": "%m/%d/%Y" })).await;
+    assert_eq!(
+        known,
+        ends(&[("p1", None)]),
+        "the fifth of December is not the twelfth of May"
+    );
+    assert_eq!(unusable.len(), 2, "{unusable:?}");
+    let (known, _) = read(swapped, json!({ "dateFormat": "%d/%m/%Y" })).await;
+    let read_right = [
+        ("p1", None),
+        ("p2", Some("2026-12-05")),
+        ("p3", Some("2026-12-18")),
+    ];
+    assert_eq!(known, ends(&read_right));
+}
+
+#[tokio::test]
+async fn a_value_in_quotes_may_have_line_breaks_and_a_quote_that_is_not_closed_is_no_list() {
+    let rows = "p1,1,a@corp.test,A,Active,2020-02-01,2026-12-04,\"first\nsecond\"\n\
+        p2,2,b@corp.test,B,Active,2020-02-01,,\"said \"\"no\"\"\r\n\r\n\"\n";
+    let (known, unusable) = read(rows, json!({})).await;
+    assert_eq!(known, ends(&[("p1", Some("2026-12-04")), ("p2", None)]));
+    assert_eq!(unusable, [""; 0]);
+    let folder = support::sshd().folder("hr");
+    for open in [
+        "1,E,a@corp.test,\"x\n2,F,b@corp.test,\n",
+        "1,E,a@corp.test,\"x\n2,F,b@corp.test,\"y\"\n",
+    ] {
+        let text = format!("person,employee_id,email,last_day\n{open}");
+        Sshd::put(&folder.join("workers-1.csv"), text);
+        let fault = census(&folder, json!({})).await.unwrap_err();
+        let expected = Fault::permanent(Reason::Malformed).with_code("quote not closed in row 2");
+        assert_eq!(fault, expected);
+    }
 }

@@ -13,7 +13,7 @@ use offboard::{
         ldap::LdapDriver,
     },
     core::fault::{Fault, FaultKind, Reason},
-    transport::{secret::Credentials, system_clock},
+    transport::{secret::Credentials, system_clock, unreachable::REFUSED},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -469,7 +469,7 @@ async fn a_server_that_went_away_is_found_again() {
     );
     assert_eq!(
         driver.perform(&look).await.unwrap_err(),
-        Fault::transient(Reason::Unreachable)
+        Fault::transient(Reason::Unreachable).with_code(REFUSED)
     );
     relay.mend().await;
     assert_eq!(value(&driver, &look).await["uid"], "svc-offboard");

@@ -13,7 +13,7 @@ use offboard::{
         sql::SqlDriver,
     },
     core::fault::{Fault, FaultKind, Reason},
-    transport::{secret::Credentials, system_clock},
+    transport::{secret::Credentials, system_clock, unreachable::REFUSED},
 };
 use serde_json::{Value, json};
 
@@ -437,7 +437,7 @@ async fn a_server_that_went_away_is_found_again() {
         );
         let asked = Instant::now();
         let second = perform(&driver, statement("SELECT 1 AS one")).await.unwrap_err();
-        assert_eq!(second, Fault::transient(Reason::Unreachable));
+        assert_eq!(second, Fault::transient(Reason::Unreachable).with_code(REFUSED));
         assert!(
             asked.elapsed() < Duration::from_secs(5),
             "a refused connection is told at once"

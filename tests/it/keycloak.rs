@@ -123,11 +123,11 @@ async fn what_the_profile_refuses_keeps_no_token_alive() {
         let (_, user) = realm.admin("GET", &path, &Value::Null);
         assert_eq!(user["attributes"]["phone"], json!(["ext. 12"]), "nothing is lost");
         assert_eq!(user["enabled"], broken.is_some(), "{broken:?}");
-        match driven.verdict("UserDisabled") {
-            Verdict::Unmet(Why::Failed(fault)) if required => {
-                assert!(fault.code.contains("costCentre"), "{fault:?}")
+        match (driven.verdict("UserDisabled"), broken) {
+            (Verdict::Unmet(Why::Failed(fault)), Some(attribute)) => {
+                assert!(fault.code.contains(attribute), "{fault:?}");
             }
-            verdict => assert_eq!(*verdict, Verdict::Verified),
+            (verdict, _) => assert_eq!(*verdict, Verdict::Verified),
         }
     }
 }
@@ -330,6 +330,33 @@ async fn an_account_is_found_by_address_number_or_name_and_a_program_never() {
         Verdict::Unknown(fault) => assert_eq!(fault.reason, Reason::Protected),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn the_attribute_for_which_a_change_is_refused_is_named() {
+    let realm = server().realm("stricter");
+    let (_, mut profile) = realm.admin("GET", "/users/profile", &Value::Null);
+    profile["unmanagedAttributePolicy"] = json!("ENABLED");
+    assert_eq!(realm.admin("PUT", "/users/profile", &profile).0, 200);
+    let val = realm.add_person("val", PASSWORD, &[]);
+    let (_, mut user) = realm.admin("GET", &format!("/users/{val}"), &Value::Null);
+    user["attributes"] = json!({"phone": ["ext. 12"]});
+    assert_eq!(realm.admin("PUT", &format!("/users/{val}"), &user).0, 204);
+    let rights = json!({"view": ["admin", "user"], "edit": ["admin", "user"]});
+    let rule = json!({"pattern": {"pattern": "^[+][0-9]+$", "error-message": ""}});
+    let phone = json!({"name": "phone", "permissions": rights, "validations": rule});
+    profile["attributes"].as_array_mut().unwrap().push(phone);
+    assert_eq!(realm.admin("PUT", "/users/profile", &profile).0, 200);
+    let mut driven = Driven::leaver(&system(&realm, &[]), leaves("val"));
+    driven.pass().await;
+    let Verdict::Unmet(Why::Failed(fault)) = driven.verdict("UserDisabled") else {
+        panic!("{:?}", driven.verdict("UserDisabled"))
+    };
+    assert_eq!(fault.reason, Reason::Refused);
+    assert!(
+        fault.code.starts_with("400 ") && fault.code.ends_with(" phone"),
+        "{fault}"
+    );
 }
 
 #[test]

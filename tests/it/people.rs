@@ -4,9 +4,11 @@ mod vendor;
 
 use jiff::Timestamp;
 use offboard::{
+    api::LeaverSourceSpec,
     connectors::{People, declarative::Declarative},
     core::{
         fault::Reason,
+        leavers::{Decision, undated::FirstSeen},
         people::{Census, Reach, Worker, WorkerStatus},
     },
     simulators::{
@@ -15,6 +17,7 @@ use offboard::{
         scim::Scim,
         server::{Mishap, Refusal},
     },
+    sources::{look::Seen, settings::Settings},
 };
 use serde_json::{Value, json};
 
@@ -152,6 +155,73 @@ async fn bamboohr_keeps_a_rehire_apart_from_the_end_before_it() {
     assert_eq!(
         records("6"),
         [(WorkerStatus::Terminated, some("2019-01-01"), over)]
+    );
+}
+
+#[tokio::test]
+async fn bamboohr_ends_with_the_first_end_that_no_work_follows() {
+    let hired = || row("2020-01-01", "Full-Time");
+    let same_day = [
+        row("2025-01-01", "Contractor"),
+        row("2026-11-16", "Terminated"),
+        row("2026-11-16", "Full-Time"),
+    ];
+    let mut dismissed = row("2026-10-31", "Terminated");
+    dismissed["terminationTypeId"] = json!("Termination (Involuntary)");
+    let mut severance = row("2026-12-31", "Terminated");
+    severance["terminationTypeId"] = json!("Resignation (Voluntary)");
+    let server = acme(&[
+        ("same-day", &same_day),
+        ("twice", &[hired(), dismissed, severance]),
+        ("resigned", &[hired(), row(&day(5), "Resigned")]),
+        ("zero", &[hired(), row("0000-00-00", "Terminated")]),
+    ])
+    .await;
+    let census = everyone(&bamboo(&server, BambooHr::KEY)).await;
+    assert_eq!(census.unusable, []);
+    let records = |person: &str| -> Vec<(WorkerStatus, Option<String>, Option<String>)> {
+        let records = of(&census, person).into_iter();
+        records
+            .map(|w| (w.status, w.starts.clone(), w.last_day.clone()))
+            .collect()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        records("2"),
+        [
+            (WorkerStatus::Terminated, some("2025-01-01"), some("2026-11-16")),
+            (WorkerStatus::Active, some("2026-11-16"), None),
+        ]
+    );
+    let twice = (WorkerStatus::Terminated, some("2020-01-01"), some("2026-10-31"));
+    assert_eq!(records("3"), [twice]);
+    assert_eq!(
+        of(&census, "3")[0].reason.as_deref(),
+        Some("Dismissal"),
+        "the reason of that end"
+    );
+    assert_eq!(
+        records("4"),
+        [(WorkerStatus::Active, some("2020-01-01"), Some(day(5)))]
+    );
+    assert_eq!(
+        records("5"),
+        [(WorkerStatus::Active, some("2020-01-01"), None)],
+        "a row without a day"
+    );
+
+    // The guard of it all: who of them leaves.
+    let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
+    let now = "2026-11-29T12:00:00Z".parse().unwrap();
+    let seen = Seen::of(census, &settings, &FirstSeen::default(), now);
+    let last_day = |person: &str| match &seen.decisions[person] {
+        Decision::Leaving(leaving) => leaving.last_day.clone(),
+        Decision::Staying(_) => None,
+        Decision::Unusable(what) => panic!("{what}"),
+    };
+    assert_eq!(
+        (last_day("2"), last_day("3"), last_day("5")),
+        (None, some("2026-10-31"), None)
     );
 }
 

@@ -182,10 +182,8 @@ async fn leavers_with_one_successor_hand_over_at_the_same_time_and_a_failure_lea
     server().sql_as_admin(&stranger, &schema);
     let mut driven = Driven::leaver(&system(&[]), spec(failing));
     driven.pass().await;
-    match driven.verdict("ObjectsReassigned") {
-        Verdict::Unmet(Why::Failed(fault)) => assert_eq!(fault.reason, Reason::PermissionDenied),
-        other => panic!("{other:?}"),
-    }
+    let code = format!("42501 connector lacks CREATE on the database in {stranger}");
+    denied(&driven, &code);
     assert_eq!(sql(&borrowed), "");
 
     for name in others {
@@ -206,6 +204,49 @@ async fn leavers_with_one_successor_hand_over_at_the_same_time_and_a_failure_lea
         assert_eq!(sql(&owner), successor);
     }
     assert_eq!(sql(&borrowed), "");
+}
+
+/// The hand-over is refused, and for what.
+#[track_caller]
+fn denied(driven: &Driven, code: &str) {
+    match driven.verdict("ObjectsReassigned") {
+        Verdict::Unmet(Why::Failed(fault)) => {
+            assert_eq!(
+                (fault.reason, fault.code.as_str()),
+                (Reason::PermissionDenied, code)
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_right_that_the_successor_lacks_is_named_with_its_place() {
+    let (name, successor, database) = (person("ann"), person("sam"), unique("apps"));
+    sql(&format!("CREATE DATABASE {database}"));
+    server().sql_as_admin(
+        &database,
+        &format!(
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+             CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 7'; ALTER FUNCTION f() OWNER TO {name};
+             CREATE TABLE t (n int); ALTER TABLE t OWNER TO {name}"
+        ),
+    );
+    let mut spec = leaves(&name);
+    spec["transfers"] = json!([{"what": "Everything", "to": format!("{successor}@example.com")}]);
+    let mut driven = Driven::leaver(&system(&[]), spec);
+    driven.pass().await;
+    denied(
+        &driven,
+        &format!("42501 successor lacks CREATE on schema public in {database}"),
+    );
+    let grant = format!("GRANT CREATE ON SCHEMA public TO {successor}");
+    server().sql_as_admin(&database, &grant);
+    driven.restart();
+    driven.follow(&[]).await;
+    driven.assert_done();
+    let owner = "SELECT proowner::regrole FROM pg_proc WHERE proname = 'f'";
+    assert_eq!(server().sql_as_admin(&database, owner), successor);
 }
 
 #[tokio::test]

@@ -293,7 +293,10 @@ impl Trial {
 /// What an HR system says of one person.
 pub fn of<'c>(census: &'c Census, person: &str) -> Vec<&'c Worker> {
     let workers = census.workers.iter();
-    workers.filter(|worker| worker.person == person).collect()
+    workers
+        .map(Box::as_ref)
+        .filter(|worker| worker.person == person)
+        .collect()
 }
 
 /// An HR system, by a built-in definition that `edit` changes first.

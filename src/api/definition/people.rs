@@ -24,6 +24,11 @@ pub struct PeopleSpec {
     /// `record`. Default: the item is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<String>,
+    /// Instead of `records`, for a system that keeps rows of which each says what holds from its day on: every period of
+    /// work is a `record` with `number` (from 0), `starts`, `ends` (its last day), and `end`, the row that ends it; null where
+    /// there is none. Work on the day of an end goes on; of several ends the first that no work follows counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistorySpec>,
     /// Expression over `item`, `details` and `record`: this is a worker at all. Default: all are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
@@ -36,6 +41,26 @@ pub struct PeopleSpec {
     /// Expression over `response`, of the first page: when the system says that the list was true. Of several the earliest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<String>,
+    /// Expression over `inputs`: a list of more words that mean no value, in any field; of days as `YYYY-MM-DD` too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub none: Option<String>,
+    /// Template over `inputs`: how the fields that are days are written, as in `strftime`: `%d.%m.%Y`. A day that an
+    /// expression gives as `YYYY-MM-DD` is read all the same. Default `%Y-%m-%d`, after which a midnight, the last minute of
+    /// the day and a zone are dropped; any other time of day is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date_format: Option<String>,
+}
+
+/// Rows about a person, in any order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistorySpec {
+    /// Expression over `item` and `details`: the list of rows.
+    pub rows: String,
+    /// Expression over the same and `row`: from when on it holds, as `dateFormat` says. A row without a day says nothing.
+    pub day: String,
+    /// Expression over the same: work ends with that day. All other rows are work.
+    pub ends: String,
 }
 
 /// One more read about people: once for every `item`, or, with `by` and `of`, once for all.
@@ -52,8 +77,12 @@ pub struct Detail {
     pub of: Option<String>,
 }
 
-/// Expressions for the fields of a worker, over `item`, `details` and `record`. Null and an empty text are none. Dates are
-/// texts, `YYYY-MM-DD`; a midnight and a zone after it are dropped, any other time of day is refused.
+/// Expressions for the fields of a worker, over `item`, `details` and `record`. None are null, an empty text, dashes, `n/a`,
+/// `na` (but not as a country), `none`, `null` (but not as a name), a day of zeros such as `00.00.0000`, the last day of the
+/// year 9999, and what `none` names. Dates are texts as `dateFormat` says. One that is not, a year of two digits where the
+/// format has four, a day before 1950 or more than ten years ahead, days of an end that are more than two years apart or
+/// from what the status says make the record unusable; where one record shows that day
+/// and month are in another order than the format says, so is every record with a date in that field.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorkerFields {
@@ -74,7 +103,7 @@ pub struct WorkerFields {
     /// The kind of work relationship, such as `Employee` or `Contractor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `Active`, `Leave` or `Terminated`.
+    /// `Active`, `Leave` or `Terminated`; `Implied` where the system does not say: works until the last day.
     pub status: String,
     /// Why the person leaves, one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -38,7 +38,8 @@ pub struct Csv {
     pub delimiter: String,
     /// Whether the first row has the names of the columns.
     pub header: bool,
-    /// Templates. With a header: columns that must be there. Without one: the names of all columns, in order.
+    /// Templates. With a header: columns that must be there; if any are named, no others are kept. Without one: the names of
+    /// all columns, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
     /// Template: how many lines there are before the table. Default: none.
@@ -46,7 +47,8 @@ pub struct Csv {
     pub skip: Option<String>,
     /// Whether values may be in double quotes.
     pub quotes: bool,
-    /// Whether a value in quotes may have line breaks. Otherwise one is refused: a quote that is not closed would swallow rows.
+    /// Whether a value in quotes may have line breaks, as CSV allows. A quote that is not closed, or that swallowed a row, is
+    /// refused in any case.
     pub line_breaks: bool,
 }
 
@@ -58,7 +60,7 @@ impl Default for Csv {
             columns: vec![],
             skip: None,
             quotes: true,
-            line_breaks: false,
+            line_breaks: true,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What one look means for the plan.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    api::Offboarding,
     core::{
-        case::System,
-        fact::{Act, Stage, Why},
+        case::{System, Wanted},
+        fact::{Act, Class, Exempt, FactSpec, Sight, Stage, Truth, Why},
         fault::{Fault, Reason},
         identity::Person,
     },
@@ -304,4 +306,204 @@ fn names_of_facts_are_read_as_words() {
     ] {
         assert_eq!(words_of(name), words);
     }
+}
+
+/// What a look at the account of a leaver showed, whose case is made other than usual.
+fn made(case: impl FnOnce(&mut Case), facts: Vec<(FactSpec, Verdict, Sight)>, now: &str) -> Plan {
+    let wanted = facts
+        .iter()
+        .map(|(fact, ..)| (fact.name.clone(), Wanted::At(at(CUTOFF))));
+    let system = System {
+        row: "crm".into(),
+        wanted: wanted.collect(),
+        ..System::default()
+    };
+    let mut own = Case {
+        name: "jane".into(),
+        cutoff: at(CUTOFF),
+        enforce: true,
+        systems: vec![system],
+        ..Case::default()
+    };
+    case(&mut own);
+    let row = Row {
+        account: Some(("7".into(), "jane".into())),
+        facts: facts.into_iter().map(|(f, v, s)| (f, v, Some(s))).collect(),
+        ..blank(&unmet())
+    };
+    let outcome = Outcome {
+        rows: vec![row],
+        ..Outcome::default()
+    };
+    plan(&own, &outcome, at(now))
+}
+
+const LATER: &str = "2026-10-01T12:00:00Z";
+
+fn disabled(truth: Truth) -> Vec<(FactSpec, Verdict, Sight)> {
+    let sight = match truth {
+        Truth::DoesNotHold => wanting("disable the account", &[json!({})]),
+        truth => Sight::of(truth),
+    };
+    vec![(fact("Disabled", Class::Access, &[]), unmet(), sight)]
+}
+
+#[test]
+fn the_headline_says_what_the_look_showed_and_not_what_the_clock_does() {
+    let unreadable = || Truth::Unreadable(Fault::permanent(Reason::PermissionDenied));
+    for (truth, now, access, words) in [
+        (
+            Truth::DoesNotHold,
+            NOW,
+            Access::Open,
+            "access open, to end by 2026-09-30 14:00 UTC (in 2 h 0 min)",
+        ),
+        (
+            Truth::DoesNotHold,
+            LATER,
+            Access::Open,
+            "access open, to end by 2026-09-30 14:00 UTC (22 h 0 min ago)",
+        ),
+        (Truth::Holds, NOW, Access::Gone, "access gone, to end by"),
+        (Truth::Holds, LATER, Access::Gone, "access gone, to end by"),
+        (unreadable(), NOW, Access::Unknown, "access unknown, to end by"),
+        (unreadable(), LATER, Access::Unknown, "access unknown, to end by"),
+        (
+            Truth::NotRead,
+            LATER,
+            Access::Unknown,
+            "access unknown, to end by",
+        ),
+    ] {
+        let plan = made(|_| {}, disabled(truth), now);
+        assert_eq!(plan.access, access);
+        let leaver = Offboarding::new("jane", crate::api::OffboardingSpec::default());
+        let head = plan.text(&leaver, at(now));
+        assert!(head.contains(words), "{words} in {head}");
+    }
+}
+
+#[test]
+fn what_was_not_looked_at_is_neither_nothing_nor_a_change() {
+    let plan_of = |truth| made(|_| {}, disabled(truth), LATER);
+    let unseen = || plan_of(Truth::NotRead);
+    let (change, nothing) = (plan_of(Truth::DoesNotHold), plan_of(Truth::Holds));
+    let waits = made(
+        |case| case.held_until = Some(at("2026-12-01T00:00:00Z")),
+        disabled(Truth::DoesNotHold),
+        LATER,
+    );
+    assert_eq!((unseen().unknown, change.unknown), (1, 0));
+    for (plans, plain, detailed) in [
+        (vec![nothing.clone()], 0, 0),
+        (vec![change.clone()], 0, 2),
+        (vec![waits.clone(), change.clone()], 3, 3),
+        (vec![unseen()], 1, 1),
+        (vec![change, waits, unseen(), nothing], 1, 1),
+    ] {
+        assert_eq!((code(&plans, false), code(&plans, true)), (plain, detailed));
+    }
+}
+
+#[test]
+fn what_is_held_up_by_another_offboarding_comes_with_the_later_date() {
+    let held = made(
+        |case| {
+            case.held_until = Some(at("2027-01-31T16:00:00Z"));
+            case.duplicates = vec![duplicate::Duplicate {
+                name: "again".into(),
+                ends: case.held_until,
+            }];
+        },
+        disabled(Truth::DoesNotHold),
+        LATER,
+    );
+    assert!(
+        held.waits && held.remarks[0].contains("Offboarding again"),
+        "{:?}",
+        held.remarks
+    );
+    assert_eq!(shown(&held), [('-', "disable the account", "2027-01-31")]);
+}
+
+#[test]
+fn a_system_that_is_only_observed_is_planned_for_a_person() {
+    let plan = made(
+        |case| case.systems[0].observe_only = true,
+        disabled(Truth::DoesNotHold),
+        LATER,
+    );
+    assert_eq!(
+        shown(&plan),
+        [
+            ('·', "mode: Observe: looked at, nothing is sent", ""),
+            ('☐', "disable the account", "now")
+        ]
+    );
+    assert!(!plan.changes && plan.lines.iter().all(|line| line.requests == 0));
+    assert_eq!(plan.access, Access::Open);
+    assert_eq!(
+        (code(std::slice::from_ref(&plan), false), code(&[plan], true)),
+        (0, 3)
+    );
+}
+
+#[test]
+fn what_was_asked_for_and_cannot_be_seen_is_not_asked_for_again() {
+    let mut facts = disabled(Truth::DoesNotHold);
+    facts[0].1 = Verdict::Asserted;
+    let plan = made(|_| {}, facts, LATER);
+    assert_eq!(shown(&plan), [('=', "disabled: asserted, no look shows it", "")]);
+    assert_eq!((plan.access, code(&[plan], true)), (Access::Gone, 0));
+}
+
+#[test]
+fn without_a_successor_it_is_not_the_look_that_is_missing() {
+    let missing = Truth::Unreadable(Fault::needs_decision(Reason::NoSuccessor));
+    let sight = Sight::of(missing);
+    let plan = made(
+        |_| {},
+        vec![(fact("FilesHandedOver", Class::Data, &[]), unmet(), sight)],
+        LATER,
+    );
+    assert_eq!(shown(&plan), [('!', "files handed over: NoSuccessor", "now")]);
+    assert_eq!((plan.unknown, code(&[plan], true)), (0, 3));
+}
+
+#[test]
+fn what_is_refused_was_seen() {
+    let mut facts = disabled(Truth::DoesNotHold);
+    facts[0].2.act = None;
+    facts[0].2.refused = Some(Fault::needs_decision(Reason::Protected));
+    let plan = made(|_| {}, facts, LATER);
+    assert_eq!((plan.unknown, plan.access), (0, Access::Open));
+    assert_eq!(shown(&plan), [('!', "disabled: Protected", "now")]);
+    assert!(
+        plan.sum().ends_with("0 unknown · 1 to be decided"),
+        "{}",
+        plan.sum()
+    );
+}
+
+#[test]
+fn who_comes_back_is_planned_like_who_leaves() {
+    let undone = |name: &str, verdict, sight| (fact(name, Class::Access, &[]), verdict, sight);
+    let give = wanting("give back what Disabled took", &[json!({}), json!({})]);
+    let plan = made(
+        |case| case.reinstate = true,
+        vec![
+            undone("DisabledUndone", unmet(), give),
+            undone("GroupsLeftUndone", Verdict::Verified, Sight::of(Truth::Holds)),
+        ],
+        LATER,
+    );
+    assert_eq!(
+        shown(&plan),
+        [
+            ('+', "give back what Disabled took", "now"),
+            ('=', "groups left undone already", "")
+        ]
+    );
+    assert!(plan.changes && plan.access == Access::GivenBack);
+    assert!(plan.sum().ends_with("1 to give back"), "{}", plan.sum());
 }

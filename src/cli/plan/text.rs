@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use super::{Mark, Plan};
+use super::{Access, Mark, Plan};
 use crate::{
     api::Offboarding,
     cli::terminal::{BOLD, FAINT, GREEN, PLAIN, RED, YELLOW},
@@ -13,8 +13,8 @@ impl Mark {
     fn colour(self) -> &'static str {
         match self {
             Self::Revoke | Self::Delete => RED,
-            Self::HandOver => GREEN,
-            Self::Unknown | Self::Person => YELLOW,
+            Self::HandOver | Self::GiveBack => GREEN,
+            Self::Unknown | Self::Person | Self::Refused => YELLOW,
             Self::Keep | Self::Follow => FAINT,
         }
     }
@@ -23,7 +23,11 @@ impl Mark {
 impl Plan {
     /// The plan as people read it, with colours.
     pub fn text(&self, leaver: &Offboarding, now: Timestamp) -> String {
-        let mut text = format!("{}\n\n", self.head(leaver, now));
+        let mut text = format!("{}\n", self.head(leaver, now));
+        for remark in &self.remarks {
+            put(&mut text, &format!("{YELLOW}!{PLAIN} {remark}\n"));
+        }
+        put(&mut text, "\n");
         let widths = (
             width(self.lines.iter().map(|l| &l.system).chain(&self.no_account)),
             width(self.lines.iter().filter_map(|l| l.login.as_ref())).max(1),
@@ -60,7 +64,7 @@ impl Plan {
         text
     }
 
-    /// Who it is about, and when access ends in their own time.
+    /// Who it is about, what the look showed, and when access is to end in their own time.
     fn head(&self, leaver: &Offboarding, now: Timestamp) -> String {
         let employee = &leaver.spec.employee;
         let number = employee.employee_id.as_ref().map(|id| format!("employee {id}"));
@@ -74,12 +78,20 @@ impl Plan {
         let zoned = zone.and_then(|name| Some((TimeZone::get(name).ok()?, name)));
         let (zone, name) = zoned.unwrap_or((TimeZone::UTC, "UTC"));
         let local = self.ends.to_zoned(zone).strftime("%Y-%m-%d %H:%M").to_string();
-        let ended = if self.ends <= now { "ended" } else { "ends" };
+        let at = format!("{local} {name} ({})", distance(now, self.ends));
+        // Whether the moment has come says nothing of what is so.
+        let access = match self.access {
+            Access::GivenBack => "access is given back".to_owned(),
+            Access::NoAccount => format!("no account found, access to end by {at}"),
+            Access::NoSystems => format!("nothing to look at, access to end by {at}"),
+            Access::Gone => format!("access gone, to end by {at}"),
+            Access::Open => format!("access open, to end by {at}"),
+            Access::Unknown => format!("access unknown, to end by {at}"),
+        };
         format!(
-            "{BOLD}{}{PLAIN} · {} · access {ended} {local} {name} ({})",
+            "{BOLD}{}{PLAIN} · {} · {access}",
             self.offboarding,
-            who.join(" · "),
-            distance(now, self.ends)
+            who.join(" · ")
         )
     }
 
@@ -102,9 +114,14 @@ impl Plan {
             count(Mark::Keep),
             count(Mark::Unknown)
         );
-        let person = count(Mark::Person);
-        if person > 0 {
-            put(&mut sum, &format!(" · {person} for a person"));
+        for (mark, what) in [
+            (Mark::GiveBack, "to give back"),
+            (Mark::Person, "for a person"),
+            (Mark::Refused, "to be decided"),
+        ] {
+            if count(mark) > 0 {
+                put(&mut sum, &format!(" · {} {what}", count(mark)));
+            }
         }
         sum
     }

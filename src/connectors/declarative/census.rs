@@ -5,28 +5,29 @@
 //! set apart and counted, and so are the other records of the same person: one of two contracts alone would make a leaver
 //! of somebody who only changed from one to the other.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::PoisonError,
-};
+mod found;
+
+use std::{collections::BTreeMap, sync::PoisonError};
 
 use async_trait::async_trait;
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use self::found::{Found, Told};
 use super::{
     connector::Declarative,
     exchange::{Check, Exchange},
     expression::{Expression, Scope, Unevaluable},
     people::{CompiledPeople, Managers, Table},
     request::Compiled,
+    worker::Writing,
 };
 use crate::{
     connectors::{People, driver::Answer},
     core::{
         fault::{Fault, Reason},
-        people::{Census, Reach, Worker},
+        people::{Census, Reach, written::Kind},
     },
 };
 
@@ -43,30 +44,37 @@ impl People for Declarative {
         };
         let exchange = self.exchange();
         let inputs = self.inputs.learn(&exchange).await?;
-        let scope = Scope::new()
-            .with("inputs", inputs)
-            .with_instant("now", Timestamp::now());
-        let known = self
-            .managers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let now = Timestamp::now();
+        let scope = Scope::new().with("inputs", inputs).with_instant("now", now);
+        // Whoever is asked for everybody each time need not remember anybody.
+        let remembered = !people.changed.is_empty();
+        let known = match reach {
+            Reach::ChangedSince(_) => self
+                .managers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            Reach::Everyone => None,
+        };
         // A manager who did not change is not among what changed, so their address must be known from before.
         let complete = people.changed.is_empty() || people.known_as.is_some() && known.is_none();
         let look = Look {
             people,
             exchange: &exchange,
+            writing: people.writing(&scope, now)?,
         };
         match reach {
             Reach::ChangedSince(since) if !complete => {
                 let scope = Scope::inside(&scope).with_instant("since", since);
                 let found = look.all(&people.changed, &scope).await?;
-                Ok(found.census(false, known.unwrap_or_default()).0)
+                Ok(found.census(false, known.unwrap_or_default(), remembered).0)
             }
             _ => {
                 let found = look.all(&people.everyone, &scope).await?;
-                let (census, managers) = found.census(true, Managers::new());
-                *self.managers.lock().unwrap_or_else(PoisonError::into_inner) = Some(managers);
+                let (census, managers) = found.census(true, Managers::new(), remembered);
+                if remembered {
+                    *self.managers.lock().unwrap_or_else(PoisonError::into_inner) = Some(managers);
+                }
                 Ok(census)
             }
         }
@@ -77,6 +85,7 @@ impl People for Declarative {
 struct Look<'l> {
     people: &'l CompiledPeople,
     exchange: &'l Exchange<'l>,
+    writing: Writing,
 }
 
 /// The parts of a table, by whose they are.
@@ -128,9 +137,10 @@ impl Look<'_> {
                 let key = text(&table.by, &Scope::inside(scope).with("item", &element));
                 match key {
                     Ok(key) => parts.entry(key).or_default().push(element),
-                    Err(error) => found
-                        .unusable
-                        .push((format!("{name} {number}"), error.to_string())),
+                    Err(error) => {
+                        let place = format!("{name} {number}");
+                        found.unusable.push((0, place, error.to_string()));
+                    }
                 }
             }
         }
@@ -160,8 +170,13 @@ impl Look<'_> {
             };
             first = false;
             found.as_of = [found.as_of, as_of].into_iter().flatten().min();
-            let items = elements(value, request)?;
-            for abreast in items.chunks(ABREAST) {
+            // What was understood goes: a list may have a hundred thousand.
+            let mut items = elements(value, request)?.into_iter();
+            loop {
+                let abreast: Vec<Value> = items.by_ref().take(ABREAST).collect();
+                if abreast.is_empty() {
+                    break;
+                }
                 let details = join_all(abreast.iter().map(|item| self.details(item, scope, tables))).await;
                 for (item, details) in abreast.iter().zip(details) {
                     self.records(item, &details?, scope, found)?;
@@ -220,10 +235,11 @@ impl Look<'_> {
         };
         let details = details.into_iter().flatten();
         let scope = scope.with_map("details", details.map(|(name, value)| (*name, value)));
-        let records = match (wrong, &self.people.records) {
-            (Some(error), _) => Err(error),
-            (None, Some(records)) => records.list(&scope).map(Some),
-            (None, None) => Ok(None),
+        let records = match (wrong, &self.people.records, &self.people.history) {
+            (Some(error), ..) => Err(error),
+            (None, Some(records), _) => records.list(&scope).map(Some),
+            (None, None, Some(history)) => history.records(&scope, &self.writing).map(Some),
+            (None, None, None) => Ok(None),
         };
         match records {
             Ok(None) => self.record(&scope, found),
@@ -232,7 +248,7 @@ impl Look<'_> {
                     self.record(&Scope::inside(&scope).with("record", record), found);
                 }
             }
-            Err(error) => found.unusable(&error, self.people.worker.person(&scope).ok()),
+            Err(error) => found.unusable(&error, self.person(&scope)),
         }
         if found.workers.len() > MOST_RECORDS {
             return Err(Fault::transient(Reason::Incomplete).with_code("too much"));
@@ -240,7 +256,12 @@ impl Look<'_> {
         Ok(())
     }
 
+    fn person(&self, scope: &Scope<'_>) -> Option<String> {
+        self.people.worker.person(scope, &self.writing).ok()
+    }
+
     fn record(&self, scope: &Scope<'_>, found: &mut Found) {
+        let writing = &self.writing;
         let read = || {
             if let Some(when) = &self.people.when
                 && !when.holds(scope)?
@@ -248,20 +269,25 @@ impl Look<'_> {
                 return Ok(None);
             }
             let known_as = match &self.people.known_as {
-                Some(known_as) => Some(texts(known_as, scope)?),
+                Some(known_as) => Some(texts(known_as, scope, writing)?),
                 None => None,
             };
-            Ok(Some((self.people.worker.worker(scope)?, known_as)))
+            Ok(Some((self.people.worker.worker(scope, writing)?, known_as)))
         };
         match read() {
             Ok(None) => {}
             Ok(Some((worker, known_as))) => found.workers.push(Told {
-                worker,
+                worker: Box::new(worker),
                 known_as,
                 request: found.requests,
                 item: found.items,
             }),
-            Err(error) => found.unusable(&error, self.people.worker.person(scope).ok()),
+            Err(error) => {
+                found
+                    .otherwise
+                    .extend(self.people.worker.otherwise(scope, writing));
+                found.unusable(&error, self.person(scope));
+            }
         }
     }
 }
@@ -285,7 +311,8 @@ fn text(expression: &Expression, scope: &Scope<'_>) -> Result<String, Unevaluabl
         .ok_or_else(|| expression.unevaluable("empty"))
 }
 
-fn texts(expression: &Expression, scope: &Scope<'_>) -> Result<Vec<String>, Unevaluable> {
+/// What a record may be called by; words for none are no names.
+fn texts(expression: &Expression, scope: &Scope<'_>, writing: &Writing) -> Result<Vec<String>, Unevaluable> {
     let one = |value: Value| match value {
         Value::String(text) => Some(text),
         Value::Number(number) => Some(number.to_string()),
@@ -301,116 +328,7 @@ fn texts(expression: &Expression, scope: &Scope<'_>) -> Result<Vec<String>, Unev
         .filter(|value| !value.is_null())
         .map(one)
         .collect();
-    values.ok_or_else(|| expression.unevaluable("not a text"))
-}
-
-/// A worker as the system told it.
-struct Told {
-    worker: Worker,
-    /// What other records may call it; none when managers are told by address.
-    known_as: Option<Vec<String>>,
-    /// The number of the request that it was told by.
-    request: usize,
-    /// Its item's number.
-    item: usize,
-}
-
-/// What the pages showed so far.
-#[derive(Default)]
-struct Found {
-    workers: Vec<Told>,
-    unusable: Vec<(String, String)>,
-    /// People of whom a record could not be understood.
-    doubtful: BTreeSet<String>,
-    as_of: Option<Timestamp>,
-    requests: usize,
-    items: usize,
-}
-
-impl Found {
-    fn unusable(&mut self, error: &Unevaluable, person: Option<String>) {
-        self.unusable.push((place(self.items), error.to_string()));
-        self.doubtful.extend(person);
-    }
-
-    /// The census, and by what managers are known as their addresses; `known` are those of before.
-    fn census(mut self, everyone: bool, known: Managers) -> (Census, Managers) {
-        self.once();
-        let managers = self.managers(known);
-        let mut workers = vec![];
-        for Told {
-            mut worker,
-            known_as,
-            item,
-            ..
-        } in self.workers
-        {
-            if self.doubtful.contains(&worker.person) {
-                let why = "another record of the same person cannot be used";
-                self.unusable.push((place(item), why.to_owned()));
-                continue;
-            }
-            if known_as.is_some() {
-                worker.manager = worker.manager.and_then(|manager| match managers.get(&manager) {
-                    Some(address) => Some(address.clone()),
-                    None => Some(manager).filter(|manager| manager.contains('@')),
-                });
-            }
-            workers.push(worker);
-        }
-        let census = Census {
-            workers,
-            everyone,
-            as_of: self.as_of,
-            unusable: self.unusable,
-        };
-        (census, managers)
-    }
-
-    /// Keeps one of each record: of several requests that tell it the last counts. One that a single request tells in two
-    /// ways is doubtful.
-    fn once(&mut self) {
-        let mut at: BTreeMap<String, usize> = BTreeMap::new();
-        let mut kept: Vec<Told> = vec![];
-        for told in std::mem::take(&mut self.workers) {
-            let Some(&first) = at.get(&told.worker.record) else {
-                at.insert(told.worker.record.clone(), kept.len());
-                kept.push(told);
-                continue;
-            };
-            if kept[first].request != told.request {
-                kept[first] = told;
-            } else if kept[first].worker != told.worker {
-                let why = "people.worker.record: another record has the same id";
-                self.unusable.push((place(told.item), why.to_owned()));
-                self.doubtful.insert(kept[first].worker.person.clone());
-                self.doubtful.insert(told.worker.person);
-            }
-        }
-        self.workers = kept;
-    }
-
-    fn managers(&self, mut managers: Managers) -> Managers {
-        let mut addresses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for told in &self.workers {
-            for name in told.known_as.iter().flatten() {
-                addresses
-                    .entry(name)
-                    .or_default()
-                    .extend(told.worker.email.as_deref());
-            }
-        }
-        for (name, addresses) in addresses {
-            match addresses.iter().collect::<Vec<_>>().as_slice() {
-                [address] => managers.insert(name.to_owned(), (**address).to_owned()),
-                // No address, or several: nobody may be told another's leavers.
-                _ => managers.remove(name),
-            };
-        }
-        managers
-    }
-}
-
-fn place(item: usize) -> String {
-    format!("record {item}")
+    let mut values = values.ok_or_else(|| expression.unevaluable("not a text"))?;
+    values.retain(|text| !writing.is_none(text, Kind::Text));
+    Ok(values)
 }

@@ -25,6 +25,8 @@ use crate::{
     core::fault::{Fault, FaultKind, Reason},
 };
 
+/// The code when the next page is on another host, where no login of ours goes.
+const NEXT_ELSEWHERE: &str = "next page on another host";
 /// The most pages that one read may have.
 const MOST_PAGES: usize = 10_000;
 /// The most data that the pages of one read may have together, in bytes (about).
@@ -237,7 +239,10 @@ impl Pager<'_> {
             Next::Page(resolved) => resolved,
             Next::First => self.first()?,
         };
-        let answer = self.exchange.driver.perform(&resolved).await?;
+        let mut answer = self.exchange.driver.perform(&resolved).await?;
+        if let (Some(part), Some(_)) = (answer.part, &self.request.items) {
+            answer.response[part] = answer.value.clone();
+        }
         let inner = Scope::inside(self.scope).with("response", &answer.response);
         if self.read.pages == 0 && absent(self.request, &answer, &inner) {
             self.absent = true;
@@ -246,7 +251,9 @@ impl Pager<'_> {
         if let Some(fault) = self.exchange.fault(&answer, &inner) {
             return Err(match self.bound {
                 Some(_) if gone(&answer) => {
-                    Fault::permanent(Reason::NotFoundUncorroborated).with_code(fault.code)
+                    // Only some of what is read is the account itself.
+                    let code = format!("{} {}", fault.code, self.request.path);
+                    Fault::permanent(Reason::NotFoundUncorroborated).with_code(code)
                 }
                 _ => fault,
             });
@@ -314,7 +321,7 @@ impl Pager<'_> {
             }
             (_, Mark::Text(Some(next))) => {
                 let next = same_host(&http.url, &next)
-                    .ok_or_else(|| Fault::permanent(Reason::Malformed).with_code(&self.request.path))?;
+                    .ok_or_else(|| Fault::permanent(Reason::Malformed).with_code(NEXT_ELSEWHERE))?;
                 http.url.clone_from(&next);
                 read.fresh(next)?;
             }

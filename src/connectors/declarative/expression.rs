@@ -26,7 +26,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Number, Value};
 
 use super::{functions, problems::Problems, references::Uses};
-use crate::core::fault::{Fault, Reason};
+use crate::core::{
+    fault::{Fault, Reason},
+    people::written,
+};
 
 /// The longest expression, in bytes.
 pub const LONGEST: usize = 1024;
@@ -275,7 +278,10 @@ fn phrase(error: &ExecutionError) -> &'static str {
         ExecutionError::UndeclaredReference(_) => "a name is not known here",
         ExecutionError::IndexOutOfBounds(_) => "a list is too short",
         ExecutionError::Overflow(..) => "a number is too large",
-        ExecutionError::FunctionError { .. } => "a function refused its arguments",
+        ExecutionError::FunctionError { message, .. } => written::FAULTS
+            .into_iter()
+            .find(|fault| message == fault)
+            .unwrap_or("a function refused its arguments"),
         _ => "cannot be evaluated",
     }
 }

@@ -162,10 +162,6 @@ impl Compiler<'_> {
             self.problems
                 .add(field("columns"), "missing; without a header name all columns");
         }
-        if csv.line_breaks && !csv.quotes {
-            self.problems
-                .add(field("lineBreaks"), "only goes with quotes; remove it");
-        }
         Some(TableTemplate {
             delimiter: self.template(&csv.delimiter, Place::Plain, &field("delimiter"), names)?,
             columns: self.names(&csv.columns, &field("columns"), names),
@@ -311,7 +307,7 @@ impl TableTemplate {
             columns,
             skip: whole(self.skip.as_ref(), scope)?,
             quotes: self.csv.quotes,
-            line_breaks: self.csv.line_breaks,
+            line_breaks: self.csv.quotes && self.csv.line_breaks,
         })
     }
 }

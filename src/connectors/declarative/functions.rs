@@ -20,6 +20,7 @@ use super::{
     expression::{owned, timestamp, to_json},
     paths, xml,
 };
+use crate::core::people::written;
 
 /// 100 ns steps between 1601 and 1970, as in Windows' FILETIME.
 const FILETIME_EPOCH: i64 = 116_444_736_000_000_000;
@@ -136,14 +137,14 @@ fn count<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionE
     Ok(CowVal::owned(CelString::from(said)))
 }
 
-/// The day in a text that is written by a format of `strftime`, as `YYYY-MM-DD`; null for an empty text.
+/// The day in a text that is written by a format of `strftime`, as `YYYY-MM-DD`; null for a word for none.
 fn day<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    let (written, format) = (text(&args, 0, "day")?.trim(), text(&args, 1, "day")?);
-    if written.is_empty() {
-        return Ok(CowVal::Owned(owned(Value::Null)));
+    let (text, format) = (text(&args, 0, "day")?, text(&args, 1, "day")?);
+    match written::day(text, format) {
+        Ok(Some(day)) => Ok(CowVal::owned(CelString::from(day.to_string()))),
+        Ok(None) => Ok(CowVal::Owned(owned(Value::Null))),
+        Err(why) => Err(ExecutionError::function_error("day", why)),
     }
-    let day = jiff::civil::Date::strptime(format, written).map_err(|_| refused("day"))?;
-    Ok(CowVal::owned(CelString::from(day.to_string())))
 }
 
 fn quoted<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
@@ -222,9 +223,12 @@ fn merged<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execution
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::connectors::declarative::{
-        Problems,
-        expression::{Expression, Scope, Unevaluable},
+    use crate::{
+        connectors::declarative::{
+            Problems,
+            expression::{Expression, Scope, Unevaluable},
+        },
+        core::people::written,
     };
 
     fn value(text: &str) -> Result<Value, Unevaluable> {
@@ -282,6 +286,8 @@ mod tests {
             ("counted(2, 'key')", json!("2 keys")),
             ("day('31.12.2026', '%d.%m.%Y')", json!("2026-12-31")),
             ("day(' ', '%d.%m.%Y')", Value::Null),
+            ("day('00.00.0000', '%d.%m.%Y')", Value::Null),
+            ("day('n/a', '%d.%m.%Y')", Value::Null),
             (
                 "merged({'a': 1, 'b': [2], 'c': 3}, {'a': false, 'c': null, 'd': {'e': 4}})",
                 json!({ "a": false, "b": [2], "d": { "e": 4 } }),
@@ -307,6 +313,13 @@ mod tests {
             "day('12/31/2026', '%d.%m.%Y')",
         ] {
             assert!(value(text).is_err(), "{text}");
+        }
+        for (text, why) in [
+            ("day('31.02.2026', '%d.%m.%Y')", written::NOT_A_DATE),
+            ("day('04.12.26', '%d.%m.%Y')", written::SHORT_YEAR),
+            ("day('18/12/2026', '%m/%d/%Y')", written::OTHER_ORDER),
+        ] {
+            assert_eq!(value(text).unwrap_err().why, why, "{text}");
         }
     }
 }

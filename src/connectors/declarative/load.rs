@@ -74,8 +74,8 @@ struct Metadata {
 /// The place of the first field that is unknown, missing or of the wrong type.
 pub fn parse(text: &str) -> Result<(String, ConnectorDefinitionSpec), Problems> {
     let value: Value = serde_saphyr::from_str(text).map_err(|error| {
-        let message: String = error.to_string().lines().next().unwrap_or_default().into();
-        Problems::one("(file)", format!("not YAML: {message}"))
+        let line = error.location().map_or(0, |at| at.line());
+        Problems::one(format!("(line {line})"), not_yaml(&error))
     })?;
     let manifest: Manifest = serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
@@ -89,6 +89,21 @@ pub fn parse(text: &str) -> Result<(String, ConnectorDefinitionSpec), Problems> 
         return Err(Problems::one("kind", "must be ConnectorDefinition"));
     }
     Ok((manifest.metadata.name, manifest.spec))
+}
+
+/// What is wrong with a text that is no YAML, without its place.
+pub fn not_yaml(error: &serde_saphyr::Error) -> String {
+    match error.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().unwrap_or("a key");
+            format!("{key}: is there twice: leave one of them out")
+        }
+        other => {
+            let text = other.to_string();
+            let said = text.split(" at line ").next().unwrap_or_default();
+            format!("not YAML: {}", said.lines().next().unwrap_or_default())
+        }
+    }
 }
 
 impl Definition {

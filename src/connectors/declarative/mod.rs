@@ -19,6 +19,7 @@ mod fields;
 mod files;
 mod functions;
 mod graph;
+mod history;
 mod inputs;
 mod learned;
 mod load;
@@ -43,7 +44,7 @@ pub use driver_section::ResolvedDriver;
 pub use expression::{Expression, Scope, Unevaluable};
 pub(super) use fact::lasts;
 pub use functions::counted;
-pub use load::{Definition, parse};
+pub use load::{Definition, not_yaml, parse};
 pub use problems::{Problem, Problems};
 
 #[cfg(test)]

@@ -13,9 +13,11 @@ use cel::{
 use serde_json::Value;
 
 use super::expression::{owned, to_json};
+use crate::core::people::written::{Kind, is_none};
 
-/// Adds `at(data, path)`, `xml(element, path)` and `xmlText(element, path)`.
+/// Adds `at(data, path)`, `given(value)`, `xml(element, path)` and `xmlText(element, path)`.
 pub(super) fn add_to(env: &mut Env) -> Result<(), DeclarationError> {
+    env.add_overload("given", "given_dyn", vec![DYN_TYPE], given)?;
     env.add_overload("at", "at_dyn_text", vec![DYN_TYPE, STRING_TYPE], at)?;
     env.add_overload("xml", "xml_map_text", vec![MAP_TYPE, STRING_TYPE], below)?;
     env.add_overload(
@@ -61,6 +63,18 @@ fn at<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionErro
     }
     let value = found.map(json).transpose()?;
     Ok(CowVal::Owned(owned(value.unwrap_or(Value::Null))))
+}
+
+/// A value; null for a text that is a word for none.
+fn given<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let value = args
+        .first()
+        .ok_or_else(|| ExecutionError::function_error("given", "refused"))?;
+    let value = match json(value.as_ref())? {
+        Value::String(text) if is_none(&text, Kind::Text) => Value::Null,
+        value => value,
+    };
+    Ok(CowVal::Owned(owned(value)))
 }
 
 /// All elements at `path` below an element, such as `Worker_Reference/ID[@type='WID']`.
@@ -148,6 +162,11 @@ mod tests {
             ("at(x, 'none/b')", json!(null)),
             ("at(x, 'a/0/b/c')", json!(null)),
             ("at(x, '')", json!(null)),
+            ("given(at(x, 'none'))", json!(null)),
+            ("given('n/a')", json!(null)),
+            ("given('0000-00-00T00:00:00')", json!(null)),
+            ("given(at(x, 'a/0/b'))", json!(1)),
+            ("given('ada')", json!("ada")),
         ] {
             assert_eq!(value(text), expected, "{text}");
         }

@@ -1,14 +1,19 @@
 //! The `people` section of a definition, compiled: how an HR system is asked who works there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     compile::{Compiler, Role},
-    expression::Expression,
+    expression::{Expression, Scope, Unevaluable},
     graph::check_uses,
+    history::History,
     problems::Problems,
+    references::Uses,
     request::Compiled,
-    worker::Fields,
+    template::{Place, Template},
+    worker::{Fields, Writing},
 };
 use crate::api::definition::{ConnectorDefinitionSpec, Detail, PeopleSpec, Request};
 
@@ -28,6 +33,8 @@ pub struct CompiledPeople {
     pub each: BTreeMap<String, Compiled>,
     /// The records of an item.
     pub records: Option<Expression>,
+    /// Or how they follow from a history.
+    pub history: Option<History>,
     /// Whether a record is a worker.
     pub when: Option<Expression>,
     /// What a record means.
@@ -36,6 +43,27 @@ pub struct CompiledPeople {
     pub known_as: Option<Expression>,
     /// When the list was true.
     pub as_of: Option<Expression>,
+    none: Option<Expression>,
+    date_format: Option<Template>,
+}
+
+impl CompiledPeople {
+    /// How the system writes values; `scope` knows the inputs.
+    pub fn writing(&self, scope: &Scope<'_>, now: Timestamp) -> Result<Writing, Unevaluable> {
+        let mut none = BTreeSet::new();
+        for word in self.none.as_ref().map_or(Ok(vec![]), |none| none.list(scope))? {
+            none.extend(word.as_str().map(|word| word.trim().to_lowercase()));
+        }
+        let format = match &self.date_format {
+            Some(format) => format.text(scope)?,
+            None => "%Y-%m-%d".to_owned(),
+        };
+        Ok(Writing {
+            none,
+            format,
+            today: now.to_zoned(TimeZone::UTC).date(),
+        })
+    }
 }
 
 /// A list about everybody, of which each item gets its part.
@@ -89,6 +117,12 @@ pub fn compile(
     };
     let without_record: Vec<&str> = names.iter().copied().filter(|name| *name != "record").collect();
     let records = expression(&people.records, "people.records", &without_record, compiler);
+    if people.records.is_some() && people.history.is_some() {
+        let problem = "records come from history or from records; remove one of them";
+        compiler.problems.add("people.records", problem);
+    }
+    let history = people.history.as_ref();
+    let history = history.and_then(|history| History::compile(history, &without_record, compiler));
     let when = expression(&people.when, "people.when", &names, compiler);
     let known_as = expression(&people.known_as, "people.knownAs", &names, compiler);
     let as_of = expression(
@@ -97,16 +131,25 @@ pub fn compile(
         &["inputs", "now", "response"],
         compiler,
     );
+    let inputs = &["inputs"];
+    let none = expression(&people.none, "people.none", inputs, compiler);
+    let date_format = people
+        .date_format
+        .as_ref()
+        .and_then(|format| compiler.template(format, Place::Plain, "people.dateFormat", inputs));
     let compiled = CompiledPeople {
         everyone,
         changed,
         tables,
         each,
         records,
+        history,
         when,
         worker: worker?,
         known_as,
         as_of,
+        none,
+        date_format,
     };
     check_references(&compiled, spec, compiler.problems);
     Some(compiled)
@@ -118,7 +161,7 @@ fn names(people: &PeopleSpec) -> Vec<&'static str> {
     if !people.details.is_empty() {
         names.push("details");
     }
-    if people.records.is_some() {
+    if people.records.is_some() || people.history.is_some() {
         names.push("record");
     }
     names
@@ -152,12 +195,24 @@ fn check_references(people: &CompiledPeople, spec: &ConnectorDefinitionSpec, pro
     for request in requests {
         check_uses(&request.path, &request.uses, spec, problems);
     }
-    let optional = [&people.records, &people.when, &people.known_as, &people.as_of];
+    if let Some(format) = &people.date_format {
+        let mut uses = Uses::default();
+        format.uses(&mut uses);
+        check_uses("people.dateFormat", &uses, spec, problems);
+    }
+    let optional = [
+        &people.records,
+        &people.when,
+        &people.known_as,
+        &people.as_of,
+        &people.none,
+    ];
     let keys = tables.flat_map(|table| [&table.by, &table.of]);
     for expression in optional
         .into_iter()
         .flatten()
         .chain(keys)
+        .chain(people.history.iter().flat_map(History::expressions))
         .chain(people.worker.expressions())
     {
         check_uses(expression.path(), expression.uses(), spec, problems);

@@ -55,6 +55,7 @@ const FUNCTIONS: &[&str] = &[
     "getMinutes",
     "getMonth",
     "getSeconds",
+    "given",
     "hasValue",
     "indexOf",
     "int",

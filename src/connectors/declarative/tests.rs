@@ -128,6 +128,7 @@ impl Driver for Script {
             _ => Some(Fault::permanent(Reason::Refused)),
         };
         Ok(Answer {
+            part: None,
             response: json!({ "status": status, "headers": { "x-reset": "1800000000" }, "body": body }),
             value: body,
             fault: fault.map(|fault| fault.with_code(status)),

@@ -4,9 +4,9 @@
 //! A record that is not understood in every field is not used at all: half of one could make a leaver of somebody who
 //! stays. What is the matter is said by the field and a fixed phrase, never with a value (R19).
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::collections::{BTreeMap, BTreeSet};
 
-use regex::Regex;
+use jiff::civil::Date;
 use serde_json::Value;
 
 use super::{
@@ -15,8 +15,46 @@ use super::{
 };
 use crate::{
     api::definition::WorkerFields,
-    core::people::{Worker, WorkerStatus},
+    core::people::{
+        Worker, WorkerStatus,
+        written::{self, Kind},
+    },
 };
+
+/// How the system writes values, as far as one look goes.
+#[derive(Debug, Clone, Default)]
+pub struct Writing {
+    /// More words for none, in lower case.
+    pub none: BTreeSet<String>,
+    /// How days are written, as in `strftime`.
+    pub format: String,
+    /// The day of the look.
+    pub today: Date,
+}
+
+impl Writing {
+    /// Whether a text is none.
+    pub fn is_none(&self, text: &str, kind: Kind) -> bool {
+        written::is_none(text, kind) || self.none.contains(&text.trim().to_lowercase())
+    }
+
+    /// The day that an expression gives; none for null and a word for none.
+    pub fn date(&self, expression: &Expression, scope: &Scope<'_>) -> Result<Option<Date>, Unevaluable> {
+        match text(expression, scope, Kind::Day, self)? {
+            Some(text) => self.day(&text).map_err(|why| expression.unevaluable(why)),
+            None => Ok(None),
+        }
+    }
+
+    fn day(&self, text: &str) -> Result<Option<Date>, &'static str> {
+        // A day in the words for none is written as YYYY-MM-DD.
+        let day = written::day(text, &self.format)?.filter(|day| !self.none.contains(&day.to_string()));
+        match day.map(|day| written::plausible(day, self.today)) {
+            Some(Err(why)) => Err(why),
+            _ => Ok(day),
+        }
+    }
+}
 
 /// The compiled expressions for the fields of a worker.
 #[derive(Debug)]
@@ -109,11 +147,6 @@ impl Fields {
             &self.display_name,
             &self.kind,
             &self.reason,
-            &self.starts,
-            &self.notice,
-            &self.last_day,
-            &self.employment_ends,
-            &self.paid_through,
             &self.immediate,
             &self.site,
             &self.country,
@@ -123,32 +156,61 @@ impl Fields {
         ];
         let needed = [&self.person, &self.status];
         let optional = optional.into_iter().flatten();
-        needed.into_iter().chain(optional).chain(self.attributes.values())
+        let days = self.days().into_iter().filter_map(|(_, day)| day);
+        needed
+            .into_iter()
+            .chain(optional)
+            .chain(days)
+            .chain(self.attributes.values())
+    }
+
+    /// The fields that are days, by name.
+    fn days(&self) -> [(&'static str, Option<&Expression>); 5] {
+        [
+            ("starts", self.starts.as_ref()),
+            ("notice", self.notice.as_ref()),
+            ("lastDay", self.last_day.as_ref()),
+            ("employmentEnds", self.employment_ends.as_ref()),
+            ("paidThrough", self.paid_through.as_ref()),
+        ]
     }
 
     /// The person that a record belongs to.
-    pub fn person(&self, scope: &Scope<'_>) -> Result<String, Unevaluable> {
-        text(&self.person, scope)?.ok_or_else(|| self.person.unevaluable("empty"))
+    pub fn person(&self, scope: &Scope<'_>, writing: &Writing) -> Result<String, Unevaluable> {
+        text(&self.person, scope, Kind::Text, writing)?.ok_or_else(|| self.person.unevaluable("empty"))
+    }
+
+    /// The days of a record that show that the format is wrong for everything that is written there.
+    pub fn otherwise(&self, scope: &Scope<'_>, writing: &Writing) -> Vec<&'static str> {
+        let shows = |expression: &Expression| {
+            day(expression, scope, writing).is_err_and(|error| error.why == written::OTHER_ORDER)
+        };
+        self.days()
+            .into_iter()
+            .filter(|(_, expression)| expression.is_some_and(shows))
+            .map(|(name, _)| name)
+            .collect()
     }
 
     /// The worker that a record is; `manager` is as the record has it.
-    pub fn worker(&self, scope: &Scope<'_>) -> Result<Worker, Unevaluable> {
-        let person = self.person(scope)?;
-        let optional = |field: &Option<Expression>| match field {
-            Some(expression) => text(expression, scope),
+    pub fn worker(&self, scope: &Scope<'_>, writing: &Writing) -> Result<Worker, Unevaluable> {
+        let person = self.person(scope, writing)?;
+        let of = |field: &Option<Expression>, kind| match field {
+            Some(expression) => text(expression, scope, kind, writing),
             None => Ok(None),
         };
+        let optional = |field| of(field, Kind::Text);
         let day = |field: &Option<Expression>| match field {
-            Some(expression) => day(expression, scope),
+            Some(expression) => day(expression, scope, writing),
             None => Ok(None),
         };
         let record = match &self.record {
-            Some(record) => text(record, scope)?.ok_or_else(|| record.unevaluable("empty"))?,
+            Some(record) => optional(&self.record)?.ok_or_else(|| record.unevaluable("empty"))?,
             None => person.clone(),
         };
         let mut attributes = BTreeMap::new();
         for (name, expression) in &self.attributes {
-            let value = expression.evaluate(scope)?;
+            let value = value(expression, scope, writing)?;
             if !value.is_null() {
                 attributes.insert(name.clone(), value);
             }
@@ -158,18 +220,18 @@ impl Fields {
             record,
             employee_id: optional(&self.employee_id)?,
             email: optional(&self.email)?,
-            display_name: optional(&self.display_name)?,
+            display_name: of(&self.display_name, Kind::Name)?,
             kind: optional(&self.kind)?,
-            status: status(&self.status, scope)?,
+            status: status(&self.status, scope, writing)?,
             reason: optional(&self.reason)?,
             starts: day(&self.starts)?,
             notice: day(&self.notice)?,
             last_day: day(&self.last_day)?,
             employment_ends: day(&self.employment_ends)?,
             paid_through: day(&self.paid_through)?,
-            immediate: immediate(self.immediate.as_ref(), scope)?,
+            immediate: immediate(self.immediate.as_ref(), scope, writing)?,
             site: optional(&self.site)?,
-            country: optional(&self.country)?,
+            country: of(&self.country, Kind::Country)?,
             department: optional(&self.department)?,
             time_zone: optional(&self.time_zone)?,
             manager: optional(&self.manager)?,
@@ -178,77 +240,67 @@ impl Fields {
     }
 }
 
-fn text(expression: &Expression, scope: &Scope<'_>) -> Result<Option<String>, Unevaluable> {
+fn text(
+    expression: &Expression,
+    scope: &Scope<'_>,
+    kind: Kind,
+    writing: &Writing,
+) -> Result<Option<String>, Unevaluable> {
     let text = expression.text_value(scope)?;
     Ok(text
         .map(|text| text.trim().to_owned())
-        .filter(|text| !text.is_empty()))
+        .filter(|text| !writing.is_none(text, kind)))
 }
 
-fn status(expression: &Expression, scope: &Scope<'_>) -> Result<WorkerStatus, Unevaluable> {
-    match text(expression, scope)?.as_deref() {
+/// Any value; a word for none is null.
+fn value(expression: &Expression, scope: &Scope<'_>, writing: &Writing) -> Result<Value, Unevaluable> {
+    Ok(match expression.evaluate(scope)? {
+        Value::String(text) if writing.is_none(&text, Kind::Text) => Value::Null,
+        value => value,
+    })
+}
+
+fn status(
+    expression: &Expression,
+    scope: &Scope<'_>,
+    writing: &Writing,
+) -> Result<WorkerStatus, Unevaluable> {
+    match text(expression, scope, Kind::Text, writing)?.as_deref() {
         Some("Active") => Ok(WorkerStatus::Active),
         Some("Leave") => Ok(WorkerStatus::Leave),
         Some("Terminated") => Ok(WorkerStatus::Terminated),
+        Some("Implied") => Ok(WorkerStatus::Implied),
         _ => Err(expression.unevaluable("not Active, Leave or Terminated")),
     }
 }
 
-fn immediate(expression: Option<&Expression>, scope: &Scope<'_>) -> Result<bool, Unevaluable> {
-    match expression.map(|e| (e, e.evaluate(scope))) {
-        None | Some((_, Ok(Value::Null))) => Ok(false),
-        Some((_, Ok(Value::Bool(now)))) => Ok(now),
-        Some((expression, Ok(_))) => Err(expression.unevaluable("neither true nor false")),
-        Some((_, Err(error))) => Err(error),
-    }
-}
-
-fn day(expression: &Expression, scope: &Scope<'_>) -> Result<Option<String>, Unevaluable> {
-    let Some(text) = text(expression, scope)? else {
-        return Ok(None);
+fn immediate(
+    expression: Option<&Expression>,
+    scope: &Scope<'_>,
+    writing: &Writing,
+) -> Result<bool, Unevaluable> {
+    let Some(expression) = expression else {
+        return Ok(false);
     };
-    match normal(&text) {
-        Some(day) => Ok(Some(day)),
-        None => Err(expression.unevaluable("not a date")),
+    match value(expression, scope, writing)? {
+        Value::Null => Ok(false),
+        Value::Bool(now) => Ok(now),
+        _ => Err(expression.unevaluable("neither true nor false")),
     }
 }
 
-/// The day of a text that is a date: `2026-12-31`, also with a midnight or a zone after it as XML and databases write it. Any
-/// other time of day would make the day a guess.
-fn normal(text: &str) -> Option<String> {
-    static DATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"^(\d{4}-\d{2}-\d{2})([T ]00:00(:00(\.0+)?)?)?(Z|[+-]\d{2}:?\d{2})?$").ok()
-    });
-    let found = DATE.as_ref()?.captures(text)?;
-    let day: jiff::civil::Date = found.get(1)?.as_str().parse().ok()?;
-    Some(day.to_string())
+fn day(expression: &Expression, scope: &Scope<'_>, writing: &Writing) -> Result<Option<String>, Unevaluable> {
+    let day = writing.date(expression, scope)?;
+    Ok(day.map(|day| day.to_string()))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_date_is_a_day_and_never_a_guess() {
-        for text in [
-            "2026-12-31",
-            "2026-12-31-08:00",
-            "2026-12-31Z",
-            "2026-12-31T00:00:00.000-07:00",
-            "2026-12-31 00:00:00",
-        ] {
-            assert_eq!(normal(text).as_deref(), Some("2026-12-31"), "{text}");
-        }
-        for text in [
-            "2026-12-31T23:00:00Z",
-            "2026-02-30",
-            "0000-00-00",
-            "31.12.2026",
-            "12/31/2026",
-            "20261231",
-            "soon",
-        ] {
-            assert_eq!(normal(text), None, "{text}");
-        }
+/// The day of a field of this name.
+pub fn day_of<'w>(worker: &'w Worker, field: &str) -> Option<&'w String> {
+    match field {
+        "starts" => worker.starts.as_ref(),
+        "notice" => worker.notice.as_ref(),
+        "lastDay" => worker.last_day.as_ref(),
+        "employmentEnds" => worker.employment_ends.as_ref(),
+        _ => worker.paid_through.as_ref(),
     }
 }

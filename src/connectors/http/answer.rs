@@ -1,7 +1,10 @@
 //! From what came over the wire to an answer, with what HTTP's own table says about it.
 
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER, SET_COOKIE};
+use reqwest::{
+    Url,
+    header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER, SET_COOKIE},
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
 };
 
 /// Where systems put their error codes, best first. None of these is a text for people.
-const CODES: [&str; 10] = [
+const CODES: [&str; 12] = [
     "/error/errors/0/reason",
     "/error/code",
     "/error/status",
@@ -22,6 +25,16 @@ const CODES: [&str; 10] = [
     "/errors/0/code",
     "/scimType",
     "/0/errorCode",
+    "/errorMessage",
+    "/errors/0/errorMessage",
+];
+
+/// Where systems say which field of what was sent they do not take: its name, never its value.
+const FIELDS: [&str; 4] = [
+    "/field",
+    "/errors/0/field",
+    "/0/fields/0",
+    "/error/details/0/target",
 ];
 
 /// The answer. `reveals` tells whether a code has a secret in it.
@@ -36,17 +49,31 @@ pub fn read(reply: &Reply, now: Timestamp, reveals: impl Fn(&str) -> bool) -> An
         None if !understood => Some(Fault::unknown_outcome(Reason::Malformed).with_code(reply.status)),
         None => None,
         Some(fault) => {
-            let code = code(&body).filter(|code| !reveals(code)).unwrap_or_default();
+            let code = moved(reply).or_else(|| code(&body));
+            let code = code.filter(|code| !reveals(code)).unwrap_or_default();
             Some(fault.with_code(format!("{} {code}", reply.status).trim_end()))
         }
     };
     Answer {
         response: json!({ "status": reply.status, "headers": headers(&reply.headers), "body": body.clone() }),
         value: body,
+        part: None,
         fault,
         date,
         retry_at,
     }
+}
+
+/// Where a redirect leads to, as far as it concerns which system is spoken to: never a path or a query, which may hold a login.
+fn moved(reply: &Reply) -> Option<String> {
+    if !(300..400).contains(&reply.status) {
+        return None;
+    }
+    let to = reply.headers.get(LOCATION)?.to_str().ok()?;
+    Some(match Url::parse(to) {
+        Ok(url) => format!("to {} {}", url.scheme(), url.host_str().unwrap_or_default()),
+        Err(_) => "to another path".to_owned(),
+    })
 }
 
 /// The body as a value, and whether it is what its type says.
@@ -155,12 +182,21 @@ fn http_date(text: &str) -> Option<Timestamp> {
         .ok()
 }
 
-/// The system's own error code, if it looks like one.
+/// The system's own error code, and the field that it is about.
 fn code(body: &Value) -> Option<String> {
+    let words: Vec<&str> = [&CODES[..], &FIELDS]
+        .into_iter()
+        .filter_map(|places| word(body, places))
+        .collect();
+    Some(words.join(" ")).filter(|code| !code.is_empty())
+}
+
+/// The first text at one of `places` that looks like a code or the name of a field.
+fn word<'b>(body: &'b Value, places: &[&str]) -> Option<&'b str> {
     let plain = |code: &&str| {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         (1..=64).contains(&code.len()) && code.chars().all(legal)
     };
-    let found = CODES.iter().filter_map(|place| body.pointer(place)?.as_str());
-    found.filter(plain).map(str::to_owned).next()
+    let mut found = places.iter().filter_map(|place| body.pointer(place)?.as_str());
+    found.find(plain)
 }

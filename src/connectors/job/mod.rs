@@ -172,6 +172,7 @@ fn answer(ran: &Ran) -> Answer {
     Answer {
         response: json!({ "exit": ran.exit, "output": output.clone() }),
         value: output,
+        part: None,
         fault,
         date: None,
         retry_at: None,

@@ -158,6 +158,7 @@ fn found(entries: Vec<Value>, single: bool) -> Answer {
     Answer {
         response,
         value,
+        part: None,
         fault,
         date: None,
         retry_at: None,
@@ -178,6 +179,7 @@ fn refused(refusal: &Refusal) -> Result<Answer, Fault> {
     Ok(Answer {
         response: Value::Object(response),
         value: Value::Null,
+        part: None,
         fault: Some(fault),
         date: None,
         retry_at: None,

@@ -68,7 +68,9 @@ pub(super) async fn relocate(
     };
     let name = first_name(&named).ok_or(Fault::permanent(Reason::Malformed).with_code("dn"))?;
     let mut ldap = session.ldap.clone();
-    Ok(Refusal::check(&ldap.modifydn(dn, name, true, Some(into)).await?)?)
+    let moved = ldap.modifydn(dn, name, true, Some(into)).await?;
+    Refusal::check(&moved).map_err(|refusal| refusal.about(name))?;
+    Ok(())
 }
 
 /// Removals come first, so that an old value is gone before its successor is added (a swap). A value that is both added

@@ -43,6 +43,8 @@ pub(super) struct Refusal {
     pub code: u32,
     /// Active Directory's own code: `0000052D` (a Windows error in hexadecimal), or `data 533` for a refused bind.
     pub detail: Option<String>,
+    /// The name in the tree that the operation was about, where the code does not say enough without it.
+    pub name: Option<String>,
 }
 
 impl Refusal {
@@ -54,7 +56,14 @@ impl Refusal {
         Err(Self {
             code: result.rc,
             detail: detail(&result.text),
+            name: None,
         })
+    }
+
+    /// The same about an entry that would be called `rdn`.
+    pub(super) fn about(mut self, rdn: &str) -> Self {
+        self.name = rdn.split_once('=').map(|(_, value)| value.to_owned());
+        self
     }
 
     /// Whether the connection is no longer what it was: the bind is gone, or the server is going down.
@@ -78,7 +87,11 @@ impl Refusal {
             // 8, 13, 19, 53 and all others.
             _ => Fault::permanent(Reason::Refused),
         };
-        fault.with_code(format_args!("ldap {}", self.code))
+        match &self.name {
+            // A name that is taken says nothing without the name.
+            Some(name) if self.code == 68 => fault.with_code(format_args!("ldap 68 {name}")),
+            _ => fault.with_code(format_args!("ldap {}", self.code)),
+        }
     }
 
     /// The fault of a login that was refused so. The detail tells a wrong password (`data 52e`) from an account that
@@ -117,6 +130,7 @@ mod tests {
         Refusal {
             code,
             detail: detail(text),
+            name: None,
         }
     }
 

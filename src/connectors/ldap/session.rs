@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     core::fault::{Fault, Reason},
-    transport::{SetupError, trust::untrusted},
+    transport::{SetupError, unreachable::unreachable},
 };
 
 /// For how long a refused login is not tried again. Directories lock an account after a few wrong passwords, and all
@@ -192,7 +192,7 @@ fn not_opened(error: &LdapError) -> Fault {
         LdapError::UrlParsing { .. } | LdapError::DNSName { .. } | LdapError::UnknownScheme(_) => {
             Fault::permanent(Reason::ConnectorNotReady).with_code("url")
         }
-        _ => untrusted(error).unwrap_or_else(|| Fault::transient(Reason::Unreachable)),
+        _ => unreachable(error),
     }
 }
 

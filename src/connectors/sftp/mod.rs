@@ -197,9 +197,13 @@ impl Driver for SftpDriver {
 }
 
 /// The answer of a success, whose value is one of its fields.
-fn done(response: Value, value: &str) -> Answer {
+fn done(mut response: Value, part: &'static str) -> Answer {
+    let taken = response
+        .as_object_mut()
+        .and_then(|response| response.remove(part));
     Answer {
-        value: response.get(value).cloned().unwrap_or_default(),
+        value: taken.unwrap_or_default(),
+        part: Some(part),
         response,
         fault: None,
         date: None,
@@ -221,6 +225,7 @@ fn refused(code: u32) -> Answer {
     Answer {
         response: json!({ "code": code }),
         value: Value::Null,
+        part: None,
         fault: Some(fault.with_code(format_args!("sftp {code}"))),
         date: None,
         retry_at: None,
@@ -254,5 +259,7 @@ fn read(
     };
     let rows = table::rows(body.text, table)?;
     feed::counted(&body, rows.len())?;
-    Ok(done(json!({ "code": 0, "file": file, "rows": rows }), "rows"))
+    let mut response = json!({ "code": 0, "file": file });
+    response["rows"] = Value::Array(rows);
+    Ok(done(response, "rows"))
 }

@@ -94,8 +94,12 @@ pub(super) fn rows(text: &str, table: &Table) -> Result<Vec<Value>, Fault> {
     for _ in 0..table.skip {
         rest = rest.split_once('\n').ok_or_else(|| incomplete("no table"))?.1;
     }
+    let delimiter = delimiter_byte(&table.delimiter)?;
+    if table.quotes {
+        check_quotes(rest.as_bytes(), delimiter)?;
+    }
     let mut reader = ReaderBuilder::new()
-        .delimiter(delimiter_byte(&table.delimiter)?)
+        .delimiter(delimiter)
         .quoting(table.quotes)
         .has_headers(false)
         .flexible(true)
@@ -116,23 +120,82 @@ pub(super) fn rows(text: &str, table: &Table) -> Result<Vec<Value>, Fault> {
         table.columns.clone()
     };
     check_names(&names, &table.columns)?;
+    // What nobody asked for is not kept: it is most of a wide list, and none of our business.
+    let kept = |name: &String| table.columns.is_empty() || table.columns.contains(name);
+    let kept: Vec<(usize, &String)> = names.iter().enumerate().filter(|(_, name)| kept(name)).collect();
     let mut rows = vec![];
     for record in records {
         let (record, number) = record?;
         if record.len() != names.len() {
             return Err(malformed(format_args!("values in row {number}")));
         }
-        let row: Map<String, Value> = names
+        if record
             .iter()
-            .zip(record.iter())
-            .map(|(name, value)| (name.clone(), Value::String(value.trim().to_owned())))
+            .any(|value| swallowed(value, delimiter, names.len()))
+        {
+            return Err(malformed(format_args!("a row inside quotes in row {number}")));
+        }
+        let value = |at: usize| Value::String(record.get(at).unwrap_or_default().trim().to_owned());
+        let row: Map<String, Value> = kept
+            .iter()
+            .map(|(at, name)| ((*name).clone(), value(*at)))
             .collect();
         rows.push(Value::Object(row));
     }
-    if table.quotes && table.line_breaks && rest.matches('"').count() % 2 == 1 {
-        return Err(malformed("quote not closed"));
-    }
     Ok(rows)
+}
+
+/// Every quote that begins a value is closed, and one whose value has line breaks is closed at the end of it: a quote that was
+/// forgotten would swallow rows up to the next one.
+fn check_quotes(text: &[u8], delimiter: u8) -> Result<(), Fault> {
+    let (mut at, mut row, mut start, mut empty) = (0, 1, true, true);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' if start => {
+                let (end, breaks) = quoted(&text[at + 1..]);
+                let after =
+                    at + 1 + end.ok_or_else(|| malformed(format_args!("quote not closed in row {row}")))?;
+                let next = text[after..]
+                    .iter()
+                    .find(|byte| !matches!(byte, b' ' | b'\t') || **byte == delimiter);
+                let ends = next.is_none_or(|next| *next == delimiter || matches!(next, b'\r' | b'\n'));
+                if breaks && !ends {
+                    return Err(malformed(format_args!("quote not closed in row {row}")));
+                }
+                (at, start, empty) = (after, false, false);
+                continue;
+            }
+            b'\r' | b'\n' => {
+                row += usize::from(!empty);
+                (start, empty) = (true, true);
+            }
+            byte => (start, empty) = (*byte == delimiter, false),
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+/// How long a quoted value is, its closing quote included, if it has one; and whether it has line breaks.
+fn quoted(text: &[u8]) -> (Option<usize>, bool) {
+    let (mut at, mut breaks) = (0, false);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' if text.get(at + 1) == Some(&b'"') => at += 1,
+            b'"' => return (Some(at + 1), breaks),
+            b'\r' | b'\n' => breaks = true,
+            _ => {}
+        }
+        at += 1;
+    }
+    (None, breaks)
+}
+
+/// Whether a value with line breaks has a line that is a row itself. In narrow tables ordinary text looks like one.
+fn swallowed(value: &str, delimiter: u8, columns: usize) -> bool {
+    const WIDE: usize = 6;
+    let of_a_row = |line: &str| line.bytes().filter(|byte| *byte == delimiter).count() + 1 == columns;
+    columns >= WIDE && value.lines().skip(1).any(of_a_row)
 }
 
 fn check_names(names: &[String], wanted: &[String]) -> Result<(), Fault> {
@@ -176,7 +239,14 @@ mod tests {
             json!({ "id": "1", "name": "Jane; \"JJ\"" }),
             json!({ "id": "2", "name": "Ünal" }),
         ];
-        assert_eq!(rows(text, &table(&["name"])).unwrap(), expected);
+        assert_eq!(rows(text, &table(&[])).unwrap(), expected);
+        assert_eq!(rows(text, &table(&["name", "id"])).unwrap(), expected);
+        let named = rows(text, &table(&["id"])).unwrap();
+        assert_eq!(
+            named,
+            [json!({ "id": "1" }), json!({ "id": "2" })],
+            "nothing else is kept"
+        );
         let plain = Table {
             header: false,
             quotes: false,
@@ -195,8 +265,7 @@ mod tests {
         for (text, code) in [
             ("id;name\n1;Jane;x\n", "values in row 2"),
             ("id;name\n1\n", "values in row 2"),
-            ("id;name\n1;\"Jane\n2;Joe\n3;\"Jim\"\n", "line break in row 2"),
-            ("id;name\n1;\"Jane\n2;Joe\n", "line break in row 2"),
+            ("id;name\n1;\"Jane\n2;Joe\"\n", "line break in row 2"),
             ("id;id\n1;2\n", "two columns of one name"),
             ("id;other\n1;2\n", "no column name"),
             ("", "no header"),
@@ -207,8 +276,38 @@ mod tests {
             line_breaks: true,
             ..table(&[])
         };
-        let open = "id;name\n1;\"Jane\n2;Joe\n";
-        assert_eq!(rows(open, &broken).unwrap_err().code, "quote not closed");
+        for (text, row) in [
+            ("id;name\n1;\"Jane\n2;Joe\n", 2),
+            ("id;name\n1;\"Jane", 2),
+            ("id;name\n1;\"Jane\n2;Joe\n3;\"Jim\"\n", 2),
+            ("id;name\n1;\"Jane\n2;\"Joe\n", 2),
+            ("id;name\n\n1;Jo\n2;\"Jane\n3;x\"y\"\n", 3),
+            ("id;name\n1;\"J\nJ\"\n2;\"\"\"\n", 3),
+        ] {
+            let code = format!("quote not closed in row {row}");
+            assert_eq!(rows(text, &broken).unwrap_err().code, code, "{text:?}");
+        }
+        let wide = "a;b;c;d;e;note\n1;2;3;4;5;\"x\n1;2;3;4;5;y\n1;2;3;4;5;z\"\n";
+        assert_eq!(
+            rows(
+                wide,
+                &Table {
+                    columns: vec![],
+                    ..broken.clone()
+                }
+            )
+            .unwrap_err()
+            .code,
+            "a row inside quotes in row 2"
+        );
+        for text in [
+            "id;name\r\n1;\"5\"\" pipe\r\nand; more\" \r\n",
+            "id;name\n1;5\" pipe\n",
+            "id;name\n1;\"Jane\" Doe\n",
+            "id;name\n1;\"\"\n",
+        ] {
+            assert_eq!(rows(text, &broken).map(|rows| rows.len()), Ok(1), "{text:?}");
+        }
         let closed = "id;name\n1;\"Jane\nJ.\"\n";
         assert_eq!(
             rows(closed, &broken).unwrap(),

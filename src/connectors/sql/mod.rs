@@ -206,6 +206,7 @@ async fn perform<E: Engine>(
             return Ok(Answer {
                 response: json!({ "code": "00000", "rows": rows }),
                 value: Value::Array(rows),
+                part: None,
                 fault: None,
                 date: None,
                 retry_at: None,
@@ -217,7 +218,11 @@ async fn perform<E: Engine>(
     match failure {
         Failure::Fault(fault) => Err(fault),
         Failure::Sql(sqlx::Error::Database(error)) => {
-            let (code, fault) = E::judge(&*error, false);
+            let (code, mut fault) = E::judge(&*error, false);
+            if let Some(database) = &request.database {
+                let code = format!("{} in {database}", fault.code);
+                fault = fault.with_code(code);
+            }
             // Kept after an ordinary refusal; not after one that ends or may end the session.
             if !matches!(fault.reason, Reason::SystemUnavailable | Reason::Timeout) {
                 lease.give_back();
@@ -226,6 +231,7 @@ async fn perform<E: Engine>(
                 // No `rows`: no expression may take a refusal for an empty answer.
                 response: json!({ "code": code }),
                 value: Value::Null,
+                part: None,
                 fault: Some(fault),
                 date: None,
                 retry_at: None,

@@ -16,7 +16,7 @@ use tokio::{
 use super::Engine;
 use crate::{
     core::fault::{Fault, Reason},
-    transport::trust::untrusted,
+    transport::unreachable::unreachable,
 };
 
 /// Connections at the same time to one database.
@@ -146,6 +146,6 @@ fn not_opened<E: Engine>(error: &sqlx::Error) -> Fault {
         sqlx::Error::Database(error) => E::judge(&**error, true).1,
         sqlx::Error::Configuration(_) => Fault::permanent(Reason::ConnectorNotReady),
         // Name, network or TLS. The error's own text is not used.
-        _ => untrusted(error).unwrap_or_else(|| Fault::transient(Reason::Unreachable)),
+        _ => unreachable(error),
     }
 }

@@ -101,7 +101,9 @@ impl Engine for Postgres {
             // 55006 and 2BP01 (in use, others depend on it) and all others.
             _ => Fault::permanent(Reason::Refused),
         };
-        let fault = fault.with_code(&code);
+        // What a program of the definition found to be the rule, or the constraint that was broken.
+        let rule = error.constraint().map(|rule| format!("{code} {rule}"));
+        let fault = fault.with_code(rule.as_deref().unwrap_or(&code));
         (code, fault)
     }
 }

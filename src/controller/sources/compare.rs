@@ -20,10 +20,10 @@ use super::{
 };
 use crate::{
     api::{LeaverSource, Offboarding},
-    core::leavers::compare::{Change, Compared, Kind},
+    core::leavers::compare::{Ask, Change, Compared, Kind},
     sources::{
         look::Seen,
-        offboarding::{ASKS, asking, known, taken_over},
+        offboarding::{ASKS, HELD, asking, holding, known, releasing, taken_over},
         settings::Settings,
     },
 };
@@ -47,11 +47,7 @@ impl Work<'_> {
             .collect();
         let list = |all: &BTreeMap<String, _>| all.values().cloned().collect::<Vec<_>>();
         let compared = seen.compared(&list(&all), settings);
-        let changed = compared
-            .changes
-            .iter()
-            .filter(|change| change.kind != Kind::Create);
-        let kinds: BTreeMap<String, Kind> = changed.map(|c| (c.name.clone(), c.kind)).collect();
+        let kinds = written(&compared);
         if kinds.is_empty() {
             return (compared, BTreeMap::new());
         }
@@ -60,7 +56,8 @@ impl Work<'_> {
             match read.get(&key) {
                 Some(one) => {
                     let mut newest = known(one, &name, now);
-                    newest.person = newest.person.filter(|_| !taken_over(one, kind));
+                    let taken = kind.is_some_and(|kind| taken_over(one, kind));
+                    newest.person = newest.person.filter(|_| !taken);
                     all.insert(key, newest);
                 }
                 None => drop(all.remove(&key)),
@@ -98,8 +95,14 @@ impl Work<'_> {
         there
     }
 
-    /// Shows on each Offboarding what a person is asked about it, once; and takes questions back.
-    pub(super) async fn ask(&mut self, compared: &Compared, passing: &[Change]) {
+    /// Shows on each Offboarding what a person is asked about it, once, and takes questions back; `read` are those for which
+    /// nothing may be done meanwhile, or again.
+    pub(super) async fn ask(
+        &mut self,
+        compared: &Compared,
+        passing: &[Change],
+        read: &BTreeMap<String, Offboarding>,
+    ) {
         let there = self.there();
         let changed: BTreeSet<&str> = passing.iter().map(|change| change.name.as_str()).collect();
         let mut asked = BTreeSet::new();
@@ -112,16 +115,24 @@ impl Work<'_> {
         {
             let Some(one) = there.get(&ask.name) else { continue };
             asked.insert(ask.name.as_str());
+            let holds = ask.holds.as_ref().zip(read.get(&ask.name));
+            let held =
+                holds.is_none_or(|(key, _)| one.annotations().get(HELD) == Some(key) && one.spec.suspend);
             if ask.ours {
-                if one.annotations().get(ASKS) == Some(&ask.why) {
+                if held && one.annotations().get(ASKS) == Some(&ask.why) {
+                    told.insert(what(one, ask));
                     continue;
                 }
-                match write::apply(&api, &ask.name, asking(one, Some(&ask.why))).await {
+                let patch = match holds {
+                    Some((key, newest)) => holding(newest, &ask.why, key),
+                    None => asking(one, Some(&ask.why)),
+                };
+                match write::apply(&api, &ask.name, patch).await {
                     Ok(made) => drop(self.pass.made.insert(ask.name.clone(), (Instant::now(), made))),
                     Err(failed) => tracing::warn!(%failed, "a question was not written; trying again"),
                 }
             }
-            let what = format!("{} {}", one.uid().unwrap_or_default(), ask.why);
+            let what = what(one, ask);
             if !self.pass.told.contains(&what) {
                 let news = News::warning("SourceDiffers", ask.why.clone());
                 events::tell(self.context, one.as_ref(), LeaverSource::ACTION, news).await;
@@ -132,16 +143,36 @@ impl Work<'_> {
         let name = self.source.name_any();
         for (key, one) in &there {
             let ours = known(one, &name, Timestamp::now()).person.is_some();
-            if !ours
-                || asked.contains(key.as_str())
-                || changed.contains(key.as_str())
-                || !one.annotations().contains_key(ASKS)
-            {
+            let known = asked.contains(key.as_str()) || changed.contains(key.as_str());
+            let released = compared.released.contains(key);
+            if !ours || known || !(released || one.annotations().contains_key(ASKS)) {
                 continue;
             }
-            if let Ok(made) = write::apply(&api, key, asking(one, None)).await {
+            let patch = match read.get(key) {
+                Some(newest) if released => releasing(newest),
+                // Of whom a feed says nothing any more is not let go.
+                _ if one.annotations().contains_key(HELD) && one.spec.suspend => continue,
+                _ => asking(one, None),
+            };
+            if let Ok(made) = write::apply(&api, key, patch).await {
                 self.pass.made.insert(key.clone(), (Instant::now(), made));
             }
         }
     }
+}
+
+/// What is told once.
+fn what(one: &Offboarding, ask: &Ask) -> String {
+    format!("{} {}", one.uid().unwrap_or_default(), ask.why)
+}
+
+/// The existing Offboardings that are to be written, and by what kind of change; none of a question.
+fn written(compared: &Compared) -> BTreeMap<String, Option<Kind>> {
+    let questions = compared.asks.iter().filter(|ask| ask.holds.is_some());
+    let names = questions.map(|ask| &ask.name).chain(&compared.released);
+    let mut written: BTreeMap<String, Option<Kind>> = names.map(|name| (name.clone(), None)).collect();
+    let changes = compared.changes.iter().chain(&compared.corrections);
+    let existing = changes.filter(|change| change.kind != Kind::Create);
+    written.extend(existing.map(|change| (change.name.clone(), Some(change.kind))));
+    written
 }

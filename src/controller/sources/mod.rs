@@ -16,6 +16,7 @@ mod status;
 mod write;
 
 use std::{
+    collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -41,16 +42,20 @@ use super::{
     watch::version,
 };
 use crate::{
-    api::LeaverSource,
+    api::{LeaverSource, Offboarding},
     core::{
         guard::{self, State, Tripped},
-        leavers::compare::{Change, Compared},
+        leavers::{
+            compare::{Change, Compared},
+            undated::FirstSeen,
+        },
         people::Census,
         schedule,
     },
     sources::{
-        look::{Seen, remembered, written},
+        look::Seen,
         settings::Settings,
+        status::{first_seen, remembered, undated, written},
     },
 };
 
@@ -82,6 +87,14 @@ pub async fn source(source: Arc<LeaverSource>, context: Arc<Context>) -> Result<
     let pause = schedule::backoff_for_a_person(pass.failures, seed(&namespace));
     pass.next = Some(Instant::now() + wait(pause));
     Ok(Action::requeue(wait(pause)))
+}
+
+/// Whether what the feed shows is believed, however much of it waits.
+fn believed(state: &State) -> bool {
+    !matches!(
+        state.tripped,
+        Some(Tripped::Empty | Tripped::Shrunken | Tripped::Stale)
+    )
 }
 
 struct Work<'a> {
@@ -210,9 +223,15 @@ impl<'a> Work<'a> {
     async fn follow(&mut self, settings: &Arc<Settings>, census: Census) -> Result<(), Failed> {
         let now = Timestamp::now();
         let judging = settings.clone();
-        let seen = tokio::task::spawn_blocking(move || Seen::of(census, &judging, now)).await;
+        let before = self
+            .source
+            .status
+            .as_ref()
+            .map(|status| first_seen(&status.undated));
+        let before = before.unwrap_or_default();
+        let seen = tokio::task::spawn_blocking(move || Seen::of(census, &judging, &before, now)).await;
         let seen = seen.map_err(|_| Failed::Unreadable)?;
-        let (compared, read) = self.compare(&seen, settings, now).await;
+        let (mut compared, read) = self.compare(&seen, settings, now).await;
         let state = remembered(
             &self
                 .source
@@ -233,35 +252,51 @@ impl<'a> Work<'a> {
             .filter_map(passing)
             .collect();
         let mut state = judged.passage.state.clone();
-        let mut refused = 0;
-        if !passing.is_empty() {
-            self.write_down(&state).await?;
-            for (at, batch) in passing.chunks(BATCH).enumerate() {
-                if at > 0 {
-                    self.progress(at * BATCH, passing.len()).await;
-                }
-                let batch: Vec<&Change> = batch.iter().collect();
-                let outcome = write::make(self.context, &self.source, &batch, &read).await;
-                state = guard::done(&state, &outcome.done);
-                refused += outcome.failed;
-                for made in outcome.made {
-                    self.pass.made.insert(made.name_any(), (Instant::now(), made));
-                }
-            }
+        if !believed(&state) {
+            compared.disbelieved();
         }
+        if !passing.is_empty() {
+            self.write_down(&state, &seen.first_seen).await?;
+        }
+        let written = [passing.as_slice(), compared.corrections.as_slice()].concat();
+        let refused = self.make(&written, &read, &mut state).await;
         if !self.context.acts() {
             return Err(Failed::Conflict);
         }
-        self.ask(&compared, &passing).await;
+        self.ask(&compared, &written, &read).await;
         self.conclude(settings, &seen, &compared, &judged, &state, refused, now)
             .await
     }
 
-    /// The guard's memory becomes durable. Nothing may be written before.
-    async fn write_down(&mut self, state: &State) -> Result<(), Failed> {
+    /// Makes `changes`; how many were refused.
+    async fn make(
+        &mut self,
+        changes: &[Change],
+        read: &BTreeMap<String, Offboarding>,
+        state: &mut State,
+    ) -> usize {
+        let mut refused = 0;
+        for (at, batch) in changes.chunks(BATCH).enumerate() {
+            if at > 0 {
+                self.progress(at * BATCH, changes.len()).await;
+            }
+            let batch: Vec<&Change> = batch.iter().collect();
+            let outcome = write::make(self.context, &self.source, &batch, read).await;
+            *state = guard::done(state, &outcome.done);
+            refused += outcome.failed;
+            for made in outcome.made {
+                self.pass.made.insert(made.name_any(), (Instant::now(), made));
+            }
+        }
+        refused
+    }
+
+    /// What the guard remembers, and since when people have left, becomes durable. Nothing may be written before.
+    async fn write_down(&mut self, state: &State, first_seen: &FirstSeen) -> Result<(), Failed> {
         let mut held = self.hold().await?;
         let mut status = self.source.status.clone().unwrap_or_default();
         status.guard = Some(written(state));
+        status.undated = undated(first_seen);
         self.write(&mut held, &status).await
     }
 
@@ -301,8 +336,10 @@ impl<'a> Work<'a> {
         counts.upcoming = compared.upcoming.saturating_add(number(created));
         let guard = written(state);
         let said = say::synced(&Findings {
-            counts: &counts,
             unusable: &seen.unusable,
+            zoneless: &seen.zoneless,
+            records: seen.records,
+            degraded: settings.too_many_unusable(seen.unusable.len(), seen.records),
             asks: &compared.asks,
             refused,
             key: self.memory.key_problem(),
@@ -316,12 +353,10 @@ impl<'a> Work<'a> {
         let mut held = self.hold().await?;
         let before = self.source.status.clone().unwrap_or_default();
         let mut status = say::status(&self.source, &said, now);
-        let believed = !matches!(
-            state.tripped,
-            Some(Tripped::Empty | Tripped::Shrunken | Tripped::Stale)
-        );
+        let believed = believed(state);
         if believed {
             status.synced = Some(now);
+            status.undated = undated(&seen.first_seen);
         }
         let news = guard.held != before.guard.as_ref().and_then(|g| g.held.clone())
             || guard.tripped != before.guard.as_ref().and_then(|g| g.tripped.clone());
@@ -340,6 +375,7 @@ impl<'a> Work<'a> {
                 .metrics
                 .synced(&self.namespace, &self.source.name_any(), now);
         }
+        self.tell_of_unusable(seen).await;
         if state.tripped.is_some() && news {
             let news = News::warning("GuardTripped", said.message);
             events::tell(self.context, self.source.as_ref(), LeaverSource::ACTION, news).await;

@@ -23,6 +23,7 @@ use crate::{
         people::{Census, Reach},
         schedule,
     },
+    drive::advice::with_advice,
 };
 
 /// Reading everybody may take so long.
@@ -76,12 +77,7 @@ impl Work<'_> {
 
     pub(super) async fn unread(&mut self, made: &Made, fault: &Fault) -> Result<Action, Failed> {
         let name = self.source.spec.connector_ref.name.clone();
-        let login = match fault.reason {
-            Reason::CredentialRejected => Some(Login::Refused),
-            Reason::Untrusted => Some(Login::Untrusted),
-            _ => None,
-        };
-        if let Some(login) = login
+        if let Some(login) = Login::of(fault)
             && self
                 .context
                 .links
@@ -90,15 +86,7 @@ impl Work<'_> {
         {
             self.context.look_at_connector(&self.namespace, &name);
         }
-        let code = if fault.code.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", fault.code)
-        };
-        let text = format!(
-            "{name}: the people could not be read: {}{code}",
-            fault.reason.as_str()
-        );
+        let text = format!("{name}: the people could not be read: {}", with_advice(fault));
         self.say(Mood::Trying, "FetchFailed", &text).await?;
         let pause = match fault.kind {
             FaultKind::Throttled { until } => until

@@ -1,6 +1,6 @@
 //! What a source's status says, and what is told by Events.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::{
@@ -18,14 +18,16 @@ use super::super::{
 use crate::{
     api::{
         Condition, ConditionStatus, LeaverSource,
-        source::{Counts, GuardStatus, LeaverSourceStatus},
+        source::{GuardStatus, LeaverSourceStatus},
     },
     core::leavers::compare::{Ask, Change},
     drive::report::keep_times,
 };
 
 /// The longest message.
-const LONGEST_MESSAGE: usize = 200;
+const LONGEST_MESSAGE: usize = 600;
+/// So many kinds of unusable records are named, and so many records of each.
+const NAMED: usize = 5;
 /// When only the time has changed, it is written so often.
 const SYNCED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
@@ -139,10 +141,14 @@ pub async fn write(
 
 /// What a look leaves for people to read.
 pub struct Findings<'f> {
-    /// Counts.
-    pub counts: &'f Counts,
-    /// What makes records unusable.
-    pub unusable: &'f BTreeMap<String, usize>,
+    /// Which records are unusable, and why.
+    pub unusable: &'f [(String, String)],
+    /// Which records have a time zone that nobody knows.
+    pub zoneless: &'f [(String, String)],
+    /// How many records there are.
+    pub records: usize,
+    /// More are unusable than the user allows.
+    pub degraded: bool,
     /// Where a person is asked.
     pub asks: &'f [Ask],
     /// Writes that the API server refused.
@@ -188,19 +194,58 @@ pub fn synced(found: &Findings<'_>) -> Said {
             ask.why
         ));
     }
-    if found.counts.unusable > 0 {
-        let each = found.unusable.iter().map(|(what, n)| format!("{what} ({n})"));
-        parts.push(format!(
-            "{} unusable: {}",
-            found.counts.unusable,
-            each.collect::<Vec<_>>().join(", ")
-        ));
+    let unusable = unusable(found.unusable, found.records);
+    let degraded = unusable.is_some() && found.degraded;
+    if degraded {
+        // Why it is not ready comes first.
+        parts.splice(0..0, unusable);
+    } else {
+        parts.extend(unusable);
+    }
+    if !found.zoneless.is_empty() {
+        parts.push(kinds(found.zoneless));
     }
     Said {
-        mood: Mood::Good,
-        reason: "Synced",
+        mood: if degraded { Mood::Stalled } else { Mood::Good },
+        reason: if degraded { "Degraded" } else { "Synced" },
         message: parts.join("; "),
     }
+}
+
+/// How many of the records are unusable, and the first of them with the field: by what is the matter, never by a value.
+pub fn unusable(all: &[(String, String)], records: usize) -> Option<String> {
+    if all.is_empty() {
+        return None;
+    }
+    let each = kinds(all);
+    Some(format!("{} of {records} records are unusable: {each}", all.len()))
+}
+
+/// What is the matter with records, each kind with the first of them.
+fn kinds(all: &[(String, String)]) -> String {
+    let mut kinds: Vec<(&str, Vec<&str>)> = vec![];
+    for (place, what) in all {
+        let what = what.strip_prefix("people.worker.").unwrap_or(what);
+        match kinds.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, places)) => places.push(place),
+            None => kinds.push((what, vec![place])),
+        }
+    }
+    let each = kinds.iter().take(NAMED).map(|(what, places)| {
+        let first = places.iter().take(NAMED);
+        let more = match places.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{what} ({}{more})", first.copied().collect::<Vec<_>>().join(", "))
+    });
+    let each = each.collect::<Vec<_>>().join("; ");
+    let more = if kinds.len() > NAMED {
+        "; all are in the log"
+    } else {
+        ""
+    };
+    format!("{each}{more}")
 }
 
 fn tripped(found: &Findings<'_>, why: &str) -> String {
@@ -283,6 +328,39 @@ mod tests {
     }
 
     #[test]
+    fn unusable_records_are_named_by_number_and_field_and_the_rest_is_counted() {
+        assert_eq!(unusable(&[], 3), None);
+        let one = |place: &str, what: &str| (place.to_owned(), what.to_owned());
+        let mut all = vec![
+            one("record 21", "people.worker.lastDay: not a date"),
+            one(
+                "record 22",
+                "people.worker.status: not Active, Leave or Terminated",
+            ),
+            one("record 24", "people.worker.lastDay: not a date"),
+        ];
+        assert_eq!(
+            unusable(&all, 26).unwrap(),
+            "3 of 26 records are unusable: lastDay: not a date (record 21, record 24); \
+             status: not Active, Leave or Terminated (record 22)"
+        );
+        all = (1..=8).map(|n| one(&format!("record {n}"), "email: x")).collect();
+        let text = unusable(&all, 9).unwrap();
+        assert!(
+            text.ends_with("email: x (record 1, record 2, record 3, record 4, record 5 and 3 more)"),
+            "{text}"
+        );
+        all = (1..=8)
+            .map(|n| one(&format!("record {n}"), &format!("field{n}: x")))
+            .collect();
+        let text = unusable(&all, 9).unwrap();
+        assert!(
+            text.contains("field5") && !text.contains("field6") && text.ends_with("in the log"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn a_source_never_reconciles_and_stalls_at_once() {
         let source = LeaverSource::new("bamboo", crate::api::LeaverSourceSpec::default());
         for mood in [
@@ -295,7 +373,7 @@ mod tests {
             let said = Said {
                 mood,
                 reason: "Synced",
-                message: "x".repeat(500),
+                message: "x".repeat(900),
             };
             let status = status(&source, &said, at("2026-09-15T12:00:00Z"));
             let is = |type_: &str| {

@@ -9,6 +9,7 @@ use tokio::sync::MutexGuard;
 use super::{
     super::{
         call::Failed,
+        events::{self, News},
         notices::{self, Told},
         watch::version,
     },
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     api::{Condition, LeaverSource, LeaverSourceStatus, offboarding::Notice, policy::NotifyRule},
     notify::due,
+    sources::look::Seen,
 };
 
 /// The source as last written, while nobody else writes its status.
@@ -110,5 +112,25 @@ impl<'a> Work<'a> {
             .iter()
             .flat_map(|policy| policy.spec.notify.clone())
             .collect()
+    }
+
+    /// Every record that cannot be used is in the log, and an Event names the first, once for each set of them.
+    pub(super) async fn tell_of_unusable(&mut self, seen: &Seen) {
+        let lines = seen
+            .unusable
+            .iter()
+            .map(|(place, what)| format!("{place} {what}"));
+        let set = Some(lines.collect::<Vec<_>>()).filter(|lines| !lines.is_empty());
+        if self.pass.unusable == set {
+            return;
+        }
+        self.pass.unusable = set;
+        for (place, what) in &seen.unusable {
+            tracing::warn!(source = self.source.uid(), %place, %what, "a record cannot be used");
+        }
+        if let Some(text) = say::unusable(&seen.unusable, seen.records) {
+            let news = News::warning("RecordsUnusable", text);
+            events::tell(self.context, self.source.as_ref(), LeaverSource::ACTION, news).await;
+        }
     }
 }

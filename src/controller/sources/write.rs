@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use jiff::Timestamp;
 use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams, PostParams},
@@ -110,7 +111,7 @@ async fn one(
                 made => made,
             }
         }
-        (_, _, Some(read)) => apply(&api, &change.name, patch(read, change)).await,
+        (_, _, Some(read)) => apply(&api, &change.name, patch(read, change, Timestamp::now())).await,
         _ => Err(Failed::NotFound),
     }?;
     Ok(lean(made))

@@ -2,8 +2,8 @@
 
 use jiff::civil::Date;
 
-use super::{Reading, Rules};
-use crate::core::people::{Worker, WorkerStatus};
+use super::{Reading, Rules, undated::is_undated};
+use crate::core::people::{Worker, WorkerStatus, written::plausible};
 
 /// One record on the calendar.
 pub(super) struct Span<'r> {
@@ -12,6 +12,8 @@ pub(super) struct Span<'r> {
     pub starts: Option<Date>,
     /// None: no end.
     pub ends: Option<Date>,
+    /// It has ended, and the end is when that was first seen.
+    pub undated: bool,
 }
 
 pub(super) fn span<'r>(reading: &'r Reading, rules: &Rules) -> Result<Span<'r>, String> {
@@ -23,30 +25,62 @@ pub(super) fn span<'r>(reading: &'r Reading, rules: &Rules) -> Result<Span<'r>, 
         ("paidThrough", &worker.paid_through),
         ("starts", &worker.starts),
     ] {
-        if text
-            .as_deref()
-            .is_some_and(|text| text.parse::<Date>().is_err() || text.len() != 10)
-        {
-            return Err(format!("{field}: not a date YYYY-MM-DD"));
-        }
+        let Some(text) = text else { continue };
+        let day = text.parse::<Date>().ok().filter(|_| text.len() == 10);
+        let day = day.ok_or_else(|| format!("{field}: not a date YYYY-MM-DD"))?;
+        plausible(day, rules.today).map_err(|why| format!("{field}: {why}"))?;
     }
-    let starts = worker.starts.as_deref().and_then(|text| text.parse().ok());
-    let ends = match (end_of(worker), worker.status) {
-        (Some(end), _) => Some(end),
-        (None, _) if worker.immediate => Some(rules.today),
-        (None, WorkerStatus::Terminated) => {
-            return Err("lastDay: has left, and there is no last day: map one".into());
+    let starts: Option<Date> = worker.starts.as_deref().and_then(|text| text.parse().ok());
+    let undated = is_undated(worker);
+    let ends = match end_of(worker) {
+        Some(end) => Some(end),
+        None if worker.immediate => Some(rules.today),
+        None if undated => {
+            let since = rules.first_seen.since(worker);
+            Some(since.ok_or("lastDay: has left, and too many people have without a day: map one")?)
         }
-        (None, _) => None,
+        None => None,
     };
-    if starts.zip(ends).is_some_and(|(starts, ends)| ends < starts) {
+    if let Some(what) = contradiction(worker, rules.today) {
+        return Err(what);
+    }
+    let never_came = starts.zip(ends).filter(|(starts, ends)| ends < starts);
+    if never_came.is_some_and(|(starts, ends)| worker.status != WorkerStatus::Terminated || far(ends, starts))
+    {
         return Err("lastDay: lies before the first day".into());
     }
+    let never_came = never_came.is_some();
     Ok(Span {
         reading,
-        starts,
+        starts: if never_came { ends } else { starts },
         ends,
+        undated,
     })
+}
+
+/// Days of one record that cannot be meant together: a year that was mistyped ends access years early, or never.
+fn contradiction(worker: &Worker, today: Date) -> Option<String> {
+    let day = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Date>().ok());
+    let days = [
+        ("lastDay", day(&worker.last_day)),
+        ("employmentEnds", day(&worker.employment_ends)),
+        ("paidThrough", day(&worker.paid_through)),
+        ("notice", day(&worker.notice)),
+    ];
+    let mut known = days.into_iter().filter_map(|(field, day)| Some((field, day?)));
+    let (first, end) = known.next()?;
+    if let Some((field, _)) = known.find(|(_, day)| far(end, *day)) {
+        return Some(format!("{field}: more than two years from {first}"));
+    }
+    let over = worker.status == WorkerStatus::Terminated;
+    (over && end > today && far(today, end))
+        .then(|| format!("{first}: more than two years ahead, and the status says that work has ended"))
+}
+
+/// More than two years apart.
+pub(super) fn far(a: Date, b: Date) -> bool {
+    const TWO_YEARS: i64 = 731;
+    days_between(a, b).abs() > TWO_YEARS
 }
 
 /// The records that follow each other without a gap around today, or the last that did; and whether there were others before.

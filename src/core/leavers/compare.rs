@@ -8,35 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
+mod known;
+mod name;
+mod questions;
+
+pub(crate) use self::name::{hash, hex};
+use self::questions::Question;
+pub use self::{
+    known::{Keys, Known},
+    name::name_of,
+};
 use super::{Decision, Horizon, Leaving, Staying};
-
-/// An Offboarding that is there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of an Offboarding")]
-pub struct Known {
-    /// Its name.
-    pub name: String,
-    /// The person's id, when this source made it and nobody took it over.
-    pub person: Option<String>,
-    /// Address.
-    pub email: Option<String>,
-    /// Employee number.
-    pub number: Option<String>,
-    /// The last day.
-    pub last_day: Option<String>,
-    /// Access ends now.
-    pub immediate: bool,
-    /// What was removed is wanted back.
-    pub reinstated: bool,
-    /// This source has taken the end back already.
-    pub taken_back: bool,
-    /// It is about a leave, not an end.
-    pub leave: bool,
-    /// The cutoff is past.
-    pub over: bool,
-}
 
 /// What the user wants of changes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,6 +39,8 @@ pub enum Kind {
     Move,
     /// Leaves after all, after the end had been taken back.
     Renew,
+    /// Other details than the day.
+    Correct,
     /// Nothing more is done until a person decides.
     Suspend,
     /// What was removed is wanted back.
@@ -109,60 +94,38 @@ pub struct Ask {
     pub ours: bool,
     /// What the matter is: no name, no address.
     pub why: String,
+    /// Nothing is done until there is an answer; by this the question is known again.
+    pub holds: Option<String>,
 }
 
 /// What came of a comparison.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Compared {
-    /// What is to be written.
+    /// What is to be written, if the guard lets it.
     pub changes: Vec<Change>,
+    /// What is put right about leavers who are there: no mass of it ends anybody's access.
+    pub corrections: Vec<Change>,
+    /// Offboardings about which there is no question any more.
+    pub released: BTreeSet<String>,
     /// Where a person is asked.
     pub asks: Vec<Ask>,
     /// Leavers whose last day is not past, who are there.
     pub upcoming: u32,
 }
 
-/// The name of a person's Offboarding: by the employee number, so that Git and every source mean the same object.
-pub fn name_of(leaving: &Leaving) -> String {
-    let worker = &leaving.worker;
-    let Some(number) = &worker.employee_id else {
-        let email = worker.email.as_deref().unwrap_or_default().to_lowercase();
-        return format!("leaver-{}", hash(&email, 10));
-    };
-    let plain: String = number
-        .to_lowercase()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
-    let plain = plain.trim_matches('-');
-    // Two numbers that are written differently never share a name.
-    if plain == number {
-        format!("leaver-{plain}")
-    } else if plain.is_empty() {
-        format!("leaver-{}", hash(number, 8))
-    } else {
-        format!("leaver-{plain}-{}", hash(number, 8))
+impl Compared {
+    /// The same when the feed is not believed: whether records still stand is not known from it.
+    pub fn disbelieved(&mut self) {
+        self.corrections.clear();
+        self.released.clear();
+        self.asks.retain(|ask| ask.holds.is_none());
     }
 }
 
-/// Bytes in hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or('0');
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
-}
-
-/// The first `length` hexadecimal digits of the digest of `text`.
-pub(crate) fn hash(text: &str, length: usize) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    hex(&digest).chars().take(length).collect()
-}
-
-/// What the decisions ask for, beyond what is there.
+/// What the decisions ask for, beyond what is there; `staying` are known by their keys, whoever made an Offboarding of them.
 pub fn compare(
     decisions: &BTreeMap<String, Decision>,
+    staying: &[Keys],
     known: &[Known],
     wishes: Wishes,
     today: Date,
@@ -172,8 +135,15 @@ pub fn compare(
         match decision {
             Decision::Leaving(leaving) => comparison.leaving(leaving),
             Decision::Staying(why) => comparison.staying(person, *why),
-            Decision::Unusable(_) => {}
+            Decision::Unusable(what) => comparison.unusable(person, what),
         }
+    }
+    let works_on = |keys: &&Keys| match decisions.get(&keys.person) {
+        Some(Decision::Staying(why)) => !matches!(why, Staying::LeftOut | Staying::Protected),
+        _ => false,
+    };
+    for keys in staying.iter().filter(works_on) {
+        comparison.elsewhere(keys);
     }
     comparison.compared
 }
@@ -220,16 +190,41 @@ impl<'k> Comparison<'k> {
             name: name.to_owned(),
             ours,
             why: why.into(),
+            holds: None,
         });
     }
 
+    /// Nothing is done about one of ours until a person answers; what was answered is not asked again. Says whether it is.
+    fn hold(&mut self, one: &Known, question: Question) -> bool {
+        let answered = one.held.as_ref() == Some(&question.key) && !one.suspended;
+        if !answered && !self.compared.asks.iter().any(|ask| ask.name == one.name) {
+            self.compared.asks.push(Ask {
+                name: one.name.clone(),
+                ours: true,
+                why: question.why,
+                holds: Some(question.key).filter(|_| !one.governed),
+            });
+        }
+        !answered
+    }
+
+    fn release(&mut self, one: &Known) {
+        if one.held.is_some() {
+            self.compared.released.insert(one.name.clone());
+        }
+    }
+
     fn change(&mut self, kind: Kind, name: &str, person: &str, leaving: Option<&Leaving>) {
-        self.compared.changes.push(Change {
+        let change = Change {
             kind,
             name: name.to_owned(),
             person: person.to_owned(),
             leaving: leaving.map(|l| Box::new(l.clone())),
-        });
+        };
+        match kind {
+            Kind::Correct => self.compared.corrections.push(change),
+            _ => self.compared.changes.push(change),
+        }
     }
 
     /// The Offboardings of this person.
@@ -240,9 +235,10 @@ impl<'k> Comparison<'k> {
         let key = |text: &Option<String>| text.as_ref().map(|t| t.to_lowercase());
         let (number, email) = (key(&leaving.worker.employee_id), key(&leaving.worker.email));
         let other = |one: &Known| key(&one.number).zip(number.clone()).is_some_and(|(a, b)| a != b);
-        // Of another contract, under another number.
+        // Of another contract, under another number, unless that one is still to end.
         let own = self.by_person.get(leaving.person.as_str()).into_iter().flatten();
-        let mut found: Vec<&Known> = own.copied().filter(|one| !other(one)).collect();
+        let earlier = |one: &&Known| other(one) && (one.over || one.taken_back || one.reinstated);
+        let mut found: Vec<&Known> = own.copied().filter(|one| !earlier(one)).collect();
         let numbered = number
             .as_ref()
             .and_then(|n| self.by_number.get(n))
@@ -299,6 +295,13 @@ impl<'k> Comparison<'k> {
         self.upcoming(leaving);
         if !one.immediate && one.last_day != leaving.last_day {
             let day = leaving.last_day.as_deref().unwrap_or("now");
+            if one.person.is_some() && one.acts() {
+                self.hold(
+                    one,
+                    questions::other_id(&leaving.person, &format!("with last day {day}")),
+                );
+                return;
+            }
             self.ask(&one.name, false, format!("the source says last day {day}"));
         }
     }
@@ -326,8 +329,23 @@ impl<'k> Comparison<'k> {
             );
         }
         self.upcoming(leaving);
+        match questions::who(one, leaving) {
+            Some(question) if one.over => return self.ask(&one.name, true, question.why),
+            Some(question) => {
+                if self.hold(one, question) {
+                    return;
+                }
+            }
+            None => self.release(one),
+        }
         // What is past is not moved about.
         if !sooner && (!moved || one.over && !is_ahead(leaving, self.today)) {
+            if questions::gained_number(one, leaving) {
+                self.ask(&one.name, true, questions::GAINED_NUMBER);
+            }
+            if !one.corrections(&leaving.details).is_empty() {
+                self.change(Kind::Correct, &one.name, &leaving.person, Some(leaving));
+            }
             return;
         }
         let day = leaving.last_day.clone().unwrap_or_default();
@@ -342,14 +360,7 @@ impl<'k> Comparison<'k> {
     }
 
     fn staying(&mut self, person: &str, why: Staying) {
-        let own: Vec<&Known> = self
-            .by_person
-            .get(person)
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect();
-        for one in own {
+        for one in self.own(person) {
             if one.reinstated {
                 continue;
             }

@@ -208,13 +208,121 @@ fn an_end_now_is_now_unless_another_record_goes_on() {
     unusable(&[now, contractor(jane())], "immediate:");
 }
 
-#[test]
-fn whoever_has_left_without_a_day_is_not_guessed_about() {
-    let gone = Worker {
+fn gone(worker: Worker) -> Worker {
+    Worker {
         status: WorkerStatus::Terminated,
+        ..worker
+    }
+}
+
+/// The rules when `workers` were seen first on this day.
+fn seen_on(day: &str, workers: &[Worker]) -> Rules {
+    let readings: Vec<Reading> = workers.iter().cloned().map(Reading::wanted).collect();
+    Rules {
+        first_seen: FirstSeen::default().after(&readings, true, day.parse().unwrap()),
+        ..rules()
+    }
+}
+
+#[test]
+fn whoever_has_left_without_a_day_leaves_as_of_when_that_was_first_seen() {
+    for (day, horizon) in [
+        (TODAY, Horizon::Within),
+        ("2026-08-01", Horizon::Within),
+        ("2025-09-14", Horizon::History),
+    ] {
+        let workers = [gone(jane())];
+        let leaving = leaver(decide_with(&workers, &seen_on(day, &workers)));
+        assert_eq!(leaving.last_day.as_deref(), Some(day));
+        assert_eq!(
+            (leaving.immediate, leaving.undated, leaving.horizon),
+            (true, true, horizon)
+        );
+    }
+    unusable(&[gone(jane())], "lastDay:");
+    // Another record goes on, or still ends.
+    let workers = [gone(contractor(jane())), from("2026-09-01", jane())];
+    let rules = seen_on("2026-09-10", &workers);
+    assert_eq!(
+        decide_with(&workers, &rules),
+        Decision::Staying(Staying::Converted)
+    );
+    let workers = [gone(jane()), until("2026-09-30", jane())];
+    let leaving = leaver(decide_with(&workers, &seen_on(TODAY, &workers)));
+    assert_eq!(
+        (leaving.last_day.as_deref(), leaving.immediate),
+        (Some("2026-09-30"), false)
+    );
+    // The number went to somebody else since.
+    let john = Worker {
+        person: "p2".into(),
+        ..until("2026-09-30", jane())
+    };
+    let readings = [gone(jane()), john].map(Reading::wanted);
+    let rules = seen_on("2025-01-01", &[gone(jane())]);
+    assert!(matches!(judge(&readings, &rules).0["p2"], Decision::Leaving(_)));
+}
+
+#[test]
+fn whoever_never_came_is_a_leaver_and_a_contradiction_is_not() {
+    let never = until("2026-09-13", from("2026-09-14", jane()));
+    let leaving = leaver(decided(&[gone(never.clone())]));
+    assert_eq!(
+        (leaving.last_day.as_deref(), leaving.undated),
+        (Some("2026-09-13"), false)
+    );
+    let workers = [gone(from("2026-10-01", jane()))];
+    let leaving = leaver(decide_with(&workers, &seen_on(TODAY, &workers)));
+    assert_eq!(
+        (leaving.last_day.as_deref(), leaving.immediate),
+        (Some(TODAY), true)
+    );
+    unusable(&[never], "lastDay:");
+}
+
+#[test]
+fn a_day_that_cannot_be_meant_is_not_believed() {
+    unusable(&[until("0026-12-04", jane())], "lastDay: a year before 1950");
+    unusable(
+        &[until("2206-12-04", jane())],
+        "lastDay: more than ten years ahead",
+    );
+    unusable(&[from("1920-01-01", jane())], "starts: a year before 1950");
+    let long_past = || until("2016-09-30", from("2010-01-01", jane()));
+    unusable(&[long_past()], "lastDay: more than two years past");
+    for status in [WorkerStatus::Terminated, WorkerStatus::Implied] {
+        let worker = Worker {
+            status,
+            ..long_past()
+        };
+        assert_eq!(leaver(decided(&[worker])).horizon, Horizon::History);
+    }
+    unusable(
+        &[gone(until("2029-09-30", jane()))],
+        "lastDay: more than two years ahead",
+    );
+    unusable(
+        &[gone(until("2016-09-30", jane()))],
+        "lastDay: lies before the first day",
+    );
+    let contract = Worker {
+        employment_ends: Some("2062-12-31".into()),
+        ..until("2026-09-30", jane())
+    };
+    unusable(
+        &[Worker {
+            employment_ends: Some("2029-12-31".into()),
+            ..contract.clone()
+        }],
+        "employmentEnds: more than two years",
+    );
+    unusable(&[contract], "employmentEnds: more than ten years");
+    let fixed_term = Worker {
+        last_day: None,
+        employment_ends: Some("2030-12-31".into()),
         ..jane()
     };
-    unusable(&[gone], "lastDay:");
+    assert_eq!(leaver(decided(&[fixed_term])).horizon, Horizon::Ahead);
 }
 
 #[test]

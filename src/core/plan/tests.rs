@@ -573,3 +573,14 @@ fn what_reads_show_only_from_a_moment_on_is_proven_by_a_look_that_began_after_it
     assert_eq!(look(5, 12), Verdict::Pending(at(12)));
     assert_eq!(look(10, 12), Verdict::Verified);
 }
+
+#[test]
+fn what_is_only_observed_waits_for_nobody_here_and_is_never_sent() {
+    let mut scene = Scene::disabling_first().seen("AccountDisabled", Truth::DoesNotHold);
+    scene.system.observe_only = true;
+    let gated = Verdict::Unmet(Why::Gated(OBSERVED_ONLY));
+    assert_eq!(scene.verdict("AccountDisabled", 10), gated);
+    assert!(scene.view(10).sendable().is_empty());
+    let done = scene.seen("AccountDisabled", Truth::Holds);
+    assert_eq!(done.verdict("AccountDisabled", 10), Verdict::Verified);
+}

@@ -10,8 +10,8 @@ use crate::{
         OffboardingStatus,
     },
     core::{
-        case::Case,
-        fact::{Exempt, Verdict},
+        case::{Case, OBSERVED_ONLY},
+        fact::{Exempt, Verdict, Why},
     },
     drive::Outcome,
 };
@@ -38,6 +38,8 @@ pub(super) fn summary(
         .map(|verdict| person_needed(verdict))
         .collect::<Option<Vec<_>>>();
     let stuck = stuck.and_then(|reasons| reasons.first().copied());
+    let observed = |verdict: &&Verdict| **verdict == Verdict::Unmet(Why::Gated(OBSERVED_ONLY));
+    let only_observed = !left.is_empty() && left.iter().all(observed);
     let text = message(outcome);
     let mut conditions = match () {
         () if case.suspended => vec![plain("Ready", False, "Suspended", "")],
@@ -55,6 +57,9 @@ pub(super) fn summary(
                 _ => format!("{lost} cannot be given back, such as passwords and sessions: see the rows"),
             };
             vec![plain("Ready", True, "Reinstated", &text)]
+        }
+        () if only_observed && !broken && outcome.store_fault.is_none() => {
+            vec![plain("Ready", False, OBSERVED_ONLY, &text)]
         }
         () if broken && left.is_empty() => {
             let reason = "ConnectorNotReady";

@@ -297,3 +297,62 @@ fn a_policy_selects_systems_by_label_and_named_accounts_are_rows_of_their_own() 
         "no Connector \"erp\"",
     );
 }
+
+#[test]
+fn another_offboarding_about_the_same_person_holds_up_the_earlier_date_only() {
+    use crate::core::duplicate::Duplicate;
+    let policy = chosen(json!({}));
+    let company = Company::new();
+    let held = |leaver: &Offboarding, ends: &str| {
+        let duplicates = vec![Duplicate {
+            name: "again".into(),
+            ends: Some(at(ends)),
+        }];
+        let members = company.members();
+        let given = Given {
+            duplicates,
+            ..Given::alone(leaver, &policy, &members)
+        };
+        let case = validate(given, at("2026-09-01T12:00:00Z")).unwrap();
+        (case.held_until.is_some(), case.duplicates.len())
+    };
+    let (before, after) = ("2026-08-01T00:00:00Z", "2027-01-31T16:00:00Z");
+    assert_eq!(held(&jane(&json!({})), after), (true, 1));
+    assert_eq!(held(&jane(&json!({})), before), (false, 1));
+    assert_eq!(held(&jane(&json!({"urgency": "Immediate"})), after), (false, 1));
+    assert_eq!(held(&jane(&json!({"desired": "Reinstated"})), after), (false, 0));
+    let known = |ready: &str, access: (&str, &str), cutoff: &str| {
+        let condition = |type_: &str, (status, reason): (&str, &str)| json!({"type": type_, "status": status, "reason": reason, "message": "", "lastTransitionTime": cutoff});
+        let mut leaver = jane(&json!({}));
+        leaver.status = serde_json::from_value(json!({
+            "observedGeneration": 1, "cutoff": cutoff,
+            "conditions": [condition("Ready", ("False", ready)), condition("AccessRevoked", access)],
+        }))
+        .unwrap();
+        held(&leaver, after).0
+    };
+    let own = "2026-09-30T15:00:00Z";
+    for (ready, access, cutoff, is_held) in [
+        ("Offboarded", ("True", "Verified"), own, false),
+        ("Revoking", ("False", "Revoking"), own, false),
+        ("Unreachable", ("Unknown", "CannotVerify"), own, false),
+        ("DeadlineExceeded", ("False", "DeadlineExceeded"), own, false),
+        // Another date was meant, or nothing was done by it.
+        ("Revoking", ("False", "Revoking"), "2026-09-29T15:00:00Z", true),
+        ("Scheduled", ("Unknown", "NotDue"), own, true),
+        ("PlanOnly", ("False", "Revoking"), own, true),
+        ("Suspended", ("False", "Revoking"), own, true),
+        (
+            "DuplicateOffboarding",
+            ("False", "DuplicateOffboarding"),
+            own,
+            true,
+        ),
+    ] {
+        assert_eq!(
+            known(ready, access, cutoff),
+            is_held,
+            "{ready} {access:?} {cutoff}"
+        );
+    }
+}

@@ -21,6 +21,7 @@ pub use self::host_keys::{HostKeys, Refused};
 use super::{
     SetupError,
     secret::{Credentials, Secret},
+    unreachable::unreachable,
 };
 use crate::core::fault::{Fault, Reason};
 
@@ -104,7 +105,6 @@ impl Sftp {
     /// `Untrusted` when the server's key is not a pinned one; nothing about us was sent then. `CredentialRejected` when the
     /// login is refused. `Transient` without a connection.
     pub async fn open(server: &Server, login: &Login, patience: Duration) -> Result<Self, Fault> {
-        let unreachable = |_| Fault::transient(Reason::Unreachable);
         let config = client::Config {
             preferred: Preferred {
                 key: server.keys.algorithms().into(),
@@ -115,7 +115,7 @@ impl Sftp {
             ..client::Config::default()
         };
         let socket = TcpStream::connect((server.host.as_str(), server.port)).await;
-        let socket = socket.map_err(unreachable)?;
+        let socket = socket.map_err(|error| unreachable(&error))?;
         // An answer later by a few milliseconds is no fault.
         drop(socket.set_nodelay(true));
         let keeper = Keeper(server.keys.clone());

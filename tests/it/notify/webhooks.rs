@@ -102,7 +102,7 @@ async fn a_receiver_that_is_not_there_yet_or_asks_for_patience_gets_it_later() {
     fs::write(folder.join("teams"), nobody).unwrap();
     assert_eq!(
         outbox.send(&jane, &offboarded("teams")).await,
-        Sending::again("Unreachable")
+        Sending::again("Unreachable (connection refused)")
     );
     fs::remove_file(folder.join("teams")).unwrap();
     assert_eq!(

@@ -6,6 +6,7 @@
 mod bad_input;
 mod broken;
 mod callbacks;
+mod duplicates;
 mod failover;
 mod gitops;
 mod interrupted;

@@ -43,7 +43,10 @@ async fn only_people_whose_work_ends_become_leavers() {
         with(ending(6, &day), "mail", "PERSON5@example.com"),
     ];
     let on_leave = [with(person(7), "status", "Leave")];
-    let far = [ending(8, &in_days(60)), ending(9, "2019-01-31")];
+    let far = [
+        ending(8, &in_days(60)),
+        with(ending(9, "2019-01-31"), "status", "Terminated"),
+    ];
     let left_out = [with(ending(10, &day), "department", "Interns")];
     let protected = [ending(11, &day)];
     let all = [taken_on, transferred, namesakes, contested].concat();
@@ -59,7 +62,10 @@ async fn only_people_whose_work_ends_become_leavers() {
     office.source(", when: \"person.department != 'Interns'\", protected: ['0011']");
     let operator = office.site.start();
     let text = office.until("True/Synced");
-    assert!(text.contains("another person has the same address (2)"), "{text}");
+    assert!(
+        text.contains("another person has the same address (record 1"),
+        "{text}"
+    );
     assert!(!text.contains("person5"), "{text}");
     office.another_look(&operator);
     assert_eq!(office.leavers(), ["leaver-0003"]);
@@ -168,5 +174,104 @@ async fn an_hr_system_that_fails_or_hangs_delays_nobody() {
         operator
             .http("/metrics")
             .contains("offboarding_source_last_success_timestamp_seconds{")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_cannot_be_used_are_named_in_the_condition_an_event_and_the_log() {
+    let office = Office::new("unusable").await;
+    let day = in_days(5);
+    let broken = [
+        with(person(1), "ends", "04.12.26"),
+        with(ending(2, &day), "status", "Left the company"),
+        with(ending(3, &day), "mail", "person3@"),
+    ];
+    office
+        .hr
+        .has(&company(&[&[ending(4, &day)], &broken[..]].concat()));
+    office.source("");
+    let operator = office.site.start();
+    let text = office.until("True/Synced");
+    let expected = "3 of 104 records are unusable: lastDay: not a date (record 102); \
+                    status: not Active, Leave or Terminated (record 103); email: not an address (record 104)";
+    assert_eq!(text, expected);
+    let events = || {
+        let events = office.site.get("events.events.k8s.io").to_string();
+        events.contains("RecordsUnusable") && events.contains("record 102")
+    };
+    assert!(poll(PATIENCE, events));
+    let log = operator.log();
+    for place in ["record 102", "record 103", "record 104"] {
+        let lines = log
+            .lines()
+            .filter(|line| line.contains(place) && line.contains("cannot be used"));
+        assert_eq!(lines.count(), 1, "{place} in {log}");
+    }
+    for secret in ["04.12.26", "Left the", "person3@"] {
+        assert!(!log.contains(secret) && !text.contains(secret), "{secret}");
+    }
+    office.source(", maxUnusablePercent: 1");
+    assert_eq!(office.until("False/Degraded"), expected);
+    office.until_leaver("leaver-0004", "lastDay", day);
+    office.hr.has(&company(&[ending(4, &in_days(5))]));
+    assert_eq!(office.until("True/Synced"), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_left_without_a_day_leaves_when_that_is_first_seen_and_the_day_never_moves() {
+    let office = Office::new("undated").await;
+    let gone = with(person(1), "status", "Terminated");
+    let no_show = with(
+        with(ending(2, &in_days(-3)), "starts", in_days(-2)),
+        "status",
+        "Terminated",
+    );
+    office.hr.has(&company(&[person(1), person(2)]));
+    office.source("");
+    let mut operator = office.site.start();
+    office.until("True/Synced");
+    office.hr.has(&company(&[gone.clone(), no_show.clone()]));
+    office.until_leaver("leaver-0001", "urgency", "Immediate");
+    office.until_leaver("leaver-0002", "lastDay", in_days(-3));
+    let undated = office.status()["undated"].clone();
+    let since = undated[0]["since"].clone();
+    assert_eq!(office.leaver("leaver-0001", "lastDay"), since);
+    assert!(
+        [in_days(0), in_days(-1)].iter().any(|day| since == day.as_str()),
+        "{undated}"
+    );
+    assert!(!undated.to_string().contains("p1"), "{undated}");
+    // Two weeks later: what is in the status counts, not the day of the look.
+    operator.kill();
+    let earlier = json!([{"since": in_days(-14), "records": undated[0]["records"]}]);
+    let patch = json!({"status": {"undated": earlier}}).to_string();
+    office
+        .site
+        .kubectl(
+            &[
+                "patch",
+                "leaversource",
+                "hr",
+                "--subresource=status",
+                "--type=merge",
+                "-p",
+                &patch,
+            ],
+            "",
+        )
+        .expect_ok();
+    office
+        .site
+        .kubectl(&["delete", "offboarding", "leaver-0001", "--wait=false"], "")
+        .expect_ok();
+    operator = office.site.start();
+    office.until_leaver("leaver-0001", "lastDay", in_days(-14));
+    office.hr.has(&company(&[person(1), no_show]));
+    let forgotten = || office.status()["undated"].is_null();
+    assert!(
+        poll(PATIENCE, forgotten),
+        "{}\n{}",
+        office.status(),
+        operator.log()
     );
 }

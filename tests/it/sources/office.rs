@@ -45,6 +45,8 @@ spec:
       lastDay: item.?ends.orValue(null)
       immediate: item.?now.orValue(false)
       department: item.?department.orValue(null)
+      employmentEnds: item.?contract.orValue(null)
+      manager: item.?boss.orValue(null)
       timeZone: item.?zone.orValue('Europe/Berlin')
     asOf: response.body.?asOf.orValue(null)
 "#;

@@ -264,6 +264,7 @@ impl Driver for Directory {
         self.0.lock().unwrap().push(request.clone());
         let entry = json!({ "objectGUID": "0a-1b", "flags": "512", "dn": "CN=A\\, B,DC=x" });
         Ok(Answer {
+            part: None,
             response: json!({ "code": 0, "entries": [entry] }),
             value: if matches!(request, Resolved::Ldap(LdapRequest::Search { entry: true, .. })) {
                 entry

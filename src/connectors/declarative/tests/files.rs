@@ -54,6 +54,7 @@ impl Driver for Echo {
         self.0.lock().unwrap().push(SftpRequest::clone(request));
         let rows = json!([{ "id": "1" }, { "id": "2" }]);
         Ok(Answer {
+            part: None,
             response: json!({ "code": 0, "rows": rows, "files": [] }),
             value: json!([]),
             fault: None,

@@ -113,7 +113,7 @@ async fn everybody_is_read_page_by_page_with_details_and_the_managers_address() 
         attributes: BTreeMap::from([("kind".into(), json!("staff"))]),
         ..Worker::default()
     };
-    assert_eq!(census.workers[0], ada);
+    assert_eq!(*census.workers[0], ada);
     assert_eq!(census.workers[1].last_day, None);
     assert_eq!(census.workers[2].manager, None);
     let asked = script.asked();
@@ -324,5 +324,225 @@ fn a_people_section_is_told_what_is_wrong_by_the_path_of_the_field() {
             && wrong(&nobody)
                 .to_string()
                 .contains("people.everyone: at least one")
+    );
+}
+
+/// The same with other lines, over people who are told on one page, each with a desk that nobody knows.
+async fn rewritten(changes: &[(&str, &str)], people: Vec<Value>) -> Census {
+    let mut text = PEOPLE.to_owned();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        text = text.replacen(from, to, 1);
+    }
+    let script = Script::new(move |request| match request.url.as_str() {
+        url if url.contains("/staff") => (200, json!({ "staff": people, "pages": 1, "total": people.len() })),
+        url if url.contains("/history") => (200, json!({ "rows": [] })),
+        _ => (404, Value::Null),
+    });
+    over(&text, &script).census(Reach::Everyone).await.unwrap()
+}
+
+const DAYS: (&str, &str) = (
+    r#"      lastDay: "size(details.history) > 0 ? details.history[0].day : null""#,
+    "      lastDay: item.?end.orValue(null)\n      starts: item.?begin.orValue(null)\n      immediate: item.?now.orValue(null)\n      displayName: item.?name.orValue(null)\n      country: item.?land.orValue(null)",
+);
+
+fn dated(id: &str, begin: &str, end: &str) -> Value {
+    with(
+        with(one(id, &format!("p{id}")), "begin", json!(begin)),
+        "end",
+        json!(end),
+    )
+}
+
+#[tokio::test]
+async fn words_for_none_are_none_in_every_field_by_default_and_more_by_the_definitions_word() {
+    let bare = |id: &str, word: &str| {
+        let mut item = dated(id, word, word);
+        for field in ["mail", "boss", "name", "land", "kind", "now"] {
+            item[field] = json!(word);
+        }
+        item
+    };
+    let people = vec![
+        bare("1", "n/a"),
+        bare("2", "-"),
+        bare("3", "0000-00-00"),
+        bare("4", "Keine"),
+    ];
+    let more = ("    asOf:", "    none: \"['keine', '2999-12-31']\"\n    asOf:");
+    let census = rewritten(&[DAYS, more], people.clone()).await;
+    assert_eq!(census.unusable, []);
+    for worker in &census.workers {
+        let empty = Worker {
+            person: worker.person.clone(),
+            record: worker.record.clone(),
+            ..Worker::default()
+        };
+        assert_eq!(**worker, empty);
+    }
+    assert_eq!(census.numbers, [1, 2, 3, 4]);
+    let census = rewritten(&[DAYS], people).await;
+    assert_eq!(
+        census.unusable.len(),
+        1,
+        "a word that is not known by default: {:?}",
+        census.unusable
+    );
+    let people = vec![
+        dated("1", "2020-01-01", "9999-12-31"),
+        dated("2", "2020-01-01", "2999-12-31"),
+        with(with(one("3", "p3"), "name", json!("Null")), "land", json!("NA")),
+    ];
+    let census = rewritten(&[DAYS, more], people).await;
+    assert_eq!(census.unusable, []);
+    assert!(census.workers.iter().all(|worker| worker.last_day.is_none()));
+    let (name, country) = (&census.workers[2].display_name, &census.workers[2].country);
+    assert_eq!((name.as_deref(), country.as_deref()), (Some("Null"), Some("NA")));
+    let nobody = rewritten(&[DAYS], vec![with(one("1", "n/a"), "end", json!("2026-12-31"))]).await;
+    assert_eq!(
+        nobody.unusable,
+        [("record 1".to_owned(), "people.worker.person: empty".to_owned())]
+    );
+}
+
+#[tokio::test]
+async fn a_day_that_shows_that_its_format_is_wrong_makes_no_day_of_that_field_believed() {
+    let american = ("    asOf:", "    dateFormat: '%m/%d/%Y'\n    asOf:");
+    let people = vec![
+        dated("1", "01/02/2020", "05/12/2026"),
+        dated("2", "01/02/2020", ""),
+        dated("3", "01/02/2020", "18/12/2026"),
+        dated("4", "01/02/2020", "n/a"),
+        // Cannot be used for another reason, and shows it all the same.
+        with(one("5", "p1"), "begin", json!("01/02/2020")),
+    ];
+    let census = rewritten(&[DAYS, american], people.clone()).await;
+    assert_eq!(records(&census), ["2", "4"]);
+    assert_eq!(census.numbers, [2, 4]);
+    let said: Vec<(&str, &str)> = census
+        .unusable
+        .iter()
+        .map(|(place, what)| (place.as_str(), what.as_str()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (
+                "record 1",
+                "people.worker.lastDay: another record shows that the format is wrong"
+            ),
+            (
+                "record 3",
+                "people.worker.lastDay: day and month are in another order than the format says"
+            ),
+            ("record 5", "another record of the same person cannot be used"),
+        ]
+    );
+    let mut hidden = people.clone();
+    hidden[2]["status"] = json!("gone");
+    let census = rewritten(&[DAYS, american], hidden).await;
+    assert_eq!(
+        records(&census),
+        ["2", "4"],
+        "whatever else is wrong with that record"
+    );
+    // Something that is no date in any order says nothing about the others.
+    let mut typo = people;
+    typo[2]["end"] = json!("31/31/2026");
+    let census = rewritten(&[DAYS, american], typo).await;
+    assert_eq!(records(&census), ["1", "2", "4", "5"]);
+}
+
+#[tokio::test]
+async fn a_year_of_two_digits_and_a_day_far_from_today_are_refused_with_the_reason() {
+    for (format, end, what) in [
+        (
+            "%d.%m.%Y",
+            "04.12.26",
+            "the year has two digits: write four, or name a format with %y",
+        ),
+        ("%d.%m.%Y", "04.12.1926", "a year before 1950"),
+        ("%d.%m.%Y", "04.12.2206", "more than ten years ahead"),
+        ("%d.%m.%y", "04.12.2026", "not a date"),
+    ] {
+        let format = format!("    dateFormat: '{format}'\n    asOf:");
+        let census = rewritten(&[DAYS, ("    asOf:", &format)], vec![dated("1", "", end)]).await;
+        assert_eq!(
+            census.unusable[0].1,
+            format!("people.worker.lastDay: {what}"),
+            "{end}"
+        );
+    }
+    let asked = ("    asOf:", "    dateFormat: '%d.%m.%y'\n    asOf:");
+    let census = rewritten(&[DAYS, asked], vec![dated("1", "01.02.99", "04.12.26")]).await;
+    let worker = &census.workers[0];
+    assert_eq!(worker.starts.as_deref(), Some("1999-02-01"));
+    assert_eq!(worker.last_day.as_deref(), Some("2026-12-04"));
+}
+
+#[tokio::test]
+async fn a_history_is_cut_into_records() {
+    let history = (
+        "    when: item.kind != 'robot'\n",
+        "    history: { rows: item.rows, day: row.on, ends: row.what == 'end' }\n",
+    );
+    let fields = (
+        DAYS.0,
+        "      lastDay: record.ends\n      starts: record.starts\n      reason: at(record, 'end/why')",
+    );
+    let id = (
+        "      record: item.id\n",
+        "      record: \"item.id + '/' + string(record.number)\"\n",
+    );
+    let format = ("    asOf:", "    dateFormat: '%d.%m.%Y'\n    asOf:");
+    let row = |on: &str, what: &str| json!({ "on": on, "what": what, "why": "Dismissal" });
+    let rows = |id: &str, rows: Vec<Value>| with(one(id, id), "rows", json!(rows));
+    let people = vec![
+        rows(
+            "1",
+            vec![
+                row("16.11.2026", "end"),
+                row("16.11.2026", "work"),
+                row("01.01.2025", "work"),
+            ],
+        ),
+        rows(
+            "2",
+            vec![
+                row("01.01.2020", "work"),
+                row("31.12.2026", "end"),
+                row("31.10.2026", "end"),
+            ],
+        ),
+        rows("3", vec![row("00.00.0000", "end")]),
+        rows("4", vec![row("soon", "end")]),
+    ];
+    let census = rewritten(&[history, fields, id, format], people).await;
+    let told: Vec<_> = census
+        .workers
+        .iter()
+        .map(|w| {
+            (
+                w.record.as_str(),
+                w.starts.as_deref(),
+                w.last_day.as_deref(),
+                w.reason.as_deref(),
+            )
+        })
+        .collect();
+    // Records carry days as YYYY-MM-DD, whatever the system's format is.
+    assert_eq!(
+        told,
+        [
+            ("1/0", Some("2025-01-01"), Some("2026-11-16"), Some("Dismissal")),
+            ("1/1", Some("2026-11-16"), None, None),
+            ("2/0", Some("2020-01-01"), Some("2026-10-31"), Some("Dismissal")),
+            ("3/0", None, None, None),
+        ]
+    );
+    assert_eq!(
+        census.unusable,
+        [("record 4".to_owned(), "people.history.day: not a date".to_owned())]
     );
 }

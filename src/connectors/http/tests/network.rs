@@ -9,7 +9,7 @@ use tokio_rustls::{
 };
 
 use super::*;
-use crate::connectors::driver::RANDOM;
+use crate::{connectors::driver::RANDOM, transport::unreachable};
 
 async fn fails(config: &definition::HttpDriver, url: &str) -> Fault {
     driver(config, &[]).perform(&get(url)).await.unwrap_err()
@@ -22,12 +22,16 @@ async fn nobody_there_means_that_nothing_was_sent() {
     drop(listener);
     assert_eq!(
         fails(&config(&url), &url).await,
-        Fault::transient(Reason::Unreachable)
+        Fault::transient(Reason::Unreachable).with_code(unreachable::REFUSED)
     );
     let url = "http://does-not-exist.invalid";
+    let fault = fails(&config(url), url).await;
+    // Where no name server answers, nobody knows whether there is such a name.
+    let codes = [unreachable::UNKNOWN_NAME, unreachable::NO_NAME_SERVER];
+    assert!(codes.contains(&fault.code.as_str()), "{fault:?}");
     assert_eq!(
-        fails(&config(url), url).await,
-        Fault::transient(Reason::Unreachable)
+        fault,
+        Fault::transient(Reason::Unreachable).with_code(&fault.code)
     );
 }
 

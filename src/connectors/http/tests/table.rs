@@ -141,6 +141,19 @@ async fn only_a_code_is_kept_of_a_refusal() {
             r#"[{"errorCode":"INVALID_SESSION_ID","message":"x"}]"#,
             "400 INVALID_SESSION_ID",
         ),
+        (
+            r#"{"errorMessage":"error-pattern-no-match","field":"phone","params":["phone"]}"#,
+            "400 error-pattern-no-match phone",
+        ),
+        (
+            r#"{"errors":[{"errorMessage":"a text","field":"costCentre"},{"field":"phone"}]}"#,
+            "400 costCentre",
+        ),
+        (
+            r#"[{"errorCode":"INVALID_FIELD","message":"x","fields":["Email","Jo Doe"]}]"#,
+            "400 INVALID_FIELD Email",
+        ),
+        (r#"{"error":"invalid","field":"Jo Doe"}"#, "400 invalid"),
         (r#"{"error":"a text for people"}"#, "400"),
         (r#"{"message":"secretive"}"#, "400"),
         ("<html>no</html>", "400"),

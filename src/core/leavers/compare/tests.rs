@@ -14,7 +14,9 @@ fn leaving(day: &str) -> Leaving {
         },
         last_day: Some(day.into()),
         immediate: false,
+        undated: false,
         horizon: Horizon::Within,
+        details: BTreeMap::new(),
     }
 }
 
@@ -43,7 +45,7 @@ fn theirs(day: &str) -> Known {
 
 fn compared(decision: Decision, known: &[Known], wishes: Wishes) -> Compared {
     let decisions = BTreeMap::from([("p1".to_owned(), decision)]);
-    compare(&decisions, known, wishes, TODAY.parse().unwrap())
+    compare(&decisions, &[], known, wishes, TODAY.parse().unwrap())
 }
 
 fn kinds(decision: Decision, known: &[Known]) -> Vec<Kind> {
@@ -296,6 +298,7 @@ fn another_contract_under_another_number_is_another_offboarding() {
     let old = Known {
         name: "leaver-c-17".into(),
         number: Some("C-17".into()),
+        over: true,
         ..ours("2026-01-31")
     };
     let compared = compared(leaves(leaving("2026-09-30")), &[old], Wishes::default());
@@ -348,5 +351,250 @@ fn a_set_of_changes_is_bound_to_people_days_and_kinds() {
             person: "p2".into(),
             ..leaving("2026-09-30")
         }))
+    );
+}
+
+/// What is asked, with whether nothing is done meanwhile; no change is made.
+#[track_caller]
+fn question(decision: Decision, staying: &[Keys], known: &[Known]) -> (String, bool) {
+    let decisions = BTreeMap::from([("p1".to_owned(), decision)]);
+    let compared = compare(
+        &decisions,
+        staying,
+        known,
+        Wishes::default(),
+        TODAY.parse().unwrap(),
+    );
+    assert_eq!((compared.changes, compared.corrections), (vec![], vec![]));
+    let [ask] = compared.asks.as_slice() else {
+        panic!("{:?}", compared.asks);
+    };
+    (ask.why.clone(), ask.holds.is_some())
+}
+
+/// Held for what is asked about it; `answered` by a person who let it go on.
+fn held(decision: &Decision, known: Known, answered: bool) -> Known {
+    let decisions = BTreeMap::from([("p1".to_owned(), decision.clone())]);
+    let compared = compare(
+        &decisions,
+        &[],
+        std::slice::from_ref(&known),
+        Wishes::default(),
+        TODAY.parse().unwrap(),
+    );
+    Known {
+        held: compared.asks[0].holds.clone(),
+        suspended: !answered,
+        ..known
+    }
+}
+
+#[test]
+fn what_changes_who_is_meant_waits_for_an_answer() {
+    let changed = |email: &str, number: Option<&str>| {
+        let mut leaving = leaving("2026-10-31");
+        leaving.worker.email = Some(email.into());
+        leaving.worker.employee_id = number.map(str::to_owned);
+        leaves(leaving)
+    };
+    for (decision, what) in [
+        (changed("smith@example.com", Some("0117")), "another address"),
+        (changed("smith@example.com", None), "another address"),
+        (
+            changed("jane@example.com", Some("0171")),
+            "another employee number",
+        ),
+    ] {
+        let (why, holds) = question(decision.clone(), &[], &[ours("2026-09-30")]);
+        assert!(why.contains(what) && holds, "{why}");
+        let waiting = held(&decision, ours("2026-09-30"), false);
+        assert!(
+            question(decision.clone(), &[], &[waiting]).1,
+            "as long as there is no answer"
+        );
+        let answered = held(&decision, ours("2026-09-30"), true);
+        assert_eq!(
+            kinds(decision, std::slice::from_ref(&answered)),
+            [Kind::Move],
+            "its day is followed"
+        );
+        let (_, holds) = question(changed("other@example.com", Some("0117")), &[], &[answered]);
+        assert!(holds, "another question");
+    }
+    let over = Known {
+        over: true,
+        ..ours("2026-09-10")
+    };
+    let (why, holds) = question(changed("smith@example.com", None), &[], &[over]);
+    assert!(why.contains("after access had ended") && !holds, "{why}");
+    let spelt = changed("Jane@Example.com", Some("0117"));
+    assert_eq!(kinds(spelt, &[ours("2026-09-30")]), [Kind::Move]);
+    let unnumbered = Known {
+        number: None,
+        ..ours("2026-10-31")
+    };
+    let (why, holds) = question(changed("jane@example.com", Some("0117")), &[], &[unnumbered]);
+    assert!(
+        why.contains("employee number for this person by now") && !holds,
+        "{why}"
+    );
+}
+
+#[test]
+fn a_record_that_cannot_be_used_any_more_is_asked_about_before_it_acts() {
+    let broken = || Decision::Unusable("lastDay: not a date".into());
+    let (why, holds) = question(broken(), &[], &[ours("2026-09-30")]);
+    assert!(why.contains("lastDay: not a date") && holds, "{why}");
+    let over = Known {
+        over: true,
+        ..ours("2026-09-10")
+    };
+    assert!(!question(broken(), &[], &[over]).1, "access has ended");
+    let governed = Known {
+        governed: true,
+        ..ours("2026-09-30")
+    };
+    assert!(
+        !question(broken(), &[], &[governed]).1,
+        "somebody else says that it goes on"
+    );
+    assert_eq!(
+        compared(broken(), &[theirs("2026-09-30")], Wishes::default()),
+        Compared::default()
+    );
+    let answered = held(&broken(), ours("2026-09-30"), true);
+    assert_eq!(
+        compared(broken(), &[answered], Wishes::default()),
+        Compared::default()
+    );
+    let waiting = held(&broken(), ours("2026-09-30"), false);
+    let readable = compared(
+        leaves(leaving("2026-09-30")),
+        std::slice::from_ref(&waiting),
+        Wishes::default(),
+    );
+    assert_eq!(readable.released, BTreeSet::from(["leaver-0117".to_owned()]));
+    assert_eq!(
+        kinds(Decision::Staying(Staying::NoEnd), std::slice::from_ref(&waiting)),
+        [Kind::Suspend]
+    );
+    let mut disbelieved = compared(broken(), &[ours("2026-09-30")], Wishes::default());
+    disbelieved.disbelieved();
+    assert_eq!(disbelieved, Compared::default());
+}
+
+#[test]
+fn whoever_works_on_under_another_id_or_beside_git_is_asked_about() {
+    let keys = |email: &str, number: &str| Keys {
+        person: "p1".into(),
+        email: Some(email.into()),
+        number: Some(number.into()),
+    };
+    let old = Known {
+        person: Some("p0".into()),
+        ..ours("2026-09-30")
+    };
+    let back = Known {
+        over: true,
+        ..old.clone()
+    };
+    let stays = || Decision::Staying(Staying::NoEnd);
+    for known in [&old, &back] {
+        for keys in [
+            keys("jane@example.com", "0117"),
+            keys("smith@example.com", "0117"),
+        ] {
+            let (why, holds) = question(stays(), &[keys], std::slice::from_ref(known));
+            assert!(why.contains("another id") && holds, "{why}");
+        }
+    }
+    let moved = leaves(leaving("2026-10-31"));
+    assert!(question(moved, &[], std::slice::from_ref(&old)).1);
+    assert_eq!(
+        kinds(leaves(leaving("2026-09-30")), std::slice::from_ref(&old)),
+        [],
+        "leaves on the same day"
+    );
+    let (why, holds) = question(
+        stays(),
+        &[keys("jane@example.com", "0117")],
+        &[theirs("2026-09-30")],
+    );
+    assert!(why.contains("works here on") && !holds, "{why}");
+    let none = |decision: Decision, keys: Keys, known: &Known| {
+        let decisions = BTreeMap::from([("p1".to_owned(), decision)]);
+        let known = std::slice::from_ref(known);
+        assert_eq!(
+            compare(
+                &decisions,
+                &[keys],
+                known,
+                Wishes::default(),
+                TODAY.parse().unwrap()
+            ),
+            Compared::default()
+        );
+    };
+    none(stays(), keys("jane@example.com", "0118"), &old);
+    none(
+        Decision::Staying(Staying::LeftOut),
+        keys("jane@example.com", "0117"),
+        &old,
+    );
+    let reinstated = Known {
+        reinstated: true,
+        ..old
+    };
+    none(stays(), keys("jane@example.com", "0117"), &reinstated);
+}
+
+#[test]
+fn other_details_than_the_day_follow_unless_somebody_set_them() {
+    let details = |manager: &str, zone: &str| {
+        BTreeMap::from([
+            ("profile/manager".to_owned(), manager.to_owned()),
+            ("cutoff/timeZone".to_owned(), zone.to_owned()),
+        ])
+    };
+    let decision = leaves(Leaving {
+        details: details("c@example.com", "America/Los_Angeles"),
+        ..leaving("2026-09-30")
+    });
+    let known = Known {
+        details: details("b@example.com", "Europe/Berlin"),
+        ..ours("2026-09-30")
+    };
+    let corrected = |known: &Known| -> Vec<String> {
+        let compared = compared(decision.clone(), std::slice::from_ref(known), Wishes::default());
+        assert_eq!((compared.changes, compared.asks), (vec![], vec![]));
+        let corrections = compared.corrections.iter();
+        let leaving = corrections.filter_map(|change| change.leaving.as_ref());
+        leaving
+            .flat_map(|leaving| known.corrections(&leaving.details).into_keys())
+            .collect()
+    };
+    assert_eq!(corrected(&known), ["cutoff/timeZone", "profile/manager"]);
+    let over = Known {
+        over: true,
+        ..known.clone()
+    };
+    assert_eq!(
+        corrected(&over),
+        ["profile/manager"],
+        "the past is not moved about"
+    );
+    for kept in ["profile/manager", "profile"] {
+        let kept = Known {
+            kept: BTreeSet::from([kept.to_owned()]),
+            ..known.clone()
+        };
+        assert_eq!(corrected(&kept), ["cutoff/timeZone"]);
+    }
+    assert_eq!(
+        corrected(&Known {
+            details: details("c@example.com", "America/Los_Angeles"),
+            ..known
+        }),
+        [""; 0]
     );
 }

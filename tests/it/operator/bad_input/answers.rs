@@ -138,8 +138,8 @@ async fn an_answer_of_a_gigabyte_is_cut_and_costs_no_memory() {
     scene.leaves();
     unknown(&scene, "odd", "Incomplete");
     scene.is_said(
-        "odd: AccountBlocked Incomplete (too large): the answer was cut, endless or too large: check spec.inputs and \
-         the definition",
+        "odd: AccountBlocked Incomplete (too large): an answer is larger than is read: raise largestAnswer in the \
+         definition, or let it ask for less",
     );
     scene.the_healthy_system_is_done();
     let (asked, grown) = (
@@ -218,7 +218,7 @@ async fn an_answer_that_is_not_what_it_says_is_never_taken_for_an_empty_one() {
         assert_eq!(odd.changes(), 0);
     }
     let (_, message) = scene.site.condition("offboarding/leaver-1", "Ready");
-    let advice = "the answer is not what the definition expects: check spec.inputs";
+    let advice = "the answer is not JSON: check that spec.inputs leads to the API, not to a page for people";
     assert!(message.contains(advice), "{message}");
     scene.the_healthy_system_is_done();
 }
@@ -268,7 +268,7 @@ async fn pages_without_an_end_are_noticed() {
     unknown(&scene, "same-again", "Incomplete");
     unknown(&scene, "ever-new", "Incomplete");
     let (_, message) = scene.site.condition("offboarding/leaver-1", "Ready");
-    let advice = "the answer was cut, endless or too large: check spec.inputs and the definition";
+    let advice = "all pages together are more than is read: let the definition ask for less";
     let said = format!("ever-new: AccountBlocked Incomplete (too much): {advice}; same-again: ");
     assert!(message.starts_with(&said), "{message}");
     let repeated = "AccountBlocked Incomplete (repeated page)";

@@ -20,9 +20,13 @@ const UNTRUSTED: &str = "Untrusted (certificate UnknownIssuer): put the authorit
                          the Connector's secretRef";
 /// What it says about a refused login with `code`.
 fn rejected(fact: &str, code: &str) -> String {
-    format!(
-        "broken: {fact} CredentialRejected ({code}): renew the Secret that the Connector's spec.secretRef names"
-    )
+    let advice = match code {
+        "401" => "it refuses the login: renew the Secret that spec.secretRef names",
+        "28P01" => "the server refuses the login: renew the Secret, or allow it in pg_hba.conf",
+        "1045" => "the server refuses the login: renew the Secret, or the account's host there",
+        _ => "the server refuses the login: renew the Secret that spec.secretRef names",
+    };
+    format!("broken: {fact} CredentialRejected ({code}): {advice}")
 }
 
 /// A system of one kind, with an account in it.
@@ -190,7 +194,7 @@ async fn an_application_whose_authority_is_another_one_is_told_nothing() {
         format!("broken: AccountDisabled {UNTRUSTED}")
     );
     let message = scene.site.until("connector/broken", "Ready", "False/Untrusted");
-    assert!(message.contains("key \"ca.crt\" of the Secret"), "{message}");
+    assert_eq!(message, format!("spec.secretRef: {UNTRUSTED}"));
     scene.the_healthy_system_is_done();
     assert!(app.control().journal().is_empty());
     assert!(logs_in(&app, "jane@example.com"));
@@ -236,7 +240,7 @@ async fn a_token_that_is_over_is_named() {
     let message = scene.site.until("connector/broken", "Ready", "False/LoginFailed");
     assert_eq!(
         message,
-        "spec.secretRef: the system refused the login: renew the Secret"
+        rejected("AccountDisabled", "401").replace("broken: AccountDisabled", "spec.secretRef:")
     );
     scene.the_healthy_system_is_done();
     assert_eq!(changes(&app, ""), 0);
@@ -270,7 +274,8 @@ async fn an_address_at_which_nobody_answers_is_named_and_tried_again() {
     scene.site.connector("broken", "scim", &inputs);
     scene.leaves();
     scene.is_said(
-        "broken: AccountDisabled Unreachable: check the address in the Connector's spec.inputs, and the network",
+        "broken: AccountDisabled Unreachable (connection refused): nothing listens there: check address and port in \
+         spec.inputs, and whether the system runs",
     );
     scene.the_healthy_system_is_done();
 }

@@ -1,0 +1,135 @@
+//! What the status says of what is not ours to end, or not yet.
+
+use super::*;
+use crate::core::{
+    case::System,
+    duplicate::Duplicate,
+    fact::{Class, Sight},
+};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+const LATE: &str = "2026-10-05T12:00:00Z";
+
+/// A case whose deadlines are long over, with these systems, and a row of one access fact for each.
+fn scene(systems: &[(&str, bool, Verdict)]) -> (Case, Outcome) {
+    let fact = || FactSpec::plain("AccountDisabled", Class::Access);
+    let system = |(row, observe_only, _): &(&str, bool, Verdict)| System {
+        row: (*row).into(),
+        observe_only: *observe_only,
+        wanted: [(fact().name, Wanted::At(Timestamp::UNIX_EPOCH))].into(),
+        ..System::default()
+    };
+    let row = |(name, _, verdict): &(&str, bool, Verdict)| Row {
+        name: (*name).into(),
+        account: Some(("7".into(), "jane".into())),
+        facts: vec![(fact(), verdict.clone(), None::<Sight>)],
+        trouble: None,
+        blocked: None,
+        identity_mismatch: false,
+        candidates: vec![],
+        drifted: vec![],
+        wake: None,
+    };
+    let case = Case {
+        enforce: true,
+        connectors: systems.len(),
+        systems: systems.iter().map(system).collect(),
+        ..Case::default()
+    };
+    let outcome = Outcome {
+        rows: systems.iter().map(row).collect(),
+        ..Outcome::default()
+    };
+    (case, outcome)
+}
+
+fn said((case, outcome): &(Case, Outcome)) -> (Vec<String>, OffboardingStatus) {
+    let status = status(case, outcome, &OffboardingStatus::default(), at(LATE));
+    let words = status.conditions.iter();
+    let words = words.map(|c| format!("{}={:?}/{}", c.type_, c.status, c.reason));
+    (words.collect(), status)
+}
+
+fn observed() -> Verdict {
+    Verdict::Unmet(Why::Gated(OBSERVED_ONLY))
+}
+
+#[test]
+fn what_is_only_observed_is_left_and_never_overdue() {
+    let (words, status) = said(&scene(&[
+        ("crm", true, observed()),
+        ("erp", false, Verdict::Verified),
+    ]));
+    assert_eq!(
+        words,
+        [
+            "Ready=False/ObservedOnly",
+            "AccessRevoked=False/ObservedOnly",
+            "DataTransferred=True/NothingToTransfer",
+            "Complete=False/InProgress"
+        ]
+    );
+    assert_eq!(status.access_left, Some(1));
+    let marked = |row: &SystemRow| row.conditions.iter().any(|c| c.type_ == "Enforced");
+    assert_eq!(
+        status.systems.iter().map(marked).collect::<Vec<_>>(),
+        [true, false]
+    );
+    // What is ours is late all the same.
+    let open = Verdict::Unmet(Why::NotTried);
+    let (words, _) = said(&scene(&[("crm", true, observed()), ("erp", false, open)]));
+    assert!(
+        words.contains(&"Ready=False/DeadlineExceeded".to_owned()),
+        "{words:?}"
+    );
+    assert!(
+        words.contains(&"AccessRevoked=False/DeadlineExceeded".to_owned()),
+        "{words:?}"
+    );
+    // What was not even seen there is unknown, and not late either.
+    let unseen = Verdict::Unknown(Fault::transient(Reason::Unreachable));
+    let (words, _) = said(&scene(&[("crm", true, unseen)]));
+    assert!(
+        words.contains(&"AccessRevoked=Unknown/CannotVerify".to_owned()),
+        "{words:?}"
+    );
+    assert!(
+        !words.iter().any(|word| word.contains("DeadlineExceeded")),
+        "{words:?}"
+    );
+}
+
+#[test]
+fn a_duplicate_is_said_always_and_stops_only_until_its_date() {
+    let (mut case, outcome) = scene(&[("crm", false, Verdict::Unmet(Why::NotTried))]);
+    case.duplicates = vec![Duplicate {
+        name: "jane-again".into(),
+        ends: Some(at("2027-01-31T16:00:00Z")),
+    }];
+    case.held_until = case.duplicates[0].ends;
+    let (words, status) = said(&(case.clone(), outcome));
+    for word in [
+        "Ready=False/DuplicateOffboarding",
+        "Stalled=True/DuplicateOffboarding",
+        "AccessRevoked=False/DuplicateOffboarding",
+        "Duplicate=True/SamePerson",
+    ] {
+        assert!(words.contains(&word.to_owned()), "{word} in {words:?}");
+    }
+    assert!(
+        status.conditions[0]
+            .message
+            .contains("jane-again (ends 2027-01-31 16:00 UTC)")
+    );
+    let (_, gone) = scene(&[("crm", false, Verdict::Verified)]);
+    case.held_until = None;
+    let (words, _) = said(&(case, gone));
+    assert!(words.contains(&"Ready=True/Offboarded".to_owned()), "{words:?}");
+    assert!(
+        words.contains(&"Duplicate=True/SamePerson".to_owned()),
+        "{words:?}"
+    );
+}

@@ -1,0 +1,265 @@
+//! What is wrong with one file stops what rests on it and nothing else, and nothing is passed over without a word.
+
+use offboard::cli::manifests::Manifests;
+
+use super::*;
+
+impl Desk {
+    /// Replaces text in a file of the folder.
+    fn rewrite(&self, file: &str, from: &str, to: &str) {
+        let path = self.0.join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from} in {text}");
+        fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    /// The status of a leaver by name.
+    fn status_of(&self, leaver: &str) -> Value {
+        let folders = fs::read_dir(self.state())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let of = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name.rsplit_once('-').unwrap().0 == leaver
+        };
+        let folder = folders.into_iter().find(of).expect("a folder of the leaver");
+        serde_json::from_str(&fs::read_to_string(folder.join("status.json")).unwrap()).unwrap()
+    }
+
+    /// A condition of a leaver, as `Status/Reason`.
+    fn condition(&self, leaver: &str, type_: &str) -> Option<String> {
+        let status = self.status_of(leaver);
+        let conditions = status["conditions"].as_array().unwrap().clone();
+        let found = conditions.iter().find(|c| c["type"] == type_)?;
+        Some(format!(
+            "{}/{}",
+            found["status"].as_str()?,
+            found["reason"].as_str()?
+        ))
+    }
+}
+
+/// A run that waits no longer than this for what only a person can mend.
+fn run(desk: &Desk) -> Output {
+    desk.ran("run", &["--wait", "5s"])
+}
+
+/// What both streams of a command said.
+fn all(output: &Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unquoted_number_stops_its_own_leaver_and_is_said_with_its_line() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    let nora = "apiVersion: offboard.dev/v1alpha1\nkind: Offboarding\nmetadata: { name: nora }\nspec: { employee: { employeeID: 0200 }, urgency: Immediate }\n";
+    fs::write(desk.0.join("nora.yaml"), nora).unwrap();
+    std::os::unix::fs::symlink("/nosuch.yaml", desk.0.join("zoe.yaml")).unwrap();
+    for (command, done) in [("plan", "- leave 14 groups"), ("run", "jane-doe: Offboarded")] {
+        let output = desk.ran(command, &[]);
+        let said = text(&output.stderr);
+        assert_eq!(code(&output), 1, "{command}: {said}");
+        for part in [
+            "nora.yaml:4: Offboarding nora: spec.employee.employeeID: a number where a text is needed: quote it: \"0200\"",
+            "zoe.yaml: a link to nothing",
+        ] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+        assert!(text(&output.stdout).contains(done), "{}", text(&output.stdout));
+    }
+    assert_eq!(ways_in(&company).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_as_kubectl_writes_it_is_read() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    let jane = fs::read_to_string(desk.0.join("jane-doe.yaml")).unwrap();
+    let jane: String = jane.lines().map(|line| format!("  {line}\n")).collect();
+    let jane = jane.replacen("  ", "- ", 1);
+    fs::write(
+        desk.0.join("jane-doe.yaml"),
+        format!("apiVersion: v1\nkind: List\nitems:\n{jane}"),
+    )
+    .unwrap();
+    let ran = desk.ran("run", &[]);
+    assert_eq!(code(&ran), 0, "{}", all(&ran));
+    assert_eq!(ways_in(&company).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_connector_definition_or_secret_keeps_its_own_system_open_and_in_sight() {
+    for (file, from, to, said) in [
+        ("connectors/forge.yaml", "spec:", "spec: [", "forge.yaml:"),
+        (
+            "connectors/forge.yaml",
+            "spec:",
+            "spec:\n  colour: red",
+            "spec.colour",
+        ),
+        (
+            "definitions/forge.yaml",
+            "\nspec:",
+            "\nspec:\n  colour: red",
+            "spec.colour",
+        ),
+        ("definitions/forge.yaml", "\nkind:", "\nkind: {", "forge.yaml:"),
+    ] {
+        let company = Company::start().await.unwrap();
+        let desk = Desk::of(&company);
+        desk.rewrite(file, from, to);
+        let ran = run(&desk);
+        assert_eq!(code(&ran), 1, "{file} {to}: {}", all(&ran));
+        assert!(
+            text(&ran.stderr).contains(said),
+            "{file} {to}: {}",
+            text(&ran.stderr)
+        );
+        let shown = text(&ran.stdout);
+        assert!(
+            shown.contains("jane-doe: ConnectorNotReady"),
+            "{file} {to}: {shown}"
+        );
+        let open: Vec<_> = company.attempts(&JANE).await.unwrap();
+        let open: Vec<_> = open
+            .iter()
+            .filter(|way| way.worked)
+            .map(|way| way.system)
+            .collect();
+        assert!(
+            !open.is_empty() && open.iter().all(|system| *system == "forge"),
+            "{open:?}"
+        );
+        let row = desk.status_of("jane-doe")["systems"].to_string();
+        assert!(row.contains("Connected"), "{row}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_policy_stops_those_whose_policy_it_may_be() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    let before = ways_in(&company).await;
+    desk.rewrite("policy.yaml", "spec:", "spec:\n  legalHold: true\n ");
+    let ran = run(&desk);
+    assert_eq!(code(&ran), 1, "{}", all(&ran));
+    assert!(
+        text(&ran.stderr)
+            .contains("OffboardingPolicy default, which may be the one that fits, cannot be used"),
+        "{}",
+        text(&ran.stderr)
+    );
+    assert_eq!(ways_in(&company).await, before);
+    // One that nobody gets who does not name it.
+    desk.rewrite("policy.yaml", "name: default", "name: contractors");
+    let ran = run(&desk);
+    assert_eq!(code(&ran), 1, "{}", all(&ran));
+    assert!(
+        text(&ran.stdout).contains("jane-doe: Offboarded"),
+        "{}",
+        all(&ran)
+    );
+    assert_eq!(ways_in(&company).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_about_one_person_the_earlier_date_does_not_act_by_itself() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    let before = ways_in(&company).await;
+    let again = desk.0.join("jane-again.yaml");
+    let later = format!(
+        "apiVersion: offboard.dev/v1alpha1\nkind: Offboarding\nmetadata: {{ name: jane-again }}\nspec:\n  employee: {{ email: {}, employeeID: \"{}\" }}\n  lastDay: \"2999-01-31\"\n  cutoff: {{ timeZone: Europe/Berlin }}\n",
+        JANE.email, JANE.number
+    );
+    fs::write(&again, &later).unwrap();
+
+    let plan = desk.ran("plan", &["--detailed-exitcode"]);
+    assert_eq!(code(&plan), 3, "{}", all(&plan));
+    let shown = text(&plan.stdout);
+    for part in [
+        "! same person as Offboarding jane-again (ends 2999-01-31 16:00 UTC): remove all but one of them",
+        "! same person as Offboarding jane-doe",
+        "2999-01-31",
+    ] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    let ran = run(&desk);
+    assert_eq!(code(&ran), 3, "{}", all(&ran));
+    assert_eq!(ways_in(&company).await, before, "{}", all(&ran));
+    assert!(
+        text(&ran.stdout).contains("jane-doe: DuplicateOffboarding"),
+        "{}",
+        all(&ran)
+    );
+    assert!(
+        text(&ran.stderr).contains("jane-again: same person as Offboarding jane-doe"),
+        "{}",
+        all(&ran)
+    );
+    for leaver in ["jane-doe", "jane-again"] {
+        assert_eq!(desk.condition(leaver, "Duplicate").unwrap(), "True/SamePerson");
+    }
+    assert_eq!(
+        desk.condition("jane-doe", "Stalled").unwrap(),
+        "True/DuplicateOffboarding"
+    );
+    assert_eq!(code(&desk.status(&["--exit-status"])), 3);
+
+    // A person says which is meant.
+    fs::remove_file(&again).unwrap();
+    let ran = run(&desk);
+    assert_eq!(code(&ran), 0, "{}", all(&ran));
+    assert_eq!(ways_in(&company).await, 0);
+    assert_eq!(desk.condition("jane-doe", "Duplicate"), None);
+    // What was ended is kept so.
+    fs::write(&again, later).unwrap();
+    let ran = run(&desk);
+    assert_eq!(code(&ran), 0, "{}", all(&ran));
+    assert!(
+        text(&ran.stdout).contains("jane-doe: Offboarded"),
+        "{}",
+        all(&ran)
+    );
+    assert_eq!(
+        desk.condition("jane-doe", "Duplicate").unwrap(),
+        "True/SamePerson"
+    );
+}
+
+/// The folder of the only leaver's state, before there is one.
+fn state_to_be(desk: &Desk) -> PathBuf {
+    let manifests = Manifests::read(&desk.0).unwrap();
+    let folder = desk
+        .state()
+        .join(manifests.offboardings[0].metadata.uid.as_ref().unwrap());
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_cannot_be_written_is_a_failure() {
+    let company = Company::start().await.unwrap();
+    for file in ["record.new", "status.new"] {
+        let desk = Desk::of(&company);
+        // A disk that is full.
+        std::os::unix::fs::symlink("/dev/full", state_to_be(&desk).join(file)).unwrap();
+        let ran = run(&desk);
+        assert_eq!(code(&ran), 1, "{file}: {}", all(&ran));
+        assert!(
+            !text(&ran.stdout).contains("jane-doe: Offboarded"),
+            "{file}: {}",
+            all(&ran)
+        );
+        let said = text(&ran.stderr);
+        assert!(
+            said.contains("StorageFull") || said.contains("No space left"),
+            "{file}: {said}"
+        );
+    }
+    let desk = Desk::of(&company);
+    fs::write(desk.state(), "").unwrap();
+    let ran = run(&desk);
+    assert_eq!(code(&ran), 1, "{}", all(&ran));
+}
