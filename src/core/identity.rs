@@ -19,6 +19,11 @@ pub const NO_WAY: &str = "no way to find";
 /// What the code of the fault ends with of an account that one key fits and another one contradicts.
 pub const DISAGREES: &str = "disagrees";
 
+/// The code of the fault of an account that shows another value of `key`.
+pub fn disagrees(key: &str) -> String {
+    format!("{key} {DISAGREES}")
+}
+
 /// The code of the fault of an account that only something leads to which others may have: an alias, a part of an address.
 pub const DOUBTFUL: &str = "maybe somebody else's";
 

@@ -387,15 +387,13 @@ impl View<'_> {
         let Some(accepted) = entry.accepted.filter(|_| said) else {
             return false;
         };
-        fact.requires
-            .iter()
-            .all(|name| match self.ledger.fact(name).verified {
-                Some(verified) => accepted >= verified || planted(Bug::AssertsForEver),
-                None => {
-                    let exempt = |v| matches!(v, Verdict::NotNeeded(_));
-                    self.verdict_of(name).is_some_and(exempt) || self.gives_way(name, fact)
-                }
-            })
+        fact.requires.iter().all(|name| {
+            if let Some(verified) = self.ledger.fact(name).verified {
+                return accepted >= verified || planted(Bug::AssertsForEver);
+            }
+            let exempt = |v| matches!(v, Verdict::NotNeeded(_));
+            self.verdict_of(name).is_some_and(exempt) || self.gives_way(name, fact)
+        })
     }
 
     fn verdict_of(&self, name: &str) -> Option<Verdict> {

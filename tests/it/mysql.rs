@@ -153,7 +153,7 @@ async fn who_is_only_called_as_the_address_begins_is_asked_about() {
         "{:?}",
         driven.row()
     );
-    assert_eq!(driven.row().candidates, [name.clone()]);
+    assert_eq!(driven.row().candidates, [name.as_str()]);
     assert_eq!(logs_in(&name), [true, true]);
 }
 

@@ -378,7 +378,7 @@ async fn a_role_that_was_renamed_is_still_the_same_and_its_old_name_is_left_alon
     // Whether the new one is the leaver's too, only a person knows.
     driven.follow(&["NoOtherAccount"]).await;
     assert!(matches!(driven.verdict("NoOtherAccount"), Verdict::Unknown(_)));
-    assert_eq!(driven.row().candidates, [name.clone()]);
+    assert_eq!(driven.row().candidates, [name.as_str()]);
     assert!(!server().login(&renamed, PASSWORD, "postgres"));
     assert!(
         server().login(&name, PASSWORD, "postgres"),
@@ -449,7 +449,7 @@ async fn a_namesake_of_another_mail_domain_is_asked_about_and_a_whole_address_is
         "{:?}",
         driven.row()
     );
-    assert_eq!(driven.row().candidates, [name.clone()]);
+    assert_eq!(driven.row().candidates, [name.as_str()]);
     assert!(server().login(&name, PASSWORD, "postgres"));
     let mut driven = Driven::leaver(&system, json!({"employee": {"email": whole}}));
     driven.follow(&[]).await;

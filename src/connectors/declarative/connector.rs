@@ -33,7 +33,7 @@ use crate::{
         digest::request_digest,
         fact::{Act, Receipt, Sight, Truth},
         fault::{Fault, Reason},
-        identity::{Account, DISAGREES, DOUBTFUL, NO_WAY, Person},
+        identity::{self, Account, DOUBTFUL, NO_WAY, Person},
         leavers::is_address,
     },
     transport::{
@@ -135,7 +135,7 @@ impl Declarative {
         }
         let disagrees = recognise.disagrees(who, &scope)?;
         let doubt = disagrees
-            .map(|key| format!("{key} {DISAGREES}"))
+            .map(identity::disagrees)
             .or((doubtful == Some(true)).then(|| DOUBTFUL.to_owned()));
         let keys = recognise.digests(&scope)?;
         drop(scope);
@@ -539,7 +539,7 @@ impl Connector for Declarative {
         }
         // People may change their own address; their number only somebody else may.
         if recognise.disagrees(&who, &scope)? == Some("employeeID") {
-            return Err(Fault::needs_decision(Reason::Ambiguous).with_code(format!("employeeID {DISAGREES}")));
+            return Err(Fault::needs_decision(Reason::Ambiguous).with_code(identity::disagrees("employeeID")));
         }
         if recognise.agrees(&who, &scope)? {
             return Ok(true);

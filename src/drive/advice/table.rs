@@ -275,7 +275,7 @@ table! { SFTP:
         "the file is dated in the future", "check the clock of whoever writes it";
     "no date", "date", "pattern", "zone" =>
         "the file has no date where the definition looks for one", "check the name or the pattern in spec.inputs";
-    "no trailer", "no count in trailer", "trailer counts other rows", "quote not closed" =>
+    "no trailer", "no count in trailer", "trailer counts other rows", "quote not closed*", "a row inside quotes*" =>
         "the file is cut", "have it written again";
     "no table", "no header", "no column *", "two columns of one name", "delimiter", "row *", "values in row *", "line break in row *", "rows" =>
         "the table is not what spec.inputs says", "check columns, delimiter and header";

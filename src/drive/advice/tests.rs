@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::*;
 use crate::{
-    core::identity::{CAME_LATER, DISAGREES, FOUND_BEFORE, LAST, NO_WAY},
+    core::identity::{ANOTHER_ACCOUNT, CAME_LATER, DISAGREES, DOUBTFUL, FOUND_BEFORE, LAST, NO_WAY},
     transport::unreachable,
 };
 
@@ -101,6 +101,8 @@ fn every_code_in_the_drivers_has_a_line() {
         NO_WAY,
         CAME_LATER,
         FOUND_BEFORE,
+        ANOTHER_ACCOUNT,
+        DOUBTFUL,
         "next page on another host",
         "publickey",
         "password",
