@@ -590,7 +590,7 @@ async fn an_account_that_somebody_else_deletes_is_unknown_and_never_done() {
     leaver.pass().await;
     assert_eq!(
         leaver.fault("AccountDisabled"),
-        "NotFoundUncorroborated (ldap 32)"
+        "NotFoundUncorroborated (ldap 32 reads.user)"
     );
     assert!(!leaver.verdict("GroupsRemoved").settled());
 }

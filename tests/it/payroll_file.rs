@@ -65,7 +65,7 @@ impl Payroll {
                 ("username", server.user()),
                 ("privateKey", server.private_key("client_ed25519")),
             ],
-            include: &[],
+            include: &["PayrollEnded"],
         }
     }
 
@@ -83,7 +83,9 @@ pub fn system(payroll: &Payroll) -> (serde_json::Value, serde_json::Value) {
         .map(|(key, value)| (key.to_owned(), value.into()))
         .collect();
     (
-        json!({"definition": system.definition, "inputs": system.inputs}),
+        json!({
+            "definition": system.definition, "inputs": system.inputs, "facts": {"include": system.include},
+        }),
         secret.into(),
     )
 }
@@ -97,6 +99,17 @@ fn names(folder: &Path) -> Vec<String> {
 
 fn leaves(id: &str) -> serde_json::Value {
     json!({ "employee": { "email": "jane@corp.test", "employeeID": id } })
+}
+
+#[tokio::test]
+async fn nobody_is_taken_off_the_payroll_unless_that_is_asked_for() {
+    let payroll = Payroll::new();
+    payroll.exports("1.csv", "E7;active\nE8;active\n");
+    let mut system = payroll.system();
+    system.include = &[];
+    let mut driven = Driven::leaver(&system, leaves("E7"));
+    driven.pass().await;
+    assert_eq!(payroll.asked(), [""; 0]);
 }
 
 #[tokio::test]

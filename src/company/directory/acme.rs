@@ -64,13 +64,24 @@ impl Acme {
             BASE,
             &[("objectClass", "organization"), ("o", "Acme")],
         ));
-        for unit in ["people", "admins", "services", "groups", "leavers"] {
+        for unit in ["people", "admins", "services", "groups", "leavers", "policies"] {
             let dn = format!("ou={unit},{BASE}");
             tree.add(Entry::new(
                 &dn,
                 &[("objectClass", "organizationalUnit"), ("ou", unit)],
             ));
         }
+        // The default of the overlay: it heeds locks.
+        tree.add(Entry::new(
+            &format!("cn=default,ou=policies,{BASE}"),
+            &[
+                ("objectClass", "device"),
+                ("objectClass", "pwdPolicy"),
+                ("cn", "default"),
+                ("pwdAttribute", "userPassword"),
+                ("pwdLockout", "TRUE"),
+            ],
+        ));
         let mut passwords = BTreeMap::new();
         for worker in ALL {
             add_person(&mut tree, &mut passwords, worker);
