@@ -387,13 +387,14 @@ impl View<'_> {
         let Some(accepted) = entry.accepted.filter(|_| said) else {
             return false;
         };
-        fact.requires.iter().all(|name| {
-            if let Some(verified) = self.ledger.fact(name).verified {
-                return accepted >= verified || planted(Bug::AssertsForEver);
-            }
-            let exempt = |v| matches!(v, Verdict::NotNeeded(_));
-            self.verdict_of(name).is_some_and(exempt) || self.gives_way(name, fact)
-        })
+        fact.requires
+            .iter()
+            .all(|name| match self.ledger.fact(name).verified {
+                Some(verified) => accepted >= verified || planted(Bug::AssertsForEver),
+                None => self
+                    .verdict_of(name)
+                    .is_some_and(|v| matches!(v, Verdict::NotNeeded(_))),
+            })
     }
 
     fn verdict_of(&self, name: &str) -> Option<Verdict> {
@@ -415,7 +416,7 @@ impl View<'_> {
         }
         let for_good = |fault: &Fault| matches!(fault.kind, FaultKind::Permanent | FaultKind::NeedsDecision);
         match self.verdict(earlier) {
-            Verdict::Unmet(Why::Failed(fault)) | Verdict::Unknown(fault) => for_good(&fault),
+            Verdict::Unmet(Why::Failed(fault)) => for_good(&fault),
             Verdict::Unmet(Why::NoAct | Why::ControllerConflict) => true,
             Verdict::Unmet(Why::WaitsFor(_)) => {
                 let mut before = earlier.after.iter().chain(&earlier.requires);

@@ -232,9 +232,9 @@ impl<'a> Pass<'a> {
                 if !self.drive.case.reinstate {
                     scope::widen(&mut self.ledger, &self.system, &facts);
                 }
-                let looked = subject.clone();
+                // Before the look: what changes meanwhile is seen by it.
+                self.look_for_others(&connector, &subject).await;
                 self.work(&connector, &facts, subject).await;
-                self.look_for_others(&connector, &looked).await;
                 let forbidden = self.forbidden.take();
                 self.finish(&facts, forbidden.as_ref())
             }

@@ -287,12 +287,12 @@ async fn a_definition_with_an_error_names_its_field_and_is_not_used_at_all() {
     let name = unique("wrong");
     let sound = include_str!("../../../../src/connectors/definitions/scim.yaml")
         .replace("name: scim", &format!("name: {name}"));
-    let misspelt = sound.replace("same: >-", "smae: >-");
+    let misspelt = sound.replace("shows: user", "shwos: user");
     let refused = scene
         .site
         .kubectl(&["apply", "--validate=strict", "-f", "-"], &misspelt);
     // A field that does not exist is seen at admission; what a name in it means only by the operator.
-    let message = "unknown field \"spec.account.smae\"";
+    let message = "unknown field \"spec.account.shwos\"";
     assert!(refused.stderr.contains(message), "{}", refused.stderr);
     scene
         .site
