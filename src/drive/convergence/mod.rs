@@ -208,7 +208,8 @@ impl Trial {
         if count > 1 && dice.one_in(8) {
             sims[0].inner.lock().unwrap().fails_for_ever = true;
         } else if story == Story::Any && count > 1 && dice.one_in(6) {
-            sims[0].inner.lock().unwrap().refuses = true;
+            let mut inner = sims[0].inner.lock().unwrap();
+            inner.refuses = inner.state.enabled;
         }
         let faults_until = sims
             .iter()
