@@ -411,7 +411,8 @@ impl View<'_> {
             return false;
         };
         let security = earlier.class.security() && fact.class.security();
-        if !security || fact.irreversible || !fact.repeatable || planted(Bug::WaitsForTheRefused) {
+        let blind = fact.proof == Proof::None;
+        if !security || blind || fact.irreversible || !fact.repeatable || planted(Bug::WaitsForTheRefused) {
             return false;
         }
         let for_good = |fault: &Fault| matches!(fault.kind, FaultKind::Permanent | FaultKind::NeedsDecision);
