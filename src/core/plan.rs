@@ -61,6 +61,8 @@ pub enum Sent {
 /// What is remembered of earlier passes without being durable: how often something failed, and until when to wait.
 #[derive(Debug, Clone, Default)]
 pub struct Pace {
+    /// Since when this process has driven the system: what another one sent right before is known to nobody.
+    pub since: Option<Timestamp>,
     /// By fact.
     pub facts: BTreeMap<String, Trouble>,
     /// Of the system as a whole: `find`, login, the successor.
@@ -411,13 +413,17 @@ impl View<'_> {
             return false;
         };
         let security = earlier.class.security() && fact.class.security();
-        let blind = fact.proof == Proof::None;
-        if !security || blind || fact.irreversible || !fact.repeatable || planted(Bug::WaitsForTheRefused) {
+        // While it is tried once more its answer comes first.
+        let tried = match self.sent.get(name) {
+            Some(sent) => !matches!(sent, Sent::Failed(_)),
+            None => self.has_its_turn(earlier),
+        };
+        if !security || tried || fact.irreversible || !fact.repeatable || planted(Bug::WaitsForTheRefused) {
             return false;
         }
         let for_good = |fault: &Fault| matches!(fault.kind, FaultKind::Permanent | FaultKind::NeedsDecision);
         match self.verdict(earlier) {
-            Verdict::Unmet(Why::Failed(fault)) => for_good(&fault),
+            Verdict::Unmet(Why::Failed(fault)) | Verdict::Unknown(fault) => for_good(&fault),
             Verdict::Unmet(Why::NoAct | Why::ControllerConflict) => true,
             Verdict::Unmet(Why::WaitsFor(_)) => {
                 let mut before = earlier.after.iter().chain(&earlier.requires);

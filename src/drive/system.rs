@@ -160,6 +160,7 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) async fn run(mut self) -> Finished {
+        self.pace.since.get_or_insert(self.began);
         if let Some(gone) = self.system.gone {
             return self.finish_gone(gone);
         }
@@ -190,7 +191,8 @@ impl<'a> Pass<'a> {
     async fn give_back(mut self, connector: Shared) -> Finished {
         let own = connector.capabilities().facts.clone();
         self.ledger.no_account_since = None;
-        let undoing = Undoing::new(connector.clone(), &self.ledger);
+        let since = self.pace.since.unwrap_or(self.began);
+        let undoing = Undoing::new(connector.clone(), &self.ledger, since);
         self.system = Cow::Owned(undoing.wanted(&self.system, &self.ledger));
         // Nothing that was found only now can be ours.
         let mut finished = if self.ledger.account.is_some() {
@@ -232,9 +234,12 @@ impl<'a> Pass<'a> {
                 if !self.drive.case.reinstate {
                     scope::widen(&mut self.ledger, &self.system, &facts);
                 }
-                // Before the look: what changes meanwhile is seen by it.
-                self.look_for_others(&connector, &subject).await;
+                let looked = self.others_due().then(|| subject.clone());
                 self.work(&connector, &facts, subject).await;
+                // Afterwards: what ends access waits for nothing that does not.
+                if let Some(looked) = looked {
+                    self.look_for_others(&connector, &looked).await;
+                }
                 let forbidden = self.forbidden.take();
                 self.finish(&facts, forbidden.as_ref())
             }

@@ -50,11 +50,14 @@ pub(super) fn ours(ledger: &SystemLedger, fact: &str) -> bool {
 pub(super) struct Undoing {
     of: Shared,
     capabilities: Capabilities,
+    /// Since when this process has driven the system.
+    since: Timestamp,
 }
 
 impl Undoing {
-    /// Of the facts of `of` those that `ledger` says are ours and that can be undone.
-    pub(super) fn new(of: Shared, ledger: &SystemLedger) -> Self {
+    /// Of the facts of `of` those that `ledger` says are ours and that can be undone; this process has driven the system
+    /// since `since`.
+    pub(super) fn new(of: Shared, ledger: &SystemLedger, since: Timestamp) -> Self {
         let own = of.capabilities();
         let live: Vec<&FactSpec> = own
             .facts
@@ -89,7 +92,11 @@ impl Undoing {
             facts: facts.collect(),
             fingerprint: own.fingerprint.clone(),
         };
-        Self { of, capabilities }
+        Self {
+            of,
+            capabilities,
+            since,
+        }
     }
 
     /// From when on reads show all that was asked for to make the original of `fact` true.
@@ -103,8 +110,10 @@ impl Undoing {
         let asked = entry
             .accepted
             .max(unanswered.map(|at| schedule::later(at, LONGEST_CALL * 2)));
+        // Security waits for no write, so a process that crashed may have asked once more than the ledger knows.
+        let before = subject.ledger.fact(fact).accepted.is_none().then_some(self.since);
         let spec = self.capabilities.facts.iter().find(|spec| spec.name == fact);
-        Some(schedule::later(asked?, spec?.settle))
+        Some(schedule::later(asked.max(before)?, spec?.settle))
     }
 
     /// `system` with what is wanted of it now: everything undone.

@@ -35,7 +35,7 @@ use crate::core::{
 };
 
 /// Seeds in an optimized run and in one that is not; `OFFBOARD_SEEDS` overrides, `OFFBOARD_SEED` runs a single one.
-const SEEDS: u64 = if cfg!(debug_assertions) { 300 } else { 10_000 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 300 } else { 20_000 };
 /// Once faults stop, everything must be done within this time: two full backoffs, a transfer and the settle times.
 const BOUND: SignedDuration = SignedDuration::from_mins(45);
 

@@ -501,14 +501,10 @@ impl Connector for Sim {
     async fn find(&self, who: &Person) -> Result<Vec<Account>, Fault> {
         self.enter();
         let successor = who.email.as_deref() == Some("sam@corp.test");
-        // A look for others beside the bound one is calm, so that it moves no other schedule.
-        let enabled = if !successor && self.bound() && !planted(Bug::ActsByName) {
-            self.inner.lock().unwrap().state.enabled
-        } else {
-            self.read(|s| s.enabled)
-                .await
-                .inspect_err(|fault| self.leave(Some(fault)))?
-        };
+        let enabled = self
+            .read(|s| s.enabled)
+            .await
+            .inspect_err(|fault| self.leave(Some(fault)))?;
         let renamed = self.inner.lock().unwrap().renamed;
         if !successor && !self.appeared() {
             return Ok(vec![]);

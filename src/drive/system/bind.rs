@@ -160,16 +160,20 @@ impl Pass<'_> {
         Err(Fault::needs_decision(Reason::Ambiguous).with_code(identity::ANOTHER_ACCOUNT))
     }
 
-    /// Looks once in a recheck period for active accounts beside the bound one, and keeps their login names.
-    pub(super) async fn look_for_others(&mut self, connector: &Shared, subject: &Subject) {
+    /// Whether it is time to look for active accounts beside the bound one: once in a recheck period.
+    pub(super) fn others_due(&self) -> bool {
         let (now, case) = (self.drive.clock.now(), self.drive.case);
         let asked = self.bound_before && self.system.who.account_name.is_none();
-        if !asked || now < case.cutoff || case.reinstate || self.parked(now) || planted(Bug::NeverLooksAgain)
-        {
-            return;
+        if !asked || now < case.cutoff || case.reinstate || planted(Bug::NeverLooksAgain) {
+            return false;
         }
         let looked_at = self.pace.others.as_ref().map(|(at, _)| *at);
-        if looked_at.is_some_and(|at| now < schedule::later(at, case.recheck_every)) {
+        looked_at.is_none_or(|at| now >= schedule::later(at, case.recheck_every))
+    }
+
+    /// Looks for active accounts beside that of `subject`, and keeps their login names.
+    pub(super) async fn look_for_others(&mut self, connector: &Shared, subject: &Subject) {
+        if self.parked(self.drive.clock.now()) {
             return;
         }
         match self.find(connector).await {
@@ -179,7 +183,7 @@ impl Pass<'_> {
                     .into_iter()
                     .filter(|other| !closed(connector, subject, other));
                 let names = active.map(|other| other.name.clone()).collect();
-                self.pace.others = Some((now, names));
+                self.pace.others = Some((self.drive.clock.now(), names));
             }
             // What cannot be asked now is asked in the next look; the bound account is proven by itself.
             Err(fault) => {
