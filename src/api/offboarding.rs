@@ -324,6 +324,9 @@ pub struct OffboardingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub data_deadline: Option<Timestamp>,
+    /// What lives on although access ended, and nobody can shorten; absent when there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
     /// The leaver's manager as a directory tells, where the Offboarding names none. Stays as first told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manager: Option<KnownManager>,
@@ -352,6 +355,15 @@ pub struct OffboardingStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub systems: Vec<SystemRow>,
+}
+
+/// What lives on although access ended: an access token, a ticket, what a lagging log does not show yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Exposure {
+    /// When the last of it has ended by itself.
+    #[schemars(with = "String")]
+    pub closes_at: Timestamp,
 }
 
 /// A manager whom a directory told of; without an address and a number, no directory knows one.

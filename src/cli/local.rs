@@ -3,9 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{approvals::Voices, manifests::Manifests, messages::Messages};
@@ -23,7 +24,7 @@ use crate::{
         scope,
     },
     drive::{
-        Clock, Drive, Link, Memory, Outcome, Record, Scope, Store, drive,
+        Clock, Drive, Link, Memory, Outcome, Record, Row, Scope, Store, drive,
         folder::{self, Folder},
         report,
         validate::{Chosen, Given, Invalid, Member, choose, validate},
@@ -352,7 +353,33 @@ impl Local {
     /// # Errors
     /// When the status cannot be written.
     pub async fn pass(&mut self, scope: Scope, clock: &dyn Clock) -> Result<Outcome, Error> {
-        let store: &dyn Store = &self.folder;
+        self.pass_shown(scope, clock, &mut |_| {}).await
+    }
+
+    /// As [`Self::pass`]; the rows of systems that are finished go into the status, and to `show`, while others are still
+    /// being worked on.
+    ///
+    /// # Errors
+    /// As [`Self::pass`].
+    pub async fn pass_shown(
+        &mut self,
+        scope: Scope,
+        clock: &dyn Clock,
+        show: &mut ShowRows<'_>,
+    ) -> Result<Outcome, Error> {
+        let shown = Shown {
+            folder: &self.folder,
+            case: &self.case,
+            links: &self.links,
+            clock,
+            status: Mutex::new(self.status.clone()),
+            show: Mutex::new(show),
+        };
+        let store: &dyn Store = if scope == Scope::Everything {
+            &self.folder
+        } else {
+            &shown
+        };
         let job = Drive {
             case: &self.case,
             links: &self.links,
@@ -365,6 +392,8 @@ impl Local {
             return Ok(drive(&job, &mut record, &mut memory).await);
         }
         let outcome = drive(&job, &mut self.record, &mut self.memory).await;
+        // What was so earlier in this pass is so since then.
+        self.status = shown.status.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(manager) = &outcome.manager {
             // Whoever was waited for is known now, and every system is looked at again.
             self.case.know_manager(manager.who.as_ref());
@@ -409,6 +438,49 @@ impl Local {
     /// Everything that is durable about the leaver.
     pub fn record(&self) -> &Record {
         &self.record
+    }
+}
+
+/// Shows the rows of systems that are finished.
+type ShowRows<'a> = dyn FnMut(&[Row]) + Send + 'a;
+
+/// The folder of a leaver, with what is shown while a pass goes on.
+struct Shown<'a> {
+    folder: &'a Folder,
+    case: &'a Case,
+    links: &'a BTreeMap<String, Link>,
+    clock: &'a dyn Clock,
+    /// What the folder says now.
+    status: Mutex<OffboardingStatus>,
+    show: Mutex<&'a mut ShowRows<'a>>,
+}
+
+#[async_trait]
+impl Store for Shown<'_> {
+    async fn save(&self, record: &Record) -> Result<(), Fault> {
+        self.folder.save(record).await
+    }
+
+    fn current(&self) -> bool {
+        self.folder.current()
+    }
+
+    async fn confirm(&self, votes: &[&Vote]) -> Result<bool, Fault> {
+        self.folder.confirm(votes).await
+    }
+
+    /// Whoever is interrupted, or asks meanwhile, finds what was done. That it cannot be written is told at the end.
+    async fn progress(&self, rows: &[Row]) {
+        let now = self.clock.now();
+        let outcome = report::so_far(self.case, self.links, rows, now);
+        let mut known = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut status = report::status(self.case, &outcome, &known, now);
+        status.evidence.clone_from(&known.evidence);
+        if status != *known && self.folder.save_status(&status).is_ok() {
+            *known = status;
+        }
+        let mut show = self.show.lock().unwrap_or_else(PoisonError::into_inner);
+        show(rows);
     }
 }
 

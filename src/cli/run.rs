@@ -18,13 +18,13 @@ use super::{
     manifests::Manifests,
     plan::verdict_words,
     status::left,
-    terminal::{BOLD, FAINT, GREEN, PLAIN, Progress, tell},
+    terminal::{BOLD, FAINT, GREEN, PLAIN, Progress, RED, tell},
 };
 use crate::{
     api::{ConditionStatus, OffboardingStatus},
     connectors::assemble::Assembly,
     core::{case::OBSERVED_ONLY, duplicate, fact::Verdict, gate::AWAITING_APPROVAL, plan::TASK_AWAITED},
-    drive::{Clock, Outcome, Scope, SystemClock},
+    drive::{Clock, Row, Scope, SystemClock, report::given_back},
     notify::Outbox,
 };
 
@@ -123,6 +123,8 @@ async fn one(local: &mut Local, patience: SignedDuration, show: &Show) -> Result
 pub enum Told<'t> {
     /// The verdict on a fact of a system is another one.
     Changed(Timestamp, &'t str, &'t str, &'t Verdict),
+    /// A fact of a system had been proven and was undone by somebody else, so often by now.
+    GivenBack(Timestamp, &'t str, &'t str, usize),
     /// A pass is over.
     Passed(&'t OffboardingStatus),
 }
@@ -135,16 +137,21 @@ pub async fn follow(
     local: &mut Local,
     clock: &dyn Clock,
     patience: SignedDuration,
-    tell: &mut dyn FnMut(Told<'_>),
+    tell: &mut (dyn FnMut(Told<'_>) + Send),
 ) -> Result<u8, exit::Error> {
     let give_up = clock.now().checked_add(patience).unwrap_or(Timestamp::MAX);
-    let mut told: BTreeMap<(String, String), String> = BTreeMap::new();
+    let mut news = News {
+        verdicts: BTreeMap::new(),
+        given_back: BTreeMap::new(),
+        tell,
+    };
     let mut scope = Scope::Due;
     loop {
-        let outcome = local.pass(scope, clock).await?;
+        let mut show = |rows: &[Row]| news.rows(rows, clock.now());
+        let outcome = local.pass_shown(scope, clock, &mut show).await?;
         scope = Scope::Woken;
-        tell_changes(&outcome, &mut told, clock.now(), tell);
-        tell(Told::Passed(&local.status));
+        news.rows(&outcome.rows, clock.now());
+        (news.tell)(Told::Passed(&local.status));
         let now = clock.now();
         match outcome.wake {
             Some(wake) if wake <= give_up && wants_more(&local.status) => {
@@ -160,28 +167,53 @@ pub async fn follow(
                 "{name}: the state cannot be written: {fault}: make room there, and run this again"
             )));
         }
-        return Ok(code(&local.status));
+        // What came back is ended again, and whoever looks at the exit code alone is told as well.
+        return Ok(match code(&local.status) {
+            0 | exit::WAITS_FOR_A_PERSON if news.access_came_back() => exit::ACCESS_LEFT,
+            code => code,
+        });
     }
 }
 
-fn tell_changes(
-    outcome: &Outcome,
-    told: &mut BTreeMap<(String, String), String>,
-    now: Timestamp,
-    tell: &mut dyn FnMut(Told<'_>),
-) {
-    for row in &outcome.rows {
-        for (fact, verdict, _) in &row.facts {
-            if matches!(verdict, Verdict::NotNeeded(_) | Verdict::NotDue(_)) {
-                continue;
-            }
-            let key = (row.name.clone(), fact.name.clone());
-            let words = verdict_words(verdict);
-            if told.get(&key) != Some(&words) {
-                tell(Told::Changed(now, &row.name, &fact.name, verdict));
-                told.insert(key, words);
+/// What was told already, so that nothing is told twice.
+struct News<'t> {
+    /// By system and fact.
+    verdicts: BTreeMap<(String, String), String>,
+    /// How often somebody else undid what had been proven, by system and fact, and whether that is access.
+    given_back: BTreeMap<(String, String), (usize, bool)>,
+    tell: &'t mut (dyn FnMut(Told<'_>) + Send),
+}
+
+impl News<'_> {
+    /// Tells what is new in `rows`.
+    fn rows(&mut self, rows: &[Row], now: Timestamp) {
+        for row in rows {
+            for (fact, verdict, _) in &row.facts {
+                let key = (row.name.clone(), fact.name.clone());
+                let times = row.reversals.get(&fact.name).copied().unwrap_or(1);
+                let known = self
+                    .given_back
+                    .get(&key)
+                    .is_some_and(|(known, _)| *known == times);
+                if row.drifted.contains(&fact.name) && !known {
+                    self.given_back
+                        .insert(key.clone(), (times, fact.class.security()));
+                    (self.tell)(Told::GivenBack(now, &row.name, &fact.name, times));
+                }
+                if matches!(verdict, Verdict::NotNeeded(_) | Verdict::NotDue(_)) {
+                    continue;
+                }
+                let words = verdict_words(verdict);
+                if self.verdicts.get(&key) != Some(&words) {
+                    (self.tell)(Told::Changed(now, &row.name, &fact.name, verdict));
+                    self.verdicts.insert(key, words);
+                }
             }
         }
+    }
+
+    fn access_came_back(&self) -> bool {
+        self.given_back.values().any(|(_, access)| *access)
     }
 }
 
@@ -204,23 +236,27 @@ impl Show {
         }
     }
 
+    fn line(&self, at: Timestamp, leaver: &str, system: &str, fact: &str, sign: &str, words: &str) {
+        let time = at.strftime("%H:%M:%S");
+        let name = self.names.map(|wide| format!("{leaver:<wide$}  "));
+        let name = name.unwrap_or_default();
+        self.progress
+            .print(&format!("{time}  {name}{system:<16} {sign} {fact:<24} {words}"));
+    }
+
     fn tell(&self, leaver: &str, told: Told<'_>) {
         match told {
             Told::Changed(at, system, fact, verdict) => {
-                let (sign, colour) = if verdict.settled() {
-                    ('✔', GREEN)
+                let sign = if verdict.settled() {
+                    format!("{GREEN}✔{PLAIN}")
                 } else {
-                    ('…', FAINT)
+                    format!("{FAINT}…{PLAIN}")
                 };
-                let time = at.strftime("%H:%M:%S");
-                let name = self
-                    .names
-                    .map(|wide| format!("{leaver:<wide$}  "))
-                    .unwrap_or_default();
-                let words = verdict_words(verdict);
-                self.progress.print(&format!(
-                    "{time}  {name}{system:<16} {colour}{sign}{PLAIN} {fact:<24} {words}"
-                ));
+                self.line(at, leaver, system, fact, &sign, &verdict_words(verdict));
+            }
+            Told::GivenBack(at, system, fact, times) => {
+                let sign = format!("{RED}✖{PLAIN}");
+                self.line(at, leaver, system, fact, &sign, &given_back(times));
             }
             Told::Passed(status) => {
                 let progress = status.progress.clone().unwrap_or_default();

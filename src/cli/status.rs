@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api::{Condition, ConditionStatus, OffboardingStatus, offboarding::SystemRow},
     core::{case::OBSERVED_ONLY, duplicate::DUPLICATE},
-    drive::{Clock, SystemClock, folder},
+    drive::{Clock, SystemClock, folder, report::EXPOSURE_OPEN},
 };
 
 /// Where the state is looked for if nobody says where.
@@ -151,6 +151,8 @@ enum State {
     NeedsAPerson,
     Working,
     Scheduled,
+    /// All is done, and what nobody can shorten lives on for a while.
+    Exposed,
     Done,
 }
 
@@ -165,6 +167,7 @@ impl State {
             _ if late && status.access_left.unwrap_or_default() > 0 => Self::Overdue,
             exit::WAITS_FOR_A_PERSON => Self::NeedsAPerson,
             0 if ready(status).0 == "Scheduled" => Self::Scheduled,
+            0 if ready(status).0 == EXPOSURE_OPEN => Self::Exposed,
             0 => Self::Done,
             _ => Self::Working,
         }
@@ -174,7 +177,7 @@ impl State {
         match self {
             Self::Overdue => exit::ACCESS_LEFT,
             Self::NeedsAPerson => exit::WAITS_FOR_A_PERSON,
-            Self::Working | Self::Scheduled | Self::Done => 0,
+            Self::Working | Self::Scheduled | Self::Exposed | Self::Done => 0,
         }
     }
 
@@ -183,7 +186,7 @@ impl State {
             Self::Overdue => (RED, '✖'),
             Self::NeedsAPerson => (YELLOW, '☐'),
             Self::Working => (FAINT, '▶'),
-            Self::Scheduled => (FAINT, '◷'),
+            Self::Scheduled | Self::Exposed => (FAINT, '◷'),
             Self::Done => (GREEN, '✔'),
         };
         format!("{colour}{sign}{PLAIN}")
@@ -195,6 +198,7 @@ impl State {
             Self::NeedsAPerson => "needs a person",
             Self::Working => "working",
             Self::Scheduled => "scheduled",
+            Self::Exposed => "exposed for a while",
             Self::Done => "done",
         }
     }
@@ -256,7 +260,9 @@ fn tree(name: &str, status: &OffboardingStatus) {
     }
     let bad = |row: &SystemRow| {
         let facts = row.conditions.iter().filter(|c| c.type_ != ENFORCED);
-        facts.filter(|c| c.status != ConditionStatus::True).count()
+        facts
+            .filter(|c| c.status != ConditionStatus::True && c.reason != EXPOSURE_OPEN)
+            .count()
     };
     let mut rows: Vec<_> = status.systems.iter().collect();
     rows.sort_by_key(|row| std::cmp::Reverse(bad(row)));
@@ -271,7 +277,10 @@ fn tree(name: &str, status: &OffboardingStatus) {
             observed.unwrap_or_default()
         );
         for condition in row.conditions.iter().filter(|c| c.type_ != ENFORCED) {
-            let sign = seal(condition.status == ConditionStatus::True);
+            let sign = match condition.reason.as_str() {
+                EXPOSURE_OPEN => State::Exposed.sign(),
+                _ => seal(condition.status == ConditionStatus::True),
+            };
             let text = format!("{} {}", condition.reason, condition.message);
             let at = condition.last_transition_time.strftime("%Y-%m-%d %H:%M:%S");
             out!("│    {sign} {:<24} {:<40} {at}", condition.type_, text.trim());

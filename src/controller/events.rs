@@ -10,13 +10,13 @@ use super::{Context, call::within, show::is_true};
 use crate::{
     api::{Condition, ConditionStatus, OffboardingStatus},
     core::fact::Verdict,
-    drive::{Row, validate::connector_of},
+    drive::{Row, report::EXPOSURE_OPEN, validate::connector_of},
 };
 
 /// Something worth telling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
-    /// Of a leaver `Scheduled`, `SystemRevoked`, `Offboarded`, `DriftDetected`, `DriftCorrected`, `Stalled`,
+    /// Of a leaver `Scheduled`, `SystemRevoked`, `ExposureOpen`, `Offboarded`, `DriftDetected`, `DriftCorrected`, `Stalled`,
     /// `AccessOverdue`, `DataOverdue`, `ManualTaskOverdue`; of a source
     /// `GuardTripped`, `RecordsUnusable`, `SourceDiffers`; of both `MessageNotSent`.
     pub reason: &'static str,
@@ -104,10 +104,18 @@ fn first(before: &OffboardingStatus, after: &OffboardingStatus, rows: &[Row]) ->
                 "Scheduled",
                 format!("nothing is due yet: {}", systems()),
             )),
-            Some("Offboarded" | "Retention") if !is_true(before, "Ready") => Some(News::normal(
-                "Offboarded",
-                format!("all is proven by reading back: {}", systems()),
-            )),
+            Some(EXPOSURE_OPEN) => {
+                let open = condition(after, "Ready").map(|c| c.message.clone());
+                Some(News::normal(EXPOSURE_OPEN, open.unwrap_or_default()))
+            }
+            Some("Offboarded" | "Retention")
+                if !is_true(before, "Ready") || reason(before).as_deref() == Some(EXPOSURE_OPEN) =>
+            {
+                Some(News::normal(
+                    "Offboarded",
+                    format!("all is proven by reading back: {}", systems()),
+                ))
+            }
             _ => None,
         };
     }
@@ -138,7 +146,8 @@ pub fn revoked(row: &Row) -> bool {
             fact.class.security() && verdict.due() && !matches!(verdict, Verdict::NotNeeded(_))
         })
         .peekable();
-    due.peek().is_some() && due.all(|(_, verdict, _)| verdict.settled())
+    due.peek().is_some()
+        && due.all(|(_, verdict, _)| verdict.settled() || matches!(verdict, Verdict::Exposed(_)))
 }
 
 /// Whether `before` already shows all access of the row as gone.
@@ -150,7 +159,7 @@ pub fn was_revoked(before: &OffboardingStatus, row: &Row) -> bool {
     security.clone().count() > 0
         && security.into_iter().all(|(fact, ..)| {
             let known = earlier.conditions.iter().find(|c| c.type_ == fact.name);
-            known.is_none_or(|c| c.status == ConditionStatus::True)
+            known.is_none_or(|c| c.status == ConditionStatus::True || c.reason == EXPOSURE_OPEN)
         })
 }
 

@@ -23,11 +23,8 @@ use super::{
 };
 use crate::{
     api::{ConditionStatus, Offboarding, OffboardingStatus},
-    core::{
-        case::{Case, Wanted},
-        fact::{Exempt, Verdict},
-    },
-    drive::{Link, Outcome, Row, report},
+    core::case::Case,
+    drive::{Link, Row, report},
 };
 
 /// The time between the first two patches while a pass goes on; then twice as long each time.
@@ -155,15 +152,7 @@ impl<'a> Shown<'a> {
         if held(&earlier) && rows.iter().all(settled) {
             return;
         }
-        let outcome = Outcome {
-            rows: self
-                .case
-                .systems
-                .iter()
-                .map(|s| self.row(&s.row, rows, now))
-                .collect(),
-            ..Outcome::default()
-        };
+        let outcome = report::so_far(self.case, self.links, rows, now);
         let status = report::status(self.case, &outcome, &earlier, now);
         match write(self.context, &object, &status).await {
             Ok(written) => {
@@ -176,48 +165,6 @@ impl<'a> Shown<'a> {
                 };
             }
             Err(failed) => tracing::debug!(%failed, "progress not shown"),
-        }
-    }
-
-    /// What is known of a system: its row, or that it is being worked on.
-    fn row(&self, name: &str, rows: &[Row], now: Timestamp) -> Row {
-        if let Some(row) = rows.iter().find(|row| row.name == name) {
-            return row.clone();
-        }
-        let facts = match self.links.get(name) {
-            Some(Link::Ready(connector)) => connector.capabilities().facts.clone(),
-            _ => vec![],
-        };
-        let wanted = self
-            .case
-            .systems
-            .iter()
-            .find(|s| s.row == name)
-            .map(|s| &s.wanted);
-        let verdict = |fact: &str| match wanted.and_then(|w| w.get(fact)) {
-            Some(Wanted::At(at) | Wanted::Between(at, _) | Wanted::Kept(at, _)) if *at > now => {
-                Verdict::NotDue(*at)
-            }
-            Some(Wanted::Kept(..)) => Verdict::NotDue(Timestamp::MAX),
-            Some(Wanted::Not) => Verdict::NotNeeded(Exempt::Waived),
-            _ => Verdict::Pending(now),
-        };
-        Row {
-            name: name.to_owned(),
-            account: None,
-            facts: facts
-                .into_iter()
-                .map(|fact| {
-                    let verdict = verdict(&fact.name);
-                    (fact, verdict, None)
-                })
-                .collect(),
-            trouble: None,
-            blocked: None,
-            identity_mismatch: false,
-            candidates: vec![],
-            drifted: vec![],
-            wake: None,
         }
     }
 }

@@ -236,6 +236,8 @@ pub enum Verdict {
     Unmet(Why),
     /// Asked for and within its settle time, or an operation is running: look again then.
     Pending(Timestamp),
+    /// All is done, and what nobody can shorten lives on until this instant: no access left, no lateness, and not done.
+    Exposed(Timestamp),
     /// Could be read and was not. Never counts as done (R2).
     Unknown(Fault),
 }

@@ -96,6 +96,9 @@ pub struct FactLedger {
     /// When the system last accepted an act for this fact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Timestamp>,
+    /// Nobody answered that act: that it was accepted was concluded from a read, which may have been a late one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub concluded: bool,
     /// The system's own clock when it accepted, if it told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_there: Option<Timestamp>,
@@ -108,6 +111,9 @@ pub struct FactLedger {
     /// When it was first read back as true after our act (or found true).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Timestamp>,
+    /// When it was last seen undone after that: for its settle time a read may still show what was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubted: Option<Timestamp>,
     /// The cutoff that it was last seen true for, of a fact that is wanted ahead of the cutoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cutoff: Option<Timestamp>,
@@ -153,6 +159,7 @@ impl Ledger {
                 &mut fact.tried,
                 &mut fact.accepted,
                 &mut fact.accepted_there,
+                &mut fact.doubted,
             ] {
                 *at = at.map(|_| Timestamp::UNIX_EPOCH);
             }
@@ -162,16 +169,26 @@ impl Ledger {
 }
 
 impl SystemLedger {
+    /// How often somebody else undid each fact after it was verified; none for those that nobody undid.
+    pub fn reversals(&self) -> BTreeMap<String, usize> {
+        let undone = self.facts.iter().filter(|(_, entry)| entry.reversals > 0);
+        undone
+            .map(|(name, entry)| (name.clone(), entry.reversals))
+            .collect()
+    }
+
     /// What is durable about `fact`, empty when nothing is yet.
     pub fn fact(&self, fact: &str) -> &FactLedger {
         const NOTHING: &FactLedger = &FactLedger {
             intent: None,
             tried: None,
             accepted: None,
+            concluded: false,
             accepted_there: None,
             operation: None,
             rung: 0,
             verified: None,
+            doubted: None,
             cutoff: None,
             lost: false,
             gone: BTreeSet::new(),

@@ -186,9 +186,21 @@ impl View<'_> {
             Truth::NotApplicable => Verdict::NotNeeded(Exempt::NotApplicable),
             Truth::Unreadable(fault) => self.unseen(fact, fault),
             Truth::Running => Verdict::Pending(schedule::later(self.now, OPERATION_POLL)),
-            Truth::HoldsFrom(at) if *at > self.known_at(fact) => Verdict::Pending((*at).max(self.now)),
+            Truth::HoldsFrom(at) if *at > self.known_at(fact) => self.held_from(fact, *at),
             Truth::HoldsFrom(_) | Truth::Holds => self.held(fact),
             Truth::DoesNotHold => self.missed(fact, sight),
+        }
+    }
+
+    /// A fact that will be seen true at `at`.
+    fn held_from(&self, fact: &FactSpec, at: Timestamp) -> Verdict {
+        let waits = self.unsettled(fact.after.iter().chain(&fact.requires));
+        match (fact.proof, waits.is_empty()) {
+            // What lives on is counted from the end of access, which is still to come.
+            (Proof::Elapsed, false) => Verdict::Unmet(Why::WaitsFor(waits)),
+            (Proof::Elapsed, true) if at == Timestamp::MAX => Verdict::Unmet(Why::NoAct),
+            (Proof::Elapsed, true) => Verdict::Exposed(at),
+            _ => Verdict::Pending(at.max(self.now)),
         }
     }
 
@@ -208,10 +220,14 @@ impl View<'_> {
             return Verdict::Pending(self.now);
         }
         let waits = self.unsettled(fact.after.iter().chain(&fact.requires));
-        if waits.is_empty() {
-            Verdict::Verified
-        } else {
-            Verdict::Unmet(Why::WaitsFor(waits))
+        if !waits.is_empty() {
+            return Verdict::Unmet(Why::WaitsFor(waits));
+        }
+        // It was seen undone: what a read shows may be from before that.
+        let doubted = self.ledger.fact(&fact.name).doubted;
+        match doubted.map(|at| schedule::later(at, fact.settle)) {
+            Some(certain) if self.looked_at < certain => Verdict::Pending(certain.max(self.now)),
+            _ => Verdict::Verified,
         }
     }
 
@@ -275,8 +291,11 @@ impl View<'_> {
         if let Some(asked) = accepted.max(intended).max(unsure) {
             let settled = schedule::later(asked, fact.settle);
             if self.looked_at < settled && !(planted(Bug::RepeatsBlindly) && entry.accepted.is_none()) {
-                let waited = self.now.duration_since(asked).max(FIRST_SETTLE_POLL);
-                return Verdict::Pending(schedule::later(self.now, waited).min(settled.max(self.now)));
+                // A log that lags is nobody's to hurry.
+                if fact.proof == Proof::Log && accepted == Some(asked) {
+                    return Verdict::Exposed(settled);
+                }
+                return Verdict::Pending(self.poll(asked, settled));
             }
         }
         let requires = if planted(Bug::ForgetsRequirements) {
@@ -284,7 +303,12 @@ impl View<'_> {
         } else {
             &fact.requires[..]
         };
-        let waits = self.unsettled(requires.iter().filter(|name| !self.gives_way(name, fact)));
+        let requires = || requires.iter().filter(|name| !self.gives_way(name, fact));
+        let mut waits = self.unsettled(requires());
+        if fact.proof == Proof::None && waits.is_empty() && !planted(Bug::AssertsForEver) {
+            // Asked before the ledger knows when they were proven it would count for nothing, and be asked again.
+            waits = requires().filter(|name| !self.is_noted(name)).cloned().collect();
+        }
         if !waits.is_empty() {
             return Verdict::Unmet(Why::WaitsFor(waits));
         }
@@ -313,6 +337,12 @@ impl View<'_> {
         } else {
             Why::NotTried
         })
+    }
+
+    /// When to look again for what was asked for at `asked` and is shown at `settled` at the latest: less and less often.
+    fn poll(&self, asked: Timestamp, settled: Timestamp) -> Timestamp {
+        let waited = self.now.duration_since(asked).max(FIRST_SETTLE_POLL);
+        schedule::later(self.now, waited).min(settled.max(self.now))
     }
 
     /// The word for the gate that keeps `fact` from being asked for.
@@ -393,10 +423,14 @@ impl View<'_> {
             .iter()
             .all(|name| match self.ledger.fact(name).verified {
                 Some(verified) => accepted >= verified || planted(Bug::AssertsForEver),
-                None => self
-                    .verdict_of(name)
-                    .is_some_and(|v| matches!(v, Verdict::NotNeeded(_))),
+                None => self.is_noted(name),
             })
+    }
+
+    /// Whether the ledger knows when `name` was proven, or there is nothing to prove.
+    fn is_noted(&self, name: &str) -> bool {
+        self.ledger.fact(name).verified.is_some()
+            || matches!(self.verdict_of(name), Some(Verdict::NotNeeded(_)))
     }
 
     fn verdict_of(&self, name: &str) -> Option<Verdict> {
@@ -517,6 +551,10 @@ impl View<'_> {
                 // It waits for something else to happen first.
                 Verdict::NotDue(at) if at == Timestamp::MAX => return None,
                 Verdict::NotDue(at) | Verdict::Pending(at) => at,
+                Verdict::Exposed(at) => match self.ledger.fact(&fact.name).accepted {
+                    Some(asked) if fact.proof == Proof::Log => self.poll(asked, at),
+                    _ => at,
+                },
                 Verdict::Unmet(Why::Gated(_)) | Verdict::Asserted if fact.by_hand => self.task_wake(fact)?,
                 // What waits for another fact is woken by that one.
                 Verdict::Unmet(Why::ControllerConflict | Why::Gated(_) | Why::WaitsFor(_)) => {

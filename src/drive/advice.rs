@@ -61,6 +61,9 @@ pub fn advice(verdict: &Verdict) -> Option<String> {
         Verdict::Unmet(Why::Gated(OBSERVED_ONLY)) => {
             said("end it there by hand, or set the Connector's spec.mode to Enforce")
         }
+        Verdict::Unmet(Why::NotEffective) => {
+            said("it was accepted and nothing changed: see there who may change it, or what gives it back")
+        }
         Verdict::Unmet(Why::NoAct) => said("the definition has no way to do this: do it by hand"),
         _ => None,
     }

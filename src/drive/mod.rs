@@ -118,7 +118,7 @@ pub struct Memory {
 }
 
 /// What one pass found out about one system.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Row {
     /// The row's name.
     pub name: String,
@@ -136,6 +136,8 @@ pub struct Row {
     pub candidates: Vec<String>,
     /// Access that had been proven gone was back in this pass.
     pub drifted: Vec<String>,
+    /// How often somebody else gave back what had been proven gone, by fact.
+    pub reversals: BTreeMap<String, usize>,
     /// When something may change by itself.
     pub wake: Option<Timestamp>,
 }

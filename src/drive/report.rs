@@ -5,10 +5,13 @@
 
 mod gates;
 mod reinstated;
+mod so_far;
 #[cfg(test)]
 mod tests;
 
 use jiff::Timestamp;
+
+pub use so_far::so_far;
 
 use super::{
     Outcome, Row,
@@ -17,12 +20,12 @@ use super::{
 use crate::{
     api::{
         Condition, ConditionStatus, OffboardingStatus,
-        offboarding::{Evidence, KnownManager, SystemRow},
+        offboarding::{Evidence, Exposure, KnownManager, SystemRow},
     },
     core::{
         case::{Case, OBSERVED_ONLY, Wanted},
         duplicate::{self, DUPLICATE},
-        fact::{Exempt, FactSpec, Stage, Verdict, Why},
+        fact::{Exempt, FactSpec, Sight, Stage, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         gate::APPROVAL_DENIED,
         ledger::Manager,
@@ -56,7 +59,7 @@ pub fn status(
                 .iter()
                 .filter(|(f, ..)| system.wanted.get(&f.name) != Some(&Wanted::Not));
             let mut conditions: Vec<_> = shown
-                .map(|(fact, verdict, _)| fact_condition(fact, verdict))
+                .map(|(fact, verdict, sight)| fact_condition(row, fact, verdict, sight.as_ref()))
                 .collect();
             if system.observe_only {
                 conditions.push(plain("Enforced", False, "Observe", OBSERVED));
@@ -66,6 +69,9 @@ pub fn status(
             }
             conditions.extend(candidates(row));
             keep_times(&mut conditions, before.map_or(&[], |s| &s.conditions), now);
+            // What was back and is gone again within one pass is gone since now.
+            let again = conditions.iter_mut().filter(|c| row.drifted.contains(&c.type_));
+            again.for_each(|c| c.last_transition_time = now);
             SystemRow {
                 name: row.name.clone(),
                 account: row.account.as_ref().map(|(id, _)| id.clone()),
@@ -81,6 +87,7 @@ pub fn status(
         cutoff: Some(case.cutoff),
         deadline: Some(case.access_deadline),
         data_deadline: Some(case.data_deadline),
+        exposure: tally.exposed_until.map(|closes_at| Exposure { closes_at }),
         manager: outcome
             .manager
             .as_ref()
@@ -172,6 +179,8 @@ struct Tally {
     unknown_ours: bool,
     /// Another Offboarding says that access lasts longer.
     held_up: bool,
+    /// Until when something lives on that nobody can shorten.
+    exposed_until: Option<Timestamp>,
 }
 
 impl Tally {
@@ -233,6 +242,10 @@ impl Tally {
             }
             if matches!(verdict, Verdict::Unmet(Why::Gated(LEGAL_HOLD))) {
                 (self.held, self.not_due) = (true, true);
+                continue;
+            }
+            if let Verdict::Exposed(closes_at) = verdict {
+                self.exposed_until = self.exposed_until.max(Some(*closes_at));
                 continue;
             }
             self.left += 1;
@@ -353,9 +366,12 @@ fn summary(
         .conditions
         .iter()
         .any(|c| c.type_ == "Complete" && c.status == True && c.observed_generation == Some(case.generation));
-    let complete = tally.left == 0 && !tally.not_due && tally.found && case.enforce;
+    let open = tally.exposed_until.is_some();
+    let complete = tally.left == 0 && !tally.not_due && !open && tally.found && case.enforce;
     conditions.push(if (complete || was_complete) && access_is_gone {
         plain("Complete", True, "Verified", "")
+    } else if tally.left == 0 && open {
+        plain("Complete", False, EXPOSURE_OPEN, "")
     } else {
         plain("Complete", False, "InProgress", "")
     });
@@ -376,6 +392,9 @@ fn summary(
 
 /// What a row is that is only looked at.
 const OBSERVED: &str = "mode: Observe: looked at, never changed";
+
+/// The reason when what nobody can shorten lives on.
+pub const EXPOSURE_OPEN: &str = "ExposureOpen";
 
 /// The message when only a legal hold keeps things from being deleted.
 const HELD: &str = "spec.legalHold: Hold: what would be deleted by now is kept";
@@ -475,6 +494,9 @@ fn ready(
         };
         return (False, reason, Extra::Reconciling(progress));
     }
+    if tally.exposed_until.is_some() {
+        return (True, EXPOSURE_OPEN, Extra::None);
+    }
     match (tally.not_due, tally.access_due) {
         (true, false) => (True, "Scheduled", Extra::None),
         (true, true) => (True, "Retention", Extra::None),
@@ -573,6 +595,7 @@ fn row_message(row: &Row) -> Option<(u8, String)> {
     let rank = |verdict: &Verdict| match verdict {
         Verdict::Unknown(_) | Verdict::Unmet(Why::Failed(_)) => 1,
         Verdict::Unmet(Why::WaitsFor(_)) => 3,
+        Verdict::Exposed(_) => 4,
         _ => 2,
     };
     let left = row.facts.iter().filter(|(_, v, _)| v.due() && !v.settled());
@@ -601,9 +624,25 @@ fn early_question(name: &str, row: &Row) -> Option<(u8, String)> {
     waits.then(|| (2, format!("{name}: {}", with_advice(fault))))
 }
 
-fn fact_condition(fact: &FactSpec, verdict: &Verdict) -> Condition {
-    let (status, reason, detail) = words(verdict);
-    plain(&fact.name, status, &reason, &detail)
+fn fact_condition(row: &Row, fact: &FactSpec, verdict: &Verdict, sight: Option<&Sight>) -> Condition {
+    let (status, reason, mut detail) = words(verdict);
+    if let (Verdict::Unmet(Why::NoAct), Some(sight)) = (verdict, sight) {
+        detail.clone_from(&sight.says);
+    }
+    let text = match row.reversals.get(&fact.name) {
+        Some(times) if detail.is_empty() => given_back(*times),
+        Some(times) => format!("{detail}; {}", given_back(*times)),
+        None => detail,
+    };
+    plain(&fact.name, status, &reason, &text)
+}
+
+/// How often access came back after it was proven gone.
+pub fn given_back(times: usize) -> String {
+    match times {
+        1 => "somebody gave it back once".to_owned(),
+        _ => format!("somebody gave it back {times} times"),
+    }
 }
 
 /// A verdict in the words of a condition: status, reason, detail.
@@ -623,6 +662,10 @@ pub fn words(verdict: &Verdict) -> (ConditionStatus, String, String) {
         }
         Verdict::NotDue(_) => said(Unknown, "NotDue"),
         Verdict::Pending(_) => said(False, "Pending"),
+        Verdict::Exposed(at) => {
+            let text = format!("ends by itself until {}", at.strftime("%Y-%m-%d %H:%M:%SZ"));
+            (False, EXPOSURE_OPEN.into(), text)
+        }
         Verdict::Unknown(fault) => fault_words(Unknown, fault),
         Verdict::Unmet(Why::NotTried) => said(False, "NotTried"),
         Verdict::Unmet(Why::WaitsFor(names)) => {

@@ -404,7 +404,7 @@ impl<'a> Run<'a> {
             unknown |= row.trouble.is_some();
             for (fact, verdict, _) in row.facts.iter().filter(|(fact, _, _)| fact.class.hands_over()) {
                 match verdict {
-                    Verdict::Unmet(_) | Verdict::Pending(_) => return HandOver::Open,
+                    Verdict::Unmet(_) | Verdict::Pending(_) | Verdict::Exposed(_) => return HandOver::Open,
                     Verdict::NotDue(_) | Verdict::Unknown(_) => unknown = true,
                     Verdict::Verified | Verdict::Asserted | Verdict::NotNeeded(_) => {
                         let ledger = self.record.ledger.systems.get(&row.name);

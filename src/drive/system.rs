@@ -589,6 +589,7 @@ impl<'a> Pass<'a> {
                 None => self.other_names().to_vec(),
             },
             drifted: self.drifted.clone(),
+            reversals: self.ledger.reversals(),
             wake,
         };
         Finished {

@@ -116,6 +116,14 @@ impl Undoing {
         Some(schedule::later(asked.max(before)?, spec?.settle))
     }
 
+    /// Until when a read may show the original of `fact` as it was before somebody else undid it; none when nobody did.
+    fn doubtful_until(&self, subject: &Subject, fact: &str) -> Option<Timestamp> {
+        let entry = subject.ledger.fact(original(fact));
+        let spec = self.capabilities.facts.iter().find(|spec| spec.name == fact);
+        let doubted = entry.doubted.filter(|_| entry.accepted.is_none())?;
+        Some(schedule::later(doubted, spec?.settle))
+    }
+
     /// `system` with what is wanted of it now: everything undone.
     pub(super) fn wanted(&self, system: &System, ledger: &SystemLedger) -> System {
         let now = |fact: &FactSpec| (fact.name.clone(), Wanted::At(Timestamp::MIN));
@@ -240,6 +248,10 @@ impl Connector for Undoing {
                 Some(from) if subject.now < from => Truth::HoldsFrom(from),
                 _ => Truth::Holds,
             }),
+            // It was seen undone already, and nothing that we asked for since was accepted: a late read may show it as it was.
+            Ok(Some(_)) if self.doubtful_until(subject, fact) > Some(subject.now) => Sight::of(
+                Truth::HoldsFrom(self.doubtful_until(subject, fact).unwrap_or(subject.now)),
+            ),
             Ok(Some(act)) => Sight {
                 says: format!("give back what {} took", original(fact)),
                 count: act.requests.len(),

@@ -533,7 +533,7 @@ async fn moving_and_deleting_are_done_only_where_they_are_asked_for() {
         Verdict::NotNeeded(Exempt::Waived),
         "no policy wants it"
     );
-    let Verdict::Pending(until) = leaver.verdict("KerberosWindowClosed") else {
+    let Verdict::Exposed(until) = leaver.verdict("KerberosWindowClosed") else {
         panic!("{:?}", leaver.left())
     };
     let hours = until.duration_since(Timestamp::now()).as_secs() / 60;

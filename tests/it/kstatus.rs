@@ -65,14 +65,8 @@ fn outcome(verdicts: [Verdict; 3]) -> Outcome {
     });
     let row = Row {
         name: "crm".into(),
-        account: None,
         facts: facts.collect(),
-        trouble: None,
-        blocked: None,
-        identity_mismatch: false,
-        candidates: vec![],
-        drifted: vec![],
-        wake: None,
+        ..Row::default()
     };
     Outcome {
         rows: vec![row],

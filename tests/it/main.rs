@@ -7,6 +7,7 @@
 )]
 // In a test, a panic is the report.
 
+mod acceptance;
 mod active_directory;
 mod approvals;
 mod chart;
@@ -40,6 +41,5 @@ mod sources;
 mod support;
 mod support_servers;
 mod trial;
-mod whole_story;
 mod without_api;
 mod workday;

@@ -12,6 +12,7 @@ use offboard::{
         fact::{Exempt, Verdict, Why},
         fault::Reason,
         identity::Person,
+        plan::TASK_AWAITED,
     },
     simulators::{
         microsoft365::{
@@ -122,7 +123,7 @@ async fn an_open_access_token_counts_until_it_must_have_expired() {
     setup.inputs["accessTokenMinutes"] = json!(60);
     let mut trial = Trial::new(&setup);
     trial.pass().await;
-    let Verdict::Pending(until) = trial.verdict("AccessTokensExpired") else {
+    let Verdict::Exposed(until) = trial.verdict("AccessTokensExpired") else {
         panic!("{:?}", trial.all())
     };
     let minutes = until.duration_since(Timestamp::now()).as_mins();
@@ -150,7 +151,11 @@ async fn groups_that_others_master_are_shown_and_never_touched() {
     assert!(!trial.settles(40).await);
     assert_eq!(trial.verdict("GroupsLeft"), Verdict::Verified);
     for fact in ["SyncedGroupsLeft", "DynamicGroupsLeft", "MailGroupsLeft"] {
-        assert_eq!(trial.verdict(fact), Verdict::Unmet(Why::NoAct), "{fact}");
+        assert_eq!(
+            trial.verdict(fact),
+            Verdict::Unmet(Why::Gated(TASK_AWAITED)),
+            "{fact}"
+        );
     }
     assert_eq!(scene.memberships(), ["synced", "dynamic", "mail", "list"]);
     let touched = scene

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use offboard::core::{
     fact::{Verdict, Why},
     fault::Reason,
+    plan::TASK_AWAITED,
 };
 use serde_json::json;
 
@@ -17,8 +18,6 @@ use crate::{
 /// A name made to break out of whatever it is put into.
 const HOSTILE: &str = r#"a"b`c'd\; drop user x; --"#;
 const PASSWORD: &str = "leaver-Passw0rd";
-/// What the operator of the shared server lacks: seeing whose programs there are.
-const SEES_NO_PROGRAMS: &[&str] = &["DefinersReplaced"];
 
 fn server() -> &'static Mariadb {
     support::mariadb()
@@ -133,7 +132,7 @@ async fn two_spellings_of_one_name_are_one_persons() {
     sql(&format!("CREATE USER {spelled}@'%' IDENTIFIED BY '{PASSWORD}'"));
     let mut session = server().session(&spelled, PASSWORD);
     let mut driven = Driven::leaver(&system(), leaves(&name));
-    driven.follow(SEES_NO_PROGRAMS).await;
+    driven.follow(&[]).await;
     for name in [&name, &spelled] {
         assert_eq!(logs_in(name), [false, false], "{name}");
     }
@@ -161,7 +160,7 @@ async fn who_is_only_called_as_the_address_begins_is_asked_about() {
 async fn a_host_that_somebody_unlocks_or_adds_is_locked_again_and_reported() {
     let name = person("bob");
     let mut driven = Driven::leaver(&system(), leaves(&name));
-    driven.follow(SEES_NO_PROGRAMS).await;
+    driven.follow(&[]).await;
     // What was seen once may have been seen late; what is seen twice was true.
     driven.pass().await;
     sql(&format!(
@@ -175,7 +174,7 @@ async fn a_host_that_somebody_unlocks_or_adds_is_locked_again_and_reported() {
         "{:?}",
         driven.row().drifted
     );
-    driven.follow(SEES_NO_PROGRAMS).await;
+    driven.follow(&[]).await;
     assert_eq!(driven.verdict("LoginsLocked"), &Verdict::Verified);
     assert_eq!(driven.verdict("SessionsEnded"), &Verdict::Verified);
     assert_eq!(logs_in(&name), [false, false]);
@@ -195,7 +194,7 @@ async fn a_name_made_to_break_out_means_only_itself() {
         json!({"employee": {"email": format!("{}@example.com", unique("nobody")),
                             "accounts": [{"connector": "system", "name": name}]}}),
     );
-    driven.follow(SEES_NO_PROGRAMS).await;
+    driven.follow(&[]).await;
     for fact in ["LoginsLocked", "SessionsEnded", "GrantsRevoked"] {
         assert_eq!(driven.verdict(fact), &Verdict::Verified, "{fact}");
     }
@@ -212,11 +211,14 @@ async fn programs_in_the_leavers_name_are_told_and_block_the_dropping() {
          CREATE DEFINER={name}@'%' VIEW db_{name}.v AS SELECT 1;
          CREATE DEFINER={name}@'%' TRIGGER db_{name}.g BEFORE INSERT ON db_{name}.t FOR EACH ROW SET NEW.a = 1"
     ));
-    let operator = operator("CREATE USER, CONNECTION ADMIN, PROCESS, SHOW VIEW, TRIGGER");
-    let system = system_at(server().port, (&operator, "operator"), &["AccountsDropped"]);
+    let operator = (Mariadb::OPERATOR, Mariadb::OPERATOR_PASSWORD);
+    let system = system_at(server().port, operator, &["AccountsDropped"]);
     let mut driven = Driven::leaver(&system, leaves(&name));
     driven.follow(&["DefinersReplaced", "AccountsDropped"]).await;
-    assert_eq!(driven.verdict("DefinersReplaced"), &Verdict::Unmet(Why::NoAct));
+    assert_eq!(
+        driven.verdict("DefinersReplaced"),
+        &Verdict::Unmet(Why::Gated(TASK_AWAITED))
+    );
     // What is not handed over keeps what would be deleted, for ever.
     assert_eq!(
         driven.verdict("AccountsDropped"),
@@ -236,6 +238,44 @@ async fn programs_in_the_leavers_name_are_told_and_block_the_dropping() {
     driven.restart();
     driven.pass().await;
     driven.assert_done();
+}
+
+#[tokio::test]
+async fn what_an_application_reads_in_the_leavers_name_works_until_somebody_has_replaced_it() {
+    let (name, app) = (person("erin"), person("app"));
+    sql(&format!(
+        "CREATE DATABASE db_{name}; CREATE TABLE db_{name}.orders (n INT); INSERT INTO db_{name}.orders VALUES (7);
+         GRANT SELECT ON db_{name}.* TO {name}@'%'"
+    ));
+    let view = |definer: &str| {
+        sql(&format!(
+            "CREATE OR REPLACE DEFINER={definer}@'%' SQL SECURITY DEFINER VIEW db_{name}.report AS
+             SELECT n FROM db_{name}.orders; GRANT SELECT ON db_{name}.report TO {app}@'%', {app}@'127.0.0.1'"
+        ))
+    };
+    view(&name);
+    let reads = || {
+        server()
+            .sql_as(&app, PASSWORD, &format!("SELECT n FROM db_{name}.report"))
+            .ok()
+    };
+    assert!(reads());
+    let mut driven = Driven::leaver(&system(), leaves(&name));
+    driven.follow(&["DefinersReplaced", "GrantsRevoked"]).await;
+    assert_eq!(logs_in(&name), [false, false]);
+    let waits = Why::WaitsFor(vec!["DefinersReplaced".to_owned()]);
+    assert_eq!(driven.verdict("GrantsRevoked"), &Verdict::Unmet(waits));
+    assert_eq!(
+        driven.verdict("DefinersReplaced"),
+        &Verdict::Unmet(Why::Gated(TASK_AWAITED))
+    );
+    assert!(reads(), "the application goes on");
+    sql("CREATE USER IF NOT EXISTS reports@'%' ACCOUNT LOCK");
+    sql(&format!("GRANT SELECT ON db_{name}.orders TO reports@'%'"));
+    view("reports");
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(reads(), "and with the new definer too");
 }
 
 #[tokio::test]
@@ -260,7 +300,9 @@ async fn a_right_that_is_missing_hurts_only_its_own_fact() {
         other => panic!("{other:?}"),
     }
     assert_eq!(driven.verdict("LoginsLocked"), &Verdict::Verified);
-    assert_eq!(driven.verdict("GrantsRevoked"), &Verdict::Verified);
+    // Who cannot see what runs with these rights takes none of them.
+    let waits = Why::WaitsFor(vec!["DefinersReplaced".to_owned()]);
+    assert_eq!(driven.verdict("GrantsRevoked"), &Verdict::Unmet(waits));
     assert!(session.answers(), "and so it is");
     // Who cannot see sessions must not take that for there being none.
     let mut driven = Driven::leaver(
@@ -291,7 +333,7 @@ async fn the_connectors_own_account_and_the_servers_are_never_offboarded() {
 async fn an_account_that_vanished_for_no_reason_of_ours_is_never_taken_for_done() {
     let name = person("eve");
     let mut driven = Driven::leaver(&system(), leaves(&name));
-    driven.follow(SEES_NO_PROGRAMS).await;
+    driven.follow(&[]).await;
     assert_eq!(driven.verdict("LoginsLocked"), &Verdict::Verified);
     sql(&format!("DROP USER {name}@'%'; DROP USER {name}@'127.0.0.1'"));
     driven.pass().await;
@@ -317,7 +359,7 @@ async fn whatever_moment_the_wire_is_cut_the_end_is_the_same() {
         // What was only in memory is lost as well.
         driven.restart();
     }
-    driven.follow(SEES_NO_PROGRAMS).await;
+    driven.follow(&[]).await;
     for fact in ["LoginsLocked", "SessionsEnded", "GrantsRevoked"] {
         assert_eq!(driven.verdict(fact), &Verdict::Verified, "{fact}");
     }

@@ -1,5 +1,7 @@
 //! A leaver of a real PostgreSQL, driven by the built-in definition; what holds is asked of the server, with psql.
 
+mod newer;
+
 use std::{net::SocketAddr, process::Stdio, time::Duration};
 
 use offboard::core::{
@@ -67,6 +69,13 @@ fn leaves(name: &str) -> serde_json::Value {
     json!({"employee": {"email": format!("{name}@example.com")}})
 }
 
+/// The same, who leaves everything to a successor.
+fn leaves_all(name: &str, successor: &str) -> serde_json::Value {
+    let mut spec = leaves(name);
+    spec["transfers"] = json!([{"what": "Everything", "to": format!("{successor}@example.com")}]);
+    spec
+}
+
 #[tokio::test]
 async fn a_leaver_can_no_longer_log_in_and_has_no_session_password_power_or_role() {
     let (name, group) = (person("alice"), unique("readers"));
@@ -131,8 +140,7 @@ async fn what_a_leaver_owns_goes_to_the_successor_in_every_database() {
         let read = format!("SELECT n FROM s_{name}.orders");
         assert!(!server().sql_as(&successor, PASSWORD, database, &read).ok());
     }
-    let mut spec = leaves(&name);
-    spec["transfers"] = json!([{"what": "Everything", "to": format!("{successor}@example.com")}]);
+    let spec = leaves_all(&name, &successor);
     let mut driven = Driven::leaver(&system(&["GrantsRemoved", "RoleDropped"]), spec);
     driven.follow(&[]).await;
     driven.assert_done();
@@ -157,6 +165,67 @@ async fn what_a_leaver_owns_goes_to_the_successor_in_every_database() {
     driven.restart();
     driven.pass().await;
     driven.assert_done();
+}
+
+#[tokio::test]
+async fn what_still_hangs_on_a_role_that_cannot_be_dropped_is_named() {
+    let kay = person("kay");
+    sql(&format!(
+        "CREATE TABLE t_{kay} (n int); GRANT SELECT ON t_{kay} TO {kay}"
+    ));
+    let mut driven = Driven::leaver(&system(&["RoleDropped"]), leaves_all(&kay, &person("sue")));
+    driven.follow(&["RoleDropped"]).await;
+    // What ends the account is due once the rest is known to be over.
+    driven.pass().await;
+    match driven.verdict("RoleDropped") {
+        Verdict::Unmet(Why::Failed(fault)) => {
+            assert_eq!(fault.code, format!("2BP01 privileges for table t_{kay}"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_the_leaver_gave_others_stays_until_the_owner_has_given_it_anew() {
+    let (jane, bob, superuser) = (person("jane"), person("bob"), unique("admin"));
+    sql(&format!(
+        "CREATE ROLE {superuser} LOGIN SUPERUSER PASSWORD 'operator';
+         CREATE TABLE t_{jane} (n int); INSERT INTO t_{jane} VALUES (7);
+         GRANT SELECT ON t_{jane} TO {jane} WITH GRANT OPTION;
+         SET ROLE {jane}; GRANT SELECT ON t_{jane} TO {bob}"
+    ));
+    let read = format!("SELECT n FROM t_{jane}");
+    let bob_reads = || server().sql_as(&bob, PASSWORD, "postgres", &read).ok();
+    assert!(bob_reads());
+    let system = system_at(
+        server().port,
+        (&superuser, "operator"),
+        &["GrantsRemoved", "RoleDropped"],
+    );
+    let mut driven = Driven::leaver(&system, leaves_all(&jane, &bob));
+    driven.follow(&["GrantsRemoved", "RoleDropped"]).await;
+    driven.pass().await;
+    assert!(!server().login(&jane, PASSWORD, "postgres"));
+    assert!(bob_reads(), "a colleague's work goes on");
+    assert_eq!(driven.verdict("GrantsRemoved"), &Verdict::Unmet(Why::NoAct));
+    let facts = &driven.row().facts;
+    let (.., sight) = facts
+        .iter()
+        .find(|(fact, ..)| fact.name == "GrantsRemoved")
+        .unwrap();
+    let says = &sight.as_ref().unwrap().says;
+    assert!(
+        says.contains("the owners must grant them anew in 1 database"),
+        "{says}"
+    );
+
+    sql(&format!(
+        "GRANT SELECT ON t_{jane} TO {bob}; SET ROLE {jane}; REVOKE SELECT ON t_{jane} FROM {bob}"
+    ));
+    driven.restart();
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(bob_reads());
 }
 
 #[tokio::test]

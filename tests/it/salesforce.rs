@@ -6,6 +6,7 @@ use offboard::{
     core::{
         fact::{Verdict, Why},
         fault::Reason,
+        plan::TASK_AWAITED,
     },
     simulators::{
         salesforce::{Blocker, INTEGRATION, Right, Salesforce},
@@ -404,7 +405,10 @@ async fn scheduled_jobs_hold_the_deactivation_back_where_that_is_asked_for() {
     setup.include = &["AutomationHandedOver"];
     let mut trial = Trial::new(&setup);
     assert!(!trial.settles(4).await);
-    assert_eq!(trial.verdict("AutomationHandedOver"), Verdict::Unmet(Why::NoAct));
+    assert_eq!(
+        trial.verdict("AutomationHandedOver"),
+        Verdict::Unmet(Why::Gated(TASK_AWAITED))
+    );
     assert_eq!(scene.org.field("User", &scene.jane, "IsActive"), true);
     scene.access_is_over().await;
     scene.org.set("CronTrigger", &job, &json!({"OwnerId": scene.sam}));

@@ -170,11 +170,23 @@ fn meaning(reinstate: bool, row: &Row, fact: &FactSpec, sight: &Sight) -> Option
         Truth::HoldsFrom(from) if *from == Timestamp::MAX => {
             (Mark::Person, format!("{words}: never by itself"))
         }
-        Truth::HoldsFrom(_) => (Mark::Follow, format!("{words} by itself")),
+        Truth::HoldsFrom(_) => (Mark::Follow, format!("{words} by itself (exposure)")),
         Truth::Running => (changing, format!("{words}: asked for, still at work")),
         Truth::DoesNotHold => match (&sight.act, &sight.refused) {
-            (Some(_), _) if sight.says.is_empty() => (changing, words),
-            (Some(_), _) => (changing, sight.says.clone()),
+            (Some(_), _) => {
+                let what = if sight.says.is_empty() {
+                    words
+                } else {
+                    sight.says.clone()
+                };
+                match task_before(row, fact) {
+                    Some(task) => (
+                        Mark::Refused,
+                        format!("{what}, but not before a person has done: {task}"),
+                    ),
+                    None => (changing, what),
+                }
+            }
             (None, Some(fault)) => (Mark::Refused, format!("{words}: {fault}")),
             (None, None) => match before(row, fact) {
                 others if others.is_empty() => (Mark::Person, sight.says.clone()),
@@ -197,6 +209,15 @@ fn unseen_line(row: &Row, fact: &FactSpec, verdict: &Verdict) -> Option<Line> {
         _ => return None,
     };
     Some(line(row, &fact.name, mark, text, String::new(), 0))
+}
+
+/// What a person must do before this fact may be changed.
+fn task_before(row: &Row, fact: &FactSpec) -> Option<String> {
+    let mut others = row
+        .facts
+        .iter()
+        .filter(|(other, ..)| fact.requires.contains(&other.name));
+    others.find_map(|(.., sight)| Some(sight.as_ref()?.task.as_ref()?.title.clone()))
 }
 
 /// What this fact comes after and is about to be changed, in words.

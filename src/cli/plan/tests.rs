@@ -57,12 +57,7 @@ fn planned(facts: Vec<(FactSpec, Verdict, Sight)>) -> Plan {
             .into_iter()
             .map(|(fact, verdict, sight)| (fact, verdict, Some(sight)))
             .collect(),
-        trouble: None,
-        blocked: None,
-        identity_mismatch: false,
-        candidates: vec![],
-        drifted: vec![],
-        wake: None,
+        ..Row::default()
     };
     planned_row(row, Wanted::At(at(CUTOFF)))
 }
@@ -173,7 +168,7 @@ fn every_kind_of_fact_has_its_own_mark() {
             ('=', "groups left already", ""),
             ('·', "roles gone, once disabled", "at the cutoff"),
             ('☐', "2 groups must be left in Active Directory", "at the cutoff"),
-            ('·', "tokens expired by itself", "2026-09-30 15:30 UTC"),
+            ('·', "tokens expired by itself (exposure)", "2026-09-30 15:30 UTC"),
             ('!', "oauth tokens revoked: PermissionDenied", "at the cutoff"),
         ]
     );
@@ -213,14 +208,8 @@ fn a_system_that_cannot_be_read_at_all_is_one_line() {
 fn blank(verdict: &Verdict) -> Row {
     Row {
         name: "crm".into(),
-        account: None,
         facts: vec![(fact("Disabled", Class::Access, &[]), verdict.clone(), None)],
-        trouble: None,
-        blocked: None,
-        identity_mismatch: false,
-        candidates: vec![],
-        drifted: vec![],
-        wake: None,
+        ..Row::default()
     }
 }
 

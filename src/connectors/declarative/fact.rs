@@ -54,6 +54,23 @@ pub(super) struct CompiledTask {
 /// How long a task may take where nothing is said.
 const DUE_IN: &str = "3d";
 
+/// The task of a fact that is read and that nothing of ours makes true, such as a group that another system feeds: a person
+/// does it. Whose it is and how long it may take is up to the inputs `assignee` and `dueIn`, where the definition has them.
+fn implied_task(name: &str, fact: &Fact, definition: &ConnectorDefinitionSpec) -> Option<TaskSpec> {
+    let nobodys = fact.act.is_empty() && fact.ladder.is_empty() && fact.holds.is_some();
+    let follows = !fact.after.is_empty() || !fact.requires.is_empty() || fact.proof != Proof::Direct;
+    let input = |name: &str| {
+        let known = definition.inputs.contains_key(name);
+        known.then(|| format!("${{inputs.{name}}}"))
+    };
+    (nobodys && !follows).then(|| TaskSpec {
+        title: fact.says.clone().unwrap_or_else(|| format!("make true: {name}")),
+        assignee: input("assignee").unwrap_or_default(),
+        due_in: input("dueIn"),
+        ..TaskSpec::default()
+    })
+}
+
 fn compile_task(task: &TaskSpec, path: &str, compiler: &mut Compiler<'_>) -> Option<CompiledTask> {
     let due_in = task.due_in.as_deref().unwrap_or(DUE_IN);
     if !has_hole(due_in) && duration(due_in).is_none() {
@@ -115,12 +132,13 @@ pub(super) fn compile_fact(
     let act = requests(&fact.act, "act", compiler);
     let ladder = requests(&fact.ladder, "ladder", compiler);
     let undo = requests(&fact.undo, "undo", compiler);
-    let task = fact
-        .task
-        .as_ref()
-        .and_then(|task| compile_task(task, &field("task"), compiler));
+    let own = fact.task.clone().or_else(|| implied_task(name, fact, definition));
+    let task = own.and_then(|task| compile_task(&task, &field("task"), compiler));
     let mut ready = CompiledFact {
-        spec: fact_spec(name, fact, definition, compiler.problems),
+        spec: FactSpec {
+            by_hand: task.is_some(),
+            ..fact_spec(name, fact, definition, compiler.problems)
+        },
         optional: fact.optional,
         description: fact.description.clone(),
         when: compiler.optional(fact.when.as_ref(), &field("when"), BOUND),
@@ -203,7 +221,7 @@ fn fact_spec(name: &str, fact: &Fact, spec: &ConnectorDefinitionSpec, problems: 
         repeatable: !fact.unrepeatable,
         removes: fact.snapshot.is_some(),
         settle,
-        by_hand: fact.task.is_some(),
+        by_hand: false,
         reported: fact.reported.then(|| {
             let section = spec.http.as_ref().and_then(|http| http.callback.as_ref());
             section.map_or(SignedDuration::ZERO, lasts)

@@ -337,6 +337,43 @@ fn what_cannot_be_read_is_asserted_only_if_asked_after_what_it_requires_was_prov
     assert_eq!(scene.sendable(70), ["CookieDropped"]);
     scene.ledger_of("AccountDisabled").verified = Some(at(40));
     assert_eq!(scene.verdict("CookieDropped", 70), Verdict::Asserted);
+    // Seen true in a look that has not noted it yet: asked now it would be asked twice.
+    scene.ledger_of("AccountDisabled").verified = None;
+    scene.ledger_of("CookieDropped").accepted = None;
+    assert_eq!(scene.sendable(70), Vec::<String>::new());
+    scene.ledger_of("AccountDisabled").verified = Some(at(70));
+    assert_eq!(scene.sendable(70), ["CookieDropped"]);
+}
+
+#[test]
+fn what_nobody_can_shorten_is_exposure_once_access_is_proven_gone() {
+    let mut tickets = fact("TicketsExpired", Class::Sessions);
+    (tickets.proof, tickets.after) = (Proof::Elapsed, vec!["AccountDisabled".into()]);
+    let scene = Scene::of(vec![fact("AccountDisabled", Class::Access), tickets])
+        .seen("AccountDisabled", Truth::Holds)
+        .seen("TicketsExpired", Truth::HoldsFrom(at(600)));
+    assert_eq!(scene.verdict("TicketsExpired", 5), Verdict::Exposed(at(600)));
+    assert_eq!(scene.view(5).wake(), Some(at(600)));
+    assert_eq!(scene.verdict("TicketsExpired", 600), Verdict::Verified);
+    let open = scene.seen("AccountDisabled", Truth::DoesNotHold);
+    let waits = Why::WaitsFor(vec!["AccountDisabled".into()]);
+    assert_eq!(open.verdict("TicketsExpired", 5), Verdict::Unmet(waits));
+}
+
+#[test]
+fn a_log_that_lags_is_exposure_and_is_read_more_and_more_seldom() {
+    let mut sessions = fact("SessionsSignedOut", Class::Sessions);
+    (sessions.proof, sessions.settle) = (Proof::Log, SignedDuration::from_hours(6));
+    let scene = Scene::of(vec![sessions])
+        .seen("SessionsSignedOut", Truth::DoesNotHold)
+        .accepted("SessionsSignedOut", 0);
+    assert_eq!(
+        scene.verdict("SessionsSignedOut", 60),
+        Verdict::Exposed(at(6 * 3600))
+    );
+    assert_eq!(scene.view(60).wake(), Some(at(120)));
+    let later = scene.verdict("SessionsSignedOut", 6 * 3600);
+    assert_eq!(later, Verdict::Unmet(Why::NotEffective));
 }
 
 #[test]

@@ -208,7 +208,7 @@ table! { POSTGRESQL:
     "42501 successor lacks *" =>
         "without it the objects cannot become the successor's", "grant it to the successor there";
     "42501 connector lacks *" =>
-        "without it a schema cannot be handed over", "grant it to the Connector's account there";
+        "without it this cannot be done", "grant it to the Connector's account there";
     "42501*" =>
         "a right is missing: the Connector's, or CREATE on the schema for the successor who takes the objects over",
         "grant it in that database";

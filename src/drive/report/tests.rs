@@ -26,12 +26,7 @@ fn scene(systems: &[(&str, bool, Verdict)]) -> (Case, Outcome) {
         name: (*name).into(),
         account: Some(("7".into(), "jane".into())),
         facts: vec![(fact(), verdict.clone(), None::<Sight>)],
-        trouble: None,
-        blocked: None,
-        identity_mismatch: false,
-        candidates: vec![],
-        drifted: vec![],
-        wake: None,
+        ..Row::default()
     };
     let case = Case {
         enforce: true,
@@ -98,6 +93,43 @@ fn what_is_only_observed_is_left_and_never_overdue() {
     );
     assert!(
         !words.iter().any(|word| word.contains("DeadlineExceeded")),
+        "{words:?}"
+    );
+}
+
+#[test]
+fn what_nobody_can_shorten_is_neither_access_left_nor_late_and_not_complete() {
+    let closes_at = at("2026-10-05T13:30:00Z");
+    let (words, status) = said(&scene(&[
+        ("crm", false, Verdict::Exposed(closes_at)),
+        ("erp", false, Verdict::Verified),
+    ]));
+    assert_eq!(
+        words,
+        [
+            "Ready=True/ExposureOpen",
+            "AccessRevoked=True/Verified",
+            "DataTransferred=True/NothingToTransfer",
+            "Complete=False/ExposureOpen"
+        ]
+    );
+    assert_eq!(status.exposure, Some(Exposure { closes_at }));
+    assert_eq!(
+        (status.access_left, status.progress.as_deref()),
+        (Some(0), Some("2/2"))
+    );
+    assert_eq!(
+        status.conditions[0].message,
+        "crm: AccountDisabled ExposureOpen (ends by itself until 2026-10-05 13:30:00Z)"
+    );
+    // Beside it what is left is left.
+    let open = Verdict::Unmet(Why::NotTried);
+    let (words, _) = said(&scene(&[
+        ("crm", false, Verdict::Exposed(closes_at)),
+        ("erp", false, open),
+    ]));
+    assert!(
+        words.contains(&"Ready=False/DeadlineExceeded".to_owned()),
         "{words:?}"
     );
 }

@@ -54,7 +54,7 @@ impl Pass<'_> {
                 }
                 let entry = self.entry(fact);
                 entry.gone.extend(receipt.gone);
-                entry.accepted = Some(now);
+                (entry.accepted, entry.concluded) = (Some(now), false);
                 entry.accepted_there = receipt.at;
                 entry.intent = None;
                 if receipt.operation.is_some() {
@@ -205,11 +205,12 @@ impl Pass<'_> {
             if !gone || settling || self.sent.contains_key(&fact.name) {
                 continue;
             }
-            let entry_accepted = entry.accepted;
+            let (entry_accepted, entry_concluded) = (entry.accepted, entry.concluded);
             let known = verified.max(entry_accepted.unwrap_or(verified));
             let certain = schedule::later(known, fact.settle);
             let entry = self.entry(&fact.name);
             entry.verified = None;
+            entry.doubted = Some(now);
             if now < certain && (!fact.repeatable || fact.irreversible) {
                 // What must not happen twice is not asked for again on the word of one read, which may be a late one.
                 entry.accepted = Some(known);
@@ -220,10 +221,14 @@ impl Pass<'_> {
             entry.accepted_there = None;
             entry.operation = None;
             // Our own acts for other facts may undo this one: a new password ends the lock in some directories.
+            // What was accepted and then seen rests on no read from before, however soon after that it is undone.
+            let ours = entry_accepted.is_some() && !entry_concluded;
             let by_somebody_else = match self.pace.seen.remove(&fact.name) {
-                Some(seen) => seen >= certain && self.pace.last_sent.is_none_or(|sent| sent <= seen),
-                // After a restart: only long after the second look should have been made.
-                None => now >= schedule::later(certain, CONFIRMED_WITHIN) && was_at_rest,
+                Some(seen) => {
+                    (ours || seen >= certain) && self.pace.last_sent.is_none_or(|sent| sent <= seen)
+                }
+                // After a restart: else only long after the second look should have been made.
+                None => was_at_rest && (ours || now >= schedule::later(certain, CONFIRMED_WITHIN)),
             };
             let wished_otherwise = entry_cutoff.is_some_and(|cutoff| cutoff != self.drive.case.cutoff);
             if by_somebody_else && !wished_otherwise {
@@ -382,7 +387,9 @@ impl Pass<'_> {
             if fact.stage == Stage::Ahead {
                 entry.cutoff = Some(cutoff);
             }
-            entry.accepted = entry.accepted.max(entry.intent.take()).max(unsure);
+            let unanswered = entry.intent.take().max(unsure);
+            entry.concluded |= unanswered > entry.accepted;
+            entry.accepted = entry.accepted.max(unanswered);
             if entry.verified.is_none() {
                 entry.verified = Some(looked_at);
                 self.happened(&fact.name, event);

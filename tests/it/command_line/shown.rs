@@ -54,6 +54,48 @@ async fn whom_no_system_knows_is_a_question() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_system_that_hangs_delays_nothing_that_is_known_of_the_others() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    // Takes every connection and never answers.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let forge = desk.0.join("connectors/forge.yaml");
+    let url = format!("url: http://{}", deaf.local_addr().unwrap());
+    let manifest = fs::read_to_string(&forge).unwrap();
+    let of_old = manifest
+        .lines()
+        .find(|line| line.trim_start().starts_with("url:"))
+        .unwrap();
+    fs::write(&forge, manifest.replace(of_old.trim_start(), &url)).unwrap();
+
+    let mut running = desk.command("run", &[]).stdout(Stdio::piped()).spawn().unwrap();
+    let known = || {
+        let status = desk.status(&["jane-doe", "-o", "json"]);
+        let status: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+        let rows = status["leavers"][0]["status"]["systems"].as_array().cloned();
+        let proven = |row: &Value| {
+            let conditions = row["conditions"].as_array().cloned().unwrap_or_default();
+            conditions.iter().any(|c| c["reason"] == "Verified")
+        };
+        rows.unwrap_or_default().iter().filter(|row| proven(row)).count()
+    };
+    let shown = crate::support::poll(PATIENCE, || known() >= 2);
+    assert!(
+        running.try_wait().unwrap().is_none(),
+        "the run still waits for the forge"
+    );
+    running.kill().unwrap();
+    let output = running.wait_with_output().unwrap();
+    assert!(shown, "{}", text(&output.stdout));
+    let lines = text(&output.stdout)
+        .lines()
+        .filter(|line| line.contains("Verified"));
+    assert!(lines.count() >= 2, "{}", text(&output.stdout));
+    // Whoever asks after the interruption is told what was done.
+    assert!(known() >= 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_system_that_cannot_be_looked_at_is_no_nothing_to_do() {
     let company = Company::start().await.unwrap();
     let desk = Desk::of(&company);

@@ -13,7 +13,7 @@
 //! | `readme` | a README as a script |
 //! | `staff` | its people and whether they get in |
 //!
-//! How sources read is in `sources`, all that somebody could forge in `approvals`, more systems at once in `whole_story`.
+//! How sources read is in `sources`, all that somebody could forge in `approvals`, more systems at once in `acceptance`.
 
 mod guard;
 mod leaving;

@@ -68,6 +68,12 @@ pub fn postgres() -> &'static Postgres {
     &POSTGRES
 }
 
+/// PostgreSQL 16, 17 and 18, whose rules for roles are others.
+pub fn newer_postgres() -> &'static [Postgres; 3] {
+    static POSTGRES: LazyLock<[Postgres; 3]> = LazyLock::new(|| [16, 17, 18].map(Postgres::of_version));
+    &POSTGRES
+}
+
 /// MariaDB.
 pub fn mariadb() -> &'static Mariadb {
     static MARIADB: LazyLock<Mariadb> = LazyLock::new(Mariadb::start);

@@ -28,13 +28,27 @@ impl Postgres {
     /// The operator's password.
     pub const OPERATOR_PASSWORD: &str = "operator-Passw0rd";
 
+    /// The newest of this machine.
     pub(super) fn start() -> Self {
+        Self::with(&binaries())
+    }
+
+    /// Of another version, such as 17: `tests/install` fetches them.
+    pub(super) fn of_version(major: u32) -> Self {
+        let home = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/peers/postgresql-{major}"));
+        assert!(
+            home.join("complete").exists(),
+            "PostgreSQL {major} is not there; run tests/install"
+        );
+        Self::with(&home.join("bin"))
+    }
+
+    fn with(bin: &Path) -> Self {
         let home = public_folder("postgres");
         let tls = Certificate::issue(&home, "DNS:localhost,IP:127.0.0.1");
         let password = home.join("password");
         fs::write(&password, Self::ADMIN_PASSWORD).expect("the folder is ours");
         let data = home.join("data");
-        let bin = binaries();
         let user = is_root().then(|| give_away(&home, &tls));
         let mut init = under(user, &bin.join("initdb"));
         init.arg("-D")
