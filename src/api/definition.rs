@@ -82,6 +82,9 @@ pub struct ConnectorDefinitionSpec {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(extend("maxLength" = 8192))]
     pub notes: String,
+    /// What the system has of a person that is not looked after here, data first: said beside `DataTransferred`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_covered: Vec<String>,
     /// What a Connector must or may set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, Input>,

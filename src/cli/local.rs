@@ -471,12 +471,9 @@ impl Store for Shown<'_> {
 
     /// Whoever is interrupted, or asks meanwhile, finds what was done. That it cannot be written is told at the end.
     async fn progress(&self, rows: &[Row]) {
-        let now = self.clock.now();
-        let outcome = report::so_far(self.case, self.links, rows, now);
         let mut known = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut status = report::status(self.case, &outcome, &known, now);
-        status.evidence.clone_from(&known.evidence);
-        if status != *known && self.folder.save_status(&status).is_ok() {
+        let status = report::so_far(self.case, self.links, rows, &known, self.clock.now());
+        if let Some(status) = status.filter(|status| self.folder.save_status(status).is_ok()) {
             *known = status;
         }
         let mut show = self.show.lock().unwrap_or_else(PoisonError::into_inner);

@@ -44,6 +44,8 @@ pub struct Capabilities {
     pub definition: String,
     /// Its facts, in the definition's order.
     pub facts: Vec<FactSpec>,
+    /// What the system has of a person that is not looked after.
+    pub not_covered: Vec<String>,
     /// Which system it leads to: a digest of the origin, the inputs that identify the system and how the definition tells
     /// accounts apart. Another one means another system (R22).
     pub fingerprint: String,

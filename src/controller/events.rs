@@ -146,8 +146,7 @@ pub fn revoked(row: &Row) -> bool {
             fact.class.security() && verdict.due() && !matches!(verdict, Verdict::NotNeeded(_))
         })
         .peekable();
-    due.peek().is_some()
-        && due.all(|(_, verdict, _)| verdict.settled() || matches!(verdict, Verdict::Exposed(_)))
+    due.peek().is_some() && due.all(|(_, verdict, _)| verdict.at_rest())
 }
 
 /// Whether `before` already shows all access of the row as gone.

@@ -148,12 +148,9 @@ impl<'a> Shown<'a> {
             return;
         }
         let earlier = object.status.clone().unwrap_or_default();
-        // While a reached state is only looked at again, silence is not news.
-        if held(&earlier) && rows.iter().all(settled) {
+        let Some(status) = report::so_far(self.case, self.links, rows, &earlier, now) else {
             return;
-        }
-        let outcome = report::so_far(self.case, self.links, rows, now);
-        let status = report::status(self.case, &outcome, &earlier, now);
+        };
         match write(self.context, &object, &status).await {
             Ok(written) => {
                 let mut held = self.object.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,10 +175,6 @@ pub fn held(status: &OffboardingStatus) -> bool {
 pub fn is_true(status: &OffboardingStatus, type_: &str) -> bool {
     let mut conditions = status.conditions.iter();
     conditions.any(|c| c.type_ == type_ && c.status == ConditionStatus::True)
-}
-
-fn settled(row: &Row) -> bool {
-    row.trouble.is_none() && row.facts.iter().all(|(_, v, _)| v.settled() || !v.due())
 }
 
 #[cfg(test)]

@@ -284,6 +284,11 @@ impl Verdict {
         matches!(self, Self::Verified | Self::Asserted | Self::NotNeeded(_))
     }
 
+    /// Whether there is nothing that anybody could do about it now: settled, or an exposure.
+    pub fn at_rest(&self) -> bool {
+        self.settled() || matches!(self, Self::Exposed(_))
+    }
+
     /// Whether the fact is wanted now (or nothing needs to be done about it at all).
     pub fn due(&self) -> bool {
         !matches!(self, Self::NotDue(_))

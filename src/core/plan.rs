@@ -292,7 +292,8 @@ impl View<'_> {
             let settled = schedule::later(asked, fact.settle);
             if self.looked_at < settled && !(planted(Bug::RepeatsBlindly) && entry.accepted.is_none()) {
                 // A log that lags is nobody's to hurry.
-                if fact.proof == Proof::Log && accepted == Some(asked) {
+                let waits = self.unsettled(fact.after.iter().chain(&fact.requires));
+                if fact.proof == Proof::Log && accepted == Some(asked) && waits.is_empty() {
                     return Verdict::Exposed(settled);
                 }
                 return Verdict::Pending(self.poll(asked, settled));

@@ -134,6 +134,8 @@ pub struct Row {
     pub identity_mismatch: bool,
     /// The login names of the accounts between which a person must decide.
     pub candidates: Vec<String>,
+    /// What the system has of the person that nobody looks after.
+    pub not_covered: Vec<String>,
     /// Access that had been proven gone was back in this pass.
     pub drifted: Vec<String>,
     /// How often somebody else gave back what had been proven gone, by fact.

@@ -361,7 +361,11 @@ fn summary(
     let access = access_revoked(case, tally, now > case.access_deadline && unproven);
     let access_is_gone = access.status == True;
     conditions.push(access);
-    conditions.push(data_transferred(case, tally, late.data));
+    let mut data = data_transferred(case, tally, late.data);
+    if data.status == True {
+        data.message = shortened(&not_covered(outcome));
+    }
+    conditions.push(data);
     let was_complete = earlier
         .conditions
         .iter()
@@ -556,6 +560,20 @@ fn data_transferred(case: &Case, tally: &Tally, late: bool) -> Condition {
         () if tally.access_unknown => plain("DataTransferred", Unknown, "CannotVerify", ""),
         () => plain("DataTransferred", True, "NothingToTransfer", ""),
     }
+}
+
+/// What is not looked after, one system after the other; empty when that is nothing.
+fn not_covered(outcome: &Outcome) -> String {
+    let rows = outcome.rows.iter().filter(|row| !row.not_covered.is_empty());
+    let each = rows.map(|row| {
+        let name = row.name.split('/').next().unwrap_or_default();
+        format!("{name}: {}", row.not_covered.join(", "))
+    });
+    let each: Vec<_> = each.collect();
+    if each.is_empty() {
+        return String::new();
+    }
+    format!("not covered: {}", each.join("; "))
 }
 
 /// What is left, one system after the other, worst first; never a person's name.

@@ -484,6 +484,16 @@ impl<'a> Pass<'a> {
             .collect()
     }
 
+    /// What is there of a person who has an account, and is not looked after.
+    fn not_covered(&self) -> Vec<String> {
+        match self.drive.links.get(&self.system.row) {
+            Some(Link::Ready(connector)) if self.ledger.account.is_some() => {
+                connector.capabilities().not_covered.clone()
+            }
+            _ => vec![],
+        }
+    }
+
     fn finish_blocked(self, facts: &[FactSpec], fault: &Fault) -> Finished {
         let fault = fault.clone();
         self.finish(facts, Some(&fault))
@@ -588,6 +598,7 @@ impl<'a> Pass<'a> {
                 Some(candidates) => candidates.clone(),
                 None => self.other_names().to_vec(),
             },
+            not_covered: self.not_covered(),
             drifted: self.drifted.clone(),
             reversals: self.ledger.reversals(),
             wake,

@@ -90,6 +90,7 @@ impl Undoing {
         let capabilities = Capabilities {
             definition: own.definition.clone(),
             facts: facts.collect(),
+            not_covered: vec![],
             fingerprint: own.fingerprint.clone(),
         };
         Self {

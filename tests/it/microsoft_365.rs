@@ -63,7 +63,12 @@ async fn a_leaver_is_out_and_handed_over_despite_late_reads_throttling_and_lost_
     assert!(trial.settles(120).await, "{:#?}", trial.all());
     assert_eq!(control.arranged(), 0, "every mishap happened");
     for (fact, verdict) in trial.all() {
-        let retained = fact == "LicencesRemoved" || fact == "InheritedLicencesGone";
+        let retained = [
+            "MailboxAndFilesHandedOver",
+            "LicencesRemoved",
+            "InheritedLicencesGone",
+        ]
+        .contains(&fact.as_str());
         assert_eq!(
             verdict,
             if retained {
@@ -208,6 +213,14 @@ async fn licences_go_by_origin_after_the_hand_over() {
         };
         tenant.managed.insert("m".into(), device);
     });
+    let mut trial = Trial::new(&setup);
+    // Nobody has said that the mailbox is handed over.
+    trial.want("MailboxAndFilesHandedOver");
+    trial.want("LicencesRemoved");
+    trial.want("InheritedLicencesGone");
+    assert!(!trial.settles(60).await);
+    let waits = Why::WaitsFor(vec!["MailboxAndFilesHandedOver".to_owned()]);
+    assert_eq!(trial.verdict("LicencesRemoved"), Verdict::Unmet(waits));
     let mut trial = Trial::new(&setup);
     trial.want("LicencesRemoved");
     trial.want("InheritedLicencesGone");

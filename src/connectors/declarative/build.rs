@@ -127,6 +127,7 @@ impl Definition {
         Capabilities {
             definition: self.0.name.clone(),
             facts,
+            not_covered: self.0.spec.not_covered.clone(),
             fingerprint: String::new(),
         }
     }

@@ -140,6 +140,7 @@ async fn a_pass_that_panics_is_shown_at_its_own_leaver_and_nobody_else_notices()
     let capabilities = Capabilities {
         definition: "scim".into(),
         facts: facts(),
+        not_covered: vec![],
         fingerprint: "scim".into(),
     };
     let link = Link::Ready(Arc::new(Buggy(capabilities)));

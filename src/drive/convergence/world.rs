@@ -227,6 +227,7 @@ impl Sim {
         let capabilities = Capabilities {
             definition: "sim".into(),
             facts: facts(),
+            not_covered: vec![],
             fingerprint: row.into(),
         };
         let id = format!("id-of-{row}");

@@ -135,6 +135,22 @@ fn what_nobody_can_shorten_is_neither_access_left_nor_late_and_not_complete() {
 }
 
 #[test]
+fn what_nobody_looks_after_is_named_where_data_is_called_handed_over() {
+    let (case, mut outcome) = scene(&[("crm", false, Verdict::Verified)]);
+    outcome.rows[0].not_covered = vec!["what was written there".into(), "tokens".into()];
+    let message = |scene: &(Case, Outcome)| {
+        let (_, status) = said(scene);
+        let mut conditions = status.conditions.into_iter();
+        conditions.find(|c| c.type_ == "DataTransferred").unwrap().message
+    };
+    let covered = "not covered: crm: what was written there, tokens";
+    let known = (case, outcome);
+    assert_eq!(message(&known), covered);
+    let (case, outcome) = scene(&[("crm", false, Verdict::Verified)]);
+    assert_eq!(message(&(case, outcome)), "");
+}
+
+#[test]
 fn a_duplicate_is_said_always_and_stops_only_until_its_date() {
     let (mut case, outcome) = scene(&[("crm", false, Verdict::Unmet(Why::NotTried))]);
     case.duplicates = vec![Duplicate {

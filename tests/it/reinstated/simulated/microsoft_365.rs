@@ -132,7 +132,8 @@ async fn licences_come_back_with_the_plans_that_were_off_and_so_do_roles_to_be_a
     let mut place = Tenant::new().await;
     place.include = &["EligibleRolesRemoved"];
     place.policy = json!({
-        "timeline": [{"want": ["Licenses", "EligibleRolesRemoved"], "at": "cutoff"}], "retention": {"accounts": "0s"}
+        "timeline": [{"want": ["Licenses", "EligibleRolesRemoved"], "at": "cutoff"}, {"skip": ["MailboxAndFilesHandedOver"]}],
+        "retention": {"accounts": "0s"}
     });
     place.scene.tenant.seed(|tenant| {
         let eligible = tenant.id();
