@@ -123,6 +123,10 @@ pub struct Employee {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxLength" = 256))]
     pub display_name: Option<String>,
+    /// Other addresses of the person: former ones, aliases. Each is looked for as `email` is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("maxItems" = 16, "items" = {"type": "string", "maxLength": 254, "pattern": "^[^@\\s]+@[^@\\s]+$"}))]
+    pub other_emails: Vec<String>,
     /// Known extra accounts, beyond what is found by number and address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("maxItems" = 32))]

@@ -147,6 +147,12 @@ pub trait Connector: Send + Sync {
         self.observe(subject, facts).await
     }
 
+    /// By what `find` asks for `who`, as the field names of a person: what it does not ask for nobody has looked for. Pure.
+    fn looked_up_by(&self, who: &Person) -> Vec<&'static str> {
+        let _ = who;
+        vec![]
+    }
+
     /// Whether the account that `readings` show is still known as the person's, by any key that they are known by (R22); true where
     /// nothing that was read shows it. Pure.
     ///

@@ -113,7 +113,7 @@ impl Leaving {
         }
         let employee = &spec.employee;
         let names = [&employee.email, &employee.employee_id].into_iter().flatten();
-        let names = duplicate::names(names.map(String::as_str));
+        let names = duplicate::names(names.chain(&employee.other_emails).map(String::as_str));
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for name in &names {
             known

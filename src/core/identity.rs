@@ -52,6 +52,9 @@ pub struct Person {
     /// Work address, as HR or the requester wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// Other addresses that are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_emails: Vec<String>,
     /// Employee number.
     #[serde(default, rename = "employeeID", skip_serializing_if = "Option::is_none")]
     pub employee_id: Option<String>,
@@ -65,14 +68,41 @@ pub struct Person {
 }
 
 impl Person {
-    /// Whether both have the same address or the same number.
+    /// Whether both have an address or the number in common.
     pub fn is(&self, other: &Self) -> bool {
-        let same = |a: &Option<String>, b: &Option<String>| {
-            a.as_ref()
-                .zip(b.as_ref())
-                .is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
+        let address = |email: &String| other.emails().any(|known| known.eq_ignore_ascii_case(email));
+        let number = self.employee_id.as_ref().zip(other.employee_id.as_ref());
+        self.emails().any(address) || number.is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
+    }
+
+    /// All addresses that are known, the current one first.
+    pub fn emails(&self) -> impl Iterator<Item = &String> {
+        self.email.iter().chain(&self.other_emails)
+    }
+
+    /// The person as a system may know them: once for each address. An account that was named is found by its name alone.
+    pub fn by_address(&self) -> Vec<Self> {
+        let known_by = |email: Option<&String>| Self {
+            email: email.cloned(),
+            other_emails: vec![],
+            ..self.clone()
         };
-        same(&self.email, &other.email) || same(&self.employee_id, &other.employee_id)
+        if self.account_name.is_some() || self.emails().next().is_none() {
+            return vec![known_by(self.email.as_ref())];
+        }
+        let mut all: Vec<Self> = vec![];
+        for email in self.emails() {
+            let known = |person: &Self| {
+                person
+                    .email
+                    .as_ref()
+                    .is_some_and(|e| e.eq_ignore_ascii_case(email))
+            };
+            if !all.iter().any(known) {
+                all.push(known_by(Some(email)));
+            }
+        }
+        all
     }
 }
 
@@ -227,6 +257,35 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_person_is_whoever_has_one_of_their_addresses_and_is_asked_for_by_each_once() {
+        let person = |email: &str, others: &[&str]| Person {
+            email: Some(email.into()),
+            other_emails: others.iter().map(|e| (*e).to_owned()).collect(),
+            employee_id: Some("7".into()),
+            ..Person::default()
+        };
+        let jane = person("jane@x", &["Jane@x", "j.roe@x"]);
+        let by: Vec<_> = jane
+            .by_address()
+            .into_iter()
+            .map(|p| (p.email, p.employee_id))
+            .collect();
+        let known = |email: &str| (Some(email.to_owned()), Some("7".to_owned()));
+        assert_eq!(by, [known("jane@x"), known("j.roe@x")]);
+        let named = Person {
+            account_name: Some("adm".into()),
+            ..jane.clone()
+        };
+        assert_eq!(named.by_address().len(), 1);
+        assert_eq!(Person::default().by_address().len(), 1);
+        let other = |email: &str| Person {
+            employee_id: None,
+            ..person(email, &[])
+        };
+        assert!(jane.is(&other("J.Roe@x")) && !jane.is(&other("roe@x")));
+    }
 
     fn account(id: &str) -> Account {
         Account {

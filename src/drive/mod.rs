@@ -134,6 +134,8 @@ pub struct Row {
     pub identity_mismatch: bool,
     /// The login names of the accounts between which a person must decide.
     pub candidates: Vec<String>,
+    /// By what the person was looked for, who has no account there.
+    pub looked_up_by: Option<String>,
     /// What the system has of the person that nobody looks after.
     pub not_covered: Vec<String>,
     /// Access that had been proven gone was back in this pass.

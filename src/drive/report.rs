@@ -61,6 +61,9 @@ pub fn status(
             let mut conditions: Vec<_> = shown
                 .map(|(fact, verdict, sight)| fact_condition(row, fact, verdict, sight.as_ref()))
                 .collect();
+            if let (Some(by), Some(first)) = (&row.looked_up_by, conditions.first_mut()) {
+                first.message.clone_from(by);
+            }
             if system.observe_only {
                 conditions.push(plain("Enforced", False, "Observe", OBSERVED));
             }

@@ -484,6 +484,32 @@ impl<'a> Pass<'a> {
             .collect()
     }
 
+    /// By what the person was looked for, who has no account, and by what not.
+    fn looked_up_by(&self) -> Option<String> {
+        let Some(Link::Ready(connector)) = self.drive.links.get(&self.system.row) else {
+            return None;
+        };
+        let who = &self.system.who;
+        let asked = connector.looked_up_by(who);
+        if !self.ledger.no_account || asked.is_empty() {
+            return None;
+        }
+        let known = [
+            ("email", who.email.is_some()),
+            ("employeeID", who.employee_id.is_some()),
+        ];
+        let missed = known
+            .into_iter()
+            .filter(|(key, known)| *known && !asked.contains(key));
+        let missed: Vec<_> = missed.map(|(key, _)| key).collect();
+        let asked = format!("looked up by {}", asked.join(", "));
+        Some(if missed.is_empty() || who.account_name.is_some() {
+            asked
+        } else {
+            format!("{asked}; not by {}", missed.join(", "))
+        })
+    }
+
     /// What is there of a person who has an account, and is not looked after.
     fn not_covered(&self) -> Vec<String> {
         match self.drive.links.get(&self.system.row) {
@@ -598,6 +624,7 @@ impl<'a> Pass<'a> {
                 Some(candidates) => candidates.clone(),
                 None => self.other_names().to_vec(),
             },
+            looked_up_by: self.looked_up_by(),
             not_covered: self.not_covered(),
             drifted: self.drifted.clone(),
             reversals: self.ledger.reversals(),

@@ -237,6 +237,7 @@ fn ineligible(spec: &OffboardingSpec, leaving: &[String]) -> Vec<String> {
     let accounts = employee.accounts.iter().map(|account| &account.name);
     own.into_iter()
         .flatten()
+        .chain(&employee.other_emails)
         .chain(accounts)
         .chain(leaving)
         .cloned()
@@ -410,6 +411,7 @@ fn selected(policy: &OffboardingPolicySpec, member: &Member<'_>) -> bool {
 fn person(spec: &OffboardingSpec) -> Person {
     Person {
         email: spec.employee.email.clone(),
+        other_emails: spec.employee.other_emails.clone(),
         employee_id: spec.employee.employee_id.clone(),
         display_name: spec.employee.display_name.clone(),
         account_name: None,

@@ -164,13 +164,9 @@ fn nameless(text: &str, offboarding: &Offboarding, now: Timestamp) -> String {
     }
     let employee = &offboarding.spec.employee;
     let mut names: Vec<&str> = vec![];
-    names.extend(employee.email.as_deref());
-    names.extend(
-        employee
-            .email
-            .as_deref()
-            .and_then(|email| email.split('@').next()),
-    );
+    let emails = || employee.email.iter().chain(&employee.other_emails);
+    names.extend(emails().map(String::as_str));
+    names.extend(emails().filter_map(|email| email.split('@').next()));
     names.extend(employee.employee_id.as_deref());
     names.extend(employee.accounts.iter().map(|account| account.name.as_str()));
     names.extend(employee.display_name.as_deref());

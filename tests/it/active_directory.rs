@@ -221,6 +221,8 @@ async fn an_account_that_does_not_exist_needs_nothing() {
         leaver.verdict("AccountDisabled"),
         Verdict::NotNeeded(Exempt::NoAccount)
     );
+    let row = &leaver.outcome.as_ref().unwrap().rows[0];
+    assert_eq!(row.looked_up_by.as_deref(), Some("looked up by email"));
 }
 
 #[tokio::test]

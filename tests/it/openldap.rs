@@ -69,6 +69,31 @@ fn change(dn: &str, changes: &str) {
 }
 
 #[tokio::test]
+async fn who_is_known_there_by_a_former_address_is_found_and_two_accounts_are_a_question() {
+    let slapd = support::slapd();
+    let (roe, doe) = (unique("roe"), unique("doe"));
+    let dn = slapd.add_person(&roe, "pw");
+    let mut offboarding = leaving(&doe);
+    offboarding["employee"]["otherEmails"] = json!([format!("{roe}@corp.test")]);
+    let mut leaver = Leaver::new(connector(json!({})), &secret(), &offboarding, &json!({}));
+    leaver.settle(5).await;
+    assert_eq!(leaver.left(), []);
+    assert!(!slapd.login(&dn, "pw"));
+
+    let (roe, doe) = (unique("roe"), unique("doe"));
+    let dns = [slapd.add_person(&roe, "pw"), slapd.add_person(&doe, "pw")];
+    let mut offboarding = leaving(&doe);
+    offboarding["employee"]["otherEmails"] = json!([format!("{roe}@corp.test")]);
+    let mut leaver = Leaver::new(connector(json!({})), &secret(), &offboarding, &json!({}));
+    leaver.pass().await;
+    assert!(leaver.fault("AccountLocked").starts_with("Ambiguous"));
+    assert!(
+        dns.iter().all(|dn| slapd.login(dn, "pw")),
+        "neither is taken for the other"
+    );
+}
+
+#[tokio::test]
 async fn a_leaver_is_locked_out_of_everything_and_the_successor_takes_over() {
     let slapd = support::slapd();
     let (alice, bob) = (unique("alice"), unique("bob"));

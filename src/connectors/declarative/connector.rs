@@ -465,6 +465,20 @@ impl Connector for Declarative {
         Ok(accounts)
     }
 
+    fn looked_up_by(&self, who: &Person) -> Vec<&'static str> {
+        let who = person(who);
+        let scope = Scope::new()
+            .with("who", &who)
+            .with("inputs", self.inputs.known())
+            .with_instant("now", Timestamp::now());
+        let ways = self.ways(&who, &scope).unwrap_or_default();
+        let asked = |key: &&str| who.get(key).is_some() && ways.iter().any(|way| way.uses.who.contains(*key));
+        ["accountName", "email", "employeeID"]
+            .into_iter()
+            .filter(asked)
+            .collect()
+    }
+
     async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings {
         self.look(subject, self.wanted_reads(facts, Purpose::Act), facts)
             .await

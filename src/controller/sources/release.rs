@@ -45,6 +45,7 @@ impl Work<'_> {
             let employee = there.get(&change.name).map(|one| &one.spec.employee);
             names.extend(employee.and_then(|e| e.email.clone()));
             names.extend(employee.and_then(|e| e.employee_id.clone()));
+            names.extend(employee.iter().flat_map(|e| e.other_emails.clone()));
             names.extend(
                 employee
                     .iter()

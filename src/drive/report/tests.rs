@@ -151,6 +151,18 @@ fn what_nobody_looks_after_is_named_where_data_is_called_handed_over() {
 }
 
 #[test]
+fn who_has_no_account_was_looked_for_by_what_the_row_says() {
+    let (case, mut outcome) = scene(&[("crm", false, Verdict::NotNeeded(Exempt::NoAccount))]);
+    outcome.rows[0].looked_up_by = Some("looked up by email; not by employeeID".into());
+    let (_, status) = said(&(case, outcome));
+    let condition = &status.systems[0].conditions[0];
+    assert_eq!(
+        (condition.reason.as_str(), condition.message.as_str()),
+        ("NoAccount", "looked up by email; not by employeeID")
+    );
+}
+
+#[test]
 fn a_duplicate_is_said_always_and_stops_only_until_its_date() {
     let (mut case, outcome) = scene(&[("crm", false, Verdict::Unmet(Why::NotTried))]);
     case.duplicates = vec![Duplicate {

@@ -134,8 +134,21 @@ impl Pass<'_> {
         }
     }
 
+    /// The accounts of the person, by every address that is known. Asked by one after the other: an answer that is missing
+    /// is none.
     async fn find(&self, connector: &Shared) -> Result<Vec<Account>, Fault> {
-        bounded_find(connector.as_ref(), &self.system.who).await
+        let mut all: Vec<Account> = vec![];
+        for who in self.system.who.by_address() {
+            for account in bounded_find(connector.as_ref(), &who).await? {
+                match all.iter_mut().find(|known| known.id == account.id) {
+                    // By one of the addresses it is theirs for certain.
+                    Some(known) if account.doubt.is_none() => *known = account,
+                    Some(_) => {}
+                    None => all.push(account),
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Whether what was read shows the account of `subject` to be the person's still. One that shows none of their keys any more
