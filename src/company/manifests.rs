@@ -152,6 +152,7 @@ fn leaver(now: &Zoned) -> OffboardingSpec {
     OffboardingSpec {
         employee: Employee {
             email: Some(JANE.email.to_owned()),
+            other_emails: vec![],
             employee_id: Some(JANE.number.to_owned()),
             display_name: Some(JANE.name.to_owned()),
             accounts: vec![NamedAccount {

@@ -100,6 +100,7 @@ fn spec(source: &LeaverSource, leaving: &Leaving) -> OffboardingSpec {
     OffboardingSpec {
         employee: Employee {
             email: worker.email.clone(),
+            other_emails: vec![],
             employee_id: worker.employee_id.clone(),
             display_name: short(worker.display_name.as_ref(), 256),
             accounts: vec![],

@@ -16,6 +16,7 @@ use offboard::{
         fact::{Act, Exempt, Receipt, Sight, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         identity::{Account, Person},
+        plan::TASK_AWAITED,
     },
     drive::Link,
 };
@@ -412,7 +413,10 @@ async fn an_administrators_membership_is_reported_while_the_account_is_disabled(
     );
     let mut leaver = leaver(&al);
     leaver.settle(3).await;
-    assert_eq!(leaver.verdict("PrivilegedNone"), Verdict::Unmet(Why::NoAct));
+    assert_eq!(
+        leaver.verdict("PrivilegedNone"),
+        Verdict::Unmet(Why::Gated(TASK_AWAITED))
+    );
     let says = leaver.says("PrivilegedNone");
     // Domain Admins are Administrators too.
     assert!(
