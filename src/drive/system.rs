@@ -489,9 +489,12 @@ impl<'a> Pass<'a> {
         let Some(Link::Ready(connector)) = self.drive.links.get(&self.system.row) else {
             return None;
         };
+        if !self.ledger.no_account {
+            return None;
+        }
         let who = &self.system.who;
         let asked = connector.looked_up_by(who);
-        if !self.ledger.no_account || asked.is_empty() {
+        if asked.is_empty() {
             return None;
         }
         let known = [
