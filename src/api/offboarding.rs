@@ -361,6 +361,14 @@ pub struct OffboardingStatus {
     pub systems: Vec<SystemRow>,
 }
 
+impl OffboardingStatus {
+    /// Whether the condition `type_` is true.
+    pub fn is_true(&self, type_: &str) -> bool {
+        let mut conditions = self.conditions.iter();
+        conditions.any(|c| c.type_ == type_ && c.status == super::ConditionStatus::True)
+    }
+}
+
 /// What lives on although access ended: an access token, a ticket, what a lagging log does not show yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -24,7 +24,7 @@ use crate::{
         scope,
     },
     drive::{
-        Clock, Drive, Link, Memory, Outcome, Record, Row, Scope, Store, drive,
+        Clock, Drive, Interim, Link, Memory, Outcome, Record, Row, Scope, Store, drive,
         folder::{self, Folder},
         report,
         validate::{Chosen, Given, Invalid, Member, choose, validate},
@@ -470,14 +470,14 @@ impl Store for Shown<'_> {
     }
 
     /// Whoever is interrupted, or asks meanwhile, finds what was done. That it cannot be written is told at the end.
-    async fn progress(&self, rows: &[Row]) {
+    async fn progress(&self, interim: &Interim) {
         let mut known = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = report::so_far(self.case, self.links, rows, &known, self.clock.now());
+        let status = report::so_far(self.case, self.links, interim, &known, self.clock.now());
         if let Some(status) = status.filter(|status| self.folder.save_status(status).is_ok()) {
             *known = status;
         }
         let mut show = self.show.lock().unwrap_or_else(PoisonError::into_inner);
-        show(rows);
+        show(&interim.finished);
     }
 }
 

@@ -6,7 +6,7 @@ use kube::{
     runtime::events::{Event, EventType},
 };
 
-use super::{Context, call::within, show::is_true};
+use super::{Context, call::within};
 use crate::{
     api::{Condition, ConditionStatus, OffboardingStatus},
     core::fact::Verdict,
@@ -81,12 +81,12 @@ fn first(before: &OffboardingStatus, after: &OffboardingStatus, rows: &[Row]) ->
     let reason = |status| condition(status, "Ready").map(|c| c.reason.clone());
     let message = ready.map(|c| c.message.clone()).unwrap_or_default();
     let systems = || format!("{} systems", after.progress.clone().unwrap_or_default());
-    if is_true(after, "Stalled") && reason(before) != reason(after) {
+    if after.is_true("Stalled") && reason(before) != reason(after) {
         return Some(News::warning("Stalled", message));
     }
     let drifted = drifted(rows);
     if !drifted.is_empty() {
-        return Some(if is_true(after, "AccessRevoked") {
+        return Some(if after.is_true("AccessRevoked") {
             News::normal(
                 "DriftCorrected",
                 format!("was given back and is gone again: {drifted}"),
@@ -95,10 +95,10 @@ fn first(before: &OffboardingStatus, after: &OffboardingStatus, rows: &[Row]) ->
             News::warning("DriftDetected", format!("is there again: {drifted}"))
         });
     }
-    if is_true(before, "Drifted") && !is_true(after, "Drifted") && is_true(after, "AccessRevoked") {
+    if before.is_true("Drifted") && !after.is_true("Drifted") && after.is_true("AccessRevoked") {
         return Some(News::normal("DriftCorrected", "gone again".to_owned()));
     }
-    if is_true(after, "Ready") && reason(before) != reason(after) {
+    if after.is_true("Ready") && reason(before) != reason(after) {
         return match reason(after).as_deref() {
             Some("Scheduled") => Some(News::normal(
                 "Scheduled",
@@ -109,7 +109,7 @@ fn first(before: &OffboardingStatus, after: &OffboardingStatus, rows: &[Row]) ->
                 Some(News::normal(EXPOSURE_OPEN, open.unwrap_or_default()))
             }
             Some("Offboarded" | "Retention")
-                if !is_true(before, "Ready") || reason(before).as_deref() == Some(EXPOSURE_OPEN) =>
+                if !before.is_true("Ready") || reason(before).as_deref() == Some(EXPOSURE_OPEN) =>
             {
                 Some(News::normal(
                     "Offboarded",

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::show;
 use crate::{
     api::OffboardingStatus,
     core::{case::Case, schedule},
@@ -23,11 +22,9 @@ const SPREAD: SignedDuration = SignedDuration::from_mins(10);
 
 /// When a finished leaver is looked at for the first time after a start; none when that should be now.
 pub fn after_a_start(case: &Case, status: &OffboardingStatus, now: Timestamp) -> Option<Timestamp> {
-    let ready = status
-        .conditions
-        .iter()
-        .any(|c| c.type_ == "Ready" && c.status == crate::api::ConditionStatus::True);
-    let finished = ready && show::held(status) && status.observed_generation == case.generation;
+    let finished = status.is_true("Ready")
+        && status.is_true("AccessRevoked")
+        && status.observed_generation == case.generation;
     finished.then(|| {
         let thousandths = i32::try_from(seed(&case.uid) % 1000).unwrap_or_default();
         schedule::later(now, case.recheck_every.min(SPREAD) * thousandths / 1000)
@@ -46,7 +43,7 @@ pub fn next(case: &Case, outcome: &Outcome, status: &OffboardingStatus, now: Tim
         (case.data_deadline, "DataTransferred"),
     ];
     let open = open.into_iter().filter(|(deadline, type_)| {
-        !case.reinstate && case.cutoff <= now && now <= *deadline && !show::is_true(status, type_)
+        !case.reinstate && case.cutoff <= now && now <= *deadline && !status.is_true(type_)
     });
     let deadlines = open.map(|(deadline, _)| schedule::later(deadline, SignedDuration::from_secs(1)));
     let soonest = outcome.wake.into_iter().chain(recheck).chain(deadlines).min()?;

@@ -334,10 +334,7 @@ impl<'a> Pass<'a> {
             }
             Err(failed) => return self.failed("status not written", &failed),
         };
-        let done = status
-            .conditions
-            .iter()
-            .any(|c| c.type_ == "Ready" && c.status == crate::api::ConditionStatus::True);
+        let done = status.is_true("Ready");
         if done {
             // Thousands of finished leavers are not to be kept in memory.
             self.state.record = None;

@@ -22,9 +22,9 @@ use super::{
     watch,
 };
 use crate::{
-    api::{ConditionStatus, Offboarding, OffboardingStatus},
+    api::{Offboarding, OffboardingStatus},
     core::case::Case,
-    drive::{Link, Row, report},
+    drive::{Interim, Link, report},
 };
 
 /// The time between the first two patches while a pass goes on; then twice as long each time.
@@ -137,7 +137,7 @@ impl<'a> Shown<'a> {
     }
 
     /// Shows what is known so far, ever more rarely and only what changed.
-    pub async fn progress(&self, rows: &[Row], now: Timestamp) {
+    pub async fn progress(&self, interim: &Interim, now: Timestamp) {
         let Newest {
             object,
             next,
@@ -148,7 +148,7 @@ impl<'a> Shown<'a> {
             return;
         }
         let earlier = object.status.clone().unwrap_or_default();
-        let Some(status) = report::so_far(self.case, self.links, rows, &earlier, now) else {
+        let Some(status) = report::so_far(self.case, self.links, interim, &earlier, now) else {
             return;
         };
         match write(self.context, &object, &status).await {
@@ -164,17 +164,6 @@ impl<'a> Shown<'a> {
             Err(failed) => tracing::debug!(%failed, "progress not shown"),
         }
     }
-}
-
-/// Whether all access was proven gone.
-pub fn held(status: &OffboardingStatus) -> bool {
-    is_true(status, "AccessRevoked")
-}
-
-/// Whether a condition is true.
-pub fn is_true(status: &OffboardingStatus, type_: &str) -> bool {
-    let mut conditions = status.conditions.iter();
-    conditions.any(|c| c.type_ == type_ && c.status == ConditionStatus::True)
 }
 
 #[cfg(test)]

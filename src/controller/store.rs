@@ -25,7 +25,7 @@ use crate::{
         gate::Vote,
         ledger::{Ledger, SystemLedger},
     },
-    drive::{Record, Row, Store},
+    drive::{Interim, Record, Store},
 };
 
 /// The longest part of an Offboarding's name in the name of its record.
@@ -237,8 +237,8 @@ impl Store for ClusterStore<'_> {
         Ok(self.same(&offboarding) && self.context.acts())
     }
 
-    async fn progress(&self, rows: &[Row]) {
-        self.shown.progress(rows, Timestamp::now()).await;
+    async fn progress(&self, interim: &Interim) {
+        self.shown.progress(interim, Timestamp::now()).await;
     }
 }
 

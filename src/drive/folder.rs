@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
-use super::{Record, Row, Store};
+use super::{Interim, Record, Store};
 use crate::{
     api::{OffboardingStatus, record::Entry},
     core::{
@@ -201,7 +201,7 @@ impl Store for Folder {
         Ok(stand && self.current())
     }
 
-    async fn progress(&self, _: &[Row]) {}
+    async fn progress(&self, _: &Interim) {}
 }
 
 /// The status in the folder of one leaver, without taking hold of it.

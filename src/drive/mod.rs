@@ -81,7 +81,7 @@ pub trait Store: Send + Sync {
     async fn confirm(&self, votes: &[&Vote]) -> Result<bool, Fault>;
 
     /// Something worth showing happened and other systems are still being worked on.
-    async fn progress(&self, rows: &[Row]);
+    async fn progress(&self, interim: &Interim);
 }
 
 /// One connected system, or why it cannot be used.
@@ -144,6 +144,15 @@ pub struct Row {
     pub reversals: BTreeMap<String, usize>,
     /// When something may change by itself.
     pub wake: Option<Timestamp>,
+}
+
+/// How far a pass has come.
+#[derive(Debug, Default)]
+pub struct Interim {
+    /// The systems that are finished.
+    pub finished: Vec<Row>,
+    /// What the pass before found out about the others; none where more than the time has changed since.
+    pub known: Vec<Row>,
 }
 
 /// What one pass found out.

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    Drive, Link, Memory, Outcome, Record, Row, Scope, evidence,
+    Drive, Interim, Link, Memory, Outcome, Record, Row, Scope, evidence,
     superior::{self, Asked},
     system::{Around, Commit, Finished, Pass},
 };
@@ -145,9 +145,9 @@ impl<'a> Run<'a> {
                 }
                 () = at(show_at), if show_now => {
                     shown = self.rows.len();
-                    let rows: Vec<Row> = self.rows.values().cloned().collect();
+                    let interim = self.interim();
                     let store = self.drive.store;
-                    self.showing = Some(async move { store.progress(&rows).await }.boxed());
+                    self.showing = Some(async move { store.progress(&interim).await }.boxed());
                 }
             }
         }
@@ -157,6 +157,16 @@ impl<'a> Run<'a> {
         }
         if self.showing.is_some() {
             done(&mut self.showing).await;
+        }
+    }
+
+    fn interim(&self) -> Interim {
+        let known = self.memory.rested.values().map(|(row, _)| row);
+        let unfinished =
+            known.filter(|row| self.drive.scope == Scope::Woken && !self.rows.contains_key(&row.name));
+        Interim {
+            finished: self.rows.values().cloned().collect(),
+            known: unfinished.cloned().collect(),
         }
     }
 

@@ -25,7 +25,7 @@ use offboard::{
         identity::{Account, Person},
         people::{Census, Worker},
     },
-    drive::{Clock, Drive, Link, Memory, Outcome, Record, Row, Scope, Store, drive, report},
+    drive::{Clock, Drive, Interim, Link, Memory, Outcome, Record, Scope, Store, drive, report},
     transport::secret::Credentials,
 };
 use serde_json::Value;
@@ -64,7 +64,7 @@ impl Store for Kept {
     async fn confirm(&self, _: &[&Vote]) -> Result<bool, Fault> {
         Ok(true)
     }
-    async fn progress(&self, _: &[Row]) {}
+    async fn progress(&self, _: &Interim) {}
 }
 
 /// One leaver in one system.

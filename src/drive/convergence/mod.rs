@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use self::world::{Dice, RETENTION, Sim, VirtualClock, epoch, facts};
-use super::{Clock, Drive, Link, Memory, Outcome, Record, Row, Scope, Store, drive};
+use super::{Clock, Drive, Interim, Link, Memory, Outcome, Record, Row, Scope, Store, drive};
 use crate::core::{
     case::{Case, Moment, System, Timeline, Wanted},
     fact::Verdict,
@@ -79,7 +79,7 @@ impl Store for SimStore {
     async fn confirm(&self, _: &[&Vote]) -> Result<bool, Fault> {
         Ok(self.current())
     }
-    async fn progress(&self, _: &[Row]) {}
+    async fn progress(&self, _: &Interim) {}
 }
 
 impl SimStore {

@@ -6,32 +6,45 @@ use jiff::Timestamp;
 
 use super::status;
 use crate::{
-    api::{Condition, ConditionStatus, OffboardingStatus},
+    api::{ConditionStatus, OffboardingStatus},
     core::{
         case::{Case, System, Wanted},
-        fact::{Exempt, Verdict},
+        fact::{Exempt, FactSpec, Verdict},
     },
-    drive::{Link, Outcome, Row},
+    drive::{Interim, Link, Outcome, Row},
 };
 
-/// The status at `now`, when only `rows` are finished; none when they are no news. What `earlier` says of a system stands
-/// until that is finished too.
+/// The status at `now`, in the middle of a pass; none when there is no news. What is known of a system stands until the
+/// pass has finished it, and nothing is said to be reached before that.
 pub fn so_far(
     case: &Case,
     links: &BTreeMap<String, Link>,
-    rows: &[Row],
+    interim: &Interim,
     earlier: &OffboardingStatus,
     now: Timestamp,
 ) -> Option<OffboardingStatus> {
-    let revoked = |c: &Condition| c.type_ == "AccessRevoked" && c.status == ConditionStatus::True;
     // While a reached state is only looked at again, silence is not news.
-    if earlier.conditions.iter().any(revoked) && rows.iter().all(settled) {
+    if earlier.is_true("AccessRevoked") && interim.finished.iter().all(settled) {
         return None;
     }
-    let finished = |name: &str| rows.iter().find(|row| row.name == name);
+    let finished = |name: &str| interim.finished.iter().find(|row| row.name == name);
+    let known = |name: &str| {
+        let row = interim.known.iter().find(|row| row.name == name)?;
+        still_holds(row, now).then(|| Row {
+            drifted: vec![],
+            ..row.clone()
+        })
+    };
+    let facts = |name: &str| match links.get(name) {
+        Some(Link::Ready(connector)) => connector.capabilities().facts.clone(),
+        _ => vec![],
+    };
+    let of_today = (earlier.observed_generation == case.generation).then_some(earlier);
+    let nothing = OffboardingStatus::default();
+    let proven = of_today.unwrap_or(&nothing);
     let all = case.systems.iter().map(|system| {
-        let row = finished(&system.row).cloned();
-        row.unwrap_or_else(|| under_way(system, links, now))
+        let row = finished(&system.row).cloned().or_else(|| known(&system.row));
+        row.unwrap_or_else(|| under_way(system, facts(&system.row), proven, now))
     });
     let outcome = Outcome {
         rows: all.collect(),
@@ -45,17 +58,37 @@ pub fn so_far(
         }
     }
     status.evidence.clone_from(&earlier.evidence);
-    (status != *earlier).then_some(status)
+    let all_finished = case.systems.iter().all(|system| finished(&system.row).is_some());
+    let mut reached = REACHED.iter().filter(|type_| status.is_true(type_));
+    let premature = reached.any(|type_| !earlier.is_true(type_));
+    let news = status != *earlier && (all_finished || !premature);
+    news.then_some(status)
+}
+
+/// What only a pass that has finished every system may say.
+const REACHED: [&str; 3] = ["Ready", "AccessRevoked", "Complete"];
+
+/// Whether what a row of the pass before says is not overtaken by the time.
+fn still_holds(row: &Row, now: Timestamp) -> bool {
+    let overtaken = |verdict: &Verdict| matches!(verdict, Verdict::NotDue(at) if *at <= now);
+    !row.facts.iter().any(|(_, verdict, _)| overtaken(verdict))
 }
 
 fn settled(row: &Row) -> bool {
     row.trouble.is_none() && row.facts.iter().all(|(_, v, _)| v.at_rest() || !v.due())
 }
 
-fn under_way(system: &System, links: &BTreeMap<String, Link>, now: Timestamp) -> Row {
-    let facts = match links.get(&system.row) {
-        Some(Link::Ready(connector)) => connector.capabilities().facts.clone(),
-        _ => vec![],
+/// A system of which only the status is known: what was true for this spec is so until it is found not to be.
+pub(super) fn under_way(
+    system: &System,
+    facts: Vec<FactSpec>,
+    proven: &OffboardingStatus,
+    now: Timestamp,
+) -> Row {
+    let known = proven.systems.iter().find(|row| row.name == system.row);
+    let proven = |fact: &str| {
+        let mut conditions = known?.conditions.iter();
+        conditions.find(|c| c.type_ == fact && c.status == ConditionStatus::True)
     };
     let verdict = |fact: &str| match system.wanted.get(fact) {
         Some(Wanted::At(at) | Wanted::Between(at, _) | Wanted::Kept(at, _)) if *at > now => {
@@ -63,7 +96,11 @@ fn under_way(system: &System, links: &BTreeMap<String, Link>, now: Timestamp) ->
         }
         Some(Wanted::Kept(..)) => Verdict::NotDue(Timestamp::MAX),
         Some(Wanted::Not) => Verdict::NotNeeded(Exempt::Waived),
-        _ => Verdict::Pending(now),
+        _ => match proven(fact) {
+            Some(c) if c.reason == "NoAccount" => Verdict::NotNeeded(Exempt::NoAccount),
+            Some(_) => Verdict::Verified,
+            None => Verdict::Pending(now),
+        },
     };
     let facts = facts.into_iter().map(|fact| {
         let verdict = verdict(&fact.name);

@@ -1,10 +1,13 @@
 //! What the status says of what is not ours to end, or not yet.
 
 use super::*;
-use crate::core::{
-    case::System,
-    duplicate::Duplicate,
-    fact::{Class, Sight},
+use crate::{
+    core::{
+        case::System,
+        duplicate::Duplicate,
+        fact::{Class, Sight},
+    },
+    drive::Interim,
 };
 
 fn at(text: &str) -> Timestamp {
@@ -192,4 +195,72 @@ fn a_duplicate_is_said_always_and_stops_only_until_its_date() {
         words.contains(&"Duplicate=True/SamePerson".to_owned()),
         "{words:?}"
     );
+}
+
+/// The status in the middle of a pass that has `finished` these of the scene's rows and knows the others from the pass before.
+fn midway(
+    (case, outcome): &(Case, Outcome),
+    finished: &[&str],
+    earlier: &OffboardingStatus,
+) -> Option<OffboardingStatus> {
+    let rows = outcome.rows.iter().cloned();
+    let (finished, known) = rows.partition(|row| finished.contains(&row.name.as_str()));
+    so_far(case, &[].into(), &Interim { finished, known }, earlier, at(LATE))
+}
+
+#[test]
+fn a_system_that_is_tried_again_stays_what_it_was_until_it_has_answered() {
+    let silent = || Verdict::Unknown(Fault::transient(Reason::Timeout));
+    let scene = scene(&[("crm", false, Verdict::Verified), ("erp", false, silent())]);
+    let (_, before) = said(&scene);
+    assert!(
+        before.conditions[0]
+            .message
+            .starts_with("erp: AccountDisabled Timeout")
+    );
+    assert_eq!(midway(&scene, &["crm"], &before), None);
+}
+
+#[test]
+fn nothing_is_reached_before_every_system_has_been_looked_at() {
+    let before = said(&scene(&[
+        ("crm", false, Verdict::Unmet(Why::NotTried)),
+        ("erp", false, Verdict::Verified),
+    ]))
+    .1;
+    let after = scene(&[
+        ("crm", false, Verdict::Verified),
+        ("erp", false, Verdict::Verified),
+    ]);
+    assert_eq!(midway(&after, &["crm"], &before), None);
+    let reached = midway(&after, &["crm", "erp"], &before).unwrap();
+    assert!(reached.is_true("AccessRevoked") && reached.is_true("Complete"));
+}
+
+#[test]
+fn what_the_time_has_overtaken_is_not_taken_for_known() {
+    let scene = scene(&[
+        ("crm", false, Verdict::Unmet(Why::NotTried)),
+        ("erp", false, Verdict::NotDue(at("2026-10-05T11:59:59Z"))),
+    ]);
+    let status = midway(&scene, &["crm"], &OffboardingStatus::default()).unwrap();
+    let [_, erp] = &status.systems[..] else { panic!() };
+    assert_eq!(erp.conditions, []);
+}
+
+#[test]
+fn what_was_proven_for_this_spec_is_so_until_a_look_says_otherwise() {
+    let known = scene(&[
+        ("crm", false, Verdict::Verified),
+        ("erp", false, Verdict::Verified),
+    ]);
+    let (_, before) = said(&known);
+    let erp = &known.0.systems[1];
+    let verdict = |proven: &OffboardingStatus| {
+        let fact = FactSpec::plain("AccountDisabled", Class::Access);
+        let row = so_far::under_way(erp, vec![fact], proven, at(LATE));
+        row.facts[0].1.clone()
+    };
+    assert_eq!(verdict(&before), Verdict::Verified);
+    assert_eq!(verdict(&OffboardingStatus::default()), Verdict::Pending(at(LATE)));
 }
