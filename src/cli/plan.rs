@@ -5,7 +5,7 @@ mod lines;
 mod tests;
 mod text;
 
-use std::{path::Path, process::ExitCode};
+use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -130,6 +130,8 @@ pub struct Plan {
     pub lines: Vec<Line>,
     /// Systems where the person has no account.
     pub no_account: Vec<String>,
+    /// What the systems have of the person that nobody looks after, by system.
+    pub not_covered: BTreeMap<String, Vec<String>>,
     /// Whether anything would be changed.
     pub changes: bool,
     /// How much could not be looked at.
@@ -180,12 +182,19 @@ pub fn plan(case: &Case, outcome: &Outcome, now: Timestamp) -> Plan {
         changes: made.lines.iter().any(|l| l.mark.changes()),
         lines: made.lines,
         no_account: made.no_account,
+        not_covered: not_covered(outcome),
         unknown,
         asks: made.asks,
         access,
         remarks,
         waits: matches!(access, Access::NoAccount | Access::NoSystems) || case.is_held(now),
     }
+}
+
+fn not_covered(outcome: &Outcome) -> BTreeMap<String, Vec<String>> {
+    let rows = outcome.rows.iter().filter(|row| !row.not_covered.is_empty());
+    rows.map(|row| (row.name.clone(), row.not_covered.clone()))
+        .collect()
 }
 
 /// `GroupsRemoved` as `groups removed`, `OAuthTokensRevoked` as `oauth tokens revoked`.

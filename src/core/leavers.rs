@@ -11,6 +11,7 @@
 //! A contradiction is never decided here. Two records that end together under different addresses, or one number that two
 //! persons claim, make those persons unusable: nothing is written about them until somebody put the HR system right.
 
+mod addresses;
 mod calendar;
 pub mod compare;
 pub mod undated;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
+pub use self::addresses::give_other_addresses;
 use self::{
     calendar::{Span, current_chain, days_between, end_of, far, span},
     undated::FirstSeen,

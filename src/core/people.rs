@@ -27,6 +27,9 @@ pub struct Worker {
     /// Work address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// Other addresses of the person: former ones, aliases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_emails: Vec<String>,
     /// Name for people to read; never used to tell people apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
@@ -74,6 +77,22 @@ pub struct Worker {
     /// Anything else that a mapping or a policy may ask for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, Value>,
+}
+
+/// The addresses that a value names: a text with commas, semicolons or spaces between them, or a list of such; anything else
+/// names none.
+pub fn addresses(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => {
+            let each = text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';'));
+            let each = each.map(|word| word.trim_matches(['<', '>']));
+            each.filter(|word| word.contains('@'))
+                .map(str::to_owned)
+                .collect()
+        }
+        Value::Array(values) => values.iter().flat_map(addresses).collect(),
+        _ => vec![],
+    }
 }
 
 /// What a worker record says about now.

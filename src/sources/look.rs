@@ -12,7 +12,7 @@ use crate::{
         leavers::{
             Decision, Horizon, Leaving, Reading, Rules,
             compare::{Compared, Keys, Known, compare},
-            judge,
+            give_other_addresses, judge,
             undated::FirstSeen,
         },
         people::{Census, Worker},
@@ -66,6 +66,7 @@ impl Seen {
         };
         let (mut decisions, _) = judge(&readings, &rules);
         without_managers_who_leave(&mut decisions, rules.today);
+        give_other_addresses(&mut decisions, &readings);
         for decision in decisions.values_mut() {
             if let Decision::Leaving(leaving) = decision {
                 leaving.details = details::wanted(leaving);
@@ -198,9 +199,12 @@ fn last_day(leaving: &Leaving, today: Date) -> Date {
 mod tests {
     use super::*;
     use crate::{
-        api::LeaverSourceSpec,
+        api::{LeaverSource, LeaverSourceSpec},
         core::people::WorkerStatus,
-        sources::status::{first_seen, undated},
+        sources::{
+            offboarding,
+            status::{first_seen, undated},
+        },
     };
 
     fn seen(census: Census, settings: &Settings) -> Seen {
@@ -228,6 +232,36 @@ mod tests {
             status: WorkerStatus::Terminated,
             ..worker
         }
+    }
+
+    #[test]
+    fn a_leaver_is_made_with_every_address_that_is_theirs_alone() {
+        let known_as = |number, email: &str, others: &[&str]| Worker {
+            email: Some(email.into()),
+            other_emails: others.iter().map(|other| (*other).to_owned()).collect(),
+            ..worker(number, (number == 2).then_some("2026-09-20"))
+        };
+        let workers = vec![
+            known_as(1, "sam@example.com", &["sales@example.com"]),
+            known_as(
+                2,
+                "jane@example.com",
+                &["sales@example.com", "jane.born@example.com"],
+            ),
+        ];
+        let census = Census {
+            workers: boxed(workers),
+            everyone: true,
+            ..Census::default()
+        };
+        let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
+        let changes = seen(census, &settings).compared(&[], &settings).changes;
+        let [jane] = &changes[..] else {
+            panic!("{changes:?}")
+        };
+        let source = LeaverSource::new("hr", LeaverSourceSpec::default());
+        let created = offboarding::create(&source, jane, jane.leaving.as_ref().unwrap());
+        assert_eq!(created.spec.employee.other_emails, ["jane.born@example.com"]);
     }
 
     #[test]

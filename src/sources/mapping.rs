@@ -15,7 +15,7 @@ use crate::{
     core::{
         leavers::Reading,
         people::{
-            Worker,
+            Worker, addresses,
             written::{Kind, is_none},
             zone,
         },
@@ -29,6 +29,7 @@ const NAMES: &[&str] = &["person"];
 const FIELDS: &[&str] = &[
     "employeeID",
     "email",
+    "otherEmails",
     "displayName",
     "kind",
     "status",
@@ -135,6 +136,7 @@ fn whole(worker: &Worker) -> Result<Value, String> {
         whole.insert((*field).to_owned(), Value::Null);
     }
     whole.insert("immediate".into(), Value::Bool(false));
+    whole.insert("otherEmails".into(), Value::Array(vec![]));
     whole.insert("attributes".into(), Value::Object(Map::new()));
     match serde_json::to_value(worker) {
         Ok(Value::Object(known)) => whole.extend(known),
@@ -152,6 +154,7 @@ fn place(person: &mut Value, field: &str, value: Value) {
         let value = match value {
             // Numbers and texts are the same to whoever writes an employee number.
             Value::Number(number) if field == "employeeID" => Value::String(number.to_string()),
+            value if field == "otherEmails" => addresses(&value).into(),
             value => value,
         };
         object.insert(field.to_owned(), value);
@@ -239,6 +242,10 @@ mod tests {
             ("department", "person.attributes.costCentre"),
             ("attributes.badge", "'B-' + person.person"),
             ("email", "person.email.lowerAscii()"),
+            (
+                "otherEmails",
+                "person.otherEmails + ['j@example.com; jd@example.com', null]",
+            ),
             ("site", "null"),
             ("reason", "'n/a'"),
             ("paidThrough", "'9999-12-31'"),
@@ -251,6 +258,7 @@ mod tests {
         assert_eq!(worker.time_zone.as_deref(), Some("Europe/Berlin"));
         assert_eq!(worker.employee_id.as_deref(), Some("117"));
         assert_eq!(worker.department.as_deref(), Some("K1"));
+        assert_eq!(worker.other_emails, ["j@example.com", "jd@example.com"]);
         assert_eq!(worker.attributes["badge"], "B-p1");
         assert_eq!(
             (worker.site, worker.reason, worker.paid_through),

@@ -100,7 +100,7 @@ fn spec(source: &LeaverSource, leaving: &Leaving) -> OffboardingSpec {
     OffboardingSpec {
         employee: Employee {
             email: worker.email.clone(),
-            other_emails: vec![],
+            other_emails: worker.other_emails.clone(),
             employee_id: worker.employee_id.clone(),
             display_name: short(worker.display_name.as_ref(), 256),
             accounts: vec![],

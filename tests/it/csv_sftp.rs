@@ -58,11 +58,11 @@ fn people(folder: &Path, inputs: Value) -> std::sync::Arc<dyn People> {
 
 /// A payroll as one in Germany writes it.
 const PAYROLL: &[u8] = b"LOHN;2026-11-25;0001\r\n\
-    Pers-Nr;Vertrag;Ausweis;Mail;Name;Art;Status;Grund;Eintritt;Austritt;Bezahlt bis;Werk;Land;Abteilung;Zone;Chef\r\n\
-    1001;1;E7;jane@corp.test;\"M\xfcller; Jane\";Angestellt;AKTIV;02;01.02.2020;31.12.2026;31.03.2027;Ulm;DE;IT;Europe/Berlin;1003\r\n\
-    1002;1;E8;joe@corp.test;Joe;Extern;ausgetreten;07;01.02.2020;15.11.2026;;Ulm;DE;IT;Europe/Berlin;E9\r\n\
-    1002;2;E8;joe@corp.test;Joe;Angestellt;Aktiv;;16.11.2026;31.12.9999;;Ulm;DE;IT;Europe/Berlin;\r\n\
-    1003;1;E9;boss@corp.test;Ada;Angestellt;ELTERNZEIT;;01.02.2001;;;Wien;AT;IT;Europe/Vienna;\r\n\
+    Pers-Nr;Vertrag;Ausweis;Mail;Weitere;Name;Art;Status;Grund;Eintritt;Austritt;Bezahlt bis;Werk;Land;Abteilung;Zone;Chef\r\n\
+    1001;1;E7;jane@corp.test;jane.born@corp.test, jd@corp.test;\"M\xfcller; Jane\";Angestellt;AKTIV;02;01.02.2020;31.12.2026;31.03.2027;Ulm;DE;IT;Europe/Berlin;1003\r\n\
+    1002;1;E8;joe@corp.test;n/a;Joe;Extern;ausgetreten;07;01.02.2020;15.11.2026;;Ulm;DE;IT;Europe/Berlin;E9\r\n\
+    1002;2;E8;joe@corp.test;;Joe;Angestellt;Aktiv;;16.11.2026;31.12.9999;;Ulm;DE;IT;Europe/Berlin;\r\n\
+    1003;1;E9;boss@corp.test;;Ada;Angestellt;ELTERNZEIT;;01.02.2001;;;Wien;AT;IT;Europe/Vienna;\r\n\
     ENDE 00007\r\n";
 
 fn payroll() -> Value {
@@ -70,6 +70,7 @@ fn payroll() -> Value {
         "encoding": "Latin1", "delimiter": ";", "linesBefore": 1,
         "trailer": r"ENDE (\d+)", "trailerBeside": 3, "dateFormat": "%d.%m.%Y",
         "personColumn": "Pers-Nr", "recordColumn": "Vertrag", "employeeIDColumn": "Ausweis", "emailColumn": "Mail",
+        "otherEmailsColumns": ["Weitere"],
         "nameColumn": "Name", "kindColumn": "Art", "statusColumn": "Status", "activeWords": ["aktiv"],
         "leaveWords": ["Elternzeit"], "terminatedWords": ["ausgetreten"], "reasonColumn": "Grund",
         "reasons": ["02=Resignation", "07=ContractEnd"], "startColumn": "Eintritt", "lastDayColumn": "Austritt",
@@ -89,7 +90,7 @@ async fn a_payroll_list_becomes_people_in_the_normal_form() {
     let expected = json!([
         {
             "person": "1001", "record": "1001/1", "employeeID": "E7", "email": "jane@corp.test",
-            "displayName": "Müller; Jane", "kind": "Angestellt", "status": "Active", "reason": "Resignation",
+            "otherEmails": ["jane.born@corp.test", "jd@corp.test"], "displayName": "Müller; Jane", "kind": "Angestellt", "status": "Active", "reason": "Resignation",
             "starts": "2020-02-01", "lastDay": "2026-12-31", "paidThrough": "2027-03-31", "site": "Ulm", "country": "DE",
             "department": "IT", "timeZone": "Europe/Berlin", "manager": "boss@corp.test",
         },

@@ -97,6 +97,10 @@ pub struct WorkerFields {
     /// The work address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// Other addresses of the person, former ones and aliases: a list, or a text with commas, semicolons or spaces between them.
+    /// One that another person of the system has too is not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_emails: Option<String>,
     /// The name for people to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,

@@ -496,3 +496,29 @@ fn who_comes_back_is_planned_like_who_leaves() {
     assert!(plan.changes && plan.access == Access::GivenBack);
     assert!(plan.sum().ends_with("1 to give back"), "{}", plan.sum());
 }
+
+#[test]
+fn what_nobody_looks_after_is_shown_and_changes_no_exit_code() {
+    let row = Row {
+        name: "crm".into(),
+        account: Some(("7".into(), "jane".into())),
+        facts: vec![(
+            fact("AccountDisabled", Class::Access, &[]),
+            Verdict::Verified,
+            Some(Sight::of(Truth::Holds)),
+        )],
+        not_covered: vec!["notes".into(), "private files".into()],
+        ..Row::default()
+    };
+    let plan = planned_row(row, Wanted::At(at(CUTOFF)));
+    let leaver = Offboarding::new("jane", crate::api::OffboardingSpec::default());
+    assert!(
+        plan.text(&leaver, at(NOW))
+            .contains("not covered: notes, private files\n")
+    );
+    assert_eq!(
+        serde_json::to_value(&plan).unwrap()["notCovered"],
+        json!({"crm": ["notes", "private files"]})
+    );
+    assert_eq!(code(&[plan], true), 0);
+}

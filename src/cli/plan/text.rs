@@ -60,6 +60,16 @@ impl Plan {
                 &format!("  {system:<one$}  {:<two$}  {FAINT}·{PLAIN} no account\n", "–"),
             );
         }
+        for (system, what) in &self.not_covered {
+            let ((one, two), what) = (widths, what.join(", "));
+            put(
+                &mut text,
+                &format!(
+                    "  {system:<one$}  {:<two$}  {FAINT}·{PLAIN} not covered: {what}\n",
+                    "–"
+                ),
+            );
+        }
         put(&mut text, &format!("\n{}\n", self.sum()));
         text
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::definition::WorkerFields,
     core::people::{
-        Worker, WorkerStatus,
+        Worker, WorkerStatus, addresses,
         written::{self, Kind},
     },
 };
@@ -63,6 +63,7 @@ pub struct Fields {
     record: Option<Expression>,
     employee_id: Option<Expression>,
     email: Option<Expression>,
+    other_emails: Option<Expression>,
     display_name: Option<Expression>,
     kind: Option<Expression>,
     status: Expression,
@@ -90,6 +91,7 @@ impl Fields {
         let record = optional("record", &fields.record);
         let employee_id = optional("employeeID", &fields.employee_id);
         let email = optional("email", &fields.email);
+        let other_emails = optional("otherEmails", &fields.other_emails);
         let display_name = optional("displayName", &fields.display_name);
         let kind = optional("kind", &fields.kind);
         let reason = optional("reason", &fields.reason);
@@ -119,6 +121,7 @@ impl Fields {
             record,
             employee_id,
             email,
+            other_emails,
             display_name,
             kind,
             status: status?,
@@ -144,6 +147,7 @@ impl Fields {
             &self.record,
             &self.employee_id,
             &self.email,
+            &self.other_emails,
             &self.display_name,
             &self.kind,
             &self.reason,
@@ -208,6 +212,10 @@ impl Fields {
             Some(record) => optional(&self.record)?.ok_or_else(|| record.unevaluable("empty"))?,
             None => person.clone(),
         };
+        let other_emails = match &self.other_emails {
+            Some(expression) => addresses(&expression.evaluate(scope)?),
+            None => vec![],
+        };
         let mut attributes = BTreeMap::new();
         for (name, expression) in &self.attributes {
             let value = value(expression, scope, writing)?;
@@ -220,6 +228,7 @@ impl Fields {
             record,
             employee_id: optional(&self.employee_id)?,
             email: optional(&self.email)?,
+            other_emails,
             display_name: of(&self.display_name, Kind::Name)?,
             kind: optional(&self.kind)?,
             status: status(&self.status, scope, writing)?,
