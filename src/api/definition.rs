@@ -44,7 +44,7 @@ use serde_json::Value;
 
 pub use self::{
     account::{AccountKeys, AccountSpec, LastSpec, ManagerSpec},
-    fact::{Fact, TaskSpec},
+    fact::{Fact, Spares, TaskSpec},
     http::{
         Auth, BasicAuth, BearerAuth, Callback, Grant, HeaderAuth, HttpDriver, OAuth2, SecretIn, SignedAuth,
     },

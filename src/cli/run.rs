@@ -125,6 +125,8 @@ pub enum Told<'t> {
     Changed(Timestamp, &'t str, &'t str, &'t Verdict),
     /// A fact of a system had been proven and was undone by somebody else, so often by now.
     GivenBack(Timestamp, &'t str, &'t str, usize),
+    /// Others lost something by what was done for a fact of a system.
+    OthersAffected(Timestamp, &'t str, &'t str, &'t str),
     /// A pass is over.
     Passed(&'t OffboardingStatus),
 }
@@ -143,6 +145,7 @@ pub async fn follow(
     let mut news = News {
         verdicts: BTreeMap::new(),
         given_back: BTreeMap::new(),
+        others: BTreeMap::new(),
         tell,
     };
     let mut scope = Scope::Due;
@@ -181,6 +184,8 @@ struct News<'t> {
     verdicts: BTreeMap<(String, String), String>,
     /// How often somebody else undid what had been proven, by system and fact, and whether that is access.
     given_back: BTreeMap<(String, String), (usize, bool)>,
+    /// What others lost, by system and fact.
+    others: BTreeMap<(String, String), String>,
     tell: &'t mut (dyn FnMut(Told<'_>) + Send),
 }
 
@@ -199,6 +204,11 @@ impl News<'_> {
                     self.given_back
                         .insert(key.clone(), (times, fact.class.security()));
                     (self.tell)(Told::GivenBack(now, &row.name, &fact.name, times));
+                }
+                if let Some(others) = row.others.get(&fact.name)
+                    && self.others.insert(key.clone(), others.clone()).as_ref() != Some(others)
+                {
+                    (self.tell)(Told::OthersAffected(now, &row.name, &fact.name, others));
                 }
                 if matches!(verdict, Verdict::NotNeeded(_) | Verdict::NotDue(_)) {
                     continue;
@@ -253,6 +263,9 @@ impl Show {
                     format!("{FAINT}…{PLAIN}")
                 };
                 self.line(at, leaver, system, fact, &sign, &verdict_words(verdict));
+            }
+            Told::OthersAffected(at, system, fact, others) => {
+                self.line(at, leaver, system, fact, &format!("{RED}✖{PLAIN}"), others);
             }
             Told::GivenBack(at, system, fact, times) => {
                 let sign = format!("{RED}✖{PLAIN}");

@@ -56,6 +56,8 @@ pub enum Reason {
     Ambiguous,
     /// The account must not be offboarded: break-glass, the connector's own, the successor (R6).
     Protected,
+    /// The system did more than it was asked for: others lost what only the leaver was to lose.
+    OthersAffected,
     /// The system refused the request for a reason of its own (a business rule).
     Refused,
     /// Something changed between our read and our write.
@@ -99,6 +101,7 @@ impl Reason {
             Self::IdentityMismatch => "IdentityMismatch",
             Self::Ambiguous => "Ambiguous",
             Self::Protected => "Protected",
+            Self::OthersAffected => "OthersAffected",
             Self::Refused => "Refused",
             Self::Conflict => "Conflict",
             Self::Malformed => "Malformed",

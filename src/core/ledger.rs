@@ -137,6 +137,9 @@ pub struct FactLedger {
     /// How often somebody else undid it after it was verified.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reversals: usize,
+    /// How many others lost something by the act for it, and whether they have it again, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
@@ -177,6 +180,14 @@ impl SystemLedger {
             .collect()
     }
 
+    /// What others lost by the acts for each fact; none for those that spared everybody.
+    pub fn others(&self) -> BTreeMap<String, String> {
+        let others = self.facts.iter();
+        others
+            .filter_map(|(name, entry)| Some((name.clone(), entry.others.clone()?)))
+            .collect()
+    }
+
     /// What is durable about `fact`, empty when nothing is yet.
     pub fn fact(&self, fact: &str) -> &FactLedger {
         const NOTHING: &FactLedger = &FactLedger {
@@ -196,6 +207,7 @@ impl SystemLedger {
             disproved: None,
             heard: None,
             reversals: 0,
+            others: None,
         };
         self.facts.get(fact).unwrap_or(NOTHING)
     }

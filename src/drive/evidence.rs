@@ -35,6 +35,8 @@ pub enum Event {
     Gone,
     /// An answer carried another id than the bound one.
     IdentityMismatch,
+    /// Others lost what only the leaver was to lose.
+    OthersAffected,
 }
 
 impl Event {
@@ -47,6 +49,7 @@ impl Event {
             Self::Drifted => "Drifted",
             Self::Gone => "Gone",
             Self::IdentityMismatch => "IdentityMismatch",
+            Self::OthersAffected => "OthersAffected",
         }
     }
 }

@@ -142,6 +142,8 @@ pub struct Row {
     pub drifted: Vec<String>,
     /// How often somebody else gave back what had been proven gone, by fact.
     pub reversals: BTreeMap<String, usize>,
+    /// What others lost by what was done, by fact.
+    pub others: BTreeMap<String, String>,
     /// When something may change by itself.
     pub wake: Option<Timestamp>,
 }

@@ -650,11 +650,14 @@ fn fact_condition(row: &Row, fact: &FactSpec, verdict: &Verdict, sight: Option<&
     if let (Verdict::Unmet(Why::NoAct), Some(sight)) = (verdict, sight) {
         detail.clone_from(&sight.says);
     }
-    let text = match row.reversals.get(&fact.name) {
-        Some(times) if detail.is_empty() => given_back(*times),
-        Some(times) => format!("{detail}; {}", given_back(*times)),
-        None => detail,
-    };
+    let back = row.reversals.get(&fact.name).map(|times| given_back(*times));
+    let others = row.others.get(&fact.name).filter(|others| **others != detail);
+    let parts = [
+        Some(detail.clone()).filter(|text| !text.is_empty()),
+        back,
+        others.cloned(),
+    ];
+    let text = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
     plain(&fact.name, status, &reason, &text)
 }
 

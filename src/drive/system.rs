@@ -631,6 +631,7 @@ impl<'a> Pass<'a> {
             not_covered: self.not_covered(),
             drifted: self.drifted.clone(),
             reversals: self.ledger.reversals(),
+            others: self.ledger.others(),
             wake,
         };
         Finished {

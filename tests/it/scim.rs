@@ -139,8 +139,8 @@ async fn a_leaver_loses_password_session_token_and_groups() {
         .iter()
         .filter(|entry| entry.path.starts_with("/scim") && !tried(entry))
         .count();
-    // Four ways to find somebody by two keys, and what it takes to end and prove it.
-    assert!(scim <= 11, "{scim} requests: {requests:#?}");
+    // Four ways to find somebody by two keys, what it takes to end and prove it, and whether others are spared.
+    assert!(scim <= 13, "{scim} requests: {requests:#?}");
     let snapshot = &trial.ledger().snapshot["GroupsRemoved"];
     assert_eq!(snapshot.as_array().unwrap().len(), 2);
 }
@@ -452,6 +452,30 @@ async fn who_vanishes_when_deactivated_is_out() {
     assert!(trial.settles(10).await, "{:?}", trial.all());
     assert_eq!(trial.verdict("AccountDisabled"), Verdict::Verified);
     scene.is_over().await;
+}
+
+#[tokio::test]
+async fn a_system_that_empties_a_group_is_stopped_at_the_first_and_its_members_are_put_back() {
+    let scene = scene().await;
+    scene.scim.set_quirks(|quirks| quirks.empties_groups = true);
+    let mut trial = Trial::new(&scene.setup());
+    trial.pass().await;
+    trial.pass().await;
+    assert_eq!(trial.verdict("AccountDisabled"), Verdict::Verified);
+    let verdict = trial.verdict("GroupsRemoved");
+    let Verdict::Unmet(Why::Failed(fault)) = &verdict else {
+        panic!("{verdict:?}");
+    };
+    assert_eq!(
+        (fault.reason, fault.code.as_str()),
+        (Reason::OthersAffected, "1 other taken out too: put back")
+    );
+    assert_eq!(trial.ledger().others()["GroupsRemoved"], fault.code);
+    let removals = |entry: &&Entry| entry.body["Operations"][0]["op"] == "remove";
+    assert_eq!(scene.changes("/Groups/").iter().filter(removals).count(), 1);
+    for group in &scene.groups {
+        assert!(scene.scim.members(group).contains(&scene.bob), "the others stay");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Request;
-use crate::core::fact::{Class, Proof, Stage};
+use crate::{
+    api::connector::free_value,
+    core::fact::{Class, Proof, Stage},
+};
 
 /// One fact of a definition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +70,9 @@ pub struct Fact {
     /// several of one, all of them are sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub act: Vec<Request>,
+    /// What `act` must leave as it is, such as the other members of a group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spares: Option<Spares>,
     /// Alternatives to `act`, tried one after the other as each is refused or without effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<Request>,
@@ -89,6 +95,22 @@ pub struct Fact {
     /// Template: what the act does, for the plan, such as `leave ${size(reads.groups)} groups`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub says: Option<String>,
+}
+
+/// What an act with `each` must leave as it is. It is read before and after the first of the requests, and of further ones until
+/// there was something to see. Where all of it is gone afterwards it is put back, nothing more is sent, and a person decides
+/// (`OthersAffected`).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spares {
+    /// Expression over the `item` of `each`: what `read` and `back` know as `item`, such as its id.
+    pub of: String,
+    /// The read, a request as any other; its value is a list.
+    #[schemars(schema_with = "free_value")]
+    pub read: Request,
+    /// The request that puts back `lost`, the elements of that list.
+    #[schemars(schema_with = "free_value")]
+    pub back: Request,
 }
 
 /// What a person is asked to do.

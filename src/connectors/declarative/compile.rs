@@ -56,6 +56,10 @@ pub enum Role {
     Read,
     /// Changes.
     Act,
+    /// Reads what an act must leave as it is.
+    Spared,
+    /// Puts that back.
+    PutBack,
     /// Lists people.
     People,
     /// Lists people that changed.
@@ -79,6 +83,9 @@ pub const BOUND: &[&str] = &[
     "now",
     "since",
 ];
+
+/// Names known in what is done around a request that was resolved before.
+const WATCHED: &[&str] = &["inputs", "who", "account", "now"];
 
 /// Compiles requests and expressions of one definition.
 pub struct Compiler<'p> {
@@ -131,6 +138,8 @@ impl Compiler<'_> {
             Role::Find => vec!["who", "inputs", "now"],
             Role::Read => BOUND.to_vec(),
             Role::Act => [BOUND, &["key", "random", "callback"]].concat(),
+            Role::Spared => [WATCHED, &["item"]].concat(),
+            Role::PutBack => [WATCHED, &["item", "lost"]].concat(),
             Role::People => vec!["inputs", "now"],
             Role::Changed => vec!["inputs", "now", "since"],
             Role::Detail => vec!["inputs", "now", "item"],
@@ -146,7 +155,7 @@ impl Compiler<'_> {
         }
         let verb = self.verb(request, path, &names, role)?;
         let mut after: Vec<&str> = match role {
-            Role::Act => vec!["inputs", "who", "account", "now"],
+            Role::Act => WATCHED.to_vec(),
             _ => names.clone(),
         };
         after.push("response");

@@ -21,7 +21,8 @@ use super::{
     references::Uses,
     request::{Compiled, Target},
     setting::{Setting, person, since},
-    sight::{Missing, View, step_name, step_of},
+    sight::{Missing, View, step_name, step_of, watched_of},
+    spares::Watch,
     template::{CALLBACK, KEY},
 };
 use crate::{
@@ -619,6 +620,8 @@ impl Connector for Declarative {
         let mut receipt = Receipt::default();
         let mut refused = None;
         let mut rest = act.requests.as_slice();
+        let spares = self.fact(&act.fact).and_then(|fact| fact.spares.as_ref());
+        let mut spared = spares.is_none();
         while let Some(first) = rest.first() {
             let step = self.step(&act.fact, first);
             let same = match step {
@@ -628,7 +631,18 @@ impl Connector for Declarative {
                     .count(),
                 _ => 1,
             };
-            let (now, later) = rest.split_at(same);
+            let watch = spares.filter(|_| !spared).zip(watched_of(first));
+            let watch = watch.map(|(spares, item)| Watch {
+                spares,
+                subject,
+                item,
+            });
+            // One alone, until it is known that it takes nothing from others.
+            let (now, later) = rest.split_at(if watch.is_some() { 1 } else { same });
+            let before = match &watch {
+                Some(watch) => self.spared(watch).await.filter(|there| !there.is_empty()),
+                None => None,
+            };
             let takes_back = step.is_some_and(|step| step_name(&step.path).starts_with("undo"));
             for abreast in now.chunks(ABREAST) {
                 if !order.wanted() {
@@ -668,6 +682,10 @@ impl Connector for Declarative {
                         (a, b) => a.or(b),
                     };
                 }
+            }
+            if let (Some(watch), Some(before)) = (&watch, &before) {
+                self.leave_as_it_was(watch, before).await?;
+                spared = true;
             }
             // What is given back does not build upon one another.
             if !takes_back && let Some(fault) = refused {

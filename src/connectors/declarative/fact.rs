@@ -10,6 +10,7 @@ use super::{
     problems::Problems,
     references::Uses,
     request::Compiled,
+    spares::CompiledSpares,
     template::{Place, Template, has_hole},
 };
 use crate::{
@@ -30,6 +31,7 @@ pub(super) struct CompiledFact {
     pub act: Vec<Compiled>,
     pub ladder: Vec<Compiled>,
     pub undo: Vec<Compiled>,
+    pub spares: Option<CompiledSpares>,
     pub running: Option<Expression>,
     pub failed: Option<Expression>,
     pub says: Option<Template>,
@@ -132,6 +134,10 @@ pub(super) fn compile_fact(
     let act = requests(&fact.act, "act", compiler);
     let ladder = requests(&fact.ladder, "ladder", compiler);
     let undo = requests(&fact.undo, "undo", compiler);
+    let spares = fact
+        .spares
+        .as_ref()
+        .and_then(|spares| CompiledSpares::compile(spares, &field("spares"), BOUND, compiler));
     let own = fact.task.clone().or_else(|| implied_task(name, fact, definition));
     let task = own.and_then(|task| compile_task(&task, &field("task"), compiler));
     let mut ready = CompiledFact {
@@ -154,6 +160,7 @@ pub(super) fn compile_fact(
         act,
         ladder,
         undo,
+        spares,
         task,
         uses: Uses::default(),
         looks_back: BTreeSet::new(),
@@ -170,6 +177,7 @@ pub(super) fn compile_fact(
     expressions.into_iter().flatten().for_each(|e| uses.add(e.uses()));
     ready.says.iter().for_each(|t| t.uses(&mut uses));
     ready.task.iter().for_each(|task| uses.add(&task.uses));
+    ready.spares.iter().for_each(|spares| uses.add(spares.of.uses()));
     ready
         .act
         .iter()
@@ -304,6 +312,9 @@ fn check_fact(name: &str, fact: &Fact, ready: &CompiledFact, problems: &mut Prob
             at("unrepeatable"),
             "must be readable (holds), or its act must carry ${key}",
         );
+    }
+    if fact.spares.is_some() && !fact.act.iter().any(|request| request.each.is_some()) {
+        problems.add(at("spares"), "only goes with an act that has each; remove it");
     }
     if !fact.act.is_empty() && !fact.ladder.is_empty() {
         problems.add(at("ladder"), "act and ladder exclude each other; remove one");

@@ -25,8 +25,9 @@ impl Compiler<'_> {
                 );
             }
         }
+        let changes_something = matches!(role, Role::Act | Role::PutBack);
         let misplaced: &[(&str, bool)] = match role {
-            Role::Act => &[
+            Role::Act | Role::PutBack => &[
                 ("absent", request.absent.is_some()),
                 ("items", request.items.is_some()),
                 ("proves", request.proves.is_some()),
@@ -40,7 +41,7 @@ impl Compiler<'_> {
         };
         for (name, set) in misplaced {
             if *set {
-                let whose = if role == Role::Act {
+                let whose = if changes_something {
                     "reads and find"
                 } else {
                     "acts"
@@ -55,15 +56,14 @@ impl Compiler<'_> {
             Role::Find => Some("find asks once; write one find per way"),
             Role::Discover => Some("an input is asked for once; remove it"),
             Role::Detail => Some("a detail is asked for once for each item; remove it"),
+            Role::Spared | Role::PutBack => Some("it is made for one item of the act's own each; remove it"),
             Role::Read | Role::Act | Role::People | Role::Changed => None,
         };
         if let (Some(message), Some(_)) = (once, &request.each) {
             self.problems.add(format!("{path}.each"), message);
         }
         let changes = ["put", "patch", "delete", "modify", "move", "write"];
-        if role != Role::Act
-            && let Some(verb) = changes.iter().find(|verb| has(request, verb))
-        {
+        if !changes_something && let Some(verb) = changes.iter().find(|verb| has(request, verb)) {
             self.problems.add(
                 format!("{path}.{verb}"),
                 "a look changes nothing; only acts may use it",

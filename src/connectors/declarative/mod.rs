@@ -31,6 +31,7 @@ mod references;
 mod request;
 mod setting;
 mod sight;
+mod spares;
 mod tasks;
 mod template;
 mod trust;

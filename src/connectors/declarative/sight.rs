@@ -25,6 +25,9 @@ use crate::{
 /// The key beside the fields of a resolved request that says which request of the definition it came from.
 pub(super) const STEP: &str = "step";
 
+/// The key beside the fields of a resolved request that says what it was made for, where that is watched.
+const WATCHED: &str = "watched";
+
 /// What of a fact is to be taken back still.
 pub(super) enum Missing {
     /// Nothing.
@@ -261,7 +264,19 @@ impl View<'_> {
                 Some(each) => {
                     for item in each.list(&scope).map_err(unreadable)? {
                         let scope = Scope::inside(&scope).with("item", &item);
-                        requests.push(self.request(step, &scope)?);
+                        let mut request = self.request(step, &scope)?;
+                        let watched = fact
+                            .spares
+                            .as_ref()
+                            .filter(|_| step_name(&step.path).starts_with("act"));
+                        if let Some(spares) = watched {
+                            mark(
+                                &mut request,
+                                WATCHED,
+                                spares.of.evaluate(&scope).map_err(unreadable)?,
+                            );
+                        }
+                        requests.push(request);
                     }
                 }
             }
@@ -273,10 +288,10 @@ impl View<'_> {
         let resolved = step.resolve(self.target, scope).map_err(Truth::Unreadable)?;
         let malformed = || Truth::Unreadable(Fault::permanent(Reason::Malformed).with_code(&step.path));
         let mut request = serde_json::to_value(resolved).map_err(|_| malformed())?;
-        let inner = request
-            .as_object_mut()
-            .and_then(|outer| outer.values_mut().next());
-        mark(inner.ok_or_else(malformed)?, step_name(&step.path));
+        if !request.is_object() {
+            return Err(malformed());
+        }
+        mark(&mut request, STEP, step_name(&step.path).into());
         Ok(request)
     }
 
@@ -350,30 +365,45 @@ pub(super) fn step_name(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or(path)
 }
 
+/// Puts something beside the fields of a resolved request.
+fn mark(request: &mut Value, key: &str, value: Value) {
+    if let Some(inner) = request
+        .as_object_mut()
+        .and_then(|outer| outer.values_mut().next())
+    {
+        mark_fields(inner, key, value);
+    }
+}
+
 /// An operation of LDAP or SFTP is one level deeper than the others.
-fn mark(request: &mut Value, step: &str) {
+fn mark_fields(request: &mut Value, key: &str, value: Value) {
     let Value::Object(map) = request else { return };
     let operation = ["search", "modify", "move", "delete", "list", "read", "write"];
     if map.len() == 1
         && let Some(name) = operation.iter().find(|name| map.contains_key(**name))
         && let Some(inner) = map.get_mut(*name)
     {
-        return mark_fields(inner, step);
+        if let Value::Object(inner) = inner {
+            inner.insert(key.into(), value);
+        }
+        return;
     }
-    mark_fields(request, step);
+    map.insert(key.into(), value);
 }
 
-fn mark_fields(fields: &mut Value, step: &str) {
-    if let Value::Object(map) = fields {
-        map.insert(STEP.into(), Value::String(step.into()));
-    }
+/// What a resolved request was made for, where that is watched.
+pub(super) fn watched_of(request: &Value) -> Option<&Value> {
+    beside(request, WATCHED)
 }
 
 /// The step that a resolved request came from.
 pub(super) fn step_of(request: &Value) -> Option<&str> {
+    beside(request, STEP)?.as_str()
+}
+
+fn beside<'r>(request: &'r Value, key: &str) -> Option<&'r Value> {
     let inner = request.as_object()?.values().next()?;
     inner
-        .get(STEP)
-        .or_else(|| inner.as_object()?.values().next()?.get(STEP))?
-        .as_str()
+        .get(key)
+        .or_else(|| inner.as_object()?.values().next()?.get(key))
 }

@@ -91,6 +91,7 @@ impl Listed {
                 due_in: self.due_in.map(plain),
                 as_of: None,
             }),
+            spares: None,
             undo: vec![],
             running: None,
             failed: None,

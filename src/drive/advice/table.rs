@@ -394,6 +394,10 @@ pub(super) const REASONS: &[(Reason, &str)] = &[
         "the Connector's spec.protected or its definition forbids it: end it by hand",
     ),
     (
+        Reason::OthersAffected,
+        "it took others out of a group too, and nothing more is sent now: let it be mended, or the definition ask otherwise",
+    ),
+    (
         Reason::Refused,
         "the system has a rule against it: its code says which",
     ),

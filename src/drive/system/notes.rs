@@ -79,6 +79,10 @@ impl Pass<'_> {
                 if fault.reason == Reason::IdentityMismatch {
                     self.stop_writes(fact);
                 }
+                if fault.reason == Reason::OthersAffected {
+                    self.entry(fact).others = Some(fault.code.clone());
+                    self.happened(fact, Event::OthersAffected);
+                }
                 if fault.kind == FaultKind::Permanent
                     && fault.reason == Reason::Refused
                     && self.next_rung(fact)

@@ -7,7 +7,7 @@ use super::{
     PatchSupport, Right, Shared,
     filter::field,
     model::{GROUP, State, USER, etag},
-    patch::{self, Operation},
+    patch::{self, Kind, Operation},
     protocol::{Asked, Reply, allow, not_found},
     refusal::Refused,
 };
@@ -98,7 +98,12 @@ fn patched(
     mut there: Map<String, Value>,
     read_only: &[&str],
 ) -> Result<Map<String, Value>, Refused> {
-    for operation in patch::operations(&asked.body)? {
+    for mut operation in patch::operations(&asked.body)? {
+        if let (true, Kind::Remove, Some(path)) =
+            (asked.quirks.empties_groups, operation.kind, &mut operation.path)
+        {
+            path.filter = None;
+        }
         let pathless = operation.path.is_none();
         match asked.quirks.patch {
             PatchSupport::WithoutPathOnly if !pathless => {

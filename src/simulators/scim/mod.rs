@@ -91,6 +91,8 @@ pub struct Quirks {
     pub no_groups: bool,
     /// Who is deactivated is deleted.
     pub deletes_inactive: bool,
+    /// Whoever removes one member removes all.
+    pub empties_groups: bool,
     /// Lists of groups leave their members out.
     pub hides_members: bool,
     /// The most resources in one page.
@@ -125,6 +127,7 @@ impl Default for Quirks {
             ignores_filters: false,
             no_groups: false,
             deletes_inactive: false,
+            empties_groups: false,
             hides_members: false,
             page_size: 100,
             shuffled: 0,
