@@ -98,8 +98,8 @@ pub struct Fact {
 }
 
 /// What an act with `each` must leave as it is. It is read before and after the first of the requests, and of further ones until
-/// there was something to see. Where all of it is gone afterwards it is put back, nothing more is sent, and a person decides
-/// (`OthersAffected`).
+/// there was something to see. Where all of it is gone afterwards it is put back and nothing more is sent in a way that is
+/// looked at so (`OthersAffected`): a person lets the Connector ask otherwise, or waives the fact.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Spares {

@@ -183,6 +183,13 @@ impl View<'_> {
             sight.refused = Some(Fault::needs_decision(Reason::Protected).with_code(code));
             return Ok(sight);
         }
+        if let Some(others) = self
+            .took_from_others(fact, since)?
+            .filter(|_| !requests.is_empty())
+        {
+            sight.refused = Some(Fault::needs_decision(Reason::OthersAffected).with_code(others));
+            return Ok(sight);
+        }
         sight.act = (!requests.is_empty()).then(|| Act {
             fact: fact.spec.name.clone(),
             requests,
@@ -190,6 +197,19 @@ impl View<'_> {
             more: rung + 1 < fact.ladder.len(),
         });
         Ok(sight)
+    }
+
+    /// What others lost by the way in which this would be sent again: no second time before somebody has decided.
+    fn took_from_others(&self, fact: &CompiledFact, since: Timestamp) -> Result<Option<&str>, Truth> {
+        let entry = self.subject.ledger.facts.get(&fact.spec.name);
+        let others = entry.and_then(|entry| entry.others.as_deref());
+        let (Some(spares), Some(others)) = (&fact.spares, others) else {
+            return Ok(None);
+        };
+        Ok(match spares.when() {
+            Some(when) if !self.holds(when, since)? => None,
+            _ => Some(others),
+        })
     }
 
     /// What the account is the last of, that the system cannot be without.

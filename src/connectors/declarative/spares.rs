@@ -43,6 +43,11 @@ impl CompiledSpares {
             back: back?,
         })
     }
+
+    /// Where it is looked at; always, if there is nothing.
+    pub fn when(&self) -> Option<&Expression> {
+        self.read.when.as_ref()
+    }
 }
 
 /// One request under watch.

@@ -395,7 +395,7 @@ pub(super) const REASONS: &[(Reason, &str)] = &[
     ),
     (
         Reason::OthersAffected,
-        "it took others out of a group too, and nothing more is sent now: let it be mended, or the definition ask otherwise",
+        "it took others out of a group too, so nothing more is sent: let the Connector ask otherwise, or waive it",
     ),
     (
         Reason::Refused,
