@@ -11,7 +11,7 @@ use offboard::{
     },
     simulators::{
         scim::{Group, PatchSupport, Refused, Right, Scim},
-        server::{Entry, Mishap, Staleness},
+        server::{Entry, Mishap, Refusal, Staleness},
     },
 };
 use reqwest::Client;
@@ -478,6 +478,26 @@ async fn a_system_that_empties_a_group_is_stopped_at_the_first_and_its_members_a
     assert_eq!(scene.changes("/Groups/").iter().filter(removals).count(), 1);
     for group in &scene.groups {
         assert!(scene.scim.members(group).contains(&scene.bob), "the others stay");
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_may_not_be_changed_keeps_nobody_in_the_others() {
+    for refused in [0, 1] {
+        let scene = scene().await;
+        let (locked, other) = (&scene.groups[refused], &scene.groups[1 - refused]);
+        let forbidden = Mishap::Refuse(Refusal {
+            status: 403,
+            headers: vec![],
+            body: json!({}),
+        });
+        let control = scene.scim.control();
+        control.arrange("PATCH", &format!("/Groups/{locked}"), 100, forbidden);
+        let mut trial = Trial::new(&scene.setup());
+        trial.pass().await;
+        assert_eq!(scene.scim.members(other), [&*scene.bob]);
+        let verdict = trial.verdict("GroupsRemoved");
+        assert!(matches!(verdict, Verdict::Unmet(Why::Failed(_))), "{verdict:?}");
     }
 }
 

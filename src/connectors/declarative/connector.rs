@@ -685,10 +685,15 @@ impl Connector for Declarative {
             }
             if let (Some(watch), Some(before)) = (&watch, &before) {
                 self.leave_as_it_was(watch, before).await?;
-                spared = true;
+                // What was refused shows nothing.
+                spared = refused.is_none();
             }
+            let ended = later.first().is_none_or(|next| step_of(next) != step_of(first));
             // What is given back does not build upon one another.
-            if !takes_back && let Some(fault) = refused {
+            if ended
+                && !takes_back
+                && let Some(fault) = refused
+            {
                 return Err(fault);
             }
             rest = later;
