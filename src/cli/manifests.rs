@@ -32,7 +32,7 @@ use crate::{
     transport::secret::Credentials,
 };
 
-/// Something in a folder that is not used, and why.
+/// Something in a folder that has to be mended, and why; it is not used, but where that would leave somebody with access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The file or folder.
@@ -43,6 +43,8 @@ pub struct Problem {
     pub object: String,
     /// What is wrong, and how to mend it.
     pub text: String,
+    /// It is used all the same.
+    pub used: bool,
 }
 
 impl Problem {
@@ -52,6 +54,16 @@ impl Problem {
             line: None,
             object: String::new(),
             text: text.into(),
+            used: false,
+        }
+    }
+
+    /// What it means for the command.
+    fn said(&self) -> String {
+        if self.used {
+            format!("used all the same: {self}")
+        } else {
+            format!("not used: {self}")
         }
     }
 }
@@ -152,15 +164,15 @@ impl Manifests {
     /// Says what is not used, and gives what a command has to fail for in the end.
     pub fn say(&self) -> Vec<String> {
         for problem in &self.problems {
-            tell!("not used: {problem}");
+            tell!("{}", problem.said());
         }
         if !self.ignored.is_empty() {
             tell!("not read, nothing for offboard: {}", self.ignored.join(", "));
         }
         let all = self.problems.len();
         let first = self.problems.first().map(|problem| match all {
-            1 => format!("not used: {problem}"),
-            _ => format!("{all} files or objects are not used: see above"),
+            1 => problem.said(),
+            _ => format!("{all} files or objects have to be mended: see above"),
         });
         first.into_iter().collect()
     }
@@ -322,12 +334,21 @@ impl Manifests {
         };
         identify(&mut leaver);
         let name = leaver.metadata.name.clone().unwrap_or_default();
-        let first = self
-            .file_of("Offboarding", &name)
-            .map(|file| file.display().to_string());
-        if let Some(first) = &first {
-            let text = format!("there is another of this name in {first}: remove one of both");
-            self.problem(place, object, &text);
+        if let Some(first) = self.file_of("Offboarding", &name) {
+            let first = first.display();
+            let own = &leaver.metadata.uid;
+            // Access of two people ends, whatever they are called.
+            let used = !self.offboardings.iter().any(|known| known.metadata.uid == *own);
+            let text = if used {
+                format!("somebody else has this name in {first}: give one of them another name")
+            } else {
+                format!("there is another of this name in {first}: remove one of both")
+            };
+            let problem = Problem {
+                used,
+                ..Self::about(place, object, &text)
+            };
+            self.refuse("Offboarding", &name, Some(object), problem);
         }
         let key = ("Offboarding", name);
         self.origins.entry(key).or_insert_with(|| place.file.to_owned());
@@ -434,13 +455,19 @@ impl Manifests {
     /// Notes that `object` cannot be used.
     fn problem(&mut self, place: &Place<'_>, object: &Value, why: &str) {
         let (kind, name) = (word(object, "/kind"), word(object, "/metadata/name"));
+        let problem = Self::about(place, object, why);
+        self.refuse(kind, name, Some(object), problem);
+    }
+
+    /// What is wrong with the object.
+    fn about(place: &Place<'_>, object: &Value, why: &str) -> Problem {
+        let (kind, name) = (word(object, "/kind"), word(object, "/metadata/name"));
         let about = if kind.is_empty() { "an object" } else { kind };
-        let problem = Problem {
+        Problem {
             line: place.line(&[]),
             object: format!("{about} {name}").trim_end().to_owned(),
             ..Problem::new(place.file, why)
-        };
-        self.refuse(kind, name, Some(object), problem);
+        }
     }
 
     /// Notes that something of this kind and name cannot be used; its content, if it could be read at all.

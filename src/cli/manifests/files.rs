@@ -40,6 +40,7 @@ impl Files {
         let mut files = Self::default();
         let apart = apart.iter().filter_map(|path| fs::canonicalize(path).ok());
         files.seen.extend(apart);
+        files.is_new(folder);
         files.folder(folder)?;
         Ok(files)
     }

@@ -295,6 +295,8 @@ fn two_of_one_name_are_neither() {
         let folder = Folder::of(&[("a.yaml", JANE), ("b.yaml", &second)]);
         assert_eq!(names(&folder.read()).len(), left, "{second}");
         assert_eq!(folder.problems().len(), 1, "{second}");
+        let used = folder.read().problems[0].used;
+        assert_eq!(used, left == 2, "{second}");
     }
 }
 
