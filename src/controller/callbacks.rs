@@ -14,10 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{Context, gather, memory::Said};
 use crate::{
-    core::{
-        callback::{End, Statement},
-        fault::LONGEST_CODE,
-    },
+    core::callback::{End, Statement},
     drive::{Link, validate::connector_of},
     transport::callback::{self, About},
 };
@@ -28,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MOST: usize = 32;
 /// The code of a failure that has none that could be shown.
 const NO_CODE: &str = "no code";
+/// The longest code that a sender may state, in bytes.
+const LONGEST_CODE: usize = 64;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The longest vendor error code that is kept, in bytes. Longer ones are cut: codes are identifiers, not texts.
-pub const LONGEST_CODE: usize = 64;
+/// The longest code that is kept, in bytes. Longer ones are cut: codes are identifiers, not texts. One with the names of a schema
+/// and a database, of up to 63 bytes each, is kept whole.
+const LONGEST_CODE: usize = 192;
 
 /// What to do next about a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_code_keeps_no_text_that_could_be_a_body() {
-        let fault = Fault::permanent(Reason::Refused).with_code("<html>secret=\"x\"</html>\n".repeat(9));
+        let fault = Fault::permanent(Reason::Refused).with_code("<html>secret=\"x\"</html>\n".repeat(99));
         assert!(fault.code.len() <= LONGEST_CODE);
         assert!(!fault.code.contains(['<', '"', '\n', '=']));
     }

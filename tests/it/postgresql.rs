@@ -231,7 +231,8 @@ async fn what_the_leaver_gave_others_stays_until_the_owner_has_given_it_anew() {
 #[tokio::test]
 async fn leavers_with_one_successor_hand_over_at_the_same_time_and_a_failure_leaves_nobody_in_anothers_role()
 {
-    let (successor, stranger) = (person("sid"), unique("private"));
+    // As long as a name may be: nothing of what the message says is cut off.
+    let (successor, stranger) = (person("sid"), format!("{:x<63}", unique("private")));
     let borrowed = format!(
         "SELECT roleid::regrole FROM pg_auth_members WHERE member = '{}'::regrole AND roleid = '{successor}'::regrole",
         Postgres::OPERATOR
