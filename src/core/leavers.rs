@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
-pub use self::addresses::give_other_addresses;
+pub use self::addresses::{forget_other_addresses, give_other_addresses};
 use self::{
     calendar::{Span, current_chain, days_between, end_of, far, span},
     undated::FirstSeen,

@@ -12,7 +12,7 @@ use crate::{
         leavers::{
             Decision, Horizon, Leaving, Reading, Rules,
             compare::{Compared, Keys, Known, compare},
-            give_other_addresses, judge,
+            forget_other_addresses, give_other_addresses, judge,
             undated::FirstSeen,
         },
         people::{Census, Worker},
@@ -66,7 +66,12 @@ impl Seen {
         };
         let (mut decisions, _) = judge(&readings, &rules);
         without_managers_who_leave(&mut decisions, rules.today);
-        give_other_addresses(&mut decisions, &readings);
+        if census.everyone {
+            give_other_addresses(&mut decisions, &readings);
+        } else {
+            // Whose else an address is only a list of everybody tells.
+            forget_other_addresses(&mut decisions);
+        }
         for decision in decisions.values_mut() {
             if let Decision::Leaving(leaving) = decision {
                 leaving.details = details::wanted(leaving);
@@ -249,19 +254,22 @@ mod tests {
                 &["sales@example.com", "jane.born@example.com"],
             ),
         ];
-        let census = Census {
-            workers: boxed(workers),
-            everyone: true,
-            ..Census::default()
-        };
         let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
-        let changes = seen(census, &settings).compared(&[], &settings).changes;
-        let [jane] = &changes[..] else {
-            panic!("{changes:?}")
-        };
         let source = LeaverSource::new("hr", LeaverSourceSpec::default());
-        let created = offboarding::create(&source, jane, jane.leaving.as_ref().unwrap());
-        assert_eq!(created.spec.employee.other_emails, ["jane.born@example.com"]);
+        // Whose else an address is cannot be seen among those alone who changed.
+        for (everyone, expected) in [(true, &["jane.born@example.com"][..]), (false, &[])] {
+            let census = Census {
+                workers: boxed(workers.clone()),
+                everyone,
+                ..Census::default()
+            };
+            let changes = seen(census, &settings).compared(&[], &settings).changes;
+            let [jane] = &changes[..] else {
+                panic!("{changes:?}")
+            };
+            let created = offboarding::create(&source, jane, jane.leaving.as_ref().unwrap());
+            assert_eq!(created.spec.employee.other_emails, expected);
+        }
     }
 
     #[test]

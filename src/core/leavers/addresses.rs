@@ -51,6 +51,15 @@ pub fn give_other_addresses(decisions: &mut BTreeMap<String, Decision>, readings
     }
 }
 
+/// Leaves every leaver the one address that the record calls theirs.
+pub fn forget_other_addresses(decisions: &mut BTreeMap<String, Decision>) {
+    for decision in decisions.values_mut() {
+        if let Decision::Leaving(leaving) = decision {
+            leaving.worker.other_emails.clear();
+        }
+    }
+}
+
 fn workers(readings: &[Reading]) -> impl Iterator<Item = &Worker> {
     readings.iter().map(|reading| &*reading.worker)
 }
