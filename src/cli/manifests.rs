@@ -58,8 +58,8 @@ impl Problem {
         }
     }
 
-    /// What it means for the command.
-    fn said(&self) -> String {
+    /// The line for people: whether the object is used, and what is wrong.
+    fn message(&self) -> String {
         if self.used {
             format!("used all the same: {self}")
         } else {
@@ -164,14 +164,14 @@ impl Manifests {
     /// Says what is not used, and gives what a command has to fail for in the end.
     pub fn say(&self) -> Vec<String> {
         for problem in &self.problems {
-            tell!("{}", problem.said());
+            tell!("{}", problem.message());
         }
         if !self.ignored.is_empty() {
             tell!("not read, nothing for offboard: {}", self.ignored.join(", "));
         }
         let all = self.problems.len();
         let first = self.problems.first().map(|problem| match all {
-            1 => problem.said(),
+            1 => problem.message(),
             _ => format!("{all} files or objects have to be mended: see above"),
         });
         first.into_iter().collect()
