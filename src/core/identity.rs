@@ -16,6 +16,9 @@ use super::{
 /// The code of the fault of a person about whom nothing is known by which a system could look for them.
 pub const NO_WAY: &str = "no way to find";
 
+/// The code of the fault of a person whose login name nobody gave, in a system that finds people by nothing else.
+pub const BY_NAME_ONLY: &str = "found by login name only";
+
 /// What the code of the fault ends with of an account that one key fits and another one contradicts.
 pub const DISAGREES: &str = "disagrees";
 
@@ -36,7 +39,7 @@ pub const FOUND_BEFORE: &str = "found before";
 /// Whether a fault of `find` says that there is an account of theirs, or may be: several, one that contradicts, a protected one.
 pub fn shows_somebody(fault: &Fault) -> bool {
     match fault.reason {
-        Reason::Ambiguous => fault.code != NO_WAY,
+        Reason::Ambiguous => ![NO_WAY, BY_NAME_ONLY].contains(&&*fault.code),
         Reason::Protected => true,
         _ => false,
     }

@@ -28,6 +28,7 @@ use crate::{
         fact::{Exempt, FactSpec, Sight, Stage, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         gate::APPROVAL_DENIED,
+        identity::BY_NAME_ONLY,
         ledger::Manager,
         plan::{LEGAL_HOLD, TASK_AWAITED, TASK_OVERDUE},
     },
@@ -278,9 +279,20 @@ impl Tally {
     }
 }
 
-/// Which accounts a person must decide about, with the lines that decide.
+/// Which accounts a person must decide about, or name, with the lines that decide.
 fn candidates(row: &Row) -> Option<Condition> {
     let name = row.name.split('/').next().unwrap_or_default();
+    let nameless = row
+        .blocked
+        .as_ref()
+        .is_some_and(|fault| fault.code == BY_NAME_ONLY);
+    if nameless {
+        let text = format!(
+            "it finds people by their login name alone: whoever has an account there is named in spec.employee.accounts of a \
+             new Offboarding: [{{connector: {name}, name: LOGIN}}]; of who has none the facts can be waived"
+        );
+        return Some(plain("Identified", False, Reason::Ambiguous.as_str(), &text));
+    }
     let lines: Vec<String> = row
         .candidates
         .iter()

@@ -495,7 +495,10 @@ impl<'a> Pass<'a> {
         let who = &self.system.who;
         let asked = connector.looked_up_by(who);
         if asked.is_empty() {
-            return None;
+            // It finds people by their login name alone.
+            let named = self.system.named.join(", ");
+            return (!named.is_empty())
+                .then(|| format!("spec.employee.accounts names all accounts: {named}"));
         }
         let known = [
             ("email", who.email.is_some()),

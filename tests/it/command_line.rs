@@ -2,6 +2,7 @@
 
 mod drift;
 mod folder;
+mod login_names;
 mod said;
 mod scope;
 mod shown;

@@ -10,9 +10,14 @@ use super::Request;
 #[serde(deny_unknown_fields)]
 pub struct AccountSpec {
     /// Ways to find it. All whose `when` holds are used, and all must agree on one durable id. The elements of each
-    /// answer are accounts.
+    /// answer are accounts. Where all of them need `who.accountName`, people are found only by a login name that a person
+    /// gives, and who has none given is asked about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub find: Vec<Request>,
+    /// Read once for every `item` that `find` shows, where a list does not tell who somebody is: its value takes the item's
+    /// place, and an item that is `absent` there is left out. Needs a request for each of them in every look for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Request>,
     /// Instead of `find`, for what cannot be asked who is in it: everybody has an account there, and `item` is `who`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub everybody: bool,

@@ -52,6 +52,8 @@ pub enum Role {
     Discover,
     /// Finds accounts.
     Find,
+    /// Reads more of an element that was found.
+    Profile,
     /// Reads.
     Read,
     /// Changes.
@@ -136,6 +138,7 @@ impl Compiler<'_> {
         let mut names: Vec<&str> = match role {
             Role::Discover => vec!["inputs"],
             Role::Find => vec!["who", "inputs", "now"],
+            Role::Profile => vec!["who", "inputs", "now", "item"],
             Role::Read => BOUND.to_vec(),
             Role::Act => [BOUND, &["key", "random", "callback"]].concat(),
             Role::Spared => [WATCHED, &["item"]].concat(),

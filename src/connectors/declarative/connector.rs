@@ -34,7 +34,7 @@ use crate::{
         digest::request_digest,
         fact::{Act, Receipt, Sight, Truth},
         fault::{Fault, Reason},
-        identity::{self, Account, DOUBTFUL, NO_WAY, Person},
+        identity::{self, Account, Person},
         leavers::is_address,
     },
     transport::{
@@ -44,7 +44,7 @@ use crate::{
 };
 
 /// How many requests of one `each` are on their way at the same time.
-const ABREAST: usize = 8;
+pub(super) const ABREAST: usize = 8;
 
 /// What a look is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,69 +88,13 @@ impl Declarative {
         self.loaded.facts.get(name)
     }
 
-    /// The ways to find `who`: with a login name those that use it, else those that need nothing unknown.
-    fn ways(&self, who: &Value, scope: &Scope<'_>) -> Result<Vec<&Compiled>, Fault> {
-        let named = who.get("accountName").is_some();
-        let mut ways = vec![];
-        for way in self.loaded.account.iter().flat_map(|account| &account.find) {
-            if named && !way.uses.who_at_all.contains("accountName") {
-                continue;
-            }
-            let sent = match &way.when {
-                Some(when) => when.holds(scope)?,
-                None => way.uses.who.iter().all(|key| who.get(key).is_some()),
-            };
-            if sent {
-                ways.push(way);
-            }
-        }
-        if ways.is_empty() {
-            // Nothing was asked, so nothing is known: "no account" would be a guess (R2).
-            return Err(Fault::needs_decision(Reason::Ambiguous).with_code(NO_WAY));
-        }
-        Ok(ways)
-    }
-
-    /// The account that `item` shows, if it is theirs.
-    fn account(&self, item: Value, who: &Value, inputs: &Value) -> Result<Option<Account>, Fault> {
-        let scope = Scope::new()
-            .with("item", &item)
-            .with("who", who)
-            .with("inputs", inputs);
-        let Some(recognise) = &self.loaded.account else {
-            return Ok(None);
-        };
-        if !recognise.is_of(who, &scope)? {
-            return Ok(None);
-        }
-        let id = recognise.id.text_value(&scope)?;
-        let id = id.ok_or_else(|| recognise.id.unevaluable("no id"))?;
-        let name = recognise.name.text_value(&scope)?.unwrap_or_default();
-        let doubtful = recognise
-            .doubtful
-            .as_ref()
-            .map(|rule| rule.holds(&scope))
-            .transpose()?;
-        if self.is_protected((&id, &name), &item, &scope)? {
-            return Err(Fault::needs_decision(Reason::Protected));
-        }
-        let disagrees = recognise.disagrees(who, &scope)?;
-        let doubt = disagrees
-            .map(identity::disagrees)
-            .or((doubtful == Some(true)).then(|| DOUBTFUL.to_owned()));
-        let keys = recognise.digests(&scope)?;
-        drop(scope);
-        Ok(Some(Account {
-            id,
-            name,
-            item,
-            doubt,
-            keys,
-        }))
-    }
-
     /// Whether the Connector or the definition keeps the account that `item` shows from being offboarded (R6).
-    fn is_protected(&self, (id, name): (&str, &str), item: &Value, scope: &Scope<'_>) -> Result<bool, Fault> {
+    pub(super) fn is_protected(
+        &self,
+        (id, name): (&str, &str),
+        item: &Value,
+        scope: &Scope<'_>,
+    ) -> Result<bool, Fault> {
         // Whichever of its names was listed: its login name, its address, its DN.
         let shown = item
             .as_object()
@@ -423,61 +367,11 @@ impl Connector for Declarative {
     }
 
     async fn find(&self, who: &Person) -> Result<Vec<Account>, Fault> {
-        let who = person(who);
-        let inputs = self.inputs.learn(&self.exchange()).await?;
-        let scope = Scope::new()
-            .with("who", &who)
-            .with("inputs", inputs)
-            .with_instant("now", Timestamp::now());
-        if self
-            .loaded
-            .spec
-            .account
-            .as_ref()
-            .is_some_and(|account| account.everybody)
-        {
-            return Ok(self.account(who.clone(), &who, inputs)?.into_iter().collect());
-        }
-        let ways = self.ways(&who, &scope)?;
-        let exchange = self.exchange();
-        let answers = join_all(ways.iter().map(|way| exchange.look(way, &scope, None, None))).await;
-        let mut accounts: Vec<Account> = vec![];
-        for (way, answer) in ways.iter().zip(answers) {
-            let items = match answer? {
-                Some(Value::Array(items)) => items,
-                Some(Value::Null) | None => vec![],
-                Some(item) => vec![item],
-            };
-            // Who was asked for is not among those who came: the filter was not obeyed, and nothing is known (R23).
-            let mut ignored = !items.is_empty() && !way.uses.who.is_empty();
-            for item in items {
-                let Some(account) = self.account(item, &who, inputs)? else {
-                    continue;
-                };
-                ignored = false;
-                if !accounts.iter().any(|known| known.id == account.id) {
-                    accounts.push(account);
-                }
-            }
-            if ignored {
-                return Err(Fault::permanent(Reason::FilterIgnored).with_code(step_name(&way.path)));
-            }
-        }
-        Ok(accounts)
+        self.search(who).await
     }
 
     fn looked_up_by(&self, who: &Person) -> Vec<&'static str> {
-        let who = person(who);
-        let scope = Scope::new()
-            .with("who", &who)
-            .with("inputs", self.inputs.known())
-            .with_instant("now", Timestamp::now());
-        let ways = self.ways(&who, &scope).unwrap_or_default();
-        let asked = |key: &&str| who.get(key).is_some() && ways.iter().any(|way| way.uses.who.contains(*key));
-        ["accountName", "email", "employeeID"]
-            .into_iter()
-            .filter(asked)
-            .collect()
+        self.keys_asked(who)
     }
 
     async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings {

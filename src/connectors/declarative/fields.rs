@@ -55,6 +55,7 @@ impl Compiler<'_> {
         let once = match role {
             Role::Find => Some("find asks once; write one find per way"),
             Role::Discover => Some("an input is asked for once; remove it"),
+            Role::Profile => Some("a profile is read once for each item; remove it"),
             Role::Detail => Some("a detail is asked for once for each item; remove it"),
             Role::Spared | Role::PutBack => Some("it is made for one item of the act's own each; remove it"),
             Role::Read | Role::Act | Role::People | Role::Changed => None,

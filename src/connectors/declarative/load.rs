@@ -215,7 +215,9 @@ fn load(name: &str, spec: ConnectorDefinitionSpec, protocol: Protocol, problems:
     recognise::check(&spec, compiler.problems);
     super::driver_section::check(&spec, compiler.problems);
     let order = graph::order(&spec, &facts, problems);
-    let find = account.iter().flat_map(|account| &account.find);
+    let find = account
+        .iter()
+        .flat_map(|account| account.find.iter().chain(&account.profile));
     graph::check_references(&spec, discover.values().chain(find), &reads, &facts, problems);
     Loaded {
         name: name.to_owned(),

@@ -17,6 +17,7 @@ mod expression;
 mod fact;
 mod fields;
 mod files;
+mod finding;
 mod functions;
 mod graph;
 mod history;

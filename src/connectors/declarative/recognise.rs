@@ -14,16 +14,18 @@ use crate::{
 };
 
 /// The key of an account that a person named.
-const ACCOUNT_NAME: &str = "accountName";
+pub(super) const ACCOUNT_NAME: &str = "accountName";
 
 /// How an account is found and recognised.
 #[derive(Debug)]
 pub(super) struct Recognise {
     pub find: Vec<Compiled>,
+    /// Reads more of each element of `find`.
+    pub profile: Option<Compiled>,
     pub id: Expression,
     pub name: Expression,
     same: Option<Expression>,
-    everybody: bool,
+    pub everybody: bool,
     /// Found by something that may be somebody else's.
     pub doubtful: Option<Expression>,
     /// What an account shows of each key, by the name that `who` has for it.
@@ -56,6 +58,14 @@ enum Shown {
 }
 
 impl Recognise {
+    /// Whether an element is compared with what is known of the person under this name.
+    pub fn compares(&self, key: &str) -> bool {
+        match &self.same {
+            Some(same) => same.uses().who.contains(key),
+            None => self.keys.iter().any(|(compared, _)| *compared == key),
+        }
+    }
+
     /// Whether the account in `scope` is one of `who`: by `same`, else by the keys.
     pub fn is_of(&self, who: &Value, scope: &Scope<'_>) -> Result<bool, Unevaluable> {
         match &self.same {
@@ -178,6 +188,14 @@ pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Opt
         .enumerate()
         .filter_map(|(i, r)| compiler.request(r, &format!("account.find[{i}]"), Role::Find))
         .collect();
+    let profile = account.profile.as_ref();
+    let profile = profile.and_then(|read| compiler.request(read, "account.profile", Role::Profile));
+    if account.everybody && account.profile.is_some() {
+        compiler.problems.add(
+            "account.profile",
+            "nobody is looked for; remove it, or write find",
+        );
+    }
     let id = compiler.expression(&account.id, "account.id", &names);
     let name = compiler.expression(&account.name, "account.name", &names);
     let same = compiler.optional(account.same.as_ref(), "account.same", &names);
@@ -215,6 +233,7 @@ pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Opt
     });
     Some(Recognise {
         find,
+        profile,
         id: id?,
         name: name?,
         same,

@@ -5,7 +5,7 @@
 use super::Remedy;
 use crate::core::{
     fault::Reason,
-    identity::{ANOTHER_ACCOUNT, CAME_LATER, DOUBTFUL, FOUND_BEFORE, NO_WAY},
+    identity::{ANOTHER_ACCOUNT, BY_NAME_ONLY, CAME_LATER, DOUBTFUL, FOUND_BEFORE, NO_WAY},
 };
 
 /// A table: codes, for which reason if it matters, the cause, and the fix.
@@ -42,6 +42,8 @@ table! { IDENTITY:
         "there was an account and no key finds it now", "find it there, and name it in a new Offboarding";
     NO_WAY =>
         "spec.employee has nothing that this system looks for", "add it in a new Offboarding";
+    BY_NAME_ONLY =>
+        "nobody gave a login name there", "name the account in a new Offboarding, or waive the facts of who has none";
     CAME_LATER =>
         "the account is newer than the last day", "keep it with spec.exceptions, or name it in a new Offboarding";
     "*disagrees" =>

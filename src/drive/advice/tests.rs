@@ -6,7 +6,9 @@ use regex::Regex;
 
 use super::*;
 use crate::{
-    core::identity::{ANOTHER_ACCOUNT, CAME_LATER, DISAGREES, DOUBTFUL, FOUND_BEFORE, LAST, NO_WAY},
+    core::identity::{
+        ANOTHER_ACCOUNT, BY_NAME_ONLY, CAME_LATER, DISAGREES, DOUBTFUL, FOUND_BEFORE, LAST, NO_WAY,
+    },
     transport::unreachable,
 };
 
@@ -99,6 +101,7 @@ fn every_code_in_the_drivers_has_a_line() {
     }
     let names = [
         NO_WAY,
+        BY_NAME_ONLY,
         CAME_LATER,
         FOUND_BEFORE,
         ANOTHER_ACCOUNT,

@@ -8,7 +8,7 @@ use crate::{
     core::{
         fact::{Class, Truth},
         fault::{Fault, FaultKind, Reason},
-        identity::{self, Account, Binding, CAME_LATER, Correlation, Person},
+        identity::{self, Account, BY_NAME_ONLY, Binding, CAME_LATER, Correlation, Person},
         planted::{Bug, planted},
         schedule,
     },
@@ -135,11 +135,15 @@ impl Pass<'_> {
     }
 
     /// The accounts of the person, by every address that is known. Asked by one after the other: an answer that is missing
-    /// is none.
+    /// is none. Where only a login name finds anybody, those that were given are rows of their own, and all there are.
     async fn find(&self, connector: &Shared) -> Result<Vec<Account>, Fault> {
         let mut all: Vec<Account> = vec![];
         for who in self.system.who.by_address() {
-            for account in bounded_find(connector.as_ref(), &who).await? {
+            let found = match bounded_find(connector.as_ref(), &who).await {
+                Err(fault) if fault.code == BY_NAME_ONLY && !self.system.named.is_empty() => continue,
+                found => found?,
+            };
+            for account in found {
                 match all.iter_mut().find(|known| known.id == account.id) {
                     // By one of the addresses it is theirs for certain.
                     Some(known) if account.doubt.is_none() => *known = account,

@@ -126,3 +126,67 @@ async fn every_key_that_is_given_and_shown_must_agree() {
     };
     assert_eq!(found(named, json!({ "number": "8" })).await, None);
 }
+
+const LISTED: &str = "
+apiVersion: offboard.dev/v1alpha1
+kind: ConnectorDefinition
+metadata: { name: listed }
+spec:
+  title: Listed
+  inputs: { url: { pattern: 'https?://.+' } }
+  http: { base: '${inputs.url}/v1' }
+  account:
+    find: [{ get: /users, items: response.body.users }]
+    profile: { get: '/users/${item.id}', when: item.kind == 'person', absent: response.status == 404 }
+    id: item.id
+    name: item.login
+    keys: { email: \"has(item.mail) ? item.mail : null\", accountName: \"has(item.login) ? item.login : null\" }
+    shows: user
+    echo: response.body.id
+  reads: { user: { get: '/users/${account.id}' } }
+  facts:
+    Blocked: { class: Access, holds: reads.user.blocked, act: [{ delete: '/users/${account.id}' }] }
+";
+
+#[tokio::test]
+async fn a_list_that_tells_nobody_apart_is_read_profile_by_profile() {
+    let script = || {
+        Script::new(|request| {
+            let user =
+                |id: &str, mail: &str| json!({ "id": id, "login": format!("login-{id}"), "mail": mail });
+            match request.url.rsplit('/').next().unwrap() {
+                "1" => (200, user("1", "ida@x.org")),
+                "2" => (200, user("2", "ada@x.org")),
+                "3" => (404, Value::Null),
+                "users" => {
+                    let listed = |id: &str, kind: &str| json!({ "id": id, "kind": kind });
+                    let users = [("1", "person"), ("2", "person"), ("3", "person"), ("4", "robot")];
+                    (200, json!({ "users": users.map(|(id, kind)| listed(id, kind)) }))
+                }
+                other => panic!("{other}"),
+            }
+        })
+    };
+    let asked = script();
+    let connector = over(LISTED, &asked);
+    let found = connector.find(&ada()).await.unwrap();
+    assert_eq!((found.len(), &*found[0].id, &*found[0].name), (1, "2", "login-2"));
+    assert_eq!(
+        asked.asked(),
+        ["GET /users", "GET /users/1", "GET /users/2", "GET /users/3"]
+    );
+    assert_eq!(connector.looked_up_by(&ada()), ["email"]);
+    let named = Person {
+        account_name: Some("LOGIN-1".into()),
+        ..ada()
+    };
+    let found = over(LISTED, &script()).find(&named).await.unwrap();
+    assert_eq!((found.len(), &*found[0].id), (1, "1"));
+    // A profile that cannot be read shows nobody to be nobody.
+    let refused = Script::new(|request| match request.url.ends_with("/users") {
+        true => (200, json!({ "users": [{ "id": "1", "kind": "person" }] })),
+        false => (403, Value::Null),
+    });
+    let fault = over(LISTED, &refused).find(&ada()).await.unwrap_err();
+    assert_eq!(fault.reason, Reason::Refused);
+}
