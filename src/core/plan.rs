@@ -29,6 +29,8 @@ pub const REVERSALS_BEFORE_CONFLICT: usize = 3;
 /// No call takes longer. An intent without a receipt may take effect until this much later.
 pub const LONGEST_CALL: SignedDuration = SignedDuration::from_secs(60);
 
+/// What follows from an act by itself, such as a membership from a group that was left, is there after this time.
+const FOLLOWS_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 /// The gate of a task that a person has not done yet.
 pub const TASK_AWAITED: &str = "AwaitingManualTask";
 /// The same once it should have been done.
@@ -320,7 +322,12 @@ impl View<'_> {
             return Verdict::Unmet(Why::Failed(fault.clone()));
         }
         if sight.act.is_none() {
-            return Verdict::Unmet(Why::NoAct);
+            let by_itself = sight.task.is_none() || self.may_still_follow(fact);
+            return Verdict::Unmet(if by_itself {
+                Why::NoAct
+            } else {
+                self.task_gate(fact, sight)
+            });
         }
         if let Some(gate) = self.closed(fact) {
             return Verdict::Unmet(Why::Gated(gate));
@@ -364,8 +371,22 @@ impl View<'_> {
         if self.word(fact).is_some() && self.disproof(fact, sight).is_none() {
             return Verdict::Asserted;
         }
+        Verdict::Unmet(self.task_gate(fact, sight))
+    }
+
+    /// Whether `fact`, which comes after others, may still follow from them by itself.
+    fn may_still_follow(&self, fact: &FactSpec) -> bool {
+        fact.after
+            .iter()
+            .any(|name| match self.ledger.fact(name).verified {
+                Some(at) => self.looked_at < schedule::later(at, fact.settle.max(FOLLOWS_WITHIN)),
+                None => !self.verdict_of(name).is_some_and(|verdict| verdict.settled()),
+            })
+    }
+
+    fn task_gate(&self, fact: &FactSpec, sight: &Sight) -> Why {
         let late = self.task_due(fact, sight).is_some_and(|due| due <= self.now);
-        Verdict::Unmet(Why::Gated(if late { TASK_OVERDUE } else { TASK_AWAITED }))
+        Why::Gated(if late { TASK_OVERDUE } else { TASK_AWAITED })
     }
 
     /// When the word was given that counts for a task. One that was taken stays, whatever becomes of the object it was
@@ -460,6 +481,8 @@ impl View<'_> {
         match self.verdict(earlier) {
             Verdict::Unmet(Why::Failed(fault)) | Verdict::Unknown(fault) => for_good(&fault),
             Verdict::Unmet(Why::NoAct | Why::ControllerConflict) => true,
+            // There is nothing that we could send for it.
+            Verdict::Unmet(Why::Gated(TASK_AWAITED | TASK_OVERDUE)) => !earlier.by_hand,
             Verdict::Unmet(Why::WaitsFor(_)) => {
                 let mut before = earlier.after.iter().chain(&earlier.requires);
                 before.any(|name| self.gives_way(name, fact))
@@ -557,6 +580,7 @@ impl View<'_> {
                     _ => at,
                 },
                 Verdict::Unmet(Why::Gated(_)) | Verdict::Asserted if fact.by_hand => self.task_wake(fact)?,
+                Verdict::Unmet(Why::Gated(TASK_AWAITED | TASK_OVERDUE)) => self.task_wake(fact)?,
                 // What waits for another fact is woken by that one.
                 Verdict::Unmet(Why::ControllerConflict | Why::Gated(_) | Why::WaitsFor(_)) => {
                     return None;

@@ -262,7 +262,7 @@ async fn the_last_global_administrator_is_not_taken_away_and_a_hardware_token_is
     );
     assert_eq!(
         trial.verdict("AuthenticationMethodsRemoved"),
-        Verdict::Unmet(Why::NoAct)
+        Verdict::Unmet(Why::Gated(TASK_AWAITED))
     );
     assert_eq!(trial.verdict("AccountDisabled"), Verdict::Verified);
 }

@@ -15,6 +15,7 @@ use offboard::{
         fact::{Act, Exempt, Receipt, Sight, Truth, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         identity::{Account, Person},
+        plan::TASK_AWAITED,
     },
     drive::Link,
 };
@@ -170,7 +171,10 @@ async fn a_lock_that_the_policy_does_not_heed_is_no_lock() {
     leaver.settle(5).await;
     let locked = slapd.search(&format!("(uid={name})"), &["pwdAccountLockedTime"]);
     assert!(locked.contains("000001010000Z"), "{locked}");
-    assert_eq!(leaver.verdict("AccountLocked"), Verdict::Unmet(Why::NoAct));
+    assert_eq!(
+        leaver.verdict("AccountLocked"),
+        Verdict::Unmet(Why::Gated(TASK_AWAITED))
+    );
     assert!(
         leaver.says("AccountLocked").contains("pwdLockout"),
         "{}",

@@ -7,6 +7,7 @@ use std::{net::SocketAddr, process::Stdio, time::Duration};
 use offboard::core::{
     fact::{Verdict, Why},
     fault::{FaultKind, Reason},
+    plan::TASK_AWAITED,
 };
 use serde_json::json;
 
@@ -207,7 +208,10 @@ async fn what_the_leaver_gave_others_stays_until_the_owner_has_given_it_anew() {
     driven.pass().await;
     assert!(!server().login(&jane, PASSWORD, "postgres"));
     assert!(bob_reads(), "a colleague's work goes on");
-    assert_eq!(driven.verdict("GrantsRemoved"), &Verdict::Unmet(Why::NoAct));
+    assert_eq!(
+        driven.verdict("GrantsRemoved"),
+        &Verdict::Unmet(Why::Gated(TASK_AWAITED))
+    );
     let facts = &driven.row().facts;
     let (.., sight) = facts
         .iter()

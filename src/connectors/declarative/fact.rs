@@ -35,6 +35,7 @@ pub(super) struct CompiledFact {
     pub running: Option<Expression>,
     pub failed: Option<Expression>,
     pub says: Option<Template>,
+    /// What a person is asked to do: instead of an act, or where the act finds nothing to send.
     pub task: Option<CompiledTask>,
     /// Everything but `undo` refers to.
     pub uses: Uses,
@@ -49,6 +50,8 @@ pub(super) struct CompiledTask {
     pub assignee: Template,
     pub instructions: Template,
     pub due_in: Template,
+    /// The definition says nothing of it: its title is what the fact says.
+    pub implied: bool,
     pub as_of: Option<Expression>,
     pub uses: Uses,
 }
@@ -59,14 +62,13 @@ const DUE_IN: &str = "3d";
 /// The task of a fact that is read and that nothing of ours makes true, such as a group that another system feeds: a person
 /// does it. Whose it is and how long it may take is up to the inputs `assignee` and `dueIn`, where the definition has them.
 fn implied_task(name: &str, fact: &Fact, definition: &ConnectorDefinitionSpec) -> Option<TaskSpec> {
-    let nobodys = fact.act.is_empty() && fact.ladder.is_empty() && fact.holds.is_some();
-    let follows = !fact.after.is_empty() || !fact.requires.is_empty() || fact.proof != Proof::Direct;
+    let is_read = fact.proof == Proof::Direct && fact.holds.is_some();
     let input = |name: &str| {
         let known = definition.inputs.contains_key(name);
         known.then(|| format!("${{inputs.{name}}}"))
     };
-    (nobodys && !follows).then(|| TaskSpec {
-        title: fact.says.clone().unwrap_or_else(|| format!("make true: {name}")),
+    is_read.then(|| TaskSpec {
+        title: format!("make true: {name}"),
         assignee: input("assignee").unwrap_or_default(),
         due_in: input("dueIn"),
         ..TaskSpec::default()
@@ -99,6 +101,7 @@ fn compile_task(task: &TaskSpec, path: &str, compiler: &mut Compiler<'_>) -> Opt
         assignee: text(&task.assignee, "assignee")?,
         instructions: text(&task.instructions, "instructions")?,
         due_in: text(due_in, "dueIn")?,
+        implied: false,
         as_of: compiler.optional(task.as_of.as_ref(), &format!("{path}.asOf"), BOUND),
         uses: Uses::default(),
     };
@@ -140,9 +143,16 @@ pub(super) fn compile_fact(
         .and_then(|spares| CompiledSpares::compile(spares, &field("spares"), BOUND, compiler));
     let own = fact.task.clone().or_else(|| implied_task(name, fact, definition));
     let task = own.and_then(|task| compile_task(&task, &field("task"), compiler));
+    let task = task.map(|task| CompiledTask {
+        implied: fact.task.is_none(),
+        ..task
+    });
+    let acts = !fact.act.is_empty() || !fact.ladder.is_empty();
     let mut ready = CompiledFact {
         spec: FactSpec {
-            by_hand: task.is_some(),
+            // What comes after another fact may come by itself.
+            by_hand: fact.task.is_some()
+                || (task.is_some() && !acts && fact.requires.is_empty() && fact.after.is_empty()),
             ..fact_spec(name, fact, definition, compiler.problems)
         },
         optional: fact.optional,

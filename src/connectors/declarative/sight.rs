@@ -145,11 +145,8 @@ impl View<'_> {
     fn wanting(&self, fact: &CompiledFact) -> Result<Sight, Truth> {
         let since = since(self.subject, &fact.spec);
         let mut sight = Sight::of(Truth::DoesNotHold);
-        if let Some(task) = &fact.task {
-            let task = self.task(task, since)?;
-            sight.says = said(&task);
-            sight.task = Some(task);
-            return Ok(sight);
+        if fact.spec.by_hand {
+            return self.left_to_somebody(fact, sight, since);
         }
         if let Some(snapshot) = &fact.snapshot {
             self.ready(snapshot.uses())?;
@@ -173,29 +170,47 @@ impl View<'_> {
                 rung,
             )
         };
+        if requests.is_empty() {
+            return self.left_to_somebody(fact, sight, since);
+        }
         sight.count = requests.len();
         sight.says = self.says(fact, since);
-        if !requests.is_empty()
-            && fact.spec.class.takes_away()
+        if fact.spec.class.takes_away()
             && let Some(of) = self.is_last(since)?
         {
             let code = format!("{LAST}{of}");
             sight.refused = Some(Fault::needs_decision(Reason::Protected).with_code(code));
             return Ok(sight);
         }
-        if let Some(others) = self
-            .took_from_others(fact, since)?
-            .filter(|_| !requests.is_empty())
-        {
+        if let Some(others) = self.took_from_others(fact, since)? {
             sight.refused = Some(Fault::needs_decision(Reason::OthersAffected).with_code(others));
             return Ok(sight);
         }
-        sight.act = (!requests.is_empty()).then(|| Act {
+        sight.act = Some(Act {
             fact: fact.spec.name.clone(),
             requests,
             rung,
             more: rung + 1 < fact.ladder.len(),
         });
+        Ok(sight)
+    }
+
+    /// `sight` of a fact that nothing can be sent for: a person may have to do it.
+    fn left_to_somebody(
+        &self,
+        fact: &CompiledFact,
+        mut sight: Sight,
+        since: Timestamp,
+    ) -> Result<Sight, Truth> {
+        sight.says = self.says(fact, since);
+        if let Some(compiled) = &fact.task {
+            let mut task = self.task(compiled, since)?;
+            if compiled.implied && fact.says.is_some() {
+                task.title = std::mem::take(&mut sight.says);
+            }
+            sight.says = said(&task);
+            sight.task = Some(task);
+        }
         Ok(sight)
     }
 

@@ -399,7 +399,12 @@ fn badge(proof: Proof) -> Scene {
 
 impl Scene {
     /// The task is not done by an export of that moment; none: by a look now.
-    fn undone(mut self, as_of: Option<i64>) -> Self {
+    fn undone(self, as_of: Option<i64>) -> Self {
+        self.left_to_somebody("BadgeReturned", as_of)
+    }
+
+    /// Nothing can be sent for `fact`.
+    fn left_to_somebody(mut self, fact: &str, as_of: Option<i64>) -> Self {
         let task = Task {
             title: "collect the badge".into(),
             assignee: "front desk".into(),
@@ -411,7 +416,7 @@ impl Scene {
             task: Some(task),
             ..Sight::of(Truth::DoesNotHold)
         };
-        self.sights.insert("BadgeReturned".into(), sight);
+        self.sights.insert(fact.into(), sight);
         self
     }
 
@@ -620,4 +625,41 @@ fn what_is_only_observed_waits_for_nobody_here_and_is_never_sent() {
     assert!(scene.view(10).sendable().is_empty());
     let done = scene.seen("AccountDisabled", Truth::Holds);
     assert_eq!(done.verdict("AccountDisabled", 10), Verdict::Verified);
+}
+
+#[test]
+fn what_nothing_can_be_sent_for_is_a_task_that_a_read_shows_done_and_holds_up_no_other_end_of_access() {
+    let scene = Scene::disabling_first()
+        .left_to_somebody("AccountDisabled", None)
+        .seen("GroupsRemoved", Truth::DoesNotHold);
+    assert_eq!(scene.verdict("AccountDisabled", 50), AWAITED);
+    assert_eq!(
+        scene.verdict("AccountDisabled", 100),
+        Verdict::Unmet(Why::Gated(TASK_OVERDUE))
+    );
+    assert_eq!(scene.sendable(50), ["GroupsRemoved"]);
+    // Nobody's word for it is taken: it is read.
+    let rest = scene.seen("GroupsRemoved", Truth::Holds);
+    assert_eq!(rest.view(200).wake(), Some(at(500)));
+    assert_eq!(
+        rest.seen("AccountDisabled", Truth::Holds)
+            .verdict("AccountDisabled", 60),
+        Verdict::Verified
+    );
+}
+
+#[test]
+fn what_may_follow_from_another_fact_by_itself_is_a_task_only_when_it_did_not() {
+    let mut scene = Scene::disabling_first()
+        .seen("AccountDisabled", Truth::Holds)
+        .left_to_somebody("GroupsRemoved", None);
+    scene.ledger_of("AccountDisabled").verified = Some(at(0));
+    let nothing_yet = Verdict::Unmet(Why::NoAct);
+    assert_eq!(scene.verdict("GroupsRemoved", 599), nothing_yet);
+    let overdue = Verdict::Unmet(Why::Gated(TASK_OVERDUE));
+    assert_eq!(scene.verdict("GroupsRemoved", 600), overdue);
+    // Before that fact is known to hold, nothing can have followed.
+    scene.ledger_of("AccountDisabled").verified = None;
+    let before = scene.seen("AccountDisabled", Truth::DoesNotHold);
+    assert_eq!(before.verdict("GroupsRemoved", 900), nothing_yet);
 }

@@ -249,3 +249,28 @@ async fn an_input_that_is_told_wrongly_or_not_yet_leaves_everything_unread() {
         assert_eq!(fault_of(&truth).reason, reason);
     }
 }
+
+#[tokio::test]
+async fn an_act_that_finds_nothing_to_send_leaves_a_task_to_somebody() {
+    let definition = DEFINITION
+        .replace("inputs:\n", "inputs:\n    assignee: { default: service desk }\n")
+        .replace(
+            "each: reads.groups,",
+            "each: 'reads.groups.filter(g, g.id == \"x\")',",
+        );
+    let script = Script::new(usual);
+    let connector = over(&definition, &script);
+    let subject = subject();
+    let readings = connector.observe(&subject, &["GroupsLeft"]).await;
+    let sight = connector.sight(&subject, "GroupsLeft", &readings);
+    assert_eq!((sight.truth, &sight.act), (Truth::DoesNotHold, &None));
+    assert_eq!(sight.says, "leave 2 groups (service desk)");
+    let task = sight.task.unwrap();
+    assert_eq!(
+        (&*task.title, &*task.assignee),
+        ("leave 2 groups", "service desk")
+    );
+    let facts = &connector.capabilities().facts;
+    let fact = facts.iter().find(|fact| fact.name == "GroupsLeft").unwrap();
+    assert!(!fact.by_hand, "the next look may find something to send");
+}
