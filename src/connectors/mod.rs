@@ -166,6 +166,18 @@ pub trait Connector: Send + Sync {
     /// Judges `fact` by `readings`. Pure: no call. A read that is not among them makes it `NotRead`.
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight;
 
+    /// How `fact` is taken back by today's definition, for the record to keep; none where it cannot be, or where that never changes.
+    fn way_back(&self, fact: &str) -> Option<Value> {
+        let _ = fact;
+        None
+    }
+
+    /// For each fact that `ways_back`, which the record kept, take back in another way than today's the connector that does it so.
+    fn of_their_time(&self, ways_back: &BTreeMap<String, Value>) -> BTreeMap<String, Shared> {
+        let _ = ways_back;
+        BTreeMap::new()
+    }
+
     /// Whether `fact` can be taken back at all.
     fn can_undo(&self, fact: &str) -> bool {
         let _ = fact;

@@ -74,6 +74,9 @@ pub struct SystemLedger {
     /// What was there before our first removal, by fact. Never overwritten by less: see [`SystemLedger::keep`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub snapshot: BTreeMap<String, Value>,
+    /// How each fact that we made true is taken back, as its definition said when it was first asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ways_back: BTreeMap<String, Value>,
     /// By fact name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, FactLedger>,

@@ -189,14 +189,13 @@ impl<'a> Pass<'a> {
 
     /// Drives the system towards the undoing of what we did there.
     async fn give_back(mut self, connector: Shared) -> Finished {
-        let own = connector.capabilities().facts.clone();
         self.ledger.no_account_since = None;
         let since = self.pace.since.unwrap_or(self.began);
-        let undoing = Undoing::new(connector.clone(), &self.ledger, since);
+        let undoing = Arc::new(Undoing::new(connector, &self.ledger, since));
         self.system = Cow::Owned(undoing.wanted(&self.system, &self.ledger));
         // Nothing that was found only now can be ours.
         let mut finished = if self.ledger.account.is_some() {
-            self.pursue(Arc::new(undoing)).await
+            self.pursue(undoing.clone()).await
         } else {
             self.finish(&[], None)
         };
@@ -206,12 +205,13 @@ impl<'a> Pass<'a> {
             .iter()
             .map(|(fact, verdict, _)| (fact, verdict));
         undo::note_lost(&mut finished.ledger, verdicts);
-        undo::settle(&mut finished.ledger, &own, |fact| connector.can_undo(fact));
+        let own = undoing.originals();
+        undo::settle(&mut finished.ledger, own, |fact| undoing.takes_back(fact));
         let row = &mut finished.row.facts;
-        let settled = undo::settled(&finished.ledger, &own);
+        let settled = undo::settled(&finished.ledger, own);
         for (fact, verdict) in settled
             .into_iter()
-            .chain(undo::out_of_reach(&finished.ledger, &own))
+            .chain(undo::out_of_reach(&finished.ledger, own))
         {
             row.retain(|(known, _, _)| known.name != fact.name);
             row.push((fact, verdict, None));

@@ -9,6 +9,8 @@
 //! took away stays away. As soon as one is proven undone, what the ledger says about the original is dropped: a person who was
 //! given everything back is nobody's leaver any more, is not watched, and a later offboarding begins from nothing.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -30,6 +32,9 @@ use crate::{
 /// What the name of a fact ends with that says that another one is undone.
 const UNDONE: &str = "Undone";
 
+/// Between a fact and a read of its own time: two definitions may call two reads alike.
+const APART: char = '/';
+
 /// The name of the fact that says that `fact` is undone.
 fn undone(fact: &str) -> String {
     format!("{fact}{UNDONE}")
@@ -49,6 +54,10 @@ pub(super) fn ours(ledger: &SystemLedger, fact: &str) -> bool {
 /// A connector whose facts say that another one's are undone.
 pub(super) struct Undoing {
     of: Shared,
+    /// What gives a fact back whose definition has changed since it was taken, by fact.
+    then: BTreeMap<String, Shared>,
+    /// The facts that are undone.
+    originals: Vec<FactSpec>,
     capabilities: Capabilities,
     /// Since when this process has driven the system.
     since: Timestamp,
@@ -59,11 +68,16 @@ impl Undoing {
     /// since `since`.
     pub(super) fn new(of: Shared, ledger: &SystemLedger, since: Timestamp) -> Self {
         let own = of.capabilities();
-        let live: Vec<&FactSpec> = own
-            .facts
+        let ours = |fact: &str| ours(ledger, fact) || planted(Bug::GivesBackMore);
+        let mut then = of.of_their_time(&ledger.ways_back);
+        then.retain(|fact, _| ours(fact));
+        let of_today = own.facts.iter().filter(|fact| !then.contains_key(&fact.name));
+        let of_then = then.values().flat_map(|then| &then.capabilities().facts);
+        let originals: Vec<FactSpec> = of_today.chain(of_then).cloned().collect();
+        let can_undo = |fact: &FactSpec| then.get(&fact.name).unwrap_or(&of).can_undo(&fact.name);
+        let live: Vec<&FactSpec> = originals
             .iter()
-            .filter(|fact| ours(ledger, &fact.name) || planted(Bug::GivesBackMore))
-            .filter(|fact| of.can_undo(&fact.name))
+            .filter(|fact| ours(&fact.name) && can_undo(fact))
             .collect();
         let access: Vec<String> = live
             .iter()
@@ -84,6 +98,7 @@ impl Undoing {
             },
             irreversible: false,
             removes: false,
+            by_hand: false,
             reported: None,
             ..(*fact).clone()
         });
@@ -95,9 +110,26 @@ impl Undoing {
         };
         Self {
             of,
+            then,
+            originals,
             capabilities,
             since,
         }
+    }
+
+    /// The facts that are undone, or that there is no way to undo.
+    pub(super) fn originals(&self) -> &[FactSpec] {
+        &self.originals
+    }
+
+    /// Whether the original `fact` can be taken back at all.
+    pub(super) fn takes_back(&self, fact: &str) -> bool {
+        self.of_fact(fact).can_undo(fact)
+    }
+
+    /// What the original `fact` is taken back by.
+    fn of_fact(&self, fact: &str) -> &Shared {
+        self.then.get(fact).unwrap_or(&self.of)
     }
 
     /// From when on reads show all that was asked for to make the original of `fact` true.
@@ -133,11 +165,18 @@ impl Undoing {
         System {
             successor: took_over.then(|| system.successor.clone().unwrap_or_default()),
             kept_until: None,
-            kept_facts: std::collections::BTreeMap::new(),
+            kept_facts: BTreeMap::new(),
             wanted: self.capabilities.facts.iter().map(now).collect(),
             ..system.clone()
         }
     }
+}
+
+/// Drops what `ledger` says about `fact`.
+fn forget(ledger: &mut SystemLedger, fact: &str) {
+    ledger.facts.remove(fact);
+    ledger.snapshot.remove(fact);
+    ledger.ways_back.remove(fact);
 }
 
 /// Drops what is left of an earlier reinstatement from the ledger of a leaver who is one again.
@@ -152,8 +191,7 @@ pub(super) fn settle(ledger: &mut SystemLedger, facts: &[FactSpec], can_undo: im
         if ours(ledger, &fact.name) && !can_undo(&fact.name) {
             ledger.facts.entry(name).or_default().lost = true;
         } else if ledger.fact(&name).verified.is_some() || ledger.fact(&name).lost {
-            ledger.facts.remove(&fact.name);
-            ledger.snapshot.remove(&fact.name);
+            forget(ledger, &fact.name);
         }
     }
     // What cannot be taken back says how the rest is to be read, such as that the account is deleted.
@@ -165,8 +203,7 @@ pub(super) fn settle(ledger: &mut SystemLedger, facts: &[FactSpec], can_undo: im
     }
     for fact in facts {
         if ledger.fact(&undone(&fact.name)).lost {
-            ledger.facts.remove(&fact.name);
-            ledger.snapshot.remove(&fact.name);
+            forget(ledger, &fact.name);
         }
     }
 }
@@ -183,10 +220,17 @@ pub(super) fn note_lost<'f>(
     }
 }
 
-/// What `ledger` says is undone, or cannot be, with the names of `facts`, the connector's own: without a look.
+/// What `ledger` says is undone, or cannot be, of `facts`, the connector's own, and of those that were its own: without a look.
 pub(super) fn settled(ledger: &SystemLedger, facts: &[FactSpec]) -> Vec<(FactSpec, Verdict)> {
+    let of_old = ledger
+        .facts
+        .keys()
+        .filter_map(|name| name.strip_suffix(UNDONE))
+        .filter(|name| !facts.iter().any(|fact| fact.name == *name));
+    let of_old: Vec<FactSpec> = of_old.map(|name| former(ledger, name)).collect();
     facts
         .iter()
+        .chain(&of_old)
         .filter_map(|fact| {
             let name = undone(&fact.name);
             let entry = ledger.facts.get(&name)?;
@@ -201,6 +245,11 @@ pub(super) fn settled(ledger: &SystemLedger, facts: &[FactSpec]) -> Vec<(FactSpe
         .collect()
 }
 
+/// A fact that no definition knows any more.
+fn former(ledger: &SystemLedger, name: &str) -> FactSpec {
+    FactSpec::plain(name, ledger.scope.get(name).copied().unwrap_or(Class::Access))
+}
+
 /// What `ledger` says we took and `facts`, the connector's own, cannot give back because it is not among them any more. Not
 /// durable: what comes back into a definition is given back then.
 pub(super) fn out_of_reach(ledger: &SystemLedger, facts: &[FactSpec]) -> Vec<(FactSpec, Verdict)> {
@@ -212,8 +261,10 @@ pub(super) fn out_of_reach(ledger: &SystemLedger, facts: &[FactSpec]) -> Vec<(Fa
     names.sort();
     names.dedup();
     let lost = |name: &String| {
-        let class = ledger.scope.get(name).copied().unwrap_or(Class::Access);
-        let fact = FactSpec::plain(undone(name), class);
+        let fact = FactSpec {
+            name: undone(name),
+            ..former(ledger, name)
+        };
         (fact, Verdict::NotNeeded(Exempt::NotRestorable))
     };
     names.into_iter().map(lost).collect()
@@ -230,18 +281,35 @@ impl Connector for Undoing {
     }
 
     async fn observe(&self, subject: &Subject, facts: &[&str]) -> Readings {
-        let originals: Vec<&str> = facts.iter().map(|fact| original(fact)).collect();
-        self.of.observe_back(subject, &originals).await
+        let originals = facts.iter().map(|fact| original(fact));
+        let (then, today): (Vec<&str>, Vec<&str>) = originals.partition(|fact| self.then.contains_key(*fact));
+        let mut readings = self.of.observe_back(subject, &today).await;
+        for fact in then {
+            let own = self.of_fact(fact).observe_back(subject, &[fact]).await;
+            let apart = |(read, value)| (format!("{fact}{APART}{read}"), value);
+            readings.extend(own.into_iter().map(apart));
+        }
+        readings
     }
 
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {
-        let back = self.of.undo(subject, original(fact), readings).map(|act| {
-            let mut act = act?;
-            let gone = &subject.ledger.fact(fact).gone;
-            act.requests
-                .retain(|request| !gone.contains(&request_digest(request)));
-            (!act.requests.is_empty()).then_some(act)
+        let own = self.then.get(original(fact)).map(|_| {
+            let prefix = format!("{}{APART}", original(fact));
+            let own = readings
+                .iter()
+                .filter_map(|(read, value)| Some((read.strip_prefix(&prefix)?.to_owned(), value.clone())));
+            own.collect()
         });
+        let of = self.of_fact(original(fact));
+        let back = of
+            .undo(subject, original(fact), own.as_ref().unwrap_or(readings))
+            .map(|act| {
+                let mut act = act?;
+                let gone = &subject.ledger.fact(fact).gone;
+                act.requests
+                    .retain(|request| !gone.contains(&request_digest(request)));
+                (!act.requests.is_empty()).then_some(act)
+            });
         match back {
             Err(truth) => Sight::of(truth),
             // A late read may still show what was there before we took it away: as if there were nothing to give back.
@@ -270,6 +338,6 @@ impl Connector for Undoing {
             fact: original(&act.fact).to_owned(),
             ..act.clone()
         };
-        self.of.act(subject, &own, order).await
+        self.of_fact(&own.fact).act(subject, &own, order).await
     }
 }

@@ -6,6 +6,7 @@ mod login_names;
 mod said;
 mod scope;
 mod shown;
+mod way_back;
 
 use std::{
     fs,

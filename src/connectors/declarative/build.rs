@@ -91,10 +91,10 @@ impl Definition {
         };
         problems.or(|| Declarative {
             loaded: self.0.clone(),
-            inputs: Inputs::new(
+            inputs: Arc::new(Inputs::new(
                 inputs,
                 self.0.discover.keys().filter(|name| !given.contains_key(*name)),
-            ),
+            )),
             target: Target { base },
             driver,
             capabilities,

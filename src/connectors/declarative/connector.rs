@@ -2,7 +2,10 @@
 //!
 //! It decides nothing about a leaver. It looks as the definition says, and sends what it is handed.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -27,7 +30,7 @@ use super::{
 };
 use crate::{
     connectors::{
-        Capabilities, Connector, Key, Order, Readings, Subject,
+        Capabilities, Connector, Key, Order, Readings, Shared, Subject,
         driver::{Driver, Resolved},
     },
     core::{
@@ -56,7 +59,7 @@ enum Purpose {
 /// A connector made of data.
 pub struct Declarative {
     pub(super) loaded: Arc<Loaded>,
-    pub(super) inputs: Inputs,
+    pub(super) inputs: Arc<Inputs>,
     pub(super) target: Target,
     pub(super) driver: Arc<dyn Driver>,
     pub(super) capabilities: Capabilities,
@@ -119,7 +122,7 @@ impl Declarative {
     }
 
     /// These reads and those that they rest on.
-    fn with_their_own<'a>(&'a self, mut next: Vec<&'a str>) -> Vec<&'a str> {
+    pub(super) fn with_their_own<'a>(&'a self, mut next: Vec<&'a str>) -> Vec<&'a str> {
         let mut wanted: Vec<&str> = vec![];
         while let Some(name) = next.pop() {
             if let Some(read) = self.loaded.reads.get(name)
@@ -471,6 +474,14 @@ impl Connector for Declarative {
             }
             None => Sight::of(Truth::Unreadable(Fault::permanent(Reason::ConnectorNotReady))),
         }
+    }
+
+    fn way_back(&self, fact: &str) -> Option<Value> {
+        Declarative::way_back(self, fact)
+    }
+
+    fn of_their_time(&self, ways_back: &BTreeMap<String, Value>) -> BTreeMap<String, Shared> {
+        Declarative::of_their_time(self, ways_back)
     }
 
     fn can_undo(&self, fact: &str) -> bool {

@@ -1,0 +1,106 @@
+//! How what was taken is given back: as the definition said when it was taken.
+//!
+//! # Why
+//! A snapshot has the shape that its definition gave it, and years may lie between a leaver's last day and their return. A
+//! definition that has changed since would give back something else, or nothing at all of a fact that has another name by now. So
+//! the record keeps, beside what was taken, the fact and the reads that its undoing rests on.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{connector::Declarative, load::Definition};
+use crate::{
+    api::definition::{Fact, Request},
+    connectors::{Capabilities, Shared},
+};
+
+/// What the record keeps of a definition for one fact.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WayBack {
+    fact: Fact,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    reads: BTreeMap<String, Request>,
+}
+
+impl Declarative {
+    /// How `fact` is given back today; none where it cannot be.
+    fn way_back_of(&self, fact: &str) -> Option<WayBack> {
+        let spec = &self.loaded.spec;
+        let of = spec.facts.get(fact).filter(|of| !of.undo.is_empty())?;
+        let compiled = self.loaded.facts.get(fact)?;
+        let reads = compiled.uses.reads.iter().chain(&compiled.looks_back);
+        let reads = self.with_their_own(reads.map(String::as_str).collect());
+        let reads = reads
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), spec.reads.get(name)?.clone())));
+        let is_read = of.holds.is_some() || of.from.is_some();
+        let asked = |requests: &[Request]| if is_read { vec![] } else { requests.to_vec() };
+        Some(WayBack {
+            fact: Fact {
+                description: String::new(),
+                stage: None,
+                optional: false,
+                reported: false,
+                requires: vec![],
+                after: vec![],
+                prefers_after: vec![],
+                irreversible: false,
+                unrepeatable: false,
+                act: asked(&of.act),
+                ladder: asked(&of.ladder),
+                spares: None,
+                task: None,
+                says: None,
+                ..of.clone()
+            },
+            reads: reads.collect(),
+        })
+    }
+
+    /// The same for the record.
+    pub(super) fn way_back(&self, fact: &str) -> Option<Value> {
+        serde_json::to_value(self.way_back_of(fact)?).ok()
+    }
+
+    /// For each fact that `kept` gives back in another way than today's the connector that does it so. What does not go with
+    /// today's inputs any more is left to today's definition.
+    pub(super) fn of_their_time(&self, kept: &BTreeMap<String, Value>) -> BTreeMap<String, Shared> {
+        let another = kept.iter().filter_map(|(fact, kept)| {
+            let kept: WayBack = serde_json::from_value(kept.clone()).ok()?;
+            let live = self.capabilities.facts.iter().any(|live| live.name == *fact);
+            if live && self.way_back_of(fact).as_ref() == Some(&kept) {
+                return None;
+            }
+            Some((fact.clone(), Arc::new(self.with_way_back(fact, kept)?) as Shared))
+        });
+        another.collect()
+    }
+
+    /// The same system, with this fact alone and as it was.
+    fn with_way_back(&self, fact: &str, kept: WayBack) -> Option<Self> {
+        let mut spec = self.loaded.spec.clone();
+        spec.facts.insert(fact.to_owned(), kept.fact);
+        spec.reads.extend(kept.reads);
+        let loaded = Definition::compile(&self.loaded.name, spec).ok()?.0;
+        let only = loaded.order.iter().filter(|spec| spec.name == fact).cloned();
+        let capabilities = Capabilities {
+            facts: only.collect(),
+            ..self.capabilities.clone()
+        };
+        Some(Self {
+            loaded,
+            inputs: self.inputs.clone(),
+            target: self.target.clone(),
+            driver: self.driver.clone(),
+            capabilities,
+            managers: Mutex::default(),
+            protected: self.protected.clone(),
+        })
+    }
+}
