@@ -33,6 +33,7 @@ use crate::{
         identity::{Account, Person},
         ledger::SystemLedger,
         people::{Census, Reach},
+        way_back::{WayBack, WaysBack},
     },
     transport::callback::Callbacks,
 };
@@ -167,13 +168,13 @@ pub trait Connector: Send + Sync {
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight;
 
     /// How `fact` is taken back by today's definition, for the record to keep; none where it cannot be, or where that never changes.
-    fn way_back(&self, fact: &str) -> Option<Value> {
+    fn way_back(&self, fact: &str) -> Option<WayBack> {
         let _ = fact;
         None
     }
 
     /// For each fact that `ways_back`, which the record kept, take back in another way than today's the connector that does it so.
-    fn of_their_time(&self, ways_back: &BTreeMap<String, Value>) -> BTreeMap<String, Shared> {
+    fn of_their_time(&self, ways_back: &WaysBack) -> BTreeMap<String, Shared> {
         let _ = ways_back;
         BTreeMap::new()
     }

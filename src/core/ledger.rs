@@ -14,6 +14,7 @@ use super::{
     fact::Class,
     identity::{Binding, Person},
     planted::{Bug, planted},
+    way_back::WaysBack,
 };
 
 /// Everything durable about one Offboarding, by system.
@@ -75,8 +76,8 @@ pub struct SystemLedger {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub snapshot: BTreeMap<String, Value>,
     /// How each fact that we made true is taken back, as its definition said when it was first asked for.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub ways_back: BTreeMap<String, Value>,
+    #[serde(default, skip_serializing_if = "WaysBack::is_empty")]
+    pub ways_back: WaysBack,
     /// By fact name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, FactLedger>,

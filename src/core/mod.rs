@@ -15,3 +15,4 @@ pub mod plan;
 pub mod planted;
 pub mod schedule;
 pub mod scope;
+pub mod way_back;

@@ -47,6 +47,8 @@ pub enum Bug {
     NeverLooksAgain,
     /// Takes who is not found any more for somebody who never had an account.
     ForgetsWhoWasFound,
+    /// Waits the longest after the first fault that passes by itself.
+    ComesBackLate,
     /// Proves only what today's configuration has.
     ForgetsTheRecord,
 }

@@ -9,6 +9,8 @@ use jiff::{
 };
 use thiserror::Error;
 
+use super::planted::{Bug, planted};
+
 /// The zone in which a day ends last. Where no zone is known, a day that is over there is over everywhere.
 pub const LAST_ZONE: &str = "Etc/GMT+12";
 /// The zone in which a day begins first.
@@ -222,7 +224,12 @@ fn time_of_day(text: &str) -> Result<Time, Error> {
 /// How long to wait before try number `attempts + 1` of something that may pass by itself: doubling, capped, and
 /// spread by `seed` over the upper half so that many leavers do not come back together.
 pub fn backoff(attempts: u32, seed: u64) -> SignedDuration {
-    spread(FIRST_WAIT, LONGEST_WAIT, attempts, seed)
+    let first = if planted(Bug::ComesBackLate) {
+        LONGEST_WAIT
+    } else {
+        FIRST_WAIT
+    };
+    spread(first, LONGEST_WAIT, attempts, seed)
 }
 
 /// The same for something that only a person can mend.

@@ -176,7 +176,7 @@ impl Undoing {
 fn forget(ledger: &mut SystemLedger, fact: &str) {
     ledger.facts.remove(fact);
     ledger.snapshot.remove(fact);
-    ledger.ways_back.remove(fact);
+    ledger.ways_back.forget(fact);
 }
 
 /// Drops what is left of an earlier reinstatement from the ledger of a leaver who is one again.

@@ -39,6 +39,7 @@ use crate::{
         fault::{Fault, Reason},
         identity::{self, Account, Person},
         leavers::is_address,
+        way_back::{WayBack, WaysBack},
     },
     transport::{
         callback::{About, Callbacks},
@@ -476,11 +477,11 @@ impl Connector for Declarative {
         }
     }
 
-    fn way_back(&self, fact: &str) -> Option<Value> {
-        Declarative::way_back(self, fact)
+    fn way_back(&self, fact: &str) -> Option<WayBack> {
+        self.way_back_of(fact)
     }
 
-    fn of_their_time(&self, ways_back: &BTreeMap<String, Value>) -> BTreeMap<String, Shared> {
+    fn of_their_time(&self, ways_back: &WaysBack) -> BTreeMap<String, Shared> {
         Declarative::of_their_time(self, ways_back)
     }
 

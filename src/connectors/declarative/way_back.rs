@@ -10,27 +10,16 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
 use super::{connector::Declarative, load::Definition};
 use crate::{
     api::definition::{Fact, Request},
     connectors::{Capabilities, Shared},
+    core::way_back::{WayBack, WaysBack},
 };
-
-/// What the record keeps of a definition for one fact.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WayBack {
-    fact: Fact,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    reads: BTreeMap<String, Request>,
-}
 
 impl Declarative {
     /// How `fact` is given back today; none where it cannot be.
-    fn way_back_of(&self, fact: &str) -> Option<WayBack> {
+    pub(super) fn way_back_of(&self, fact: &str) -> Option<WayBack> {
         let spec = &self.loaded.spec;
         let of = spec.facts.get(fact).filter(|of| !of.undo.is_empty())?;
         let compiled = self.loaded.facts.get(fact)?;
@@ -38,41 +27,37 @@ impl Declarative {
         let reads = self.with_their_own(reads.map(String::as_str).collect());
         let reads = reads
             .into_iter()
-            .filter_map(|name| Some((name.to_owned(), spec.reads.get(name)?.clone())));
+            .filter_map(|name| Some((name.to_owned(), serde_json::to_value(spec.reads.get(name)?).ok()?)));
         let is_read = of.holds.is_some() || of.from.is_some();
         let asked = |requests: &[Request]| if is_read { vec![] } else { requests.to_vec() };
+        let kept = Fact {
+            description: String::new(),
+            stage: None,
+            optional: false,
+            reported: false,
+            requires: vec![],
+            after: vec![],
+            prefers_after: vec![],
+            irreversible: false,
+            unrepeatable: false,
+            act: asked(&of.act),
+            ladder: asked(&of.ladder),
+            spares: None,
+            task: None,
+            says: None,
+            ..of.clone()
+        };
         Some(WayBack {
-            fact: Fact {
-                description: String::new(),
-                stage: None,
-                optional: false,
-                reported: false,
-                requires: vec![],
-                after: vec![],
-                prefers_after: vec![],
-                irreversible: false,
-                unrepeatable: false,
-                act: asked(&of.act),
-                ladder: asked(&of.ladder),
-                spares: None,
-                task: None,
-                says: None,
-                ..of.clone()
-            },
+            fact: serde_json::to_value(kept).ok()?,
             reads: reads.collect(),
         })
     }
 
-    /// The same for the record.
-    pub(super) fn way_back(&self, fact: &str) -> Option<Value> {
-        serde_json::to_value(self.way_back_of(fact)?).ok()
-    }
-
     /// For each fact that `kept` gives back in another way than today's the connector that does it so. What does not go with
     /// today's inputs any more is left to today's definition.
-    pub(super) fn of_their_time(&self, kept: &BTreeMap<String, Value>) -> BTreeMap<String, Shared> {
-        let another = kept.iter().filter_map(|(fact, kept)| {
-            let kept: WayBack = serde_json::from_value(kept.clone()).ok()?;
+    pub(super) fn of_their_time(&self, kept: &WaysBack) -> BTreeMap<String, Shared> {
+        let another = kept.facts().filter_map(|fact| {
+            let kept = kept.get(fact)?;
             let live = self.capabilities.facts.iter().any(|live| live.name == *fact);
             if live && self.way_back_of(fact).as_ref() == Some(&kept) {
                 return None;
@@ -85,8 +70,11 @@ impl Declarative {
     /// The same system, with this fact alone and as it was.
     fn with_way_back(&self, fact: &str, kept: WayBack) -> Option<Self> {
         let mut spec = self.loaded.spec.clone();
-        spec.facts.insert(fact.to_owned(), kept.fact);
-        spec.reads.extend(kept.reads);
+        spec.facts
+            .insert(fact.to_owned(), serde_json::from_value(kept.fact).ok()?);
+        for (name, read) in kept.reads {
+            spec.reads.insert(name, serde_json::from_value(read).ok()?);
+        }
         let loaded = Definition::compile(&self.loaded.name, spec).ok()?.0;
         let only = loaded.order.iter().filter(|spec| spec.name == fact).cloned();
         let capabilities = Capabilities {

@@ -5,8 +5,10 @@
 //! under a legal hold (S8) or before its retention is over (R9), nothing is given back that we did not take (S9), nothing that the record knows leaves what is to be proven (S8) and no system is changed
 //! but the one in which the account was bound (S9), whatever becomes of the configuration, the end is
 //! reached once faults stop and then nothing is written or changed (L1), one failing system delays no other (L2) but for what
-//! is deleted, which waits until everything everywhere is handed over, and one refused step no other end of access (L4).
+//! is deleted, which waits until everything everywhere is handed over, a fault that passes slows nothing longer than it lasts (L3),
+//! and one refused step holds up no other end of access (L4).
 
+mod outage;
 mod world;
 
 use std::{
@@ -129,6 +131,8 @@ enum Story {
     Late,
     /// The configuration of the first system changes at some moment, and is as before at another one.
     Reconfigured,
+    /// One system does not answer for a while, and nothing else goes wrong.
+    Outage,
 }
 
 /// What somebody does to the configuration.
@@ -284,6 +288,20 @@ impl Trial {
             ours: BTreeMap::new(),
             another: BTreeSet::new(),
             wrong: vec![],
+        }
+    }
+
+    /// Nothing goes wrong, and the account is open everywhere.
+    fn without_faults(&mut self) {
+        self.store.faults_until = epoch();
+        (self.delete_at, self.hold, self.reinstate_at) = (None, None, None);
+        self.store.changes.clear();
+        for sim in &self.sims {
+            let mut inner = sim.inner.lock().unwrap();
+            (inner.faults_until, inner.crash_at, inner.fails_for_ever) = (epoch(), None, false);
+            inner.refuses = false;
+            inner.state.enabled = true;
+            inner.remember(epoch());
         }
     }
 
@@ -469,6 +487,7 @@ impl Trial {
             tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
         }
         self.last_judgement();
+        self.judge_recovery();
         if !self.elsewhere.inner.lock().unwrap().changes.is_empty() {
             self.wrong
                 .push("S9: another system was changed by an id that was bound in the first".to_owned());
@@ -671,8 +690,11 @@ fn trial(seed: u64, story: Story) -> Vec<String> {
         .build()
         .unwrap();
     let wrong = runtime.block_on(async move {
-        let trial = Trial::new(seed, story);
+        let mut trial = Trial::new(seed, story);
         let seed = trial.seed;
+        if story == Story::Outage {
+            trial.strike();
+        }
         (seed, trial.run().await)
     });
     wrong
@@ -783,16 +805,7 @@ fn calm() -> Trial {
         .map(|seed| Trial::new(seed, Story::Any))
         .find(|trial| trial.sims.len() > 2);
     let mut trial = trial.expect("one in three has three systems");
-    trial.store.faults_until = epoch();
-    (trial.delete_at, trial.hold, trial.reinstate_at) = (None, None, None);
-    trial.store.changes.clear();
-    for sim in &trial.sims {
-        let mut inner = sim.inner.lock().unwrap();
-        (inner.faults_until, inner.crash_at, inner.fails_for_ever) = (epoch(), None, false);
-        inner.refuses = false;
-        inner.state.enabled = true;
-        inner.remember(epoch());
-    }
+    trial.without_faults();
     trial
 }
 

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::outage::Outage;
 use crate::{
     connectors::{Capabilities, Connector, Order, Readings, Subject},
     core::{
@@ -108,6 +109,8 @@ pub struct Inner {
     pub hold: Option<(Timestamp, Timestamp)>,
     /// The person has no account before.
     pub appears_at: Option<Timestamp>,
+    /// It does not answer as it should for a while.
+    pub outage: Option<Outage>,
     /// It was known for certain, when the account appeared, that there was none.
     pub came_late: Option<bool>,
 }
@@ -223,6 +226,7 @@ impl Sim {
             hold: None,
             appears_at: None,
             came_late: None,
+            outage: None,
         };
         let capabilities = Capabilities {
             definition: "sim".into(),
@@ -259,6 +263,7 @@ impl Sim {
             )
         };
         tokio::time::sleep(latency).await;
+        self.weather().await?;
         if crash {
             self.crash.notify_one();
             std::future::pending::<()>().await;
@@ -473,6 +478,14 @@ impl Inner {
     pub fn disabled_at(&self) -> Option<Timestamp> {
         let enabled = self.history.iter().rposition(|(_, state)| state.enabled)?;
         self.history.get(enabled + 1).map(|(at, _)| *at)
+    }
+
+    /// Since when nobody gets in any more; none while somebody may.
+    pub fn access_ended_at(&self) -> Option<Timestamp> {
+        let open =
+            |state: &State| state.enabled || state.sessions > 0 || state.token || !state.groups.is_empty();
+        let last = self.history.iter().rposition(|(_, state)| open(state))?;
+        self.history.get(last + 1).map(|(at, _)| *at)
     }
 
     /// Other people, and the person, do things on their own while faults last.

@@ -49,9 +49,10 @@ impl<'a> Pass<'a> {
         }
         if connector.can_undo(&fact.name) {
             self.entry(&fact.name).tried = Some(self.drive.clock.now());
-            if !self.ledger.ways_back.contains_key(&fact.name) {
-                let way = connector.way_back(&fact.name).map(|way| (fact.name.clone(), way));
-                self.ledger.ways_back.extend(way);
+            if !self.ledger.ways_back.contains(&fact.name)
+                && let Some(way) = connector.way_back(&fact.name)
+            {
+                self.ledger.ways_back.keep(&fact.name, way);
             }
             // Security waits for no write; of the rest it must be known for certain that it was ours.
             must_commit |= !fact.class.security();
