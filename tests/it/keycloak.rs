@@ -113,7 +113,12 @@ async fn what_the_profile_refuses_keeps_no_token_alive() {
         }
         let mut driven = Driven::leaver(&system(&realm, &[]), leaves("val"));
         driven
-            .follow(&["UserDisabled", "SessionsEnded", "OfflineTokensRevoked"])
+            .follow(&[
+                "UserDisabled",
+                "SessionsEnded",
+                "OfflineTokensRevoked",
+                "AccessTokensExpired",
+            ])
             .await;
         driven.pass().await;
         for token in &tokens {
