@@ -18,6 +18,7 @@ use offboard::{
         Approval, ApprovalSpec, Connector, ConnectorDefinition, LeaverSource, LeaverSourceSpec, Offboarding,
         OffboardingPolicy,
     },
+    company::{forge, mail},
     connectors::declarative::{Definition, builtin, builtins, parse},
     drive::validate::{Member, check},
     sources::settings::Settings,
@@ -115,6 +116,28 @@ fn definitions_of_ones_own_are_sound() {
     for name in ["acme-crm", "legacy-payroll", "door-badges"] {
         definition(name);
     }
+}
+
+#[test]
+fn every_fact_that_ends_access_says_what_makes_it_effective_and_what_goes_on() {
+    let examples = folders()
+        .into_iter()
+        .flat_map(|example| of_kind(&example, "ConnectorDefinition"));
+    let all = builtins()
+        .filter_map(builtin)
+        .chain([forge::DEFINITION, mail::DEFINITION])
+        .map(str::to_owned)
+        .chain(examples.map(|object| object.to_string()));
+    let mut answered = 0;
+    for text in all {
+        let (name, spec) = parse(&text).unwrap_or_else(|problems| panic!("{problems}"));
+        for (fact, about) in &spec.facts {
+            let asked = about.class.closes_a_way_in();
+            assert!(!asked || about.effect.len() > 20, "{name}: {fact} has no effect");
+            answered += usize::from(asked);
+        }
+    }
+    assert!(answered > 40, "{answered}");
 }
 
 /// Reads an object as its kind, in which every field is known. Kinds that are not ours are not looked at.

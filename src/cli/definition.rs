@@ -6,7 +6,10 @@ use super::{
     exit,
     terminal::{out, tell},
 };
-use crate::connectors::declarative::{Definition, builtin, builtins, parse};
+use crate::{
+    api::definition::ConnectorDefinitionSpec,
+    connectors::declarative::{Definition, builtin, builtins, parse},
+};
 
 /// Checks each file; all problems of all files are said.
 ///
@@ -16,8 +19,12 @@ pub fn check(files: &[PathBuf]) -> Result<ExitCode, exit::Error> {
     let mut sound = true;
     for file in files {
         let text = fs::read_to_string(file).map_err(|e| exit::Error(format!("{}: {e}", file.display())))?;
-        match parse(&text).and_then(|(name, spec)| Definition::compile(&name, spec)) {
-            Ok(definition) => {
+        let compiled = parse(&text).and_then(|(name, spec)| {
+            let open = without_effect(&spec);
+            Definition::compile(&name, spec).map(|definition| (definition, open))
+        });
+        match compiled {
+            Ok((definition, open)) => {
                 let facts = definition.facts().len();
                 let people = if definition.has_people() { ", people" } else { "" };
                 out!(
@@ -25,6 +32,12 @@ pub fn check(files: &[PathBuf]) -> Result<ExitCode, exit::Error> {
                     file.display(),
                     definition.name()
                 );
+                if !open.is_empty() {
+                    let facts = open.join(", ");
+                    out!(
+                        "  say in `effect` what makes {facts} effective in the system, and what goes on all the same"
+                    );
+                }
             }
             Err(problems) => {
                 sound = false;
@@ -39,6 +52,13 @@ pub fn check(files: &[PathBuf]) -> Result<ExitCode, exit::Error> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The facts that close a way in and do not say how far: a flag is not its effect.
+fn without_effect(spec: &ConnectorDefinitionSpec) -> Vec<String> {
+    let facts = spec.facts.iter();
+    let open = facts.filter(|(_, fact)| fact.class.closes_a_way_in() && fact.effect.is_empty());
+    open.map(|(name, _)| name.clone()).collect()
 }
 
 /// Lists the built-in definitions, or prints one.

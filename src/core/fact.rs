@@ -43,6 +43,11 @@ impl Class {
         )
     }
 
+    /// Facts that close a way in: a login, a session, a credential, a device.
+    pub fn closes_a_way_in(self) -> bool {
+        self.security() && self != Self::Entitlements
+    }
+
     /// Facts that hand something over to the successor.
     pub fn hands_over(self) -> bool {
         matches!(self, Self::Mail | Self::Data)

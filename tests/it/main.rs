@@ -19,6 +19,7 @@ mod driven;
 mod drivers_ldap;
 mod drivers_sftp;
 mod drivers_sql;
+mod effect;
 mod google_workspace;
 mod keycloak;
 mod kstatus;

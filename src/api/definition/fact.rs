@@ -20,6 +20,10 @@ pub struct Fact {
     /// What it means, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// What makes it effective in the system, and what goes on all the same, for people: a flag is not its effect. What can
+    /// be read of that belongs into `holds`. Every fact that ends access should say it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub effect: String,
     /// What it is about.
     pub class: Class,
     /// When it is wanted. Default: `Retention` for class Deletion, else `Cutoff`.

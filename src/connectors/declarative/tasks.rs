@@ -67,6 +67,7 @@ impl Listed {
         let plain = |text: String| text.replace("${", "$${");
         Fact {
             description: String::new(),
+            effect: String::new(),
             class: self.class,
             stage: None,
             optional: false,

@@ -113,8 +113,17 @@ async fn mail(State(shared): State<Arc<Shared>>, Path(address): Path<String>) ->
             .then(|| user.vacation.get("responseBodyPlainText").cloned())
             .flatten();
         let readers: Vec<&String> = user.delegates.keys().collect();
+        let forwarded = (user.forwarding.get("enabled") == Some(&json!(true)))
+            .then(|| &user.forwarding["emailAddress"])
+            .into_iter()
+            .chain(
+                user.filters
+                    .values()
+                    .filter_map(|filter| filter["action"].get("forward")),
+            );
+        let forwarded: Vec<&Value> = forwarded.collect();
         Ok(Json(
-            json!({"bounced": false, "autoReply": reply, "readBy": readers}),
+            json!({"bounced": false, "autoReply": reply, "readBy": readers, "sentOnTo": forwarded}),
         ))
     })
 }

@@ -43,6 +43,14 @@ fn shown(call: &Call<'_>, me: &str, path: &[&str]) -> Reply {
                 .collect();
             json!({"forwardingAddresses": all})
         }),
+        ("GET", ["filters"]) => read(call, me, |user| {
+            let all: Vec<&Value> = user.filters.values().collect();
+            if all.is_empty() {
+                json!({})
+            } else {
+                json!({"filter": all})
+            }
+        }),
         ("GET", ["delegates"]) => {
             let lag = call.knobs.delegate_lag;
             read(call, me, |user| {
@@ -100,6 +108,14 @@ fn changed(call: &Call<'_>, me: &str, path: &[&str]) -> Reply {
         ("POST", ["delegates"]) => {
             call.needs(&["gmail.settings.sharing"])?;
             add_delegate(call, me)
+        }
+        ("DELETE", ["filters", id]) => {
+            call.needs(&["gmail.settings.basic"])?;
+            change(call, me, |user| {
+                let gone = user.filters.remove(*id);
+                gone.map(|_| Value::Null)
+                    .ok_or_else(|| not_found("Requested entity was not found."))
+            })
         }
         ("DELETE", ["delegates", to]) => {
             call.needs(&["gmail.settings.sharing"])?;

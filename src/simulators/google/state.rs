@@ -84,6 +84,8 @@ pub struct User {
     pub forwarding: Map<String, Value>,
     /// Forwarding addresses and whether they are accepted.
     pub forwarding_addresses: BTreeMap<String, bool>,
+    /// Filters by id, as given.
+    pub filters: BTreeMap<String, Value>,
     /// Delegates and since when.
     pub delegates: BTreeMap<String, Timestamp>,
     /// Licences: product and SKU.

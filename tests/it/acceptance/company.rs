@@ -199,9 +199,13 @@ impl Company {
 
     fn inputs(&self, definition: &str) -> Value {
         match definition {
-            "active-directory" => json!({"url": support::samba().ldaps, "base": Samba::BASE}),
+            "active-directory" => {
+                json!({"url": support::samba().ldaps, "base": Samba::BASE, "ticketLifetime": "0s"})
+            }
             "openldap" => json!({"url": support::slapd().ldaps, "base": Slapd::BASE}),
-            "keycloak" => json!({"url": support::keycloak().url, "realm": self.realm.name}),
+            "keycloak" => {
+                json!({"url": support::keycloak().url, "realm": self.realm.name, "accessTokenMinutes": 0})
+            }
             "postgresql" => {
                 json!({"host": "localhost", "port": support::postgres().port, "match": "EmailLocalPart"})
             }

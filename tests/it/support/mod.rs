@@ -45,6 +45,11 @@ pub fn slapd_alone() -> Slapd {
     Slapd::start()
 }
 
+/// As [`slapd_alone`], and takes passwords in clear text too.
+pub fn slapd_in_the_open() -> Slapd {
+    Slapd::start_open()
+}
+
 /// A SOAP service with Workday's Get_Workers. Not shared: each test has people of its own.
 pub fn workday() -> Workday {
     Workday::start()
@@ -78,6 +83,11 @@ pub fn newer_postgres() -> &'static [Postgres; 3] {
 pub fn mariadb() -> &'static Mariadb {
     static MARIADB: LazyLock<Mariadb> = LazyLock::new(Mariadb::start);
     &MARIADB
+}
+
+/// A MariaDB that nobody else uses.
+pub fn mariadb_alone() -> Mariadb {
+    Mariadb::start()
 }
 
 /// Keycloak. Its very first start in a checkout takes some two minutes.

@@ -13,6 +13,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use super::{
     certificate::Certificate,
     peer::{Peer, Ran, folder, is_free, peers, run},
+    session::Session,
     slapd::client,
 };
 
@@ -88,6 +89,31 @@ impl Samba {
             .split_once("data ")
             .and_then(|(_, rest)| rest.split([',', ' ']).next());
         Err(code.map_or(ran.stderr.clone(), str::to_owned))
+    }
+
+    /// A connection over LDAPS that stays bound, and reads the domain's entry whenever it is asked.
+    #[track_caller]
+    pub fn connection(&self, name: &str, password: &str) -> Session {
+        let search = client("ldapsearch", &self.ldaps, &self.tls, name, password);
+        // Line by line, also into a pipe.
+        let mut command = Command::new("stdbuf");
+        command.arg("-oL").arg(search.get_program());
+        command.args(search.get_args());
+        for (name, value) in search.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.args([
+            "-LLL",
+            "-s",
+            "base",
+            "-b",
+            Self::BASE,
+            "-f",
+            "-",
+            "(objectClass=%s)",
+            "1.1",
+        ]);
+        Session::asking(command, "domain\n", "dn:")
     }
 
     /// Applies LDIF (`changetype:` optional, adding without it) as administrator.

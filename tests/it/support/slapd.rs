@@ -33,11 +33,20 @@ impl Slapd {
     pub const SERVICE_PASSWORD: &str = "svc-Passw0rd";
 
     pub(super) fn start() -> Self {
+        Self::with("security simple_bind=128")
+    }
+
+    /// One that takes passwords in clear text too, for who cannot be given its authority.
+    pub(super) fn start_open() -> Self {
+        Self::with("")
+    }
+
+    fn with(security: &str) -> Self {
         let home = folder("slapd");
         let tls = Certificate::issue(&home, "DNS:localhost,IP:127.0.0.1");
         fs::create_dir(home.join("db")).expect("the folder is ours");
         let config = home.join("slapd.conf");
-        fs::write(&config, configuration(&home, &tls)).expect("the folder is ours");
+        fs::write(&config, configuration(&home, &tls, security)).expect("the folder is ours");
         run(
             Command::new("/usr/sbin/slapadd").arg("-q").arg("-f").arg(&config),
             &tree(),
@@ -150,7 +159,7 @@ fn whoami(url: &str, tls: &Certificate, dn: &str, password: &str) -> Ran {
     run(&mut client("ldapwhoami", url, tls, dn, password), "")
 }
 
-fn configuration(home: &Path, tls: &Certificate) -> String {
+fn configuration(home: &Path, tls: &Certificate, security: &str) -> String {
     let (home, base, service) = (home.display(), Slapd::BASE, Slapd::SERVICE);
     let (ca, certificate, key) = (tls.ca.display(), tls.chain.display(), tls.key.display());
     let (admin, password) = (Slapd::ADMIN, Slapd::ADMIN_PASSWORD);
@@ -169,7 +178,7 @@ moduleload syncprov
 TLSCACertificateFile {ca}
 TLSCertificateFile {certificate}
 TLSCertificateKeyFile {key}
-security simple_bind=128
+{security}
 sizelimit 500
 database mdb
 suffix {base}

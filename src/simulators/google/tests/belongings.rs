@@ -168,7 +168,7 @@ async fn a_mailbox_obeys_its_own_active_user_only() {
         .await;
     assert_eq!(
         mail,
-        json!({"bounced": false, "autoReply": "Lea has left.", "readBy": ["sue@example.com"]})
+        json!({"bounced": false, "autoReply": "Lea has left.", "readBy": ["sue@example.com"], "sentOnTo": []})
     );
     trial.suspend(true).await;
     let (status, answer) = trial

@@ -1,0 +1,70 @@
+//! Locks of a real MariaDB that let somebody in.
+
+use offboard::core::fact::{Verdict, Why};
+use serde_json::json;
+
+use crate::{
+    leaver::Leaver,
+    support::{self, Mariadb, unique},
+};
+
+const PASSWORD: &str = "leaver-Passw0rd";
+
+fn leaver(server: &Mariadb, name: &str) -> Leaver {
+    let connector = json!({"definition": "mysql", "inputs": {"host": "localhost", "port": server.port, "match": "EmployeeID"}});
+    let secret = json!({
+        "username": Mariadb::OPERATOR, "password": Mariadb::OPERATOR_PASSWORD, "ca.crt": server.tls.ca_pem()
+    });
+    let leaving = json!({"urgency": "Immediate", "employee": {"employeeID": name}});
+    Leaver::new(connector, &secret, &leaving, &json!({}))
+}
+
+#[tokio::test]
+async fn a_lock_that_only_the_table_knows_is_no_lock() {
+    let server = support::mariadb();
+    // A name is not taken for the word.
+    for name in [unique("finn"), format!("x ACCOUNT LOCK {}", unique("odd"))] {
+        server.sql_as_admin(&format!(
+            "CREATE USER `{name}`@'%' IDENTIFIED BY '{PASSWORD}';
+             UPDATE mysql.global_priv SET Priv = JSON_SET(Priv, '$.account_locked', true) WHERE User = '{name}'"
+        ));
+        let logs_in = || server.login(&name, "localhost", PASSWORD);
+        assert!(logs_in(), "nobody has told the server");
+        let mut leaver = leaver(server, &name);
+        leaver.settle(5).await;
+        assert!(!logs_in());
+        assert_eq!(leaver.verdict("LoginsLocked"), Verdict::Verified);
+        server.sql_as_admin(&format!("ALTER USER `{name}`@'%' IDENTIFIED BY '{PASSWORD}'"));
+        assert!(!logs_in(), "whatever its password is");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_the_anonymous_account_lets_in_is_not_locked_out() {
+    // Its anonymous account is everybody's.
+    let server = support::mariadb_alone();
+    let name = unique("gwen");
+    server.sql_as_admin(&format!(
+        "CREATE USER {name}@'%' IDENTIFIED BY '{PASSWORD}'; CREATE USER ''@'%' IDENTIFIED BY '';
+         CREATE USER ''@'localhost' IDENTIFIED BY ''; RENAME USER {operator}@'%' TO {operator}@'localhost'; FLUSH PRIVILEGES",
+        operator = Mariadb::OPERATOR
+    ));
+    let lets_in = |password: &str| server.login(&name, "localhost", password);
+    let mut leaver = leaver(&server, &name);
+    leaver.settle(5).await;
+    assert!(
+        !lets_in(PASSWORD) && lets_in(""),
+        "another account takes its place"
+    );
+    assert_eq!(leaver.verdict("LoginsLocked"), Verdict::Unmet(Why::NoAct));
+    let says = leaver.says("LoginsLocked");
+    assert!(
+        says.contains("the anonymous account at localhost still"),
+        "{says}"
+    );
+    server.sql_as_admin("DROP USER ''@'localhost'");
+    leaver.pass().await;
+    // From everywhere else its own account comes first, and is locked.
+    assert!(!lets_in(""));
+    assert_eq!(leaver.verdict("LoginsLocked"), Verdict::Verified);
+}
