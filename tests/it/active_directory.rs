@@ -33,8 +33,7 @@ const PASSWORD: &str = "First-Passw0rd!";
 fn connector(more: Value) -> Value {
     let mut connector = json!({
         "definition": "active-directory",
-        // Nobody waits ten hours for tickets here.
-        "inputs": { "url": support::samba().ldaps, "base": Samba::BASE, "ticketLifetime": "0s" }
+        "inputs": { "url": support::samba().ldaps, "base": Samba::BASE }
     });
     merge(&mut connector, more);
     connector
@@ -530,7 +529,7 @@ async fn moving_and_deleting_are_done_only_where_they_are_asked_for() {
     let (al, dn) = employee();
     let leavers = format!("OU=Leavers,{}", Samba::BASE);
     let more = json!({
-        "inputs": { "leaversOU": leavers }, "facts": { "include": ["MovedToLeaversOU", "AccountDeleted"] }
+        "inputs": { "leaversOU": leavers }, "facts": { "include": ["MovedToLeaversOU", "AccountDeleted", "KerberosWindowClosed"] }
     });
     let mut leaver = Leaver::new(connector(more.clone()), &admin(), &leaving(&al), &json!({}));
     leaver.settle(2).await;
@@ -540,6 +539,11 @@ async fn moving_and_deleting_are_done_only_where_they_are_asked_for() {
         Verdict::NotNeeded(Exempt::Waived),
         "no policy wants it"
     );
+    let Verdict::Exposed(until) = leaver.verdict("KerberosWindowClosed") else {
+        panic!("{:?}", leaver.left())
+    };
+    let hours = until.duration_since(Timestamp::now()).as_secs() / 60;
+    assert!((595..=600).contains(&hours), "{hours} minutes");
     assert_eq!(attribute(&dn, "cn"), None);
     assert!(
         samba

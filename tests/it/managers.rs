@@ -228,7 +228,8 @@ async fn the_manager_in_active_directory_takes_over_and_one_whose_account_is_dis
         if disabled {
             change(&bo_dn, "replace: userAccountControl\nuserAccountControl: 514");
         }
-        let connector = json!({"definition": "active-directory", "inputs": {"url": samba.ldaps, "base": Samba::BASE, "ticketLifetime": "0s"}});
+        let connector =
+            json!({"definition": "active-directory", "inputs": {"url": samba.ldaps, "base": Samba::BASE}});
         let secret = json!({"username": Samba::SERVICE, "password": Samba::SERVICE_PASSWORD, "ca.crt": samba.tls.ca_pem()});
         let spec = json!({"employee": {"email": mail(&al)}, "urgency": "Immediate"});
         let policy = json!({"transfer": {"to": "Manager", "fallback": mail(&office)}});

@@ -199,13 +199,9 @@ impl Company {
 
     fn inputs(&self, definition: &str) -> Value {
         match definition {
-            "active-directory" => {
-                json!({"url": support::samba().ldaps, "base": Samba::BASE, "ticketLifetime": "0s"})
-            }
+            "active-directory" => json!({"url": support::samba().ldaps, "base": Samba::BASE}),
             "openldap" => json!({"url": support::slapd().ldaps, "base": Slapd::BASE}),
-            "keycloak" => {
-                json!({"url": support::keycloak().url, "realm": self.realm.name, "accessTokenMinutes": 0})
-            }
+            "keycloak" => json!({"url": support::keycloak().url, "realm": self.realm.name}),
             "postgresql" => {
                 json!({"host": "localhost", "port": support::postgres().port, "match": "EmailLocalPart"})
             }

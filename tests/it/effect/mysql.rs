@@ -1,6 +1,6 @@
 //! Locks of a real MariaDB that let somebody in.
 
-use offboard::core::fact::{Verdict, Why};
+use offboard::core::fact::Verdict;
 use serde_json::json;
 
 use crate::{
@@ -37,34 +37,4 @@ async fn a_lock_that_only_the_table_knows_is_no_lock() {
         server.sql_as_admin(&format!("ALTER USER `{name}`@'%' IDENTIFIED BY '{PASSWORD}'"));
         assert!(!logs_in(), "whatever its password is");
     }
-}
-
-#[tokio::test]
-async fn a_name_that_the_anonymous_account_lets_in_is_not_locked_out() {
-    // Its anonymous account is everybody's.
-    let server = support::mariadb_alone();
-    let name = unique("gwen");
-    server.sql_as_admin(&format!(
-        "CREATE USER {name}@'%' IDENTIFIED BY '{PASSWORD}'; CREATE USER ''@'%' IDENTIFIED BY '';
-         CREATE USER ''@'localhost' IDENTIFIED BY ''; RENAME USER {operator}@'%' TO {operator}@'localhost'; FLUSH PRIVILEGES",
-        operator = Mariadb::OPERATOR
-    ));
-    let lets_in = |password: &str| server.login(&name, "localhost", password);
-    let mut leaver = leaver(&server, &name);
-    leaver.settle(5).await;
-    assert!(
-        !lets_in(PASSWORD) && lets_in(""),
-        "another account takes its place"
-    );
-    assert_eq!(leaver.verdict("LoginsLocked"), Verdict::Unmet(Why::NoAct));
-    let says = leaver.says("LoginsLocked");
-    assert!(
-        says.contains("the anonymous account at localhost still"),
-        "{says}"
-    );
-    server.sql_as_admin("DROP USER ''@'localhost'");
-    leaver.pass().await;
-    // From everywhere else its own account comes first, and is locked.
-    assert!(!lets_in(""));
-    assert_eq!(leaver.verdict("LoginsLocked"), Verdict::Verified);
 }

@@ -104,7 +104,7 @@ impl Place for Domain {
     fn leaver(&self) -> Leaver {
         let samba = support::samba();
         let mut connector = json!({
-            "definition": "active-directory", "inputs": {"url": samba.ldaps, "base": Samba::BASE, "ticketLifetime": "0s"}
+            "definition": "active-directory", "inputs": {"url": samba.ldaps, "base": Samba::BASE}
         });
         merge(&mut connector, self.connector.clone());
         let secret =

@@ -100,7 +100,7 @@ impl Place for Sso {
 
     fn leaver(&self) -> Leaver {
         let connector = json!({
-            "definition": "keycloak", "inputs": {"url": support::keycloak().url, "realm": self.realm.name, "accessTokenMinutes": 0}
+            "definition": "keycloak", "inputs": {"url": support::keycloak().url, "realm": self.realm.name}
         });
         let offboarding =
             json!({"employee": {"email": format!("{}@corp.test", self.name)}, "urgency": "Immediate"});

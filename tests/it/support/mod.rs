@@ -85,11 +85,6 @@ pub fn mariadb() -> &'static Mariadb {
     &MARIADB
 }
 
-/// A MariaDB that nobody else uses.
-pub fn mariadb_alone() -> Mariadb {
-    Mariadb::start()
-}
-
 /// Keycloak. Its very first start in a checkout takes some two minutes.
 pub fn keycloak() -> &'static Keycloak {
     static KEYCLOAK: LazyLock<Keycloak> = LazyLock::new(Keycloak::start);
