@@ -163,10 +163,31 @@ pub struct Findings<'f> {
     pub most: u32,
     /// Its window, as the user wrote it.
     pub window: &'f str,
+    /// Where a person reads who is in the held set.
+    pub listing: Listing<'f>,
     /// Somebody said no to what is held.
     pub denied: bool,
     /// An Approval was there and could not be trusted.
     pub untrusted: bool,
+}
+
+/// Where a person reads who is in the held set.
+pub struct Listing<'f> {
+    /// The namespace of the source.
+    pub namespace: &'f str,
+    /// Its name.
+    pub source: &'f str,
+    /// Why it could not be written.
+    pub failed: Option<Failed>,
+}
+
+impl Listing<'_> {
+    fn text(&self) -> String {
+        match &self.failed {
+            None => format!("who: offboard held {} -n {}", self.source, self.namespace),
+            Some(failed) => format!("who they are could not be listed ({failed})"),
+        }
+    }
 }
 
 /// What a look that went through says.
@@ -186,6 +207,11 @@ pub fn synced(found: &Findings<'_>) -> Said {
         ));
     }
     parts.extend(found.key.clone());
+    if let Some(failed) = &found.listing.failed {
+        parts.push(format!(
+            "the HeldSets of what was held could not be deleted ({failed})"
+        ));
+    }
     if let Some(ask) = found.asks.first() {
         parts.push(format!(
             "{} to decide: {}: {}",
@@ -266,6 +292,9 @@ fn tripped(found: &Findings<'_>, why: &str) -> String {
     let urgent = found.held.iter().filter(|change| change.urgent()).count();
     if urgent > 0 {
         write!(text, "; {urgent} END ACCESS NOW").expect("a String takes every text");
+    }
+    if found.guard.held.is_some() {
+        write!(text, "; {}", found.listing.text()).expect("a String takes every text");
     }
     text.push_str(match () {
         () if found.denied => "; denied by an Approval",

@@ -4,6 +4,7 @@
 mod follows;
 mod guarded;
 mod large;
+mod listed;
 mod lives;
 pub mod office;
 mod told;
