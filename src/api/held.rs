@@ -1,4 +1,8 @@
 //! `HeldSet`: who is in the set of changes that the guard of a source holds.
+//!
+//! # Why
+//! These are names of people who do not know yet. The status of a source is read by everybody who may see how far leavers are,
+//! and a `ConfigMap` by half a cluster; this is a kind of its own so that a right of its own is needed to read it.
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -7,10 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::approval::BoundRef;
 
 /// The changes that the guard of a `LeaverSource` holds, or one part of them.
-///
-/// # Why
-/// These are names of people who do not know yet. The status of a source is read by everybody who may see how far leavers are,
-/// and a `ConfigMap` by half a cluster; this is a kind of its own so that a right of its own is needed to read it.
 #[derive(Debug, Clone, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "offboard.dev",
@@ -20,6 +20,7 @@ use super::approval::BoundRef;
     namespaced,
     derive = "PartialEq",
     shortname = "held",
+    category = "offboard",
     selectable = ".spec.sourceRef.name",
     printcolumn(name = "Source", type_ = "string", json_path = ".spec.sourceRef.name"),
     printcolumn(name = "Changes", type_ = "integer", json_path = ".spec.total"),

@@ -24,6 +24,34 @@ use crate::{
     sources::{held, look::Seen},
 };
 
+/// Where a person reads who is in the held set.
+pub struct Listing<'f> {
+    /// The namespace of the source.
+    pub namespace: &'f str,
+    /// Its name.
+    pub source: &'f str,
+    /// Why it could not be written.
+    pub failed: Option<Failed>,
+}
+
+impl Listing<'_> {
+    /// How a person reads who they are.
+    pub fn text(&self) -> String {
+        match &self.failed {
+            None => format!("who: offboard held {} -n {}", self.source, self.namespace),
+            Some(failed) => format!("who they are could not be listed ({failed})"),
+        }
+    }
+
+    /// What is left of a listing that nobody needs any more.
+    pub fn left(&self) -> Option<String> {
+        let failed = self.failed.as_ref()?;
+        Some(format!(
+            "the HeldSets of what was held could not be deleted ({failed})"
+        ))
+    }
+}
+
 impl Work<'_> {
     /// Lists exactly the `waiting` changes if one Approval could let them through, and takes every other listing of this source
     /// away. Says why it could not.

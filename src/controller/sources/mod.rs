@@ -29,6 +29,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 use tokio::time::Instant;
 
 use self::{
+    listing::Listing,
     memory::Pass,
     release::Judged,
     say::{Findings, Mood},
@@ -350,7 +351,7 @@ impl<'a> Work<'a> {
             held: &waiting,
             most: judged.passage.room,
             window: &self.source.spec.guard.window,
-            listing: say::Listing {
+            listing: Listing {
                 namespace: &self.namespace,
                 source: &self.source.name_any(),
                 failed: unlisted,

@@ -9,11 +9,14 @@ use kube::{
 };
 use serde_json::json;
 
-use super::super::{
-    Context,
-    call::{Failed, within},
-    show::difference,
-    watch,
+use super::{
+    super::{
+        Context,
+        call::{Failed, within},
+        show::difference,
+        watch,
+    },
+    listing::Listing,
 };
 use crate::{
     api::{
@@ -171,25 +174,6 @@ pub struct Findings<'f> {
     pub untrusted: bool,
 }
 
-/// Where a person reads who is in the held set.
-pub struct Listing<'f> {
-    /// The namespace of the source.
-    pub namespace: &'f str,
-    /// Its name.
-    pub source: &'f str,
-    /// Why it could not be written.
-    pub failed: Option<Failed>,
-}
-
-impl Listing<'_> {
-    fn text(&self) -> String {
-        match &self.failed {
-            None => format!("who: offboard held {} -n {}", self.source, self.namespace),
-            Some(failed) => format!("who they are could not be listed ({failed})"),
-        }
-    }
-}
-
 /// What a look that went through says.
 pub fn synced(found: &Findings<'_>) -> Said {
     if let Some(why) = &found.guard.tripped {
@@ -207,11 +191,7 @@ pub fn synced(found: &Findings<'_>) -> Said {
         ));
     }
     parts.extend(found.key.clone());
-    if let Some(failed) = &found.listing.failed {
-        parts.push(format!(
-            "the HeldSets of what was held could not be deleted ({failed})"
-        ));
-    }
+    parts.extend(found.listing.left());
     if let Some(ask) = found.asks.first() {
         parts.push(format!(
             "{} to decide: {}: {}",
