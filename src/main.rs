@@ -83,6 +83,17 @@ enum Command {
         #[arg(long)]
         exit_status: bool,
     },
+    /// Shows who is in the set of changes that the guard of a `LeaverSource` holds. Asks the cluster, with your own rights.
+    Held {
+        /// The `LeaverSource`.
+        source: String,
+        /// Its namespace. Default: the one of the kubeconfig.
+        #[arg(short, long, value_name = "NAMESPACE")]
+        namespace: Option<String>,
+        /// How it is written.
+        #[arg(short, long, value_enum, default_value = "text")]
+        output: Output,
+    },
     /// Works in a cluster until told to stop: what the chart starts.
     Operator(cli::operator::Arguments),
     /// Checks definitions, or shows the built-in ones.
@@ -193,6 +204,11 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             output,
             exit_status,
         } => cli::status::run(&state, leaver.as_deref(), output, exit_status),
+        Command::Held {
+            source,
+            namespace,
+            output,
+        } => wait_for(cli::held::run(&source, namespace, output)),
         Command::Operator(arguments) => cli::operator::run(arguments),
         Command::Definition {
             command: DefinitionCommand::Check { files },

@@ -31,10 +31,11 @@ fn read(file: &str) -> String {
 }
 
 /// The examples that are complete in themselves.
-const COMPLETE: [&str; 5] = [
+const COMPLETE: [&str; 6] = [
     "full",
     "company",
     "without-api",
+    "sources/built-in",
     "scenarios/common",
     "scenarios/hr",
 ];
@@ -401,4 +402,24 @@ fn the_source_is_sound_and_its_definition_lists_people() {
     assert_eq!(connector["metadata"]["name"], source.connector_ref.name);
     let approval = &of_kind("sources", "Approval")[0]["spec"];
     serde_json::from_value::<ApprovalSpec>(approval.clone()).unwrap();
+}
+
+#[test]
+fn every_built_in_definition_that_lists_people_has_a_source() {
+    let connectors = of_kind("sources/built-in", "Connector");
+    let sources = of_kind("sources/built-in", "LeaverSource");
+    let read = |source: &Value| {
+        let name = &source["spec"]["connectorRef"]["name"];
+        let connector = connectors.iter().find(|c| c["metadata"]["name"] == *name);
+        let connector = connector.unwrap_or_else(|| panic!("no Connector {name}"));
+        connector["spec"]["definition"].as_str().unwrap().to_owned()
+    };
+    let shown: BTreeSet<String> = sources.iter().map(read).collect();
+    let people = |name: &str| definition(name).has_people();
+    let known: BTreeSet<String> = builtins()
+        .filter(|name| people(name))
+        .map(str::to_owned)
+        .collect();
+    assert!(known.len() > 4);
+    assert_eq!(shown, known);
 }

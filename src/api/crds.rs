@@ -17,7 +17,8 @@ use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy, OffboardingRecord,
+    Approval, Connector, ConnectorDefinition, HeldSet, LeaverSource, Offboarding, OffboardingPolicy,
+    OffboardingRecord,
 };
 
 /// Why writing into a text cannot fail.
@@ -35,6 +36,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         OffboardingPolicy::crd(),
         OffboardingRecord::crd(),
         LeaverSource::crd(),
+        HeldSet::crd(),
         Approval::crd(),
     ]
     .into_iter()
@@ -186,6 +188,7 @@ fn enum_meanings() -> Meanings {
         schemars::schema_for!(OffboardingPolicy),
         schemars::schema_for!(OffboardingRecord),
         schemars::schema_for!(LeaverSource),
+        schemars::schema_for!(HeldSet),
         schemars::schema_for!(Approval),
     ] {
         let types = schema.get("$defs").and_then(Value::as_object);
@@ -319,7 +322,11 @@ mod tests {
             .filter_map(|c| c.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/status"))
             .map(|status| &status["default"])
             .collect();
-        assert_eq!(defaults.len(), 6, "every kind but the record has a status");
+        assert_eq!(
+            defaults.len(),
+            6,
+            "every kind but those of the controller's own has a status"
+        );
         for default in defaults {
             assert_eq!(default["observedGeneration"], -1);
             assert_eq!(default["conditions"][0]["status"], "Unknown");

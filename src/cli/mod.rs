@@ -5,6 +5,7 @@ pub mod crds;
 pub mod definition;
 pub mod demo;
 pub mod exit;
+pub mod held;
 pub mod local;
 pub mod manifests;
 pub mod messages;

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::delimited::Rows;
 use crate::{api::definition::DatePlace, core::fault::Fault, transport::callback::Callbacks};
 
 /// Stands for a new random password in a resolved request, and is replaced by one when the request is sent, so that
@@ -282,6 +283,8 @@ pub struct Answer {
     /// When the system wants to be asked again, by our clock, when the answer tells it (the HTTP `Retry-After`). Silence
     /// follows from it only where the table or the definition calls the answer throttling.
     pub retry_at: Option<Timestamp>,
+    /// The rows that are the value, where they are not taken apart yet.
+    pub rows: Option<Rows>,
 }
 
 /// One protocol spoken to one system, with its credentials, limits and deadlines.

@@ -9,6 +9,7 @@
 
 pub mod assemble;
 pub mod declarative;
+mod delimited;
 pub mod driver;
 mod glob;
 pub mod http;

@@ -123,7 +123,7 @@ pub fn judge(
     state.held = None;
     state.tripped = disbelieved(&state, limits, feed, now);
     if let Some(why) = state.tripped {
-        let shrunken = format!("shrunken {} {}", state.population, feed.people);
+        let shrunken = shrunken(state.population, feed.people);
         let digest = digest(lines.iter().map(String::as_str).chain([shrunken.as_str()]));
         if why != Tripped::Shrunken || lines.len() > LARGEST || !approved(&digest) {
             state.held = (why == Tripped::Shrunken && lines.len() <= LARGEST).then_some(digest);
@@ -194,6 +194,11 @@ pub fn done<'l>(state: &State, lines: impl IntoIterator<Item = &'l String>) -> S
         state.released.remove(&id);
     }
     state
+}
+
+/// What else a yes is about when a feed has lost people: how many there were, and are.
+pub fn shrunken(before: u32, now: u32) -> String {
+    format!("shrunken {before} {now}")
 }
 
 /// The digest of exactly this set, whatever its order.

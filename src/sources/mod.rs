@@ -17,6 +17,7 @@
 //! leaving would be missing whenever it did not change on the same day.
 
 mod details;
+pub mod held;
 pub mod look;
 pub mod mapping;
 pub mod offboarding;

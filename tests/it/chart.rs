@@ -393,6 +393,7 @@ const CONNECTORS: &str = "connectors.offboard.dev";
 const POLICIES: &str = "offboardingpolicies.offboard.dev";
 const LEASES: &str = "leases.coordination.k8s.io";
 const RECORDS: &str = "offboardingrecords.offboard.dev";
+const HELD: &str = "heldsets.offboard.dev";
 const SOURCES: &str = "leaversources.offboard.dev";
 const APPROVALS: &str = "approvals.offboard.dev";
 const DEFINITIONS: &str = "connectordefinitions.offboard.dev";
@@ -435,6 +436,9 @@ fn the_operators_token_may_do_what_it_needs_and_nothing_else() {
     }
     for verb in ["get", "create", "update"] {
         assert!(allowed(verb, RECORDS, ""), "{verb} {RECORDS}");
+    }
+    for verb in ["list", "create", "delete"] {
+        assert!(allowed(verb, HELD, ""), "{verb} {HELD}");
     }
     for (verb, name, expected) in [
         ("create", "", true),
@@ -529,6 +533,7 @@ fn people_get_no_more_than_their_role_says() {
         plane().kubeconfig_of(&namespace, role)
     };
     let (viewer, operator, auditor) = (of("viewer"), of("operator"), of("auditor"));
+    let approver = of("approver");
     for (who, verb, resource, expected) in [
         (&viewer, "list", OFFBOARDINGS, true),
         (&viewer, "create", OFFBOARDINGS, false),
@@ -537,6 +542,12 @@ fn people_get_no_more_than_their_role_says() {
         (&operator, "patch", CONNECTORS, true),
         (&operator, "get", RECORDS, false),
         (&operator, "get", "secrets", false),
+        (&viewer, "list", HELD, false),
+        (&operator, "list", HELD, false),
+        (&approver, "list", HELD, true),
+        (&approver, "get", RECORDS, false),
+        (&approver, "delete", HELD, false),
+        (&auditor, "list", HELD, true),
         (&auditor, "get", RECORDS, true),
         (&auditor, "list", OFFBOARDINGS, true),
         (&auditor, "patch", OFFBOARDINGS, false),

@@ -43,7 +43,7 @@ const JANE: &str = "{employee: {email: jane.doe@example.com}, lastDay: '2026-09-
 /// The manifests in `examples/` that are objects of this project.
 fn examples() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let mut found: Vec<PathBuf> = ["minimal", "full", "company"]
+    let mut found: Vec<PathBuf> = ["minimal", "full", "company", "sources/built-in"]
         .iter()
         .flat_map(|folder| fs::read_dir(root.join(folder)).unwrap())
         .map(|entry| entry.unwrap().path())

@@ -83,7 +83,11 @@ impl<'a> Way<'a> {
 }
 
 async fn perform(driver: &SftpDriver, request: SftpRequest) -> Result<Answer, Fault> {
-    driver.perform(&Resolved::Sftp(Box::new(request))).await
+    let mut answer = driver.perform(&Resolved::Sftp(Box::new(request))).await?;
+    if let Some(rows) = answer.rows.take() {
+        answer.value = Value::Array(rows.all()?);
+    }
+    Ok(answer)
 }
 
 /// The value of an answer that is no refusal.

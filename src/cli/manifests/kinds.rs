@@ -14,7 +14,7 @@ pub(super) const OURS: &[&str] = &[
     "Approval",
 ];
 /// Our kinds that only the operator reads or writes.
-const OPERATORS: &[&str] = &["LeaverSource", "OffboardingRecord"];
+const OPERATORS: &[&str] = &["LeaverSource", "HeldSet", "OffboardingRecord"];
 
 /// Groups whose objects stand beside ours in folders that are applied to a cluster, and mean nothing to us. What ends with one
 /// of these, after a dot, is one too.

@@ -17,7 +17,7 @@ use serde_json::Value;
 use self::found::{Found, Told};
 use super::{
     connector::Declarative,
-    exchange::{Check, Exchange},
+    exchange::{Check, Exchange, Page},
     expression::{Expression, Scope, Unevaluable},
     people::{CompiledPeople, Managers, Table},
     request::Compiled,
@@ -87,6 +87,9 @@ struct Look<'l> {
     exchange: &'l Exchange<'l>,
     writing: Writing,
 }
+
+/// Elements one after the other; after a fault the answer is worth nothing.
+type Items = Box<dyn Iterator<Item = Result<Value, Fault>> + Send>;
 
 /// The parts of a table, by whose they are.
 type Parts = BTreeMap<String, Vec<Value>>;
@@ -165,15 +168,15 @@ impl Look<'_> {
                 }
                 Ok(())
             };
-            let Some(value) = pager.next(check).await? else {
+            let Some(page) = pager.next_page(check).await? else {
                 return Ok(());
             };
             first = false;
             found.as_of = [found.as_of, as_of].into_iter().flatten().min();
-            // What was understood goes: a list may have a hundred thousand.
-            let mut items = elements(value, request)?.into_iter();
+            // What was understood goes, and rows come one after the other: a list may have a hundred thousand.
+            let mut items = items(page, request)?;
             loop {
-                let abreast: Vec<Value> = items.by_ref().take(ABREAST).collect();
+                let abreast: Vec<Value> = items.by_ref().take(ABREAST).collect::<Result<_, _>>()?;
                 if abreast.is_empty() {
                     break;
                 }
@@ -294,6 +297,14 @@ impl Look<'_> {
 
 /// What is known beyond an item, or why it cannot be told.
 type Details<'d> = Result<BTreeMap<&'d str, Value>, Unevaluable>;
+
+/// The elements of a page, one after the other.
+fn items(page: Page, request: &Compiled) -> Result<Items, Fault> {
+    Ok(match page {
+        Page::Value(value) => Box::new(elements(value, request)?.into_iter().map(Ok)),
+        Page::Rows(rows) => Box::new(rows.records()?),
+    })
+}
 
 /// The elements of an answer; one that is no list is one element, and null is none.
 fn elements(value: Value, request: &Compiled) -> Result<Vec<Value>, Fault> {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     api::definition::FaultIs,
-    connectors::driver::{Answer, Driver, Resolved},
+    connectors::driver::{Answer, Driver, Resolved, Rows},
     core::fault::{Fault, FaultKind, Reason},
 };
 
@@ -216,6 +216,23 @@ enum Next {
     Nothing,
 }
 
+/// One page of a find or a read.
+pub(super) enum Page {
+    /// Its value.
+    Value(Value),
+    /// Rows that are the value.
+    Rows(Rows),
+}
+
+impl Page {
+    fn whole(self) -> Result<Value, Fault> {
+        match self {
+            Self::Value(value) => Ok(value),
+            Self::Rows(rows) => rows.all().map(Value::Array),
+        }
+    }
+}
+
 /// Looks at an answer before its value is taken.
 pub(super) type Check<'c> = dyn FnMut(&Answer, &Scope<'_>) -> Result<(), Fault> + Send + 'c;
 
@@ -234,12 +251,26 @@ pub(super) struct Pager<'p> {
 impl Pager<'_> {
     /// The value of the next page, which is a list where there may be several; none after the last.
     pub async fn next(&mut self, check: &mut Check<'_>) -> Result<Option<Value>, Fault> {
+        let page = self.page(check, true).await?;
+        page.map(|page| page.whole()).transpose()
+    }
+
+    /// The same; rows that need not be there as a whole are not taken apart yet.
+    pub async fn next_page(&mut self, check: &mut Check<'_>) -> Result<Option<Page>, Fault> {
+        let whole = self.request.items.is_some() || self.request.page.is_some();
+        self.page(check, whole).await
+    }
+
+    async fn page(&mut self, check: &mut Check<'_>, whole: bool) -> Result<Option<Page>, Fault> {
         let resolved = match std::mem::replace(&mut self.next, Next::Nothing) {
             Next::Nothing => return Ok(None),
             Next::Page(resolved) => resolved,
             Next::First => self.first()?,
         };
         let mut answer = self.exchange.driver.perform(&resolved).await?;
+        if whole && let Some(rows) = answer.rows.take() {
+            answer.value = Value::Array(rows.all()?);
+        }
         if let (Some(part), Some(_)) = (answer.part, &self.request.items) {
             answer.response[part] = answer.value.clone();
         }
@@ -271,14 +302,17 @@ impl Pager<'_> {
             items.evaluate(&inner)?
         } else {
             drop(inner);
-            answer.value
+            std::mem::take(&mut answer.value)
         };
         if let (Some(paging), Some(mark)) = (paging, mark) {
             self.read.add(&value, paging, self.request)?;
             let empty = value.as_array().is_some_and(Vec::is_empty);
             self.next = self.after(paging, mark, empty, resolved)?;
         }
-        Ok(Some(value))
+        Ok(Some(match answer.rows {
+            Some(rows) => Page::Rows(rows),
+            None => Page::Value(value),
+        }))
     }
 
     /// The request for the first page.

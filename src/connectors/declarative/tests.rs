@@ -134,6 +134,7 @@ impl Driver for Script {
             fault: fault.map(|fault| fault.with_code(status)),
             date: None,
             retry_at: (status >= 429).then(|| "2027-02-01T00:00:00Z".parse().unwrap()),
+            rows: None,
         })
     }
 

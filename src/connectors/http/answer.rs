@@ -61,6 +61,7 @@ pub fn read(reply: &Reply, now: Timestamp, reveals: impl Fn(&str) -> bool) -> An
         fault,
         date,
         retry_at,
+        rows: None,
     }
 }
 

@@ -176,6 +176,7 @@ fn answer(ran: &Ran) -> Answer {
         fault,
         date: None,
         retry_at: None,
+        rows: None,
     }
 }
 

@@ -162,6 +162,7 @@ fn found(entries: Vec<Value>, single: bool) -> Answer {
         fault,
         date: None,
         retry_at: None,
+        rows: None,
     }
 }
 
@@ -183,6 +184,7 @@ fn refused(refusal: &Refusal) -> Result<Answer, Fault> {
         fault: Some(fault),
         date: None,
         retry_at: None,
+        rows: None,
     })
 }
 

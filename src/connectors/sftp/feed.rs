@@ -4,10 +4,10 @@
 use jiff::{SignedDuration, Timestamp, Zoned, fmt::strtime, tz::TimeZone};
 use regex::Regex;
 
-use super::table::{incomplete, malformed};
 use crate::{
     api::definition::DatePlace,
     connectors::{
+        delimited::{incomplete, malformed},
         driver::{Believed, DateMark},
         glob,
     },

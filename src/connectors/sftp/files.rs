@@ -10,12 +10,9 @@ use russh_sftp::{
     protocol::{FileAttributes, FileType, OpenFlags, Packet, StatusCode},
 };
 
-use super::{
-    feed::{self, Entry},
-    table::incomplete,
-};
+use super::feed::{self, Entry};
 use crate::{
-    connectors::{driver::Believed, glob},
+    connectors::{delimited::incomplete, driver::Believed, glob},
     core::fault::{Fault, Reason},
     transport::ssh::Sftp,
 };
@@ -119,7 +116,8 @@ impl Folder<'_> {
             return Err(incomplete("too large").into());
         }
         feed::at_rest(entry.modified, believed, now)?;
-        let mut bytes = Vec::new();
+        // Not twice the size, as a vector that grows would take.
+        let mut bytes = Vec::with_capacity(usize::try_from(entry.size).unwrap_or_default());
         let size = entry.size;
         let mut chunks = stream::iter((0..size).step_by(CHUNK as usize))
             .map(|offset| {

@@ -31,7 +31,7 @@ use self::{
     sessions::Sessions,
 };
 use super::{
-    driver::{Answer, Believed, Driver, Encoding, Resolved, SftpRequest, Table},
+    driver::{Answer, Believed, Driver, Encoding, Resolved, Rows, SftpRequest, Table},
     http::duration,
 };
 use crate::{
@@ -208,6 +208,7 @@ fn done(mut response: Value, part: &'static str) -> Answer {
         fault: None,
         date: None,
         retry_at: None,
+        rows: None,
     }
 }
 
@@ -229,6 +230,7 @@ fn refused(code: u32) -> Answer {
         fault: Some(fault.with_code(format_args!("sftp {code}"))),
         date: None,
         retry_at: None,
+        rows: None,
     }
 }
 
@@ -245,7 +247,7 @@ fn read(
     believed: &Believed,
     now: Timestamp,
 ) -> Result<Answer, Fault> {
-    let text = table::decode(bytes, encoding)?;
+    let mut text = table::decode(bytes, encoding)?;
     let body = feed::open(entry, &text, believed, now)?;
     let mut file = described(entry);
     file["asOf"] = json!(body.as_of.to_string());
@@ -257,9 +259,9 @@ fn read(
             "text",
         ));
     };
-    let rows = table::rows(body.text, table)?;
-    feed::counted(&body, rows.len())?;
-    let mut response = json!({ "code": 0, "file": file });
-    response["rows"] = Value::Array(rows);
-    Ok(done(response, "rows"))
+    let (end, counted) = (body.text.len(), body.rows);
+    text.truncate(end);
+    let mut answer = done(json!({ "code": 0, "file": file }), "rows");
+    answer.rows = Some(Rows::new(text, table.clone(), counted));
+    Ok(answer)
 }

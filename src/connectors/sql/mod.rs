@@ -210,6 +210,7 @@ async fn perform<E: Engine>(
                 fault: None,
                 date: None,
                 retry_at: None,
+                rows: None,
             });
         }
         Ok(Err(failure)) => failure,
@@ -235,6 +236,7 @@ async fn perform<E: Engine>(
                 fault: Some(fault),
                 date: None,
                 retry_at: None,
+                rows: None,
             })
         }
         // A value that does not fit the statement; it was never sent.

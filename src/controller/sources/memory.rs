@@ -67,6 +67,8 @@ pub struct Pass {
     pub made: HashMap<String, (Instant, Offboarding)>,
     /// What was told by an Event already.
     pub told: BTreeSet<String>,
+    /// There is no listing of held changes.
+    pub unlisted: bool,
     /// The records that could not be used, as they were told.
     pub unusable: Option<Vec<String>>,
 }

@@ -8,6 +8,7 @@
 //! read anew first, with its managed fields, because what Git owns is never written.
 
 mod compare;
+mod listing;
 mod memory;
 mod reading;
 mod release;
@@ -28,6 +29,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 use tokio::time::Instant;
 
 use self::{
+    listing::Listing,
     memory::Pass,
     release::Judged,
     say::{Findings, Mood},
@@ -335,6 +337,8 @@ impl<'a> Work<'a> {
         counts.asked = number(compared.asks.len());
         counts.upcoming = compared.upcoming.saturating_add(number(created));
         let guard = written(state);
+        // Before the status names the set: whoever reads of it finds who is in it.
+        let unlisted = self.list(state, seen, &waiting).await;
         let said = say::synced(&Findings {
             unusable: &seen.unusable,
             zoneless: &seen.zoneless,
@@ -347,6 +351,11 @@ impl<'a> Work<'a> {
             held: &waiting,
             most: judged.passage.room,
             window: &self.source.spec.guard.window,
+            listing: Listing {
+                namespace: &self.namespace,
+                source: &self.source.name_any(),
+                failed: unlisted,
+            },
             denied: judged.denied,
             untrusted: judged.untrusted,
         });

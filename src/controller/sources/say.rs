@@ -9,11 +9,14 @@ use kube::{
 };
 use serde_json::json;
 
-use super::super::{
-    Context,
-    call::{Failed, within},
-    show::difference,
-    watch,
+use super::{
+    super::{
+        Context,
+        call::{Failed, within},
+        show::difference,
+        watch,
+    },
+    listing::Listing,
 };
 use crate::{
     api::{
@@ -163,6 +166,8 @@ pub struct Findings<'f> {
     pub most: u32,
     /// Its window, as the user wrote it.
     pub window: &'f str,
+    /// Where a person reads who is in the held set.
+    pub listing: Listing<'f>,
     /// Somebody said no to what is held.
     pub denied: bool,
     /// An Approval was there and could not be trusted.
@@ -186,6 +191,7 @@ pub fn synced(found: &Findings<'_>) -> Said {
         ));
     }
     parts.extend(found.key.clone());
+    parts.extend(found.listing.left());
     if let Some(ask) = found.asks.first() {
         parts.push(format!(
             "{} to decide: {}: {}",
@@ -266,6 +272,9 @@ fn tripped(found: &Findings<'_>, why: &str) -> String {
     let urgent = found.held.iter().filter(|change| change.urgent()).count();
     if urgent > 0 {
         write!(text, "; {urgent} END ACCESS NOW").expect("a String takes every text");
+    }
+    if found.guard.held.is_some() {
+        write!(text, "; {}", found.listing.text()).expect("a String takes every text");
     }
     text.push_str(match () {
         () if found.denied => "; denied by an Approval",

@@ -63,11 +63,8 @@ pub struct Change {
 impl Change {
     /// Exactly this change as one text: a set of changes is bound by it.
     pub fn line(&self) -> String {
-        let leaving = self.leaving.as_ref();
-        let last_day = leaving.and_then(|l| l.last_day.as_deref());
-        let immediate = leaving.is_some_and(|l| l.immediate);
-        let kind = format!("{:?}", self.kind);
-        json!([kind, self.person, self.name, last_day, immediate]).to_string()
+        let last_day = self.leaving.as_ref().and_then(|l| l.last_day.as_deref());
+        line(self.kind, &self.person, &self.name, last_day, self.urgent())
     }
 
     /// Whether it makes an Offboarding whose last day is not over.
@@ -83,6 +80,11 @@ impl Change {
     pub fn urgent(&self) -> bool {
         self.leaving.as_ref().is_some_and(|l| l.immediate)
     }
+}
+
+/// What binds a change ([`Change::line`]), by its parts.
+pub fn line(kind: Kind, person: &str, name: &str, last_day: Option<&str>, immediate: bool) -> String {
+    json!([format!("{kind:?}"), person, name, last_day, immediate]).to_string()
 }
 
 /// A person is asked about one Offboarding, or about one that cannot be made.

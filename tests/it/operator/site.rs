@@ -54,6 +54,16 @@ impl Site {
         self.apply(&rendered(&self.namespace, &[], &["user-roles"]));
     }
 
+    /// A service account with this Role, as a person has one; returns its kubeconfig.
+    #[track_caller]
+    pub fn person(&self, name: &str, role: &str) -> PathBuf {
+        self.kubectl(&["create", "serviceaccount", name], "").expect_ok();
+        let subject = format!("--serviceaccount={}:{name}", self.namespace);
+        let bind = ["create", "rolebinding", name, &format!("--role={role}"), &subject];
+        self.kubectl(&bind, "").expect_ok();
+        self.plane.kubeconfig_of(&self.namespace, name)
+    }
+
     /// From now on operators reach the API server through this port of the loopback interface.
     pub fn reach_api_server_by(&self, port: u16) {
         let text = fs::read_to_string(&self.kubeconfig).unwrap();

@@ -274,6 +274,7 @@ impl Driver for Directory {
             fault: None,
             date: None,
             retry_at: None,
+            rows: None,
         })
     }
 }

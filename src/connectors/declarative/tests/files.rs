@@ -60,6 +60,7 @@ impl Driver for Echo {
             fault: None,
             date: None,
             retry_at: None,
+            rows: None,
         })
     }
 }
