@@ -32,6 +32,7 @@ impl Declarative {
         let asked = |requests: &[Request]| if is_read { vec![] } else { requests.to_vec() };
         let kept = Fact {
             description: String::new(),
+            effect: String::new(),
             stage: None,
             optional: false,
             reported: false,
