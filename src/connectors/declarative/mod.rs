@@ -23,6 +23,7 @@ mod history;
 mod inputs;
 mod learned;
 mod load;
+mod moving;
 mod paths;
 mod people;
 mod problems;
