@@ -129,11 +129,16 @@ async fn an_everyday_and_an_administrators_account_of_one_number_are_both_named(
         );
         assert_eq!(samba.login(&mail(name), PASSWORD), Ok(()), "nothing was changed");
     }
-    // With these lines both are ended.
     spec["employee"]["accounts"] =
         json!([{ "connector": SYSTEM, "name": everyday }, { "connector": SYSTEM, "name": admin }]);
-    let mut both = Leaver::new(connector(json!({})), &secret(), &spec, &json!({}));
+    // With these lines both are ended, in the same record or a new one, and also where nothing else is known.
+    let mut both = leaver.changed(spec.clone());
     both.settle(10).await;
+    assert_eq!(both.left(), []);
+    spec["employee"] = json!({"accounts": spec["employee"]["accounts"]});
+    let mut named = Leaver::new(connector(json!({})), &secret(), &spec, &json!({}));
+    named.settle(10).await;
+    assert_eq!(named.left(), []);
     for name in [&everyday, &admin] {
         assert!(samba.login(&mail(name), PASSWORD).is_err());
         assert_eq!(
