@@ -36,6 +36,7 @@ mod spares;
 mod tasks;
 mod template;
 mod trust;
+mod unquoted;
 mod worker;
 mod xml;
 
