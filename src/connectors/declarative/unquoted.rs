@@ -14,11 +14,10 @@ pub(super) fn split<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
         // A quote that is written twice ends the name and begins it again.
         match (quote, letter) {
             (Some(open), _) if open == letter => quote = None,
-            (Some(_), _) => {}
             (None, '`' | '\'' | '"') => quote = Some(letter),
             (None, '(') => depth += 1,
             (None, ')') => depth = depth.saturating_sub(1),
-            (None, _) => {}
+            _ => {}
         }
         at += letter.len_utf8();
     }
