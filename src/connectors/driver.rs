@@ -93,12 +93,16 @@ pub enum LdapRequest {
         /// Attribute → values to remove.
         remove: BTreeMap<String, Vec<String>>,
     },
-    /// Moves one entry, keeping its name.
+    /// Moves one entry.
+    #[serde(rename_all = "camelCase")]
     Move {
         /// The entry.
         dn: String,
         /// The new parent.
         into: String,
+        /// Its name there; none: the one that it has.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new_rdn: Option<String>,
     },
     /// Deletes one entry.
     Delete {

@@ -196,6 +196,8 @@ impl Binding {
 pub enum Correlation {
     /// Nobody there: nothing to do in that system.
     NoAccount,
+    /// Whatever is there was named, and has a row of its own.
+    InOwnRows,
     /// Exactly one.
     One(Box<Account>),
 }
@@ -207,10 +209,17 @@ pub enum Correlation {
 /// # Errors
 /// `NeedsDecision/Ambiguous` when more than one durable id is in `found`, or a key contradicts.
 pub fn correlate(mut found: Vec<Account>, named: &[String]) -> Result<Correlation, Fault> {
+    if found.is_empty() {
+        return Ok(Correlation::NoAccount);
+    }
+    let several = found.iter().any(|other| other.id != found[0].id);
+    if several && found.iter().all(|account| account.is_one_of(named)) {
+        return Ok(Correlation::InOwnRows);
+    }
     found.retain(|account| account.doubt.is_none() || !account.is_one_of(named));
     found.dedup_by(|a, b| a.id == b.id);
     let Some(first) = found.pop() else {
-        return Ok(Correlation::NoAccount);
+        return Ok(Correlation::InOwnRows);
     };
     let undecided = Fault::needs_decision(Reason::Ambiguous);
     if found.iter().any(|other| other.id != first.id) {
@@ -318,6 +327,20 @@ mod tests {
     }
 
     #[test]
+    fn several_accounts_are_decided_about_once_each_is_named() {
+        let found = || vec![account("1"), account("2"), account("1")];
+        let named = |ids: &[&str]| ids.iter().map(|id| format!("Name of {id}")).collect::<Vec<_>>();
+        assert_eq!(
+            correlate(found(), &named(&["1", "2"])),
+            Ok(Correlation::InOwnRows)
+        );
+        // About the other one nobody has decided.
+        let fault = correlate(found(), &named(&["1"])).expect_err("2 is nobody's yet");
+        assert_eq!(fault.reason, Reason::Ambiguous);
+        assert_eq!(candidates(&found(), &named(&["1"])), ["name of 2"]);
+    }
+
+    #[test]
     fn an_account_that_only_one_key_fits_is_nobodys_until_a_person_names_it() {
         let found = || {
             vec![Account {
@@ -333,7 +356,7 @@ mod tests {
         // Named, it has a row of its own.
         assert_eq!(
             correlate(found(), &["Name of 1".into()]),
-            Ok(Correlation::NoAccount)
+            Ok(Correlation::InOwnRows)
         );
         let both = [found(), vec![account("2")]].concat();
         assert!(correlate(both.clone(), &[]).is_err());

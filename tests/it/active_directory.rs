@@ -129,11 +129,16 @@ async fn an_everyday_and_an_administrators_account_of_one_number_are_both_named(
         );
         assert_eq!(samba.login(&mail(name), PASSWORD), Ok(()), "nothing was changed");
     }
-    // With these lines both are ended.
     spec["employee"]["accounts"] =
         json!([{ "connector": SYSTEM, "name": everyday }, { "connector": SYSTEM, "name": admin }]);
-    let mut both = Leaver::new(connector(json!({})), &secret(), &spec, &json!({}));
+    // With these lines both are ended, in the same record or a new one, and also where nothing else is known.
+    let mut both = leaver.changed(spec.clone());
     both.settle(10).await;
+    assert_eq!(both.left(), []);
+    spec["employee"] = json!({"accounts": spec["employee"]["accounts"]});
+    let mut named = Leaver::new(connector(json!({})), &secret(), &spec, &json!({}));
+    named.settle(10).await;
+    assert_eq!(named.left(), []);
     for name in [&everyday, &admin] {
         assert!(samba.login(&mail(name), PASSWORD).is_err());
         assert_eq!(
@@ -564,14 +569,47 @@ async fn moving_and_deleting_are_done_only_where_they_are_asked_for() {
     assert_eq!(attribute(&bo_dn, "cn"), None);
 }
 
+/// An entry of this common name in the leavers' unit.
+fn namesake(cn: &str, leavers: &str) {
+    let cn = cn.replace(',', "\\,");
+    support::samba().ldif_as_admin(&format!(
+        "dn: CN={cn},{leavers}\nchangetype: add\nobjectClass: contact\n"
+    ));
+}
+
 #[tokio::test]
-async fn a_name_that_is_taken_where_the_account_moves_to_is_named() {
+async fn a_name_that_is_taken_where_the_account_moves_to_is_given_the_login_name() {
     let samba = support::samba();
+    let (al, dn) = employee();
+    let leavers = format!("OU=Leavers,{}", Samba::BASE);
+    // As long as a name can be.
+    let cn = format!("{:l<64}", format!("Roe, {al} the "));
+    samba.ldif_as_admin(&format!(
+        "dn: {dn}\nchangetype: modrdn\nnewrdn: CN={}\ndeleteoldrdn: 1\n",
+        cn.replace(',', "\\,")
+    ));
+    namesake(&cn, &leavers);
+    let more = json!({"inputs": {"leaversOU": leavers}, "facts": {"include": ["MovedToLeaversOU"]}});
+    let mut leaver = Leaver::new(connector(more), &admin(), &leaving(&al), &json!({}));
+    leaver.settle(2).await;
+    assert_eq!(leaver.left(), []);
+    let moved = samba.search(&format!("(sAMAccountName={al})"), &["cn"]);
+    let free = format!("{} ({al})", &cn[..61 - al.len()]);
+    assert!(
+        moved.contains(&leavers) && moved.contains(&format!("cn: {free}\n")),
+        "{moved}"
+    );
+    let other = samba.search(&format!("(cn={cn})"), &["objectClass"]);
+    assert!(other.contains("contact") && !other.contains("user"), "{other}");
+    assert!(refused(&al));
+}
+
+#[tokio::test]
+async fn a_name_of_which_no_other_is_free_either_is_named() {
     let (al, _) = employee();
     let leavers = format!("OU=Leavers,{}", Samba::BASE);
-    samba.ldif_as_admin(&format!(
-        "dn: CN={al},{leavers}\nchangetype: add\nobjectClass: contact\n"
-    ));
+    namesake(&al, &leavers);
+    namesake(&format!("{al} ({al})"), &leavers);
     let more = json!({"inputs": {"leaversOU": leavers}, "facts": {"include": ["MovedToLeaversOU"]}});
     let mut leaver = Leaver::new(connector(more), &admin(), &leaving(&al), &json!({}));
     leaver.settle(2).await;
@@ -580,7 +618,7 @@ async fn a_name_that_is_taken_where_the_account_moves_to_is_named() {
     };
     assert_eq!(
         (fault.reason, fault.code),
-        (Reason::Conflict, format!("ldap 68 {al}"))
+        (Reason::Conflict, format!("ldap 68 {al} {al}"))
     );
     assert_eq!(leaver.verdict("AccountDisabled"), Verdict::Verified);
     assert!(refused(&al));

@@ -400,6 +400,7 @@ async fn an_account_is_bound_by_its_guid_and_moved_by_it() {
         &Resolved::Ldap(LdapRequest::Move {
             dn: bound.clone(),
             into,
+            new_rdn: None,
         }),
     )
     .await;

@@ -1,5 +1,7 @@
 //! A leaver of a real MariaDB, driven by the built-in definition; what holds is asked of the server, with its own client.
 
+mod names;
+
 use std::{net::SocketAddr, time::Duration};
 
 use offboard::core::{

@@ -627,6 +627,48 @@ async fn the_entry_is_moved_and_deleted_only_where_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn an_entry_whose_name_is_taken_where_it_moves_to_gets_one_value_more_and_gives_it_back() {
+    let slapd = support::slapd();
+    let (alice, other) = (unique("alice"), unique("other"));
+    let dn = slapd.add_person(&alice, "pw");
+    let leavers = format!("ou=leavers,{}", Slapd::BASE);
+    // A comma, a sign that joins values, and a name that two people have.
+    let name = format!("cn=Roe\\, A+ {alice}").replace("A+", "A\\+");
+    slapd.ldif_as_admin(&format!(
+        "dn: {dn}\nchangetype: modrdn\nnewrdn: {name}\ndeleteoldrdn: 0\n"
+    ));
+    slapd.ldif_as_admin(&format!(
+        "dn: {name},{leavers}\nobjectClass: inetOrgPerson\nsn: x\nuid: {other}\nmail: {other}@corp.test\n"
+    ));
+    let entry = |uid: &str| slapd.search(&format!("(uid={uid})"), &["cn", "sn", "uid", "employeeNumber"]);
+    let (before, namesake) = (entry(&alice), entry(&other));
+    let mut admin = secret();
+    admin["username"] = json!(Slapd::ADMIN);
+    admin["password"] = json!(Slapd::ADMIN_PASSWORD);
+    let more = json!({"inputs": {"leaversOU": leavers}, "facts": {"include": ["MovedToLeaversOU"]}});
+    let policy = json!({"timeline": [{"want": ["MovedToLeaversOU"], "at": "cutoff"}]});
+    let mut leaver = Leaver::new(connector(more), &admin, &leaving(&alice), &policy);
+    leaver.settle(5).await;
+    assert_eq!(leaver.left(), []);
+    let there = entry(&alice);
+    let shown = there.lines().next().unwrap();
+    assert!(
+        shown.ends_with(&leavers) && shown.contains(&format!("employeeNumber={alice}")),
+        "{there}"
+    );
+    assert_eq!(
+        there.split_once('\n').unwrap().1,
+        before.split_once('\n').unwrap().1,
+        "no attribute changes"
+    );
+    assert_eq!(entry(&other), namesake);
+    let mut leaver = leaver.changed(json!({"desired": "Reinstated"}));
+    leaver.settle(5).await;
+    assert_eq!(leaver.condition("Ready"), "True/Reinstated", "{:?}", leaver.all());
+    assert_eq!((entry(&alice), entry(&other)), (before, namesake));
+}
+
+#[tokio::test]
 async fn an_entry_that_somebody_else_deletes_is_unknown_and_never_done() {
     let slapd = support::slapd();
     let alice = unique("alice");

@@ -7,7 +7,6 @@ use std::{net::SocketAddr, process::Stdio, time::Duration};
 use offboard::core::{
     fact::{Verdict, Why},
     fault::{FaultKind, Reason},
-    plan::TASK_AWAITED,
 };
 use serde_json::json;
 
@@ -187,6 +186,33 @@ async fn what_still_hangs_on_a_role_that_cannot_be_dropped_is_named() {
 }
 
 #[tokio::test]
+async fn whose_right_it_is_that_the_connector_cannot_take_is_named() {
+    let (kay, owner, schema) = (person("kay"), person("owner"), unique("s"));
+    sql(&format!(
+        "CREATE SCHEMA {schema} AUTHORIZATION {owner}; CREATE TABLE {schema}.t (n int);
+         ALTER TABLE {schema}.t OWNER TO {owner}; GRANT SELECT ON {schema}.t TO {kay}"
+    ));
+    let mut driven = Driven::leaver(&system(&["GrantsRemoved"]), leaves_all(&kay, &person("sue")));
+    driven.follow(&["GrantsRemoved"]).await;
+    driven.pass().await;
+    match driven.verdict("GrantsRemoved") {
+        Verdict::Unmet(Why::Failed(fault)) => assert_eq!(
+            (fault.reason, fault.code.clone()),
+            (
+                Reason::PermissionDenied,
+                format!("42501 only {owner} can take the right on {schema}.t in postgres")
+            )
+        ),
+        other => panic!("{other:?}"),
+    }
+    // Once it may, it does.
+    sql(&format!("GRANT {owner} TO {}", Postgres::OPERATOR));
+    driven.restart();
+    driven.follow(&[]).await;
+    driven.assert_done();
+}
+
+#[tokio::test]
 async fn what_the_leaver_gave_others_stays_until_the_owner_has_given_it_anew() {
     let (jane, bob, superuser) = (person("jane"), person("bob"), unique("admin"));
     sql(&format!(
@@ -208,10 +234,15 @@ async fn what_the_leaver_gave_others_stays_until_the_owner_has_given_it_anew() {
     driven.pass().await;
     assert!(!server().login(&jane, PASSWORD, "postgres"));
     assert!(bob_reads(), "a colleague's work goes on");
-    assert_eq!(
-        driven.verdict("GrantsRemoved"),
-        &Verdict::Unmet(Why::Gated(TASK_AWAITED))
-    );
+    match driven.verdict("GrantsRemoved") {
+        Verdict::Unmet(Why::Failed(fault)) => {
+            assert_eq!(
+                fault.code,
+                format!("2BP01 {bob} has rights from {jane} in postgres")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
     let facts = &driven.row().facts;
     let (.., sight) = facts
         .iter()

@@ -91,12 +91,17 @@ pub struct Request {
     /// ldap: compare-and-swap by attribute: the old value is deleted and the new one added in one step.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub swap: BTreeMap<String, Swap>,
-    /// ldap and sftp: template of the DN of the entry, or of the file, to move to `into`, where it keeps its name.
+    /// ldap and sftp: template of the DN of the entry, or of the file, to move to `into`, where it keeps its name unless
+    /// `newRdn` gives it another one.
     #[serde(rename = "move", skip_serializing_if = "Option::is_none")]
     pub move_: Option<String>,
     /// ldap and sftp: template of the DN of the new parent, or of the folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
+    /// ldap: template of the first part of the DN that the moved entry gets, such as `cn=${reads.user.cn}`. One of several
+    /// values takes none from the entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_rdn: Option<String>,
 
     /// sql: one statement. `{name}` is an identifier or a literal named below; parameters as the database writes them.
     #[serde(skip_serializing_if = "Option::is_none")]

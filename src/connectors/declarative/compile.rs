@@ -315,17 +315,7 @@ impl Compiler<'_> {
                     remove,
                 }
             }
-            "move" => {
-                let Some(into) = &request.into else {
-                    self.problems
-                        .add(field("into"), "missing; name the new parent's DN");
-                    return None;
-                };
-                Verb::Move(
-                    self.template(request.move_.as_ref()?, Place::Dn, &field("move"), names)?,
-                    self.template(into, Place::Dn, &field("into"), names)?,
-                )
-            }
+            "move" => Verb::Move(self.moving(request, path, names)?),
             _ => Verb::Delete(self.template(request.delete.as_ref()?, Place::Dn, &field("delete"), names)?),
         })
     }

@@ -142,6 +142,7 @@ fn fields(r: &Request) -> Vec<Field> {
         ("swap", !r.swap.is_empty(), &[Ldap], Some(&["modify"])),
         ("move", r.move_.is_some(), &[Ldap, Sftp], None),
         ("into", r.into.is_some(), &[Ldap, Sftp], Some(&["move"])),
+        ("newRdn", r.new_rdn.is_some(), &[Ldap], Some(&["move"])),
         ("statement", r.statement.is_some(), &[Sql], None),
         ("database", r.database.is_some(), &[Sql], None),
         ("parameters", !r.parameters.is_empty(), &[Sql], None),

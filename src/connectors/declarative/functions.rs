@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{
     expression::{owned, timestamp, to_json},
-    paths, xml,
+    paths, unquoted, xml,
 };
 use crate::core::people::written;
 
@@ -59,6 +59,14 @@ pub(super) fn environment() -> &'static Arc<Env> {
             .and_then(|()| env.add_overload("xml", "xml_text_text", vec![STRING_TYPE, STRING_TYPE], elements))
             .and_then(|()| {
                 env.add_overload("counted", "counted_int_text", vec![INT_TYPE, STRING_TYPE], count)
+            })
+            .and_then(|()| {
+                env.add_overload(
+                    "splitUnquoted",
+                    "split_unquoted_text_text",
+                    vec![STRING_TYPE, STRING_TYPE],
+                    split_unquoted,
+                )
             })
             .and_then(|()| env.add_overload("day", "day_text_text", vec![STRING_TYPE, STRING_TYPE], day))
             .and_then(|()| env.add_overload("merged", "merged_map_map", vec![MAP_TYPE, MAP_TYPE], merged))
@@ -197,6 +205,13 @@ fn elements<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Executi
     let (document, path) = (text(&args, 0, "xml")?, text(&args, 1, "xml")?);
     let found = xml::elements(document, path).map_err(|_| refused("xml"))?;
     Ok(CowVal::Owned(owned(Value::Array(found))))
+}
+
+fn split_unquoted<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let (whole, separator) = (text(&args, 0, "splitUnquoted")?, text(&args, 1, "splitUnquoted")?);
+    Ok(CowVal::Owned(owned(Value::from(unquoted::split(
+        whole, separator,
+    )))))
 }
 
 /// The first map with the fields of the second in the place of its own; a field that is null there is left out.

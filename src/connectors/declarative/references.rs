@@ -97,6 +97,7 @@ const FUNCTIONS: &[&str] = &[
     "slice",
     "sort",
     "split",
+    "splitUnquoted",
     "startsWith",
     "string",
     "strings.quote",

@@ -8,6 +8,7 @@ use super::{
     escape::percent,
     expression::{Expression, Scope, Unevaluable},
     files::Files,
+    moving::MoveTemplate,
     references::Uses,
     template::{JsonTemplate, KEY, Template},
 };
@@ -75,7 +76,7 @@ pub enum Verb {
         remove: Attributes,
     },
     /// Moves an entry.
-    Move(Template, Template),
+    Move(MoveTemplate),
     /// Deletes an entry.
     Delete(Template),
     /// A statement.
@@ -220,10 +221,7 @@ impl Compiled {
                 add: attributes(add, scope)?,
                 remove: attributes(remove, scope)?,
             }),
-            Verb::Move(dn, into) => Resolved::Ldap(LdapRequest::Move {
-                dn: dn.text(scope)?,
-                into: into.text(scope)?,
-            }),
+            Verb::Move(moving) => Resolved::Ldap(moving.resolve(scope)?),
             Verb::Delete(dn) => Resolved::Ldap(LdapRequest::Delete { dn: dn.text(scope)? }),
             Verb::Sql(sql) => Resolved::Sql(SqlRequest {
                 database: sql.database.as_ref().map(|t| t.text(scope)).transpose()?,
@@ -405,10 +403,7 @@ pub(super) fn uses(request: &Compiled) -> Uses {
                 }
             }
         }
-        Verb::Move(dn, into) => {
-            dn.uses(&mut uses);
-            into.uses(&mut uses);
-        }
+        Verb::Move(moving) => moving.uses(&mut uses),
         Verb::Sql(sql) => {
             sql.parameters.iter().for_each(|e| uses.add(e.uses()));
             sql.database.iter().for_each(|t| t.uses(&mut uses));

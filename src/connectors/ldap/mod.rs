@@ -90,7 +90,9 @@ impl LdapDriver {
                 return Ok(found(entries, *entry));
             }
             LdapRequest::Modify { .. } => modify::modify(session, request).await?,
-            LdapRequest::Move { dn, into } => modify::relocate(session, dn, into, self.deadline).await?,
+            LdapRequest::Move { dn, into, new_rdn } => {
+                modify::relocate(session, dn, into, new_rdn.as_deref(), self.deadline).await?;
+            }
             LdapRequest::Delete { dn } => Refusal::check(&ldap.delete(dn).await?)?,
         }
         Ok(found(Vec::new(), false))

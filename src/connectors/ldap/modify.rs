@@ -46,11 +46,15 @@ pub(super) async fn modify(session: &Session, request: &LdapRequest) -> Result<(
     Ok(Refusal::check(&ldap.modify(dn, changes).await?)?)
 }
 
-/// Moves one entry below another parent, keeping its name.
+/// Moves one entry below another parent, under `new_rdn` or the name that it has.
+///
+/// The value that a name is made of goes with it (Active Directory takes nothing else). One of several values names what
+/// the entry has besides, and takes none of it away.
 pub(super) async fn relocate(
     session: &Session,
     dn: &str,
     into: &str,
+    new_rdn: Option<&str>,
     deadline: Duration,
 ) -> Result<(), Trouble> {
     let named = if dn.starts_with('<') {
@@ -66,9 +70,11 @@ pub(super) async fn relocate(
     } else {
         dn.to_owned()
     };
-    let name = first_name(&named).ok_or(Fault::permanent(Reason::Malformed).with_code("dn"))?;
+    let old = first_name(&named).ok_or(Fault::permanent(Reason::Malformed).with_code("dn"))?;
+    let name = new_rdn.unwrap_or(old);
     let mut ldap = session.ldap.clone();
-    let moved = ldap.modifydn(dn, name, true, Some(into)).await?;
+    let old_goes = !has_several_values(old) && !has_several_values(name);
+    let moved = ldap.modifydn(dn, name, old_goes, Some(into)).await?;
     Refusal::check(&moved).map_err(|refusal| refusal.about(name))?;
     Ok(())
 }
@@ -121,15 +127,26 @@ fn may_be_permissive(add: &Values, remove: &Values) -> bool {
     !remove.is_empty() && !remove.keys().any(swapped)
 }
 
-/// The leftmost name of a DN (RFC 4514): up to the first comma that is neither escaped nor quoted.
+/// The leftmost name of a DN (RFC 4514).
 fn first_name(dn: &str) -> Option<&str> {
+    let name = &dn[..separator(dn, &[',', ';'])?];
+    name.contains('=').then_some(name)
+}
+
+/// Whether a name is made of several values, as `cn=Jo+employeeNumber=7`.
+fn has_several_values(name: &str) -> bool {
+    separator(name, &['+']).is_some()
+}
+
+/// Where the first of these letters is that is neither escaped nor quoted.
+fn separator(dn: &str, letters: &[char]) -> Option<usize> {
     let (mut escaped, mut quoted) = (false, false);
     for (place, letter) in dn.char_indices() {
         match letter {
             _ if escaped => escaped = false,
             '\\' => escaped = true,
             '"' => quoted = !quoted,
-            ',' | ';' if !quoted => return Some(&dn[..place]).filter(|name| name.contains('=')),
+            _ if !quoted && letters.contains(&letter) => return Some(place),
             _ => {}
         }
     }
@@ -156,6 +173,14 @@ mod tests {
         );
         assert_eq!(first_name(r"CN=back\\,OU=Staff"), Some(r"CN=back\\"));
         assert_eq!(first_name("nonsense"), None);
+    }
+
+    #[test]
+    fn the_name_of_an_entry_may_have_several_values() {
+        assert!(has_several_values("cn=Jo+employeeNumber=7"));
+        assert!(!has_several_values(r"cn=Jo\+7"));
+        assert!(!has_several_values(r#"cn="Jo+7""#));
+        assert!(!has_several_values("cn=Jo"));
     }
 
     #[test]

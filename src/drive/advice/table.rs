@@ -211,9 +211,13 @@ table! { POSTGRESQL:
         "without it the objects cannot become the successor's", "grant it to the successor there";
     "42501 connector lacks *" =>
         "without it this cannot be done", "grant it to the Connector's account there";
+    "42501 only *" =>
+        "DROP OWNED takes only what the Connector may", "let that role revoke it, or grant it to the Connector's account there";
     "42501*" =>
         "a right is missing: the Connector's, or CREATE on the schema for the successor who takes the objects over",
         "grant it in that database";
+    "0LP01 *" =>
+        "who the code names has the right from the leaver, and the Connector has it from them", "let another role grant it there";
     "0LP01*" =>
         "the right came from another grantor, whom the Connector cannot speak for", "make it a member of that role";
     "3D000*" =>

@@ -193,7 +193,22 @@ fn codes_that_were_once_explained_wrongly_are_explained() {
             "42501 successor lacks CREATE on schema public in crm",
             "to the successor",
         ),
+        (
+            PermissionDenied,
+            "42501 only owner can take the right on public.t in crm",
+            "let that role revoke it",
+        ),
+        (
+            PermissionDenied,
+            "0LP01 bob has ops from lead",
+            "let another role grant it",
+        ),
         (Refused, "2BP01", "others depend on it"),
+        (
+            Refused,
+            "2BP01 bob has rights from jane in crm",
+            "rights that were passed on",
+        ),
         (NotFoundUncorroborated, "404 reads.groups", "it has no such part"),
         (NotFoundUncorroborated, "404", "or what was to be changed is gone"),
         (

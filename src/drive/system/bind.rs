@@ -8,7 +8,7 @@ use crate::{
     core::{
         fact::{Class, Truth},
         fault::{Fault, FaultKind, Reason},
-        identity::{self, Account, BY_NAME_ONLY, Binding, CAME_LATER, Correlation, Person},
+        identity::{self, Account, BY_NAME_ONLY, Binding, CAME_LATER, Correlation, NO_WAY, Person},
         planted::{Bug, planted},
         schedule,
     },
@@ -38,8 +38,15 @@ impl Pass<'_> {
             self.ledger.no_account = false;
             self.ledger.found.get_or_insert(now);
         }
-        let Some(account) = account? else {
-            return self.nobody(now);
+        let account = match account? {
+            Correlation::One(account) => *account,
+            Correlation::NoAccount => return self.nobody(now),
+            Correlation::InOwnRows => {
+                // Whoever was found before is in those rows.
+                self.ledger.found = None;
+                self.ledger.no_account = true;
+                return Ok(None);
+            }
         };
         self.ledger.no_account = false;
         self.ledger.found.get_or_insert(now);
@@ -82,12 +89,12 @@ impl Pass<'_> {
 
     /// `found`, unless it was not there when access had ended already: who is hired again is given a new account, and that is
     /// not the leaver's. A person decides, by naming it.
-    fn not_of_later(&self, found: Option<Account>) -> Result<Option<Account>, Fault> {
+    fn not_of_later(&self, found: Correlation) -> Result<Correlation, Fault> {
         let late = self.ended_without_account() && self.system.who.account_name.is_none();
         match found {
-            Some(account) if late && !planted(Bug::TakesLateAccounts) => {
+            Correlation::One(account) if late && !planted(Bug::TakesLateAccounts) => {
                 if account.is_one_of(&self.system.named) {
-                    return Ok(None);
+                    return Ok(Correlation::InOwnRows);
                 }
                 Err(Fault::needs_decision(Reason::Ambiguous).with_code(CAME_LATER))
             }
@@ -118,32 +125,40 @@ impl Pass<'_> {
         }
     }
 
-    pub(super) async fn account(&self, connector: &Shared) -> Result<Option<Account>, Fault> {
+    pub(super) async fn account(&self, connector: &Shared) -> Result<Correlation, Fault> {
         if let Some(bound) = &self.ledger.account {
-            return Ok(Some(bound.account()));
+            return Ok(Correlation::One(Box::new(bound.account())));
         }
-        let found = self.find(connector).await?;
-        let names = identity::candidates(&found, &self.system.named);
-        match identity::correlate(found, &self.system.named) {
-            Ok(Correlation::NoAccount) => Ok(None),
-            Ok(Correlation::One(account)) => Ok(Some(*account)),
-            Err(fault) => {
-                self.candidates.set(names).ok();
-                Err(fault)
+        let named = &self.system.named;
+        let found = match self.find(connector).await {
+            // Nothing else finds them there, and a person has said which ones are theirs.
+            Err(fault)
+                if !named.is_empty()
+                    && (fault.code == BY_NAME_ONLY
+                        || fault.code == NO_WAY && self.is_known_by_names_only()) =>
+            {
+                return Ok(Correlation::InOwnRows);
             }
-        }
+            found => found?,
+        };
+        let names = identity::candidates(&found, named);
+        identity::correlate(found, named).inspect_err(|_| {
+            self.candidates.set(names).ok();
+        })
+    }
+
+    /// Whether nothing but login names is known of the person.
+    fn is_known_by_names_only(&self) -> bool {
+        let who = &self.system.who;
+        who.emails().next().is_none() && who.employee_id.is_none()
     }
 
     /// The accounts of the person, by every address that is known. Asked by one after the other: an answer that is missing
-    /// is none. Where only a login name finds anybody, those that were given are rows of their own, and all there are.
+    /// is none.
     async fn find(&self, connector: &Shared) -> Result<Vec<Account>, Fault> {
         let mut all: Vec<Account> = vec![];
         for who in self.system.who.by_address() {
-            let found = match bounded_find(connector.as_ref(), &who).await {
-                Err(fault) if fault.code == BY_NAME_ONLY && !self.system.named.is_empty() => continue,
-                found => found?,
-            };
-            for account in found {
+            for account in bounded_find(connector.as_ref(), &who).await? {
                 match all.iter_mut().find(|known| known.id == account.id) {
                     // By one of the addresses it is theirs for certain.
                     Some(known) if account.doubt.is_none() => *known = account,
@@ -228,7 +243,7 @@ impl Pass<'_> {
         }
         let found = bounded_find(connector.as_ref(), who).await?;
         Ok(match identity::correlate(found, &[])? {
-            Correlation::NoAccount => None,
+            Correlation::NoAccount | Correlation::InOwnRows => None,
             Correlation::One(account) => Some((who.clone(), *account)),
         })
     }

@@ -85,3 +85,65 @@ async fn the_rights_of_the_notes_are_enough_and_each_that_is_missing_is_named() 
         assert!(is(&lent), "the connector is in nobody's role by its own doing");
     }
 }
+
+#[tokio::test]
+async fn who_has_a_role_from_the_leaver_keeps_it_and_what_goes_round_is_named() {
+    for server in support::newer_postgres() {
+        let admin = |sql: &str| server.sql_as_admin("postgres", sql);
+        let (ops, own, round) = (unique("ops"), unique("own"), unique("round"));
+        let [lead, bob, carl] = ["lead", "bob", "carl"].map(unique);
+        let operator = unique("operator");
+        admin(&format!(
+            "CREATE ROLE {ops}; CREATE ROLE {own}; CREATE ROLE {round};
+             CREATE ROLE {operator} LOGIN CREATEROLE PASSWORD 'operator'; GRANT pg_signal_backend TO {operator};
+             GRANT {} TO {operator} WITH INHERIT TRUE, SET FALSE; GRANT {ops} TO {operator} WITH ADMIN OPTION",
+            Postgres::ADMIN
+        ));
+        for person in [&lead, &bob, &carl] {
+            admin(&format!(
+                "CREATE ROLE {person} LOGIN PASSWORD '{PASSWORD}';
+                 GRANT {person} TO {operator} WITH ADMIN OPTION, INHERIT FALSE, SET FALSE"
+            ));
+        }
+        // A chain of two, one that leads to the connector, and one that leads to it by somebody else.
+        admin(&format!(
+            "GRANT {ops}, {own}, {round} TO {lead} WITH ADMIN OPTION;
+             SET ROLE {lead}; GRANT {ops}, {round} TO {bob} WITH ADMIN OPTION; GRANT {own} TO {operator} WITH ADMIN OPTION;
+             RESET ROLE; SET ROLE {bob}; GRANT {ops} TO {carl}; GRANT {round} TO {operator} WITH ADMIN OPTION"
+        ));
+        let system = System {
+            definition: "postgresql",
+            inputs: json!({"host": "localhost", "port": server.port, "match": "EmailLocalPart"}),
+            secret: vec![
+                ("username", operator.clone()),
+                ("password", "operator".to_owned()),
+                ("ca.crt", server.tls.ca_pem()),
+            ],
+            include: &[],
+        };
+        let mut driven = Driven::leaver(&system, leaves(&lead));
+        driven.follow(&["MembershipsRevoked"]).await;
+        assert!(!server.login(&lead, PASSWORD, "postgres"));
+        assert_eq!(
+            refused(&driven, "MembershipsRevoked").code,
+            format!("0LP01 {bob} has {round} from {lead}")
+        );
+        admin(&format!("GRANT {own}, {round} TO {operator} WITH ADMIN OPTION"));
+        driven.restart();
+        driven.follow(&[]).await;
+        driven.assert_done();
+        let is = |question: &str| admin(&format!("SELECT {question}")) == "t";
+        for (person, role) in [(&bob, &ops), (&carl, &ops), (&bob, &round)] {
+            assert!(
+                is(&format!("pg_has_role('{person}', '{role}', 'MEMBER')")),
+                "{person} {role}"
+            );
+        }
+        for role in [&ops, &own, &round] {
+            assert!(
+                !is(&format!("pg_has_role('{lead}', '{role}', 'MEMBER')")),
+                "{role}"
+            );
+        }
+    }
+}

@@ -86,6 +86,11 @@ impl Domain {
     }
 }
 
+/// A DN as a value in a filter.
+fn escaped(dn: &str) -> String {
+    dn.replace('\\', "\\5c").replace('(', "\\28").replace(')', "\\29")
+}
+
 /// The DNs, or the values of one attribute, of what matches.
 fn values(filter: &str, attribute: &str) -> Vec<String> {
     let found = support::samba().search(filter, &[attribute]);
@@ -128,7 +133,7 @@ impl Place for Domain {
         if one("userAccountControl") == "512" {
             has.insert("open".to_owned());
         }
-        let (own, dn) = (format!("{}-", self.groups), dn.replace('\\', "\\5c"));
+        let (own, dn) = (format!("{}-", self.groups), escaped(&dn));
         for group in values(&format!("(member={dn})"), "sAMAccountName") {
             has.insert(within(group.strip_prefix(&own).unwrap_or(&group)));
         }
@@ -254,6 +259,43 @@ async fn who_was_moved_is_moved_back_also_by_a_name_with_a_comma() {
     assert!(place.dn().contains("OU=Leavers"), "{}", place.dn());
     back(&place, leaver).await;
     assert_eq!(place.has(), before);
+}
+
+#[tokio::test]
+async fn who_was_given_another_name_where_they_were_moved_to_gets_the_old_one_back() {
+    let mut place = Domain::new();
+    let leavers = format!("OU=Leavers,{}", Samba::BASE);
+    place.connector = json!({"inputs": {"leaversOU": leavers}, "facts": {"include": ["MovedToLeaversOU"]}});
+    place.policy = json!({"timeline": [{"want": ["MovedToLeaversOU"], "at": "cutoff"}]});
+    place.login = (Samba::ADMIN, Samba::ADMIN_PASSWORD);
+    let namesake = format!("CN={},{leavers}", place.name);
+    support::samba().ldif_as_admin(&format!("dn: {namesake}\nobjectClass: contact\n"));
+    let (before, dn) = (place.has(), place.dn());
+    let mut leaver = place.leaver();
+    out(&place, &mut leaver).await;
+    assert_eq!(place.dn(), format!("CN={0} ({0}),{leavers}", place.name));
+    back(&place, leaver).await;
+    assert_eq!((place.has(), place.dn()), (before, dn));
+    assert_eq!(values(&format!("(cn={})", place.name), "dn").len(), 2);
+}
+
+#[tokio::test]
+async fn a_name_that_somebody_else_gave_after_the_move_is_kept() {
+    let mut place = Domain::new();
+    let leavers = format!("OU=Leavers,{}", Samba::BASE);
+    place.connector = json!({"inputs": {"leaversOU": leavers}, "facts": {"include": ["MovedToLeaversOU"]}});
+    place.policy = json!({"timeline": [{"want": ["MovedToLeaversOU"], "at": "cutoff"}]});
+    place.login = (Samba::ADMIN, Samba::ADMIN_PASSWORD);
+    let before = place.has();
+    let mut leaver = place.leaver();
+    out(&place, &mut leaver).await;
+    let newer = unique("married");
+    support::samba().ldif_as_admin(&format!(
+        "dn: {}\nchangetype: modrdn\nnewrdn: CN={newer}\ndeleteoldrdn: 1\n",
+        place.dn()
+    ));
+    back(&place, leaver).await;
+    assert_eq!((place.has(), place.dn()), (before, Samba::dn(&newer)));
 }
 
 #[tokio::test]

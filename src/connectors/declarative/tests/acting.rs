@@ -301,7 +301,7 @@ spec:
       holds: math.bitAnd(int(reads.user.flags), 2) != 0
       act:
         - { modify: '<GUID=${account.id}>', swap: { flags: { from: '${reads.user.flags}', to: '${math.bitOr(int(reads.user.flags), 2)}' } } }
-        - { move: '${reads.user.dn}', into: 'OU=Left,${inputs.left}' }
+        - { move: '${reads.user.dn}', into: 'OU=Left,${inputs.left}', newRdn: 'CN=A\, B ${''+ '' + reads.user.flags}' }
 ";
     let given = BTreeMap::from([("base".into(), json!("DC=x")), ("left".into(), json!("DC=x"))]);
     let directory = Arc::new(Directory(Mutex::default()));
@@ -348,7 +348,8 @@ spec:
             }),
             Resolved::Ldap(LdapRequest::Move {
                 dn: r"CN=A\, B,DC=x".into(),
-                into: "OU=Left,DC=x".into()
+                into: "OU=Left,DC=x".into(),
+                new_rdn: Some(r"CN=A\, B \+ 512".into()),
             }),
         ]
     );
