@@ -164,8 +164,8 @@ fn rows(changes: &[HeldChange]) {
     let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
     let line = |cells: &[&str]| {
         let padded = cells.iter().zip(&widths);
-        let line: String = padded.map(|(cell, width)| format!("{cell:<width$}  ")).collect();
-        line.trim_end().to_owned()
+        let padded: Vec<String> = padded.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
     };
     out!("{FAINT}{}{PLAIN}", line(&HEADS));
     for row in &rows {

@@ -252,7 +252,7 @@ impl Pager<'_> {
     /// The value of the next page, which is a list where there may be several; none after the last.
     pub async fn next(&mut self, check: &mut Check<'_>) -> Result<Option<Value>, Fault> {
         let page = self.page(check, true).await?;
-        page.map(|page| page.whole()).transpose()
+        page.map(Page::whole).transpose()
     }
 
     /// The same; rows that need not be there as a whole are not taken apart yet.
