@@ -67,9 +67,12 @@ impl Declarative {
         };
         let ways = ways(recognise, &who, &scope).unwrap_or_default();
         let asked = |key: &&str| {
-            let by = |way: &&Compiled| match way.uses.who.is_empty() {
-                true => recognise.compares(key),
-                false => way.uses.who.contains(*key),
+            let by = |way: &&Compiled| {
+                if way.uses.who.is_empty() {
+                    recognise.compares(key)
+                } else {
+                    way.uses.who.contains(*key)
+                }
             };
             who.get(key).is_some() && ways.iter().any(by)
         };
@@ -180,9 +183,10 @@ fn ways<'r>(recognise: &'r Recognise, who: &Value, scope: &Scope<'_>) -> Result<
         return Ok(ways);
     }
     let needs_a_name = |way: &Compiled| way.uses.who.contains(ACCOUNT_NAME);
-    let code = match recognise.find.iter().all(needs_a_name) {
-        true => BY_NAME_ONLY,
-        false => NO_WAY,
+    let code = if recognise.find.iter().all(needs_a_name) {
+        BY_NAME_ONLY
+    } else {
+        NO_WAY
     };
     Err(nothing_known(code))
 }
