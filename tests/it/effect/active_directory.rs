@@ -21,7 +21,8 @@ async fn what_is_open_already_is_no_access_left_and_shown_until_it_ends() {
     let mut connection = samba.connection(&address, PASSWORD);
     assert!(held.opens() && connection.answers());
     let connector = json!({
-        "definition": "active-directory", "inputs": {"url": samba.ldaps, "base": Samba::BASE}
+        "definition": "active-directory", "inputs": {"url": samba.ldaps, "base": Samba::BASE},
+        "facts": {"include": ["KerberosWindowClosed"]}
     });
     let secret = json!({
         "username": Samba::SERVICE, "password": Samba::SERVICE_PASSWORD, "ca.crt": samba.tls.ca_pem()
