@@ -163,6 +163,10 @@ async fn every_right_that_the_chart_grants_is_used_and_none_is_missing() {
     };
     let counted = || used().contains("events patch");
     assert!(poll(super::site::PATIENCE, counted), "{:#?}", used());
+    // What is held no more is listed no more.
+    company(1, 3);
+    let unlisted = || used().contains("heldsets delete");
+    assert!(poll(super::site::PATIENCE, unlisted), "{:#?}", used());
     // The work may be done before the Lease is renewed for the first time.
     let renewed = || used().contains("leases update");
     assert!(poll(super::site::PATIENCE, renewed), "{:#?}", used());
