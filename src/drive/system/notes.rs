@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 
 use super::{CONFIRMED_WITHIN, NOTHING_TO_DO, Pass, bind::latest_silence};
-use crate::drive::evidence::{Event, Happening};
+use crate::drive::{
+    Link,
+    evidence::{Event, Happening},
+};
 use crate::{
     connectors::Readings,
     core::{
@@ -397,7 +400,21 @@ impl Pass<'_> {
             if entry.verified.is_none() {
                 entry.verified = Some(looked_at);
                 self.happened(&fact.name, event);
+                // Security waits for no write: after a crash it may be ours though nothing says so.
+                self.keep_way_back(&fact.name);
             }
+        }
+    }
+
+    /// Keeps how `fact` is given back, as its definition says it now.
+    pub(super) fn keep_way_back(&mut self, fact: &str) {
+        if self.ledger.ways_back.contains(fact) {
+            return;
+        }
+        if let Some(Link::Ready(connector)) = self.drive.links.get(&self.system.row)
+            && let Some(way) = connector.way_back(fact)
+        {
+            self.ledger.ways_back.keep(fact, way);
         }
     }
 }

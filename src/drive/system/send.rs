@@ -49,11 +49,7 @@ impl<'a> Pass<'a> {
         }
         if connector.can_undo(&fact.name) {
             self.entry(&fact.name).tried = Some(self.drive.clock.now());
-            if !self.ledger.ways_back.contains(&fact.name)
-                && let Some(way) = connector.way_back(&fact.name)
-            {
-                self.ledger.ways_back.keep(&fact.name, way);
-            }
+            self.keep_way_back(&fact.name);
             // Security waits for no write; of the rest it must be known for certain that it was ours.
             must_commit |= !fact.class.security();
         }
