@@ -3,10 +3,6 @@
 use jiff::Timestamp;
 
 use super::{CONFIRMED_WITHIN, NOTHING_TO_DO, Pass, bind::latest_silence};
-use crate::drive::{
-    Link,
-    evidence::{Event, Happening},
-};
 use crate::{
     connectors::Readings,
     core::{
@@ -16,6 +12,10 @@ use crate::{
         plan::{Sent, Trouble, without_effect},
         planted::{Bug, planted},
         schedule,
+    },
+    drive::{
+        Link,
+        evidence::{Event, Happening},
     },
 };
 
