@@ -35,6 +35,10 @@ pub struct OffboardingRecordSpec {
     /// Bindings, intents, receipts and snapshots by system.
     #[schemars(schema_with = "free_object")]
     pub systems: BTreeMap<String, Value>,
+    /// When access of somebody who goes at once ended, as we first knew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub at_once: Option<Timestamp>,
     /// When everything that is to be handed over was first proven to be; retention counts from then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]

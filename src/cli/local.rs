@@ -151,15 +151,15 @@ pub fn case(
     status: Option<&OffboardingStatus>,
     now: Timestamp,
 ) -> Result<Case, Invalid> {
-    make(leaver, manifests, links, status, (None, vec![]), now)
+    make(leaver, manifests, links, (status, None), (None, vec![]), now)
 }
 
-/// The case of `leaver` with what people said about it.
+/// The case of `leaver` with what people said about it; `at_once` is what the record knows of that.
 fn make(
     leaver: &Offboarding,
     manifests: &Manifests,
     links: &Links,
-    status: Option<&OffboardingStatus>,
+    (status, at_once): (Option<&OffboardingStatus>, Option<Timestamp>),
     (voices, votes): (Option<&Voices>, Vec<Vote>),
     now: Timestamp,
 ) -> Result<Case, Invalid> {
@@ -181,7 +181,10 @@ fn make(
     }
     let mut known = leaver.clone();
     known.status = status.cloned();
-    let alone = Given::alone(&known, &policy, &members);
+    let alone = Given {
+        at_once,
+        ..Given::alone(&known, &policy, &members)
+    };
     let Some(voices) = voices else {
         return validate(alone, now);
     };
@@ -316,9 +319,10 @@ impl Local {
             .map(|voices| voices.votes(leaver, &folder, now))
             .transpose()?;
         let said = (voices, votes.unwrap_or_default());
-        let mut case = make(leaver, manifests, links, status.as_ref(), said, now)
-            .map_err(|e| Error::Invalid(name, e))?;
         let record = folder.record()?;
+        let earlier = (status.as_ref(), record.ledger.at_once);
+        let mut case =
+            make(leaver, manifests, links, earlier, said, now).map_err(|e| Error::Invalid(name, e))?;
         scope::include_recorded(&mut case, &record.ledger, |name| links.by_name.contains_key(name));
         let links = links.of(&case);
         Ok(Self {

@@ -122,7 +122,7 @@ fn policy(caches: &Namespace, offboarding: &Offboarding, inputs: &mut String) ->
 }
 
 impl Gathered {
-    /// The case with a link for every row.
+    /// The case with a link for every row; `at_once` is what the record knows of that.
     ///
     /// # Errors
     /// The first field that cannot be used.
@@ -130,6 +130,7 @@ impl Gathered {
         &self,
         caches: &Namespace,
         offboarding: &Offboarding,
+        at_once: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<(Case, BTreeMap<String, Link>), Invalid> {
         let policy = self.policy.as_ref().map_err(Clone::clone)?;
@@ -145,6 +146,7 @@ impl Gathered {
         let given = Given {
             leaves_too: &|name| caches.leaving.has_left(name, &uid, until),
             votes: self.votes.clone(),
+            at_once,
             untrusted: self.untrusted,
             leaving: self.leaving.clone(),
             duplicates: self.duplicates.clone(),

@@ -208,7 +208,7 @@ impl<'a> Pass<'a> {
         if nothing_new && self.state.next.is_none_or(|at| now < at) {
             return (Ended::Idle, self.until_next(now));
         }
-        let (mut case, links) = match gathered.case(caches, &self.offboarding, now) {
+        let (mut case, mut links) = match gathered.case(caches, &self.offboarding, None, now) {
             Ok(made) => made,
             Err(invalid) => {
                 return self
@@ -233,6 +233,11 @@ impl<'a> Pass<'a> {
             }
             Err(NoRecord::Failed(failed)) => return self.failed("record not read", &failed),
         };
+        if let Some(at) = record.ledger.at_once.filter(|at| *at != case.cutoff)
+            && let Ok(made) = gathered.case(caches, &self.offboarding, Some(at), now)
+        {
+            (case, links) = made;
+        }
         scope::include_recorded(&mut case, &record.ledger, |name| {
             gathered.connectors.contains_key(name)
         });

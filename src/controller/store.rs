@@ -88,6 +88,7 @@ fn understand(spec: OffboardingRecordSpec) -> Result<Record, String> {
     Ok(Record {
         ledger: Ledger {
             systems,
+            at_once: spec.at_once,
             handed_over: spec.handed_over,
             manager,
         },
@@ -111,6 +112,7 @@ fn write_down(of: RecordOf, record: &Record) -> Result<OffboardingRecordSpec, Fa
     Ok(OffboardingRecordSpec {
         offboarding: of,
         systems,
+        at_once: record.ledger.at_once,
         handed_over: record.ledger.handed_over,
         manager,
         evidence: record.evidence.clone(),
@@ -274,6 +276,7 @@ mod tests {
     fn a_record_that_is_not_understood_says_where_and_quotes_nothing() {
         let spec = OffboardingRecordSpec {
             offboarding: RecordOf::default(),
+            at_once: None,
             handed_over: None,
             manager: None,
             systems: BTreeMap::from([("crm".into(), json!({"facts": {"F": {"intent": "canary"}}}))]),

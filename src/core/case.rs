@@ -34,6 +34,8 @@ pub struct Case {
     pub who: Person,
     /// When access ends.
     pub cutoff: Timestamp,
+    /// Access ends at once (`urgency: Immediate`): the cutoff is the moment when we first knew of it.
+    pub at_once: bool,
     /// Until when all access must be proven gone.
     pub access_deadline: Timestamp,
     /// Until when all data must be proven handed over.

@@ -111,6 +111,8 @@ pub struct FactSpec {
     pub irreversible: bool,
     /// Asking twice does no harm. If not, a durable intent comes before the act (R12).
     pub repeatable: bool,
+    /// Whether it holds depends on when access ends: another cutoff may make it untrue, and is nobody's doing.
+    pub dated: bool,
     /// Takes something away that a reinstatement needs: a durable snapshot comes before the act.
     pub removes: bool,
     /// How long an accepted act may stay invisible to our reads.
@@ -136,6 +138,7 @@ impl FactSpec {
             prefers_after: vec![],
             irreversible: deletes,
             repeatable: true,
+            dated: false,
             removes: false,
             settle: SignedDuration::ZERO,
             by_hand: false,

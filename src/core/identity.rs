@@ -36,6 +36,9 @@ pub const CAME_LATER: &str = "came later";
 /// The code of the fault of a person who had an account when we looked before, and whom no key finds any more.
 pub const FOUND_BEFORE: &str = "found before";
 
+/// The code of a fault: a person named an account, and none of this name was ever there.
+pub const NEVER_FOUND: &str = "never found";
+
 /// Whether a fault of `find` says that there is an account of theirs, or may be: several, one that contradicts, a protected one.
 pub fn shows_somebody(fault: &Fault) -> bool {
     match fault.reason {

@@ -24,6 +24,10 @@ pub struct Ledger {
     /// By name of the system's row (connector name, or `connector/account` for a named extra account).
     #[serde(default)]
     pub systems: BTreeMap<String, SystemLedger>,
+    /// When access of somebody who goes at once ended, as we first knew: acts are compared with it, so that it must not move
+    /// in a crash before the first status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<Timestamp>,
     /// When everything that is to be handed over was first proven to be: what is deleted is kept for the policy's retention
     /// from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,7 +122,7 @@ pub struct FactLedger {
     /// When it was last seen undone after that: for its settle time a read may still show what was before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubted: Option<Timestamp>,
-    /// The cutoff that it was last seen true for, of a fact that is wanted ahead of the cutoff.
+    /// The cutoff that it was last seen true for, of a fact that depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cutoff: Option<Timestamp>,
     /// It was done and cannot be taken back: of the fact that says that another one is undone.
@@ -156,6 +160,7 @@ impl Ledger {
     #[must_use]
     pub fn without_times(&self) -> Self {
         let mut same = self.clone();
+        same.at_once = None;
         for fact in same
             .systems
             .values_mut()

@@ -46,6 +46,8 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
     if drive.case.reinstate {
         record.ledger.handed_over = None;
     }
+    let at_once = drive.case.at_once && !drive.case.reinstate;
+    record.ledger.at_once = at_once.then_some(drive.case.cutoff);
     let around = Around {
         gates: Arc::new(gates(drive, record, began)),
         handed_over: record.ledger.handed_over,

@@ -97,6 +97,7 @@ impl Undoing {
                 access.clone()
             },
             irreversible: false,
+            dated: false,
             removes: false,
             by_hand: false,
             reported: None,
@@ -317,18 +318,18 @@ impl Connector for Undoing {
                 Some(from) if subject.now < from => Truth::HoldsFrom(from),
                 _ => Truth::Holds,
             }),
-            // It was seen undone already, and nothing that we asked for since was accepted: a late read may show it as it was.
-            Ok(Some(_)) if self.doubtful_until(subject, fact) > Some(subject.now) => Sight::of(
-                Truth::HoldsFrom(self.doubtful_until(subject, fact).unwrap_or(subject.now)),
-            ),
-            Ok(Some(act)) => Sight {
-                says: format!("give back what {} took", original(fact)),
-                count: act.requests.len(),
-                act: Some(Act {
-                    fact: fact.to_owned(),
-                    ..act
-                }),
-                ..Sight::of(Truth::DoesNotHold)
+            Ok(Some(act)) => match self.doubtful_until(subject, fact) {
+                // It was seen undone already, and nothing that we asked for since was accepted: a late read may show it as it was.
+                Some(until) if subject.now < until => Sight::of(Truth::HoldsFrom(until)),
+                _ => Sight {
+                    says: format!("give back what {} took", original(fact)),
+                    count: act.requests.len(),
+                    act: Some(Act {
+                        fact: fact.to_owned(),
+                        ..act
+                    }),
+                    ..Sight::of(Truth::DoesNotHold)
+                },
             },
         }
     }

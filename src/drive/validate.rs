@@ -97,6 +97,8 @@ pub struct Given<'a> {
     pub leaves_too: &'a dyn Fn(&str) -> bool,
     /// What people said about this leaver.
     pub votes: Vec<Vote>,
+    /// When access of somebody who goes at once ended, as the record knows it.
+    pub at_once: Option<Timestamp>,
     /// The cluster does not vouch for who said it.
     pub untrusted: bool,
     /// Names of people who leave too: they approve nothing.
@@ -114,6 +116,7 @@ impl<'a> Given<'a> {
             members,
             leaves_too: &|_| false,
             votes: vec![],
+            at_once: None,
             untrusted: false,
             leaving: vec![],
             duplicates: vec![],
@@ -134,7 +137,7 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         .as_ref()
         .filter(|status| !has_come_back(spec, status));
     let earlier = earlier.and_then(|status| status.cutoff);
-    let earlier = earlier.or_else(|| made_as_it_is(offboarding));
+    let earlier = given.at_once.or(earlier).or_else(|| made_as_it_is(offboarding));
     let cutoff = cutoff(spec, policy, zone, earlier, now)?;
     let from_cutoff = |field: &str, text: &str| {
         let length = schedule::duration(text).map_err(|e| invalid(field, e))?;
@@ -181,6 +184,7 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         policy: given.policy.name.clone(),
         who: person(spec),
         cutoff,
+        at_once: spec.urgency == Urgency::Immediate,
         access_deadline: deadline,
         data_deadline,
         enforce: policy.enforcement == Enforcement::Enforce,
@@ -363,7 +367,7 @@ fn made_as_it_is(offboarding: &Offboarding) -> Option<Timestamp> {
 }
 
 /// When access ends. `Immediate` means the moment when that was asked for: when the object was made, else the first moment
-/// we heard of it, which the status remembers. It must not move in a crash before the first status: accounts are made to
+/// we heard of it, which the record and the status remember. It must not move in a crash before the first status: accounts are made to
 /// expire at it.
 fn cutoff(
     spec: &OffboardingSpec,

@@ -343,7 +343,8 @@ async fn what_must_not_be_asked_for_twice_is_not_although_the_run_is_killed_at_a
         let desk = desk_of(&scene);
         let (kills, last) = killed_until_done(&desk, || scene.google.control().journal().len(), seed);
         assert!(kills >= 3, "only {kills} kills");
-        assert_eq!(code(&last), 0, "seed {seed}: {}", text(&last.stdout));
+        let facts = &desk.record()["ledger"]["systems"]["google"]["facts"];
+        assert_eq!(code(&last), 0, "seed {seed}: {}\n{facts:#}", text(&last.stdout));
         let transfers = scene.changes("/transfers").len();
         assert_eq!(
             transfers, 2,

@@ -108,6 +108,27 @@ async fn a_suspension_that_was_only_accepted_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_day_that_is_moved_after_the_end_is_nobodys_doing_and_holds_up_nothing() {
+    let scene = Scene::new().await;
+    let mut trial = Trial::new(&scene.setup());
+    assert!(trial.settles(40).await, "{:#?}", trial.all());
+    // The log is asked about the time since the new end, in which nothing happened.
+    trial.restart_without_receipts();
+    trial.wait(24 * 3600);
+    trial.end_now();
+    let signed_out = scene.changes("/signOut").len();
+    trial.pass().await;
+    assert_eq!(trial.drifted(), [""; 0]);
+    trial.pass().await;
+    assert_eq!(scene.changes("/signOut").len(), signed_out + 1);
+    assert_eq!(trial.drifted(), [""; 0]);
+    // Nothing waits until a log cannot lag any more.
+    for fact in ["PasswordRandomised", "SessionsSignedOut"] {
+        assert_eq!(trial.verdict(fact), Verdict::Verified, "{fact}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_successor_access_ends_and_only_the_hand_over_waits() {
     let scene = Scene::new().await;
     let mut setup = scene.setup();

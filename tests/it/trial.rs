@@ -266,6 +266,32 @@ impl Trial {
         self.memory = Memory::default();
     }
 
+    /// As [`Self::restart`], after a crash before any receipt was durable.
+    pub fn restart_without_receipts(&mut self) {
+        self.restart();
+        for fact in self
+            .record
+            .ledger
+            .systems
+            .get_mut("system")
+            .unwrap()
+            .facts
+            .values_mut()
+        {
+            (fact.accepted, fact.accepted_there) = (None, None);
+        }
+    }
+
+    /// HR says now that access ends now.
+    pub fn end_now(&mut self) {
+        self.case.cutoff = self.clock.now();
+    }
+
+    /// The facts that somebody else undid, as the last pass saw it.
+    pub fn drifted(&self) -> &[String] {
+        &self.last.as_ref().unwrap().rows[0].drifted
+    }
+
     /// What is durable about the system.
     pub fn ledger(&self) -> &offboard::core::ledger::SystemLedger {
         &self.record.ledger.systems["system"]

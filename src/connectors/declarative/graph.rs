@@ -68,6 +68,20 @@ pub(super) fn check_references<'c>(
     }
 }
 
+/// Whether `uses`, or a read that it rests on, compares with when access ends.
+pub(super) fn is_dated(uses: &Uses, reads: &BTreeMap<String, Compiled>) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut next = vec![uses];
+    while let Some(uses) = next.pop() {
+        if uses.name("cutoff") || uses.name("since") {
+            return true;
+        }
+        let further = uses.reads.iter().filter(|read| seen.insert(read.as_str()));
+        next.extend(further.filter_map(|read| reads.get(read)).map(|read| &read.uses));
+    }
+    false
+}
+
 /// Checks that what `uses` names exists.
 pub(super) fn check_uses(path: &str, uses: &Uses, spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
     for read in uses.reads.iter().filter(|read| !spec.reads.contains_key(*read)) {

@@ -208,6 +208,10 @@ fn load(name: &str, spec: ConnectorDefinitionSpec, protocol: Protocol, problems:
                     ready.uses.add(uses);
                 }
             }
+            ready.spec.dated = ready
+                .holds
+                .as_ref()
+                .is_some_and(|holds| graph::is_dated(holds.uses(), &reads));
             (fact.clone(), ready)
         })
         .collect();

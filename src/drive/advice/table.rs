@@ -5,7 +5,7 @@
 use super::Remedy;
 use crate::core::{
     fault::Reason,
-    identity::{ANOTHER_ACCOUNT, BY_NAME_ONLY, CAME_LATER, DOUBTFUL, FOUND_BEFORE, NO_WAY},
+    identity::{ANOTHER_ACCOUNT, BY_NAME_ONLY, CAME_LATER, DOUBTFUL, FOUND_BEFORE, NEVER_FOUND, NO_WAY},
 };
 
 /// A table: codes, for which reason if it matters, the cause, and the fix.
@@ -40,6 +40,8 @@ pub(super) const TABLES: &[(&str, &[Remedy])] = &[
 table! { IDENTITY:
     FOUND_BEFORE; NotFoundUncorroborated =>
         "there was an account and no key finds it now", "find it there, and name it in a new Offboarding";
+    NEVER_FOUND; NotFoundUncorroborated =>
+        "nobody there has the login name that spec.employee.accounts gives", "correct it in a new Offboarding, or leave it out";
     NO_WAY =>
         "spec.employee has nothing that this system looks for", "add it in a new Offboarding";
     BY_NAME_ONLY =>

@@ -7,7 +7,8 @@ use regex::Regex;
 use super::*;
 use crate::{
     core::identity::{
-        ANOTHER_ACCOUNT, BY_NAME_ONLY, CAME_LATER, DISAGREES, DOUBTFUL, FOUND_BEFORE, LAST, NO_WAY,
+        ANOTHER_ACCOUNT, BY_NAME_ONLY, CAME_LATER, DISAGREES, DOUBTFUL, FOUND_BEFORE, LAST, NEVER_FOUND,
+        NO_WAY,
     },
     transport::unreachable,
 };
@@ -100,6 +101,7 @@ fn every_code_in_the_drivers_has_a_line() {
         assert!(table.len() >= least, "only {table:?}");
     }
     let names = [
+        NEVER_FOUND,
         NO_WAY,
         BY_NAME_ONLY,
         CAME_LATER,

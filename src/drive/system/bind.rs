@@ -72,12 +72,19 @@ impl Pass<'_> {
     }
 
     /// What a complete `find` means that shows nobody. Who was found once has not left by being found no more: people change
-    /// their own addresses.
+    /// their own addresses. Who was named by a person is there, under a name that is spelt otherwise maybe.
     fn nobody(&mut self, now: Timestamp) -> Result<Option<Subject>, Fault> {
         if self.ledger.found.is_some() && !planted(Bug::ForgetsWhoWasFound) {
             self.ledger.no_account = false;
             return Err(
                 Fault::needs_decision(Reason::NotFoundUncorroborated).with_code(identity::FOUND_BEFORE)
+            );
+        }
+        if self.system.who.account_name.is_some() && !self.drive.case.reinstate {
+            // A name that is misspelt ends nobody's access.
+            self.ledger.no_account = false;
+            return Err(
+                Fault::needs_decision(Reason::NotFoundUncorroborated).with_code(identity::NEVER_FOUND)
             );
         }
         self.ledger.no_account = true;

@@ -6,7 +6,7 @@ use super::{CONFIRMED_WITHIN, NOTHING_TO_DO, Pass, bind::latest_silence};
 use crate::{
     connectors::Readings,
     core::{
-        fact::{FactSpec, Proof, Receipt, Stage, Truth, Verdict, Why},
+        fact::{FactSpec, Proof, Receipt, Truth, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         ledger::FactLedger,
         plan::{Sent, Trouble, without_effect},
@@ -16,6 +16,7 @@ use crate::{
     drive::{
         Link,
         evidence::{Event, Happening},
+        undo,
     },
 };
 
@@ -217,7 +218,8 @@ impl Pass<'_> {
             let certain = schedule::later(known, fact.settle);
             let entry = self.entry(&fact.name);
             entry.verified = None;
-            entry.doubted = Some(now);
+            // A log loses nothing: it was asked about another time, and what it shows of that is no late read.
+            entry.doubted = (fact.proof != Proof::Log).then_some(now);
             if now < certain && (!fact.repeatable || fact.irreversible) {
                 // What must not happen twice is not asked for again on the word of one read, which may be a late one.
                 entry.accepted = Some(known);
@@ -391,7 +393,7 @@ impl Pass<'_> {
             self.pace.seen.insert(fact.name.clone(), looked_at);
             let cutoff = self.drive.case.cutoff;
             let entry = self.entry(&fact.name);
-            if fact.stage == Stage::Ahead {
+            if fact.dated {
                 entry.cutoff = Some(cutoff);
             }
             let unanswered = entry.intent.take().max(unsure);
@@ -403,6 +405,13 @@ impl Pass<'_> {
                 // Security waits for no write: after a crash it may be ours though nothing says so.
                 self.keep_way_back(&fact.name);
             }
+        }
+    }
+
+    /// Drops how `fact` is given back where nothing was taken by it: it is of a time before an act that is sent now.
+    pub(super) fn forget_stale_way_back(&mut self, fact: &str) {
+        if !undo::ours(&self.ledger, fact) {
+            self.ledger.ways_back.forget(fact);
         }
     }
 

@@ -33,6 +33,7 @@ impl<'a> Pass<'a> {
             self.next_rung(&fact.name);
             self.show(connector, &[&fact.name], subject, readings);
         }
+        self.forget_stale_way_back(&fact.name);
         let sight = self.sights.get(&fact.name)?;
         let act = sight.act.clone()?;
         let mut must_commit = false;
@@ -118,6 +119,7 @@ impl<'a> Pass<'a> {
             return;
         }
         for (fact, there) in waiting {
+            self.forget_stale_way_back(&fact);
             if self.ledger.keep(&fact, &there) {
                 // After a crash nobody else knows when it may have been sent.
                 self.entry(&fact).tried = Some(self.drive.clock.now());

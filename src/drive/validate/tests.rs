@@ -104,11 +104,18 @@ fn an_immediate_cutoff_is_when_it_was_asked_for_however_often_we_begin_anew() {
     leaver.metadata.generation = Some(1);
     assert_eq!(cutoff(&leaver, at(70)), at(50));
     assert_eq!(cutoff(&leaver, at(90)), at(50));
-    // Made urgent later: when that was, only the status tells.
+    // Made urgent later: when that was, only the status and the record tell.
     leaver.metadata.generation = Some(2);
     assert_eq!(cutoff(&leaver, at(90)), at(90));
     leaver.status.get_or_insert_default().cutoff = Some(at(80));
     assert_eq!(cutoff(&leaver, at(90)), at(80));
+    // The record is written before the status: the process may end in between.
+    let policy = Chosen::default();
+    let given = Given {
+        at_once: Some(at(85)),
+        ..Given::alone(&leaver, &policy, &[])
+    };
+    assert_eq!(validate(given, at(90)).unwrap().cutoff, at(85));
 }
 
 #[test]

@@ -77,6 +77,22 @@ async fn who_can_only_be_found_by_a_login_name_is_asked_about_and_done_once_it_i
         "accounts:\n{indent}- {{connector: forge, name: {}}}\n",
         JANE.handle
     );
+    // A name that nobody has there ends nothing.
+    let misspelt = named.replace(JANE.handle, "nobody-of-this-name");
+    fs::write(&leaver, format!("{before}{misspelt}{after}")).unwrap();
+    let asked = desk.ran("run", &["--wait", "20s"]);
+    assert_eq!(code(&asked), 3, "{}", text(&asked.stdout));
+    let row = conditions(&desk, "forge/nobody-of-this-name");
+    assert!(
+        row.iter().all(|c| c["reason"] == "NotFoundUncorroborated"),
+        "{row:?}"
+    );
+    assert!(
+        text(&asked.stdout).contains("correct it"),
+        "{}",
+        text(&asked.stdout)
+    );
+    fs::remove_dir_all(desk.state()).unwrap();
     fs::write(&leaver, format!("{before}{named}{after}")).unwrap();
     let done = desk.ran("run", &["--wait", "1m"]);
     assert_eq!(code(&done), 0, "{}{}", text(&done.stdout), text(&done.stderr));
