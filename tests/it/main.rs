@@ -15,6 +15,7 @@ mod command_line;
 mod crds_live;
 mod csv_sftp;
 mod demo;
+mod directories;
 mod driven;
 mod drivers_ldap;
 mod drivers_sftp;

@@ -150,6 +150,15 @@ table! { HTTP:
         "the answer is not JSON", "check that spec.inputs leads to the API, not to a page for people";
     "2*", "4*", "5*"; Incomplete =>
         "the connection broke in the middle of an answer", "";
+    // SCIM: RFC 7644, section 3.12.
+    "invalidPath", "noTarget" =>
+        "it takes no change by such a path", "set spec.inputs.patch: false, so that users and groups are written whole";
+    "mutability" =>
+        "it lets nobody change this", "change it in the system that masters it, or skip the fact in spec.facts";
+    "invalidFilter", "tooMany" =>
+        "it does not take the filter", "check spec.inputs: everything can be read instead";
+    "invalidValue", "invalidSyntax", "uniqueness" =>
+        "it finds the change wrong, often for another attribute of the account", "mend the one that its own log names";
     "url" =>
         "the address is none", "correct it in spec.inputs";
     "method", "json", "envelope", "webhook-id" =>
