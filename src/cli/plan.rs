@@ -161,7 +161,8 @@ pub fn plan(case: &Case, outcome: &Outcome, now: Timestamp) -> Plan {
         () if outcome.rows.is_empty() => Access::NoSystems,
         () if made.open > 0 => Access::Open,
         () if unknown > 0 => Access::Unknown,
-        () if made.lines.is_empty() => Access::NoAccount,
+        // Where nothing is wanted nobody looks, and knows of nobody.
+        () if outcome.rows.iter().all(|row| row.account.is_none()) => Access::NoAccount,
         () => Access::Gone,
     };
     let mut remarks = vec![];

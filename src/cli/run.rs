@@ -24,7 +24,10 @@ use crate::{
     api::{ConditionStatus, OffboardingStatus},
     connectors::assemble::Assembly,
     core::{case::OBSERVED_ONLY, duplicate, fact::Verdict, gate::AWAITING_APPROVAL, plan::TASK_AWAITED},
-    drive::{Clock, Row, Scope, SystemClock, report::given_back},
+    drive::{
+        Clock, Row, Scope, SystemClock,
+        report::{PLAN_ONLY, given_back},
+    },
     notify::Outbox,
 };
 
@@ -333,6 +336,12 @@ pub fn code(status: &OffboardingStatus) -> u8 {
     // Data that is handed over late is no access.
     let late = late && status.access_left.unwrap_or_default() > 0;
     match () {
+        // Nothing is done about what is open.
+        () if is("Ready", ConditionStatus::True).is_some_and(|c| c.reason == PLAN_ONLY)
+            && status.access_left.is_some_and(|left| left > 0) =>
+        {
+            exit::WAITS_FOR_A_PERSON
+        }
         () if is("Ready", ConditionStatus::True).is_some() => 0,
         () if late || is("Drifted", ConditionStatus::True).is_some() => exit::ACCESS_LEFT,
         () if is("Stalled", ConditionStatus::True).is_some() => exit::WAITS_FOR_A_PERSON,

@@ -113,6 +113,8 @@ pub struct FactSpec {
     pub repeatable: bool,
     /// Whether it holds depends on when access ends: another cutoff may make it untrue, and is nobody's doing.
     pub dated: bool,
+    /// Whether it applies is said by the configuration alone, and not by what the account is.
+    pub configured: bool,
     /// Takes something away that a reinstatement needs: a durable snapshot comes before the act.
     pub removes: bool,
     /// How long an accepted act may stay invisible to our reads.
@@ -139,6 +141,7 @@ impl FactSpec {
             irreversible: deletes,
             repeatable: true,
             dated: false,
+            configured: false,
             removes: false,
             settle: SignedDuration::ZERO,
             by_hand: false,

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use unicode_normalization::UnicodeNormalization;
 
 use super::{
     digest::digest_of,
@@ -35,6 +36,29 @@ pub const CAME_LATER: &str = "came later";
 
 /// The code of the fault of a person who had an account when we looked before, and whom no key finds any more.
 pub const FOUND_BEFORE: &str = "found before";
+
+/// An address as systems may hold it that compare letter by letter: as it was given, and in small letters; composed (NFC) where
+/// it is not.
+fn spellings(address: &str) -> impl Iterator<Item = String> {
+    let composed: String = address.nfc().collect();
+    let small = composed.to_lowercase();
+    [address.to_owned(), composed, small].into_iter()
+}
+
+/// `text` as names and addresses are compared: composed, in small letters, without space around it.
+pub fn folded(text: &str) -> String {
+    text.trim().nfc().collect::<String>().to_lowercase()
+}
+
+/// Whether nobody sees the character: control characters, joiners, marks of direction. A name or address that has one is
+/// another one than people read.
+pub fn is_invisible(c: char) -> bool {
+    let unseen = matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    );
+    c.is_control() || unseen
+}
 
 /// The code of a fault: a person named an account, and none of this name was ever there.
 pub const NEVER_FOUND: &str = "never found";
@@ -76,7 +100,7 @@ pub struct Person {
 impl Person {
     /// Whether both have an address or the number in common.
     pub fn is(&self, other: &Self) -> bool {
-        let address = |email: &String| other.emails().any(|known| known.eq_ignore_ascii_case(email));
+        let address = |email: &String| other.emails().any(|known| folded(known) == folded(email));
         let number = self.employee_id.as_ref().zip(other.employee_id.as_ref());
         self.emails().any(address) || number.is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
     }
@@ -86,29 +110,24 @@ impl Person {
         self.email.iter().chain(&self.other_emails)
     }
 
-    /// The person as a system may know them: once for each address. An account that was named is found by its name alone.
+    /// The person as a system may know them: once for each address, in every spelling. An account that was named is found by its
+    /// name alone.
     pub fn by_address(&self) -> Vec<Self> {
-        let known_by = |email: Option<&String>| Self {
-            email: email.cloned(),
+        let known_by = |email: Option<String>| Self {
+            email,
             other_emails: vec![],
             ..self.clone()
         };
         if self.account_name.is_some() || self.emails().next().is_none() {
-            return vec![known_by(self.email.as_ref())];
+            return vec![known_by(self.email.clone())];
         }
-        let mut all: Vec<Self> = vec![];
-        for email in self.emails() {
-            let known = |person: &Self| {
-                person
-                    .email
-                    .as_ref()
-                    .is_some_and(|e| e.eq_ignore_ascii_case(email))
-            };
-            if !all.iter().any(known) {
-                all.push(known_by(Some(email)));
+        let mut all: Vec<String> = vec![];
+        for spelling in self.emails().flat_map(|email| spellings(email)) {
+            if !all.contains(&spelling) {
+                all.push(spelling);
             }
         }
-        all
+        all.into_iter().map(|email| known_by(Some(email))).collect()
     }
 }
 
@@ -151,10 +170,7 @@ pub struct Binding {
 
 /// The digest of the value that an account shows of a key, which counts alike in large and small letters. No personal data.
 pub fn key_digest(key: &str, value: &str) -> String {
-    digest_of([key, &value.trim().to_lowercase()])
-        .chars()
-        .take(16)
-        .collect()
+    digest_of([key, &folded(value)]).chars().take(16).collect()
 }
 
 impl Binding {
@@ -264,8 +280,8 @@ pub fn candidates(found: &[Account], named: &[String]) -> Vec<String> {
 impl Account {
     /// Whether it is one of `named`, login names.
     pub fn is_one_of(&self, named: &[String]) -> bool {
-        let own = self.name.to_lowercase();
-        named.iter().any(|name| name.to_lowercase() == own)
+        let own = folded(&self.name);
+        named.iter().any(|name| folded(name) == own)
     }
 }
 
@@ -288,7 +304,10 @@ mod tests {
             .map(|p| (p.email, p.employee_id))
             .collect();
         let known = |email: &str| (Some(email.to_owned()), Some("7".to_owned()));
-        assert_eq!(by, [known("jane@x"), known("j.roe@x")]);
+        assert_eq!(by, [known("jane@x"), known("Jane@x"), known("j.roe@x")]);
+        let spelt = person("Zoe\u{301}@x", &[]).by_address();
+        let spelt: Vec<_> = spelt.into_iter().filter_map(|p| p.email).collect();
+        assert_eq!(spelt, ["Zoe\u{301}@x", "Zo\u{e9}@x", "zo\u{e9}@x"]);
         let named = Person {
             account_name: Some("adm".into()),
             ..jane.clone()

@@ -25,7 +25,10 @@ use self::{
     calendar::{Span, current_chain, days_between, end_of, far, span},
     undated::FirstSeen,
 };
-use super::people::{Worker, WorkerStatus};
+use super::{
+    identity::is_invisible,
+    people::{Worker, WorkerStatus},
+};
 
 /// One record as it was read and mapped.
 #[derive(Debug, Clone, Default)]
@@ -379,7 +382,8 @@ fn number_of(worker: &Worker) -> Option<&str> {
 
 /// Whether the schema of an Offboarding takes it as an address.
 pub fn is_address(text: &str) -> bool {
-    let sound = |part: &str| !part.is_empty() && !part.contains(|c: char| c == '@' || c.is_whitespace());
+    let strange = |c: char| c == '@' || c.is_whitespace() || is_invisible(c);
+    let sound = |part: &str| !part.is_empty() && !part.contains(strange);
     let halves = text.split_once('@');
     text.len() <= 254 && halves.is_some_and(|(name, domain)| sound(name) && sound(domain))
 }

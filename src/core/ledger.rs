@@ -69,7 +69,11 @@ pub struct SystemLedger {
     /// nobody (S10).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Timestamp>,
-    /// When that was first so with access to be ended: an account that is there later is somebody's new one.
+    /// When we first looked for an account with access to be ended and had no answer: somebody may have one there (R21). None as
+    /// soon as there is an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sought: Option<Timestamp>,
+    /// When there was first no account with access to be ended: one that is there later is somebody's new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_account_since: Option<Timestamp>,
     /// Set when an answer carried another id than the bound one; all writes to the system stay stopped until a
@@ -155,6 +159,14 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
+impl FactLedger {
+    /// Whether it was proven, or asked for.
+    pub fn begun(&self) -> bool {
+        let asked = self.accepted.or(self.tried).or(self.intent);
+        self.verified.or(asked).is_some()
+    }
+}
+
 impl Ledger {
     /// The same with all instants of asking set to one value: what is left differs only when something happened.
     #[must_use]
@@ -181,6 +193,12 @@ impl Ledger {
 }
 
 impl SystemLedger {
+    /// Whether somebody has an account there, or may have: what is so stays to be proven (R21).
+    pub fn concerns_somebody(&self) -> bool {
+        let maybe = self.found.or(self.sought).is_some() && !self.no_account;
+        self.account.is_some() || maybe
+    }
+
     /// How often somebody else undid each fact after it was verified; none for those that nobody undid.
     pub fn reversals(&self) -> BTreeMap<String, usize> {
         let undone = self.facts.iter().filter(|(_, entry)| entry.reversals > 0);

@@ -20,7 +20,7 @@ use super::{
     gate::Gates,
     ledger::SystemLedger,
     planted::{Bug, planted},
-    schedule,
+    schedule, scope,
 };
 
 /// After so many reversals by somebody else we stop fighting over a fact (R14).
@@ -170,7 +170,9 @@ impl View<'_> {
         }
         match self.system.wanted.get(&fact.name).copied() {
             None | Some(Wanted::Not) => return Verdict::NotNeeded(Exempt::Waived),
-            Some(wanted) if wanted.is_over(self.now) => return Verdict::NotNeeded(Exempt::Over),
+            Some(wanted) if scope::is_over(wanted, fact, self.ledger, self.now) => {
+                return Verdict::NotNeeded(Exempt::Over);
+            }
             Some(wanted) => match wanted.from(self.handed_over) {
                 None => return Verdict::NotDue(Timestamp::MAX),
                 Some(at) if at > self.now => return Verdict::NotDue(at),
@@ -185,6 +187,12 @@ impl View<'_> {
         };
         match &sight.truth {
             Truth::NotRead => Verdict::Unknown(Fault::transient(Reason::Incomplete)),
+            // Who switches off what ended access takes away the look, not the access (R21).
+            Truth::NotApplicable
+                if fact.configured && fact.class.security() && self.ledger.fact(&fact.name).begun() =>
+            {
+                Verdict::Unknown(Fault::needs_decision(Reason::FactGone))
+            }
             Truth::NotApplicable => Verdict::NotNeeded(Exempt::NotApplicable),
             Truth::Unreadable(fault) => self.unseen(fact, fault),
             Truth::Running => Verdict::Pending(schedule::later(self.now, OPERATION_POLL)),
@@ -221,7 +229,9 @@ impl View<'_> {
         if !self.fresh && !planted(Bug::StaleReadIsProof) {
             return Verdict::Pending(self.now);
         }
-        let waits = self.unsettled(fact.after.iter().chain(&fact.requires));
+        let mut waits = self.unsettled(fact.after.iter().chain(&fact.requires));
+        // What is not wanted yet holds up no end of access.
+        waits.retain(|name| !(fact.class.security() && self.is_later(name)));
         if !waits.is_empty() {
             return Verdict::Unmet(Why::WaitsFor(waits));
         }
@@ -480,7 +490,7 @@ impl View<'_> {
         let for_good = |fault: &Fault| matches!(fault.kind, FaultKind::Permanent | FaultKind::NeedsDecision);
         match self.verdict(earlier) {
             Verdict::Unmet(Why::Failed(fault)) | Verdict::Unknown(fault) => for_good(&fault),
-            Verdict::Unmet(Why::NoAct | Why::ControllerConflict) => true,
+            Verdict::Unmet(Why::NoAct | Why::ControllerConflict) | Verdict::NotDue(_) => true,
             // There is nothing that we could send for it.
             Verdict::Unmet(Why::Gated(TASK_AWAITED | TASK_OVERDUE)) => !earlier.by_hand,
             Verdict::Unmet(Why::WaitsFor(_)) => {
@@ -489,6 +499,12 @@ impl View<'_> {
             }
             _ => false,
         }
+    }
+
+    /// Whether `name` is about access too, and wanted later only.
+    fn is_later(&self, name: &str) -> bool {
+        let fact = self.facts.iter().find(|fact| fact.name == name);
+        fact.is_some_and(|fact| fact.class.security() && matches!(self.verdict(fact), Verdict::NotDue(_)))
     }
 
     fn unsettled<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<String> {

@@ -4,15 +4,16 @@
 //! Whoever deletes a Connector, takes a label away or loses a fact from a definition takes away the look, not the access. So
 //! what was once wanted of a bound account stays to be proven, and ends by a proof or by a waiver that a person signed.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     case::{Case, Gone, System, Wanted},
-    fact::{Exempt, FactSpec, Verdict},
+    fact::{Class, Exempt, FactSpec, Verdict},
     fault::{Fault, Reason},
     gate::{Decision, Gate, Vote, same_person},
     ledger::{Ledger, SystemLedger},
     planted::{Bug, planted},
+    schedule,
 };
 
 /// Adds the systems to `case` that only the record knows; `exists` says whether there is a Connector of that name.
@@ -21,7 +22,7 @@ pub fn include_recorded(case: &mut Case, ledger: &Ledger, exists: impl Fn(&str) 
         return;
     }
     for (row, recorded) in &ledger.systems {
-        if recorded.account.is_none() || case.systems.iter().any(|system| system.row == *row) {
+        if !recorded.concerns_somebody() || case.systems.iter().any(|system| system.row == *row) {
             continue;
         }
         let mut system = System {
@@ -34,8 +35,8 @@ pub fn include_recorded(case: &mut Case, ledger: &Ledger, exists: impl Fn(&str) 
         } else {
             Gone::Deleted
         });
-        let wanted = |fact: &String| (fact.clone(), Wanted::At(case.cutoff));
-        system.wanted = recorded.scope.keys().map(wanted).collect();
+        let facts = gone(recorded).into_iter();
+        system.wanted = facts.map(|fact| (fact.name, Wanted::At(case.cutoff))).collect();
         waive(&mut system, &case.votes, &case.ineligible);
         case.systems.push(system);
     }
@@ -55,6 +56,31 @@ pub fn waive(system: &mut System, votes: &[Vote], ineligible: &[String]) {
     }
 }
 
+/// The name of the fact that it is known whether the person has an account, and which: of a system that went before.
+pub const IDENTIFIED: &str = "Identified";
+
+/// For so long after a proof we look again by default: before, nothing is taken for proven that nobody can look at.
+const PROOF_LASTS: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+/// What stays to be proven of a system that is gone.
+pub fn gone(ledger: &SystemLedger) -> Vec<FactSpec> {
+    let facts: Vec<FactSpec> = ledger
+        .scope
+        .iter()
+        .map(|(name, class)| FactSpec::plain(name.clone(), *class))
+        .collect();
+    if facts.is_empty() && ledger.account.is_none() && ledger.concerns_somebody() {
+        return vec![FactSpec::plain(IDENTIFIED, Class::Access)];
+    }
+    facts
+}
+
+/// Whether `wanted` is not kept up any more. What ends access is, until it was proven once.
+pub fn is_over(wanted: Wanted, fact: &FactSpec, ledger: &SystemLedger, now: Timestamp) -> bool {
+    let proven = ledger.fact(&fact.name).verified.is_some();
+    wanted.is_over(now) && (proven || !fact.class.security())
+}
+
 /// Adds to the scope what is wanted of a bound account now.
 pub fn widen(ledger: &mut SystemLedger, system: &System, facts: &[FactSpec]) {
     for fact in facts {
@@ -63,27 +89,41 @@ pub fn widen(ledger: &mut SystemLedger, system: &System, facts: &[FactSpec]) {
             .get(&fact.name)
             .is_some_and(|wanted| *wanted != Wanted::Not)
         {
-            ledger.scope.insert(fact.name.clone(), fact.class);
+            // What was about access once is not made a lesser thing.
+            let class = ledger.scope.entry(fact.name.clone()).or_insert(fact.class);
+            if !class.security() {
+                *class = fact.class;
+            }
         }
     }
 }
 
-/// The facts in the scope that are not among `known`, as far as the rules need them.
-pub fn facts_beyond(ledger: &SystemLedger, known: &[FactSpec]) -> Vec<FactSpec> {
+/// The facts in the scope that are not among `known`, as far as the rules need them; and those of access that are not wanted
+/// any more of `system`, or not as access.
+pub fn facts_beyond(ledger: &SystemLedger, system: &System, known: &[FactSpec]) -> Vec<FactSpec> {
     if planted(Bug::ForgetsTheRecord) {
         return vec![];
     }
-    let beyond = ledger
-        .scope
-        .iter()
-        .filter(|(name, _)| !known.iter().any(|fact| fact.name == **name));
+    let wanted = |name: &str| {
+        system
+            .wanted
+            .get(name)
+            .is_some_and(|wanted| *wanted != Wanted::Not)
+    };
+    let beyond = ledger.scope.iter().filter(|(name, class)| {
+        let Some(fact) = known.iter().find(|fact| fact.name == **name) else {
+            return true;
+        };
+        let lessened = !fact.class.security() || !wanted(name);
+        class.security() && ledger.fact(name).begun() && lessened
+    });
     beyond
         .map(|(name, class)| FactSpec::plain(name.clone(), *class))
         .collect()
 }
 
-/// What is known about `fact`, which nothing can look at any more for `reason`. Once nobody promises to look again
-/// (`recheck_until`), a proof from before stays one.
+/// What is known about `fact`, which nothing can look at any more for `reason`. Once nobody promises to look again, and the
+/// proof is of long ago, it stays one.
 pub fn unobservable(
     system: &System,
     ledger: &SystemLedger,
@@ -91,10 +131,11 @@ pub fn unobservable(
     reason: Reason,
     (recheck_until, now): (Timestamp, Timestamp),
 ) -> Verdict {
-    let proven = ledger.fact(&fact.name).verified.is_some();
+    let proven = ledger.fact(&fact.name).verified;
+    let lasts = proven.map(|at| schedule::later(at, PROOF_LASTS));
     if system.keeps(&fact.name, now) {
         Verdict::NotNeeded(Exempt::Waived)
-    } else if proven && recheck_until < now {
+    } else if lasts.is_some_and(|until| until < now) && recheck_until < now {
         Verdict::Verified
     } else {
         Verdict::Unknown(Fault::needs_decision(reason))
@@ -157,7 +198,7 @@ mod tests {
     #[test]
     fn only_a_signed_waiver_ends_what_cannot_be_looked_at() {
         let ledger = recorded();
-        let facts = facts_beyond(&ledger.systems["forge/adm"], &[]);
+        let facts = gone(&ledger.systems["forge/adm"]);
         assert_eq!(facts.len(), 1);
         let verdict = |votes: Vec<Vote>| {
             let mut case = Case {
@@ -191,17 +232,69 @@ mod tests {
             ..FactLedger::default()
         };
         ledger.facts.insert("AccountBlocked".into(), proven);
-        let fact = &facts_beyond(&ledger, &[])[0];
-        let later = NOW + SignedDuration::from_secs(1);
+        let fact = &gone(&ledger)[0];
+        let (soon, later) = (NOW + SignedDuration::from_secs(1), NOW + PROOF_LASTS * 2);
         let verdict = |times| unobservable(&System::default(), &ledger, fact, Reason::FactGone, times);
         assert_eq!(verdict((NOW, later)), Verdict::Verified);
-        assert!(matches!(verdict((later, NOW)), Verdict::Unknown(_)));
+        for times in [(NOW, soon), (later, NOW), (later, later)] {
+            assert!(matches!(verdict(times), Verdict::Unknown(_)), "{times:?}");
+        }
     }
 
     #[test]
     fn a_fact_that_a_definition_keeps_is_not_beyond_it() {
         let ledger = &recorded().systems["forge/adm"];
         let known = [FactSpec::plain("AccountBlocked", Class::Access)];
-        assert_eq!(facts_beyond(ledger, &known), []);
+        assert_eq!(facts_beyond(ledger, &System::default(), &known), []);
+    }
+
+    #[test]
+    fn what_ended_access_is_not_lessened_by_a_policy_or_a_class() {
+        let mut ledger = recorded().systems["forge/adm"].clone();
+        let proven = FactLedger {
+            verified: Some(NOW),
+            ..FactLedger::default()
+        };
+        ledger.facts.insert("AccountBlocked".into(), proven);
+        let with = |wanted| System {
+            wanted: [("AccountBlocked".to_owned(), wanted)].into(),
+            ..System::default()
+        };
+        let as_access = [FactSpec::plain("AccountBlocked", Class::Access)];
+        let as_deletion = [FactSpec::plain("AccountBlocked", Class::Deletion)];
+        assert_eq!(facts_beyond(&ledger, &with(Wanted::At(NOW)), &as_access), []);
+        assert_eq!(facts_beyond(&ledger, &with(Wanted::Not), &as_access).len(), 1);
+        let wanted = with(Wanted::At(NOW));
+        assert_eq!(facts_beyond(&ledger, &wanted, &as_deletion).len(), 1);
+        widen(&mut ledger, &wanted, &as_deletion);
+        assert_eq!(ledger.scope["AccountBlocked"], Class::Access);
+    }
+
+    #[test]
+    fn who_may_have_an_account_in_a_system_that_went_is_still_asked_about() {
+        let mut ledger = recorded();
+        let row = |ledger: &Ledger| {
+            let mut case = Case::default();
+            include_recorded(&mut case, ledger, |_| false);
+            let system = case.systems.into_iter().find(|system| system.row == "empty");
+            system.map(|system| system.wanted.into_keys().collect::<Vec<_>>())
+        };
+        assert_eq!(row(&ledger), None);
+        ledger.systems.get_mut("empty").unwrap().sought = Some(NOW);
+        assert_eq!(row(&ledger), Some(vec![IDENTIFIED.to_owned()]));
+        ledger.systems.get_mut("empty").unwrap().no_account = true;
+        assert_eq!(row(&ledger), None, "that was the answer");
+    }
+
+    #[test]
+    fn what_ends_access_is_over_only_once_it_was_proven() {
+        let mut ledger = SystemLedger::default();
+        let wanted = Wanted::Between(NOW, NOW);
+        let over = |ledger: &SystemLedger, class| {
+            is_over(wanted, &FactSpec::plain("F", class), ledger, NOW + PROOF_LASTS)
+        };
+        assert!(over(&ledger, Class::Mail) && !over(&ledger, Class::Access));
+        ledger.facts.entry("F".into()).or_default().verified = Some(NOW);
+        assert!(over(&ledger, Class::Access));
     }
 }

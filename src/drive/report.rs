@@ -55,10 +55,10 @@ pub fn status(
     let systems = rows
         .map(|(system, row)| {
             let before = earlier.systems.iter().find(|s| s.name == row.name);
-            let shown = row
-                .facts
-                .iter()
-                .filter(|(f, ..)| system.wanted.get(&f.name) != Some(&Wanted::Not));
+            let shown = row.facts.iter().filter(|(f, verdict, _)| {
+                let waived = *verdict == Verdict::NotNeeded(Exempt::Waived);
+                system.wanted.get(&f.name) != Some(&Wanted::Not) || !waived
+            });
             let mut conditions: Vec<_> = shown
                 .map(|(fact, verdict, sight)| fact_condition(row, fact, verdict, sight.as_ref()))
                 .collect();
@@ -412,6 +412,9 @@ fn summary(
 /// What a row is that is only looked at.
 const OBSERVED: &str = "mode: Observe: looked at, never changed";
 
+/// The reason when the policy only plans.
+pub const PLAN_ONLY: &str = "PlanOnly";
+
 /// The reason when what nobody can shorten lives on.
 pub const EXPOSURE_OPEN: &str = "ExposureOpen";
 
@@ -472,7 +475,7 @@ fn ready(
         return (False, DUPLICATE, Extra::Stalled);
     }
     if !case.enforce {
-        return (True, "PlanOnly", Extra::None);
+        return (True, PLAN_ONLY, Extra::None);
     }
     if outcome.store_fault.is_some() {
         return (

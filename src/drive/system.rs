@@ -177,7 +177,8 @@ impl<'a> Pass<'a> {
             Link::Ready(connector) => connector,
             Link::Broken(fault, text) => {
                 self.trouble = Some(text);
-                let facts = scope::facts_beyond(&self.ledger, &[]);
+                let facts = scope::gone(&self.ledger);
+                self.note_sought();
                 return self.finish_blocked(&facts, &fault);
             }
         };
@@ -249,8 +250,18 @@ impl<'a> Pass<'a> {
             }
             Err(fault) => {
                 self.note_system_fault(&fault);
+                self.note_sought();
                 self.finish_blocked(&facts, &fault)
             }
+        }
+    }
+
+    /// Notes that there was no answer to whether the person has an account, where access has ended.
+    fn note_sought(&mut self) {
+        let (now, case) = (self.drive.clock.now(), self.drive.case);
+        let unknown = self.ledger.account.is_none() && !self.ledger.no_account;
+        if unknown && case.cutoff <= now && !case.reinstate {
+            self.ledger.sought.get_or_insert(now);
         }
     }
 
@@ -361,7 +372,8 @@ impl<'a> Pass<'a> {
             .get(&fact.name)
             .is_some_and(|until| now < *until);
         let due = || wanted.from(self.around.handed_over).is_some_and(|at| at <= now);
-        !kept && !wanted.is_over(now) && (self.drive.scope == Scope::Everything || due())
+        let over = scope::is_over(*wanted, fact, &self.ledger, now);
+        !kept && !over && (self.drive.scope == Scope::Everything || due())
     }
 
     /// Looks until a look ends without anything having been sent.
@@ -417,9 +429,11 @@ impl<'a> Pass<'a> {
                     readings = read;
                     self.show(connector, &wanted, subject, &readings);
                     self.note_throttling(&readings);
-                    if !self.drive.case.reinstate {
-                        self.forbidden = self.recognise(connector, subject, &readings).await.err();
-                    }
+                    self.forbidden = if self.drive.case.reinstate {
+                        protected(connector, subject, &readings)
+                    } else {
+                        self.recognise(connector, subject, &readings).await.err()
+                    };
                     self.note_drift(facts);
                     // What is proven now is noted before anything is sent for which it must be proven.
                     self.note_sights(facts);
@@ -536,7 +550,7 @@ impl<'a> Pass<'a> {
         let verdicts: Vec<_> = if self.drive.case.reinstate {
             undo::out_of_reach(&self.ledger, &[])
         } else {
-            let facts = scope::facts_beyond(&self.ledger, &[]);
+            let facts = scope::gone(&self.ledger);
             let verdict = |fact| (self.unobservable(&fact, Reason::ConnectorGone), fact);
             facts.into_iter().map(verdict).map(|(v, f)| (f, v)).collect()
         };
@@ -591,9 +605,10 @@ impl<'a> Pass<'a> {
         let beyond = if self.drive.case.reinstate || self.system.gone.is_some() {
             vec![]
         } else {
-            scope::facts_beyond(&self.ledger, facts)
+            scope::facts_beyond(&self.ledger, &self.system, facts)
         };
         let other = self.other_account(blocked);
+        let lost: Vec<String> = beyond.iter().map(|fact| fact.name.clone()).collect();
         let beyond = beyond.into_iter().map(|fact| {
             let verdict = self.unobservable(&fact, Reason::FactGone);
             (fact, verdict, None)
@@ -601,6 +616,7 @@ impl<'a> Pass<'a> {
         let beyond = beyond.chain(other);
         let verdicts: Vec<_> = facts
             .iter()
+            .filter(|fact| !lost.contains(&fact.name))
             .map(|fact| {
                 (
                     fact.clone(),
@@ -645,6 +661,12 @@ impl<'a> Pass<'a> {
             happenings: self.happenings,
         }
     }
+}
+
+/// That what was read shows an account which nothing may change, whatever is given back.
+fn protected(connector: &Shared, subject: &Subject, readings: &Readings) -> Option<Fault> {
+    let fault = connector.recognise(subject, readings).err()?;
+    (fault.reason == Reason::Protected).then_some(fault)
 }
 
 fn own(names: &[&str]) -> Vec<String> {

@@ -98,6 +98,7 @@ impl Undoing {
             },
             irreversible: false,
             dated: false,
+            configured: false,
             removes: false,
             by_hand: false,
             reported: None,
@@ -332,6 +333,10 @@ impl Connector for Undoing {
                 },
             },
         }
+    }
+
+    fn recognise(&self, subject: &Subject, readings: &Readings) -> Result<bool, Fault> {
+        self.of.recognise(subject, readings)
     }
 
     async fn act(&self, subject: &Subject, act: &Act, order: &Order<'_>) -> Result<Receipt, Fault> {

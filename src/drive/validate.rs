@@ -25,7 +25,7 @@ use crate::{
         duplicate::{self, Duplicate, Own},
         fact::FactSpec,
         gate::{Attestation, Decision, Gate, Vote, same_person, task_plan},
-        identity::Person,
+        identity::{Person, is_invisible},
         schedule::{self, Anchors, LAST_ZONE},
         scope::waive,
     },
@@ -132,6 +132,7 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
     let (offboarding, policy) = (given.offboarding, &given.policy.spec);
     let spec = &offboarding.spec;
     let zone = zone(spec, policy);
+    check_names(spec)?;
     let earlier = offboarding
         .status
         .as_ref()
@@ -293,6 +294,33 @@ fn attested(
     attested
 }
 
+/// Names and addresses are what people read: one with a character that nobody sees finds nobody.
+fn check_names(spec: &OffboardingSpec) -> Result<(), Invalid> {
+    let employee = &spec.employee;
+    let field = |name: &str| format!("spec.employee.{name}");
+    let others = employee.other_emails.iter().enumerate();
+    let accounts = employee.accounts.iter().enumerate();
+    let given = (employee.email.iter().map(|email| (field("email"), email)))
+        .chain(others.map(|(index, email)| (field(&format!("otherEmails[{index}]")), email)))
+        .chain(
+            employee
+                .employee_id
+                .iter()
+                .map(|number| (field("employeeID"), number)),
+        )
+        .chain(accounts.map(|(index, known)| (field(&format!("accounts[{index}].name")), &known.name)));
+    for (field, text) in given {
+        if let Some(c) = text.chars().find(|c| is_invisible(*c)) {
+            let problem = format!(
+                "has a character that nobody sees (U+{:04X}): type it anew",
+                u32::from(c)
+            );
+            return Err(invalid(field, problem));
+        }
+    }
+    Ok(())
+}
+
 fn systems(given: &Given<'_>, zone: Option<&str>) -> Result<Vec<System>, Invalid> {
     let spec = &given.offboarding.spec;
     let mut systems = vec![];
@@ -300,14 +328,40 @@ fn systems(given: &Given<'_>, zone: Option<&str>) -> Result<Vec<System>, Invalid
         systems.push(system(given, member, None, zone)?);
     }
     for (index, account) in spec.employee.accounts.iter().enumerate() {
-        let member = given.members.iter().find(|m| m.name == account.connector);
-        let member = member.ok_or_else(|| {
-            let problem = format!("there is no Connector {:?} in this namespace", account.connector);
-            invalid(format!("spec.employee.accounts[{index}].connector"), problem)
-        })?;
-        systems.push(system(given, member, Some(&account.name), zone)?);
+        let field = format!("spec.employee.accounts[{index}].connector");
+        if let Some(member) = member(given, &account.connector, field)? {
+            systems.push(system(given, member, Some(&account.name), zone)?);
+        }
+    }
+    // A name that fits none would leave alone, or hand over, nothing.
+    for (index, exception) in spec.exceptions.iter().enumerate() {
+        member(
+            given,
+            &exception.connector,
+            format!("spec.exceptions[{index}].connector"),
+        )?;
+    }
+    for (index, transfer) in spec.transfers.iter().enumerate() {
+        if let Some(name) = &transfer.connector {
+            member(given, name, format!("spec.transfers[{index}].connector"))?;
+        }
     }
     Ok(systems)
+}
+
+/// The Connector that `field` names; none for one that was there when the Offboarding was last driven and is gone: its rows are
+/// in the record.
+fn member<'g>(given: &Given<'g>, name: &str, field: String) -> Result<Option<&'g Member<'g>>, Invalid> {
+    if let Some(member) = given.members.iter().find(|member| member.name == name) {
+        return Ok(Some(member));
+    }
+    let status = given.offboarding.status.as_ref();
+    let mut rows = status.into_iter().flat_map(|status| &status.systems);
+    if rows.any(|row| connector_of(&row.name) == name) {
+        return Ok(None);
+    }
+    let problem = format!("there is no Connector {name:?} in this namespace");
+    Err(invalid(field, problem))
 }
 
 /// The instants that a policy counts from. What HR did not say follows the last day of work; that is the field's rule, and

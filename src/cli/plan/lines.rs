@@ -122,6 +122,15 @@ fn line(row: &Row, fact: &str, mark: Mark, text: String, when: String, requests:
 
 fn fact_line(case: &Case, now: Timestamp, row: &Row, seen: &Seen, wanted: Option<&Wanted>) -> Option<Line> {
     let (fact, verdict, sight) = seen;
+    if let (Verdict::Unknown(fault), None) = (verdict, sight) {
+        // Nothing can look at it any more, or somebody has to say whose it is.
+        let mark = match fault.reason {
+            Reason::Ambiguous => Mark::Person,
+            _ => Mark::Unknown,
+        };
+        let text = format!("{}: {fault}", words_of(&fact.name));
+        return Some(line(row, &fact.name, mark, text, String::new(), 0));
+    }
     let wanted = wanted.filter(|wanted| **wanted != Wanted::Not)?;
     match (verdict, sight) {
         (Verdict::NotNeeded(Exempt::Over), _) => None,

@@ -426,8 +426,17 @@ impl Connector for Declarative {
     }
 
     async fn observe_back(&self, subject: &Subject, facts: &[&str]) -> Readings {
-        self.look(subject, self.wanted_reads(facts, Purpose::Undo), facts)
-            .await
+        let mut wanted = self.wanted_reads(facts, Purpose::Undo);
+        // Whose account it is: one that is protected by now is not changed.
+        if let Some(shows) = self.shows()
+            && !wanted.contains(&shows)
+            && !facts.is_empty()
+        {
+            wanted.extend(self.with_their_own(vec![shows]));
+            wanted.sort_unstable();
+            wanted.dedup();
+        }
+        self.look(subject, wanted, facts).await
     }
 
     fn recognise(&self, subject: &Subject, readings: &Readings) -> Result<bool, Fault> {

@@ -237,8 +237,9 @@ fn fact_spec(name: &str, fact: &Fact, spec: &ConnectorDefinitionSpec, problems: 
         prefers_after: fact.prefers_after.clone(),
         irreversible: fact.irreversible,
         repeatable: !fact.unrepeatable,
-        // Known with the reads.
+        // Known with what is compiled.
         dated: false,
+        configured: false,
         removes: fact.snapshot.is_some(),
         settle,
         by_hand: false,

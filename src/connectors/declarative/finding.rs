@@ -92,7 +92,13 @@ impl Declarative {
         let exchange = self.exchange();
         let items = match exchange.look(way, scope, None, None).await? {
             Some(Value::Array(items)) => items,
-            Some(Value::Null) | None => vec![],
+            None => vec![],
+            // An answer without content is no list without elements.
+            Some(Value::Null) => {
+                return Err(
+                    Fault::permanent(Reason::Malformed).with_code(format!("{}: empty answer", way.path))
+                );
+            }
             Some(item) => vec![item],
         };
         let Some(profile) = &recognise.profile else {

@@ -208,6 +208,7 @@ fn load(name: &str, spec: ConnectorDefinitionSpec, protocol: Protocol, problems:
                     ready.uses.add(uses);
                 }
             }
+            ready.spec.configured = ready.when.as_ref().is_some_and(|when| when.uses().only("inputs"));
             ready.spec.dated = ready
                 .holds
                 .as_ref()

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::definition::{AccountKeys, AccountSpec, ConnectorDefinitionSpec, LastSpec},
-    core::identity::key_digest,
+    core::identity::{folded, key_digest},
 };
 
 /// The key of an account that a person named.
@@ -128,7 +128,7 @@ fn shown(held: &Expression, given: Option<&Value>, scope: &Scope<'_>) -> Result<
     if held.peek().is_none() {
         return Ok(Shown::Nothing);
     }
-    let same = held.any(|text| text == given.trim().to_lowercase());
+    let same = held.any(|text| text == folded(given));
     Ok(if same { Shown::Same } else { Shown::Another })
 }
 
@@ -138,9 +138,7 @@ fn values(held: &Expression, scope: &Scope<'_>) -> Result<impl Iterator<Item = S
         Value::Array(list) => list,
         one => vec![one],
     };
-    let texts = held
-        .into_iter()
-        .filter_map(|value| Some(value.as_str()?.trim().to_lowercase()));
+    let texts = held.into_iter().filter_map(|value| Some(folded(value.as_str()?)));
     Ok(texts.filter(|text| !text.is_empty()))
 }
 

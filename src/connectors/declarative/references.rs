@@ -119,6 +119,8 @@ pub struct Uses {
     pub names: BTreeSet<String>,
     /// `reads.x`.
     pub reads: BTreeSet<String>,
+    /// `reads.x` that are counted or gone through: lists.
+    pub lists: BTreeSet<String>,
     /// `who.x`, other than inside `has()`.
     pub who: BTreeSet<String>,
     /// `who.x`, wherever.
@@ -148,6 +150,7 @@ impl Uses {
     pub fn add(&mut self, other: &Self) {
         self.names.extend(other.names.iter().cloned());
         self.reads.extend(other.reads.iter().cloned());
+        self.lists.extend(other.lists.iter().cloned());
         self.who.extend(other.who.iter().cloned());
         self.who_at_all.extend(other.who_at_all.iter().cloned());
         self.operations.extend(other.operations.iter().cloned());
@@ -209,6 +212,7 @@ impl Uses {
             }
             Expr::Comprehension(each) => {
                 self.loops = self.loops.max(loops + 1);
+                self.list(&each.iter_range.expr, bound);
                 self.walk(&each.iter_range.expr, bound, loops);
                 self.walk(&each.accu_init.expr, bound, loops);
                 let before = bound.len();
@@ -240,7 +244,25 @@ impl Uses {
         }
     }
 
+    /// Notes the read that `tree` is, if it is one, as a list.
+    fn list(&mut self, tree: &Expr, bound: &[String]) {
+        if let Expr::Select(select) = tree
+            && let Expr::Ident(root) = &select.operand.expr
+            && root == "reads"
+            && !bound.contains(root)
+        {
+            self.lists.insert(select.field.clone());
+        }
+    }
+
     fn call(&mut self, call: &cel::common::ast::CallExpr, bound: &mut Vec<String>, loops: usize) {
+        if call.func_name == "size" {
+            let of = call.target.iter().map(|target| &target.expr);
+            let of = of.chain(call.args.iter().map(|argument| &argument.expr));
+            for tree in of {
+                self.list(tree, bound);
+            }
+        }
         let operator = !call.func_name.starts_with(|c: char| c.is_ascii_alphabetic());
         match call.target.as_deref().map(|t| &t.expr) {
             Some(Expr::Ident(namespace))

@@ -332,8 +332,29 @@ impl View<'_> {
 
     fn holds(&self, expression: &Expression, since: Timestamp) -> Result<bool, Truth> {
         self.ready(expression.uses())?;
+        self.lists(expression)?;
         let scope = self.setting.scope(expression.uses(), self.readings, since);
         expression.holds(&scope).map_err(unreadable)
+    }
+
+    /// Whether what `expression` counts or goes through are lists: a text or an object without content has no elements either, and
+    /// proves nothing.
+    fn lists(&self, expression: &Expression) -> Result<(), Truth> {
+        let mut reads = expression.uses().lists.iter();
+        let other = |read: &&String| match self.readings.get(*read) {
+            Some(Ok(Value::String(_))) => true,
+            Some(Ok(Value::Object(object))) => object.is_empty(),
+            _ => false,
+        };
+        match reads.find(other) {
+            Some(read) => {
+                let code = format!("reads.{read}: not a list");
+                Err(Truth::Unreadable(
+                    Fault::permanent(Reason::Malformed).with_code(code),
+                ))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether everything that `uses` asks for was read.

@@ -88,6 +88,8 @@ pub fn day(text: &str, format: &str) -> Result<Option<Date>, &'static str> {
         None if long_year && Date::strptime(format.replace("%F", ISO).replace("%Y", "%y"), text).is_ok() => {
             Err(SHORT_YEAR)
         }
+        // Digits are missing, and the order is the right one.
+        None if Date::strptime(format, text).is_ok() => Err(NOT_A_DATE),
         None if orders(format).any(|other| Date::strptime(other, text).is_ok()) => Err(OTHER_ORDER),
         None if format != ISO && text.len() == ISO_LENGTH => day(text, ISO).map_err(|_| NOT_A_DATE),
         None => Err(NOT_A_DATE),

@@ -258,6 +258,29 @@ fn a_preference_holds_a_fact_up_only_while_the_other_is_on_its_way() {
 }
 
 #[test]
+fn access_does_not_wait_for_what_is_wanted_later_only() {
+    let mut scene = Scene::disabling_first().seen("GroupsRemoved", Truth::DoesNotHold);
+    scene
+        .system
+        .wanted
+        .insert("AccountDisabled".into(), Wanted::At(at(1000)));
+    assert_eq!(scene.sendable(5), ["GroupsRemoved"]);
+    let scene = scene.seen("GroupsRemoved", Truth::Holds);
+    assert_eq!(scene.verdict("GroupsRemoved", 5), Verdict::Verified);
+}
+
+#[test]
+fn what_ended_access_and_is_switched_off_is_not_done() {
+    let mut blocked = fact("AccountDisabled", Class::Access);
+    blocked.configured = true;
+    let mut scene = Scene::of(vec![blocked]).seen("AccountDisabled", Truth::NotApplicable);
+    assert!(scene.verdict("AccountDisabled", 5).settled(), "it never applied");
+    scene.ledger_of("AccountDisabled").verified = Some(at(1));
+    let gone = Fault::needs_decision(Reason::FactGone);
+    assert_eq!(scene.verdict("AccountDisabled", 5), Verdict::Unknown(gone));
+}
+
+#[test]
 fn an_intent_without_an_answer_is_looked_at_before_it_is_repeated() {
     let mut transfer = fact("FilesTransferred", Class::Data);
     transfer.repeatable = false;

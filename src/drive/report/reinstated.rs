@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{NO_SYSTEMS, keep_times, message, no_systems, person_needed, plain, stalled_reason};
+use super::{NO_SYSTEMS, PLAN_ONLY, keep_times, message, no_systems, person_needed, plain, stalled_reason};
 use crate::{
     api::{
         Condition,
@@ -50,7 +50,7 @@ pub(super) fn summary(
                 plain("Stalled", True, NO_SYSTEMS, &text),
             ]
         }
-        () if !case.enforce => vec![plain("Ready", True, "PlanOnly", "")],
+        () if !case.enforce => vec![plain("Ready", True, PLAN_ONLY, "")],
         () if outcome.store_fault.is_none() && !broken && left.is_empty() => {
             let text = match lost {
                 0 => String::new(),

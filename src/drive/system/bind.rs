@@ -6,7 +6,7 @@ use super::{Pass, longest_call};
 use crate::{
     connectors::{Connector, Readings, Shared, Subject},
     core::{
-        fact::{Class, Truth},
+        fact::{Class, Stage, Truth},
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, BY_NAME_ONLY, Binding, CAME_LATER, Correlation, NO_WAY, Person},
         planted::{Bug, planted},
@@ -44,6 +44,7 @@ impl Pass<'_> {
             Correlation::InOwnRows => {
                 // Whoever was found before is in those rows.
                 self.ledger.found = None;
+                self.ledger.sought = None;
                 self.ledger.no_account = true;
                 return Ok(None);
             }
@@ -88,6 +89,7 @@ impl Pass<'_> {
             );
         }
         self.ledger.no_account = true;
+        self.ledger.sought = None;
         if self.drive.case.cutoff <= now && !self.ended_without_account() {
             self.ledger.no_account_since = Some(now);
         }
@@ -148,10 +150,19 @@ impl Pass<'_> {
             }
             found => found?,
         };
+        let named = self.in_own_rows();
         let names = identity::candidates(&found, named);
         identity::correlate(found, named).inspect_err(|_| {
             self.candidates.set(names).ok();
         })
+    }
+
+    /// The login names whose accounts have rows of their own, seen from this row.
+    fn in_own_rows(&self) -> &[String] {
+        match self.system.who.account_name {
+            Some(_) => &[],
+            None => &self.system.named,
+        }
     }
 
     /// Whether nothing but login names is known of the person.
@@ -193,7 +204,7 @@ impl Pass<'_> {
             return Ok(());
         }
         let found = self.find(connector).await?;
-        if identity::others(&found, &subject.account.id, &self.system.named).is_empty() {
+        if identity::others(&found, &subject.account.id, self.in_own_rows()).is_empty() {
             return Ok(());
         }
         Err(Fault::needs_decision(Reason::Ambiguous).with_code(identity::ANOTHER_ACCOUNT))
@@ -202,8 +213,7 @@ impl Pass<'_> {
     /// Whether it is time to look for active accounts beside the bound one: once in a recheck period.
     pub(super) fn others_due(&self) -> bool {
         let (now, case) = (self.drive.clock.now(), self.drive.case);
-        let asked = self.bound_before && self.system.who.account_name.is_none();
-        if !asked || now < case.cutoff || case.reinstate || planted(Bug::NeverLooksAgain) {
+        if !self.bound_before || now < case.cutoff || case.reinstate || planted(Bug::NeverLooksAgain) {
             return false;
         }
         let looked_at = self.pace.others.as_ref().map(|(at, _)| *at);
@@ -217,7 +227,7 @@ impl Pass<'_> {
         }
         match self.find(connector).await {
             Ok(found) => {
-                let others = identity::others(&found, &subject.account.id, &self.system.named);
+                let others = identity::others(&found, &subject.account.id, self.in_own_rows());
                 let active = others
                     .into_iter()
                     .filter(|other| !closed(connector, subject, other));
@@ -256,15 +266,19 @@ impl Pass<'_> {
     }
 }
 
-/// Whether what `find` showed of `other` shows already that nobody can log in with it.
+/// Whether what `find` showed of `other` shows already that nobody can log in with it: of what ends access something holds, and
+/// nothing does not.
 fn closed(connector: &Shared, subject: &Subject, other: &Account) -> bool {
     let subject = Subject {
         account: other.clone(),
         ..subject.clone()
     };
     let facts = connector.capabilities().facts.iter();
-    let mut access = facts.filter(|fact| fact.class == Class::Access);
-    access.any(|fact| connector.sight(&subject, &fact.name, &Readings::new()).truth == Truth::Holds)
+    let access = facts.filter(|fact| fact.class == Class::Access && fact.stage != Stage::Ahead);
+    let truths: Vec<Truth> = access
+        .map(|fact| connector.sight(&subject, &fact.name, &Readings::new()).truth)
+        .collect();
+    truths.contains(&Truth::Holds) && !truths.contains(&Truth::DoesNotHold)
 }
 
 /// The last of the instants until which the system wants to be left alone.

@@ -67,6 +67,10 @@ fn moment(
             .next(at, zone)
             .map_err(|e| invalid(format!("{path}.during"), e))?;
     }
+    if until.is_some_and(|until| until <= at) {
+        let problem = "is not after at: nothing would ever be wanted";
+        return Err(invalid(format!("{path}.until"), problem));
+    }
     Ok(Some(Moment { at, until }))
 }
 
