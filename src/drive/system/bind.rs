@@ -50,6 +50,7 @@ impl Pass<'_> {
             }
         };
         self.ledger.no_account = false;
+        self.ledger.sought = None;
         self.ledger.found.get_or_insert(now);
         if self.ledger.account.is_none() {
             self.ledger.account = Some(Binding::new(&account, fingerprint, now));
