@@ -9,9 +9,16 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{approvals::Voices, manifests::Manifests, messages::Messages};
+use super::{
+    approvals::Voices,
+    manifests::{Manifests, leaver_of},
+    messages::Messages,
+};
 use crate::{
-    api::{Connector, ConnectorDefinitionSpec, Offboarding, OffboardingStatus, offboarding::Notice},
+    api::{
+        ConditionStatus, Connector, ConnectorDefinitionSpec, Offboarding, OffboardingStatus,
+        offboarding::Notice,
+    },
     connectors::{
         People,
         assemble::{Assembly, Connected},
@@ -21,6 +28,7 @@ use crate::{
         case::Case,
         fault::{Fault, Reason},
         gate::Vote,
+        ledger::SystemLedger,
         scope,
     },
     drive::{
@@ -268,6 +276,7 @@ impl Local {
         state: &Path,
         now: Timestamp,
     ) -> Result<Self, Error> {
+        known_as_another(leaver, manifests, state)?;
         let folder = Folder::open(state, &uid(leaver))?;
         Self::within(folder, leaver, manifests, links, None, now)
     }
@@ -284,6 +293,7 @@ impl Local {
         voices: &Voices,
         now: Timestamp,
     ) -> Result<Self, Error> {
+        known_as_another(leaver, manifests, state)?;
         let mut folder = Folder::open(state, &uid(leaver))?;
         folder.ask(voices.stands());
         Self::within(folder, leaver, manifests, links, Some(voices), now)
@@ -301,6 +311,7 @@ impl Local {
         voices: &Voices,
         now: Timestamp,
     ) -> Result<Self, Error> {
+        known_as_another(leaver, manifests, state)?;
         let folder = Folder::look(state, &uid(leaver));
         Self::within(folder, leaver, manifests, links, Some(voices), now)
     }
@@ -483,6 +494,47 @@ impl Store for Shown<'_> {
         let mut show = self.show.lock().unwrap_or_else(PoisonError::into_inner);
         show(&interim.finished);
     }
+}
+
+/// Refuses a leaver who was another person when that name was last driven, or the same one, known by another number or address:
+/// accounts that were found then, and are not done with, must not be forgotten.
+fn known_as_another(leaver: &Offboarding, manifests: &Manifests, state: &Path) -> Result<(), Error> {
+    let own = uid(leaver);
+    let is_another = |folder: &String| {
+        let somebodys = manifests.offboardings.iter().any(|known| uid(known) == *folder);
+        !somebodys && leaver_of(folder) == leaver_of(&own) && leaver_of(folder) != folder
+    };
+    // Whether there is a state, and it can be read, is said where it is opened.
+    let folders = folder::leavers(state).unwrap_or_default();
+    for other in folders.iter().filter(|folder| is_another(folder)) {
+        let known = Folder::look(state, other);
+        let status = known.status()?.unwrap_or_default();
+        let is_over = status.conditions.iter().any(|condition| {
+            let (type_, reason) = (condition.type_.as_str(), condition.reason.as_str());
+            condition.status == ConditionStatus::True && (type_ == "Complete" || reason == "Reinstated")
+        });
+        let record = known.record()?;
+        if is_over
+            || !record
+                .ledger
+                .systems
+                .values()
+                .any(SystemLedger::concerns_somebody)
+        {
+            continue;
+        }
+        let problem = format!(
+            "has another number or address than when accounts were found, which are not done with; what is known of them is in \
+             {}. The same person: call that folder {own}. Somebody else: give this Offboarding another metadata.name",
+            state.join(other).display()
+        );
+        let field = "spec.employee".to_owned();
+        return Err(Error::Invalid(
+            leaver.metadata.name.clone().unwrap_or_default(),
+            Invalid { field, problem },
+        ));
+    }
+    Ok(())
 }
 
 /// What the leaver's folder is called.

@@ -544,24 +544,32 @@ fn mended(words: &str, written: Option<&str>) -> String {
 }
 
 /// How long the digest is that makes a name a uid.
-pub const UID: usize = 24;
+const DIGEST: usize = 24;
 
-/// Without a cluster nobody hands out uids: the same name and person are the same leaver.
+/// Without a cluster nobody hands out uids: the same name and person are the same leaver. Who has a number keeps it when an
+/// address is corrected.
 fn identify(leaver: &mut Offboarding) {
     let employee = &leaver.spec.employee;
-    let parts = [
-        leaver.metadata.namespace.as_deref(),
-        leaver.metadata.name.as_deref(),
-        employee.email.as_deref(),
-        employee.employee_id.as_deref(),
-    ];
-    let mut uid = digest_of(parts.map(Option::unwrap_or_default));
-    uid.truncate(UID);
-    leaver.metadata.uid = Some(format!(
-        "{}-{uid}",
-        leaver.metadata.name.as_deref().unwrap_or_default()
-    ));
+    let name = leaver.metadata.name.clone().unwrap_or_default();
+    let namespace = leaver.metadata.namespace.as_deref().unwrap_or_default();
+    let (kind, key) = match (&employee.employee_id, &employee.email) {
+        (Some(number), _) => ("number", number.as_str()),
+        (None, email) => ("address", email.as_deref().unwrap_or_default()),
+    };
+    let mut digest = digest_of([namespace, &name, kind, key]);
+    digest.truncate(DIGEST);
+    leaver.metadata.uid = Some(format!("{name}-{digest}"));
     leaver.metadata.generation = Some(1);
+}
+
+/// The name of the leaver whose uid, and folder of state, this is.
+pub fn leaver_of(uid: &str) -> &str {
+    match uid.rsplit_once('-') {
+        Some((name, digest)) if digest.len() == DIGEST && digest.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            name
+        }
+        _ => uid,
+    }
 }
 
 /// The credentials in a Secret, or the path of the entry that cannot be used, and why.

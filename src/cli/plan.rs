@@ -166,8 +166,8 @@ pub fn plan(case: &Case, outcome: &Outcome, now: Timestamp) -> Plan {
         () => Access::Gone,
     };
     let mut remarks = vec![];
-    if !case.duplicates.is_empty() {
-        remarks.push(duplicate::advice(&case.duplicates));
+    if !case.rivals(now).is_empty() {
+        remarks.push(duplicate::advice(case.rivals(now)));
     }
     match access {
         Access::NoAccount => remarks.push(report::nobody(outcome)),

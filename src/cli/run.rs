@@ -77,12 +77,12 @@ pub async fn run(
             Err(error) => wrong.push(error.to_string()),
         }
     }
-    for local in locals.iter().filter(|local| !local.case.duplicates.is_empty()) {
-        tell!(
-            "{}: {}",
-            local.case.name,
-            duplicate::advice(&local.case.duplicates)
-        );
+    let now = SystemClock.now();
+    for local in &locals {
+        let rivals = local.case.rivals(now);
+        if !rivals.is_empty() {
+            tell!("{}: {}", local.case.name, duplicate::advice(rivals));
+        }
     }
     let show = Show::new(&locals);
     let all = locals.iter_mut().map(|local| one(local, patience, &show));

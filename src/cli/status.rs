@@ -1,13 +1,13 @@
 //! `offboard status`: what is known about the leavers of a state folder, worst first.
 
-use std::{collections::BTreeMap, fs, io, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, io, path::Path, process::ExitCode};
 
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
     exit,
-    manifests::UID,
+    manifests::leaver_of,
     plan::{Output, distance},
     run,
     terminal::{BOLD, FAINT, GREEN, PLAIN, RED, YELLOW, out, tell},
@@ -36,19 +36,13 @@ pub fn run(
     by_code: bool,
 ) -> Result<ExitCode, exit::Error> {
     let mut known = vec![];
-    let entries = fs::read_dir(state).map_err(|error| exit::Error(unreadable(state, &error)))?;
-    for entry in entries {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .unwrap_or_default()
-            .to_owned();
-        let short = name_of(&name);
+    let folders = folder::leavers(state).map_err(|error| exit::Error(unreadable(state, &error)))?;
+    for name in folders {
+        let short = leaver_of(&name);
         if leaver.is_some_and(|wanted| wanted != name && wanted != short) {
             continue;
         }
-        if let Some(status) = folder::status_in(&path)? {
+        if let Some(status) = folder::status_in(&state.join(&name))? {
             known.push((short.to_owned(), status));
         }
     }
@@ -126,14 +120,6 @@ pub fn left(status: &OffboardingStatus) -> String {
         () if unseen == status.systems.len() => "?".to_owned(),
         () if uncounted > 0 => format!("{left}+?"),
         () => left.to_string(),
-    }
-}
-
-/// The leaver's name: that of the folder without the digest that `identify` appends to it.
-fn name_of(folder: &str) -> &str {
-    match folder.rsplit_once('-') {
-        Some((name, digest)) if digest.len() == UID && digest.bytes().all(|b| b.is_ascii_hexdigit()) => name,
-        _ => folder,
     }
 }
 

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 
 use crate::{
     api::{
-        Offboarding,
+        Condition, Offboarding,
         offboarding::{Desired, Urgency},
     },
     core::{
@@ -26,8 +26,8 @@ pub struct Leaving(Mutex<Names>);
 
 #[derive(Debug, Default)]
 struct Names {
-    /// By name: uid, and when access ends; never known to be over while that is not computed yet.
-    by_name: HashMap<String, BTreeMap<String, Timestamp>>,
+    /// By name: uid, and when access ends: never known to be over while that is not computed yet; none for whoever comes back.
+    by_name: HashMap<String, BTreeMap<String, Option<Timestamp>>>,
     by_uid: HashMap<String, Known>,
 }
 
@@ -39,6 +39,15 @@ struct Known {
     names: Vec<String>,
     /// When access ends, at the latest while that is not computed yet; none while nobody can know.
     ends: Option<Timestamp>,
+    /// Gives back what was taken; none: ends access.
+    reinstatement: Option<Reinstatement>,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reinstatement {
+    Wanted,
+    Done,
 }
 
 impl Leaving {
@@ -75,16 +84,23 @@ impl Leaving {
         others
     }
 
-    /// The other Offboardings about the same person as `offboarding`.
+    /// The other Offboardings about the same person as `offboarding` that say something else. One that has given back what it
+    /// took says nothing any more.
     pub fn duplicates(&self, offboarding: &Offboarding) -> Vec<Duplicate> {
         let uid = offboarding.uid().unwrap_or_default();
         let others = self.others(&uid);
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = offboarding.spec.desired == Desired::Offboarded;
         let others = others.iter().filter_map(|other| known.by_uid.get(other));
+        let others = others.filter(|other| match other.reinstatement {
+            Some(how_far) => ends && how_far == Reinstatement::Wanted,
+            None => true,
+        });
         let mut duplicates: Vec<Duplicate> = others
             .map(|other| Duplicate {
                 name: other.name.clone(),
                 ends: other.ends,
+                reinstates: other.reinstatement.is_some(),
             })
             .collect();
         duplicates.sort();
@@ -93,24 +109,26 @@ impl Leaving {
 
     fn keep_in_mind(&self, uid: &str, offboarding: &Offboarding) {
         let spec = &offboarding.spec;
+        if spec.suspend {
+            return;
+        }
         let looked = offboarding.status.as_ref().and_then(|status| status.cutoff);
         let day = spec.last_day.as_deref();
+        let reinstatement = (spec.desired == Desired::Reinstated).then(|| reinstatement(offboarding));
         let (ends, at_latest) = match spec.urgency {
-            Urgency::Immediate => (Timestamp::MIN, None),
+            _ if reinstatement.is_some() => (None, None),
+            Urgency::Immediate => (Some(Timestamp::MIN), None),
             // Until the first look, from the beginning of the last day: too early is on the safe side for whoever says something,
             // and too late for whoever is the same person.
             Urgency::Scheduled => {
                 let begins = || schedule::start_of_day(day?, schedule::FIRST_ZONE).ok();
                 let over = || schedule::end_of_day(day?, schedule::LAST_ZONE).ok();
                 (
-                    looked.or_else(begins).unwrap_or(Timestamp::MAX),
+                    looked.or_else(begins).or(Some(Timestamp::MAX)),
                     looked.or_else(over),
                 )
             }
         };
-        if spec.desired != Desired::Offboarded || spec.suspend {
-            return;
-        }
         let employee = &spec.employee;
         let names = [&employee.email, &employee.employee_id].into_iter().flatten();
         let names = duplicate::names(names.chain(&employee.other_emails).map(String::as_str));
@@ -126,6 +144,7 @@ impl Leaving {
             name: offboarding.name_any(),
             names,
             ends: at_latest,
+            reinstatement,
         };
         known.by_uid.insert(uid.to_owned(), own);
     }
@@ -171,7 +190,19 @@ impl Leaving {
     pub fn has_left(&self, name: &str, uid: &str, when: Timestamp) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of = known.by_name.get(&name.trim().to_lowercase());
-        of.is_some_and(|of| of.iter().any(|(other, ends)| other != uid && *ends <= when))
+        let until = |ends: &Option<Timestamp>| ends.is_some_and(|ends| ends <= when);
+        of.is_some_and(|of| of.iter().any(|(other, ends)| other != uid && until(ends)))
+    }
+}
+
+/// How far the reinstatement is that `offboarding` wants.
+fn reinstatement(offboarding: &Offboarding) -> Reinstatement {
+    let conditions = offboarding.status.iter().flat_map(|status| &status.conditions);
+    let is_back = |condition: &Condition| condition.type_ == "Ready" && condition.reason == "Reinstated";
+    if conditions.into_iter().any(is_back) {
+        Reinstatement::Done
+    } else {
+        Reinstatement::Wanted
     }
 }
 
@@ -272,6 +303,37 @@ mod tests {
         assert!(leaving.duplicates(&one).is_empty());
         leaving.note(&two);
         assert_eq!(leaving.keep(&["1".to_owned(), "3".to_owned()].into()), ["1"]);
+    }
+
+    #[test]
+    fn who_comes_back_is_a_duplicate_until_everything_is_given_back() {
+        let leaving = Leaving::default();
+        let ends = leaver("1", "jane@example.com", &json!({"lastDay": "2026-09-30"}));
+        let mut back = leaver("2", "Jane@example.com", &json!({"desired": "Reinstated"}));
+        leaving.note(&ends);
+        assert_eq!(leaving.note(&back), ["1"]);
+        let known = |of: &Offboarding| {
+            let all = leaving.duplicates(of).into_iter();
+            all.map(|one| (one.name, one.reinstates)).collect::<Vec<_>>()
+        };
+        assert_eq!(known(&ends), [("2".to_owned(), true)]);
+        assert_eq!(known(&back), [("1".to_owned(), false)]);
+        back.status = serde_json::from_value(json!({
+            "observedGeneration": 1,
+            "conditions": [{"type": "Ready", "status": "True", "reason": "Reinstated", "message": "",
+                "lastTransitionTime": "2026-09-30T15:00:00Z"}],
+        }))
+        .unwrap();
+        assert_eq!(leaving.note(&back), ["1"]);
+        assert!(known(&ends).is_empty(), "that one is history");
+        assert_eq!(
+            known(&back),
+            [("1".to_owned(), false)],
+            "and takes nothing back again"
+        );
+        let third = leaver("3", "jane@example.com", &json!({"desired": "Reinstated"}));
+        leaving.note(&third);
+        assert_eq!(known(&third), [("1".to_owned(), false)], "both want the same");
     }
 
     #[test]

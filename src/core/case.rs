@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    duplicate::Duplicate,
+    duplicate::{Duplicate, Hold},
     fact::{FactSpec, Stage},
     gate::{Attestation, Rule, Vote},
     identity::Person,
@@ -64,8 +64,8 @@ pub struct Case {
     pub unknown_manager: Option<UnknownManager>,
     /// Other Offboardings about the same person.
     pub duplicates: Vec<Duplicate>,
-    /// Until when nothing is done, because one of them says that access lasts longer.
-    pub held_until: Option<Timestamp>,
+    /// When nothing is done because of them.
+    pub hold: Option<Hold>,
     /// How many Connectors there were to choose from: tells a policy that selects none of them from a namespace without any.
     pub connectors: usize,
     /// The systems, by row name: those of today's configuration, and those that only the record knows.
@@ -84,7 +84,16 @@ pub struct UnknownManager {
 impl Case {
     /// Whether a person has to say first which of several Offboardings is meant.
     pub fn is_held(&self, now: Timestamp) -> bool {
-        self.held_until.is_some_and(|until| now < until)
+        self.hold.is_some_and(|hold| hold.holds(now))
+    }
+
+    /// The other Offboardings about the same person, as far as that concerns anybody at `now`: to somebody who comes back, one
+    /// that ends access later is no contradiction.
+    pub fn rivals(&self, now: Timestamp) -> &[Duplicate] {
+        if self.reinstate && !self.is_held(now) {
+            return &[];
+        }
+        &self.duplicates
     }
 
     /// From now on it is known who the manager is, or that nobody knows.

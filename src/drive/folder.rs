@@ -204,6 +204,22 @@ impl Store for Folder {
     async fn progress(&self, _: &Interim) {}
 }
 
+/// The names of the folders in `state`, in order: each is a leaver's. Files are somebody else's.
+///
+/// # Errors
+/// When it cannot be read, or there is none.
+pub fn leavers(state: &Path) -> io::Result<Vec<String>> {
+    let mut names = vec![];
+    for entry in fs::read_dir(state)? {
+        let entry = entry?;
+        if entry.path().is_dir() {
+            names.extend(entry.file_name().to_str().map(str::to_owned));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// The status in the folder of one leaver, without taking hold of it.
 ///
 /// # Errors

@@ -395,10 +395,7 @@ fn summary(
         plain("Complete", False, "InProgress", "")
     });
     conditions.extend(gates::approved(case, outcome, earlier));
-    if !case.duplicates.is_empty() {
-        let text = shortened(&duplicate::advice(&case.duplicates));
-        conditions.push(plain("Duplicate", True, "SamePerson", &text));
-    }
+    conditions.extend(duplicates(case, now));
     if tally.drifted {
         conditions.push(plain("Drifted", True, "AccessReappeared", &message));
     }
@@ -407,6 +404,13 @@ fn summary(
     }
     keep_times(&mut conditions, &earlier.conditions, now);
     conditions
+}
+
+/// That another Offboarding about the same person says something else.
+fn duplicates(case: &Case, now: Timestamp) -> Option<Condition> {
+    let rivals = case.rivals(now);
+    let text = || shortened(&duplicate::advice(rivals));
+    (!rivals.is_empty()).then(|| plain("Duplicate", True, "SamePerson", &text()))
 }
 
 /// What a row is that is only looked at.

@@ -318,7 +318,7 @@ impl<'a> Run<'a> {
         }
         self.memory.unsaved = self.store_fault.is_some();
         self.memory.said.clear();
-        let held = self.drive.case.held_until.filter(|until| now < *until);
+        let held = self.drive.case.hold.and_then(|hold| hold.changes_at(now));
         let mut wake = self.next_wake().into_iter().chain(held).min();
         if self.store_fault.is_some() {
             wake = wake

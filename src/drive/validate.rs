@@ -166,10 +166,6 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         system.attested = attested(&given, &uid, connector_of(&system.row), facts, &ineligible);
         waive(system, &given.votes, &ineligible);
     }
-    let duplicates = match spec.desired {
-        Desired::Offboarded => given.duplicates.clone(),
-        Desired::Reinstated => vec![],
-    };
     let own = Own {
         ends: cutoff,
         immediate: spec.urgency == Urgency::Immediate,
@@ -177,6 +173,7 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
             .status
             .as_ref()
             .is_some_and(|status| has_begun(status, cutoff)),
+        reinstates: spec.desired == Desired::Reinstated,
     };
     Ok(Case {
         uid,
@@ -199,8 +196,8 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         recheck_until: from_cutoff("policy.spec.recheck.for", &policy.recheck.for_)?,
         recheck_every: recheck_every.map_err(|e| invalid("policy.spec.recheck.every", e))?,
         unknown_manager,
-        held_until: duplicate::held_until(own, &duplicates),
-        duplicates,
+        hold: duplicate::hold(own, &given.duplicates),
+        duplicates: given.duplicates,
         connectors: given.members.len(),
         systems,
     })

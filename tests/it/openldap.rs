@@ -190,6 +190,49 @@ async fn a_lock_that_the_policy_does_not_heed_is_no_lock() {
 }
 
 #[tokio::test]
+async fn a_lock_that_nobody_says_a_policy_heeds_is_proven_by_the_password_alone() {
+    let slapd = support::slapd_alone();
+    // The overlay's default is gone, and no entry names the policy that is there.
+    let policies = format!("ou=policies,{}", Slapd::BASE);
+    slapd.ldif_as_admin(&format!(
+        "dn: cn=default,{policies}\nchangetype: delete\n\ndn: cn=other,{policies}\nchangetype: add\nobjectClass: pwdPolicy\n\
+         objectClass: device\ncn: other\npwdAttribute: userPassword\npwdLockout: TRUE\n"
+    ));
+    let secret = json!({
+        "username": Slapd::SERVICE, "password": Slapd::SERVICE_PASSWORD, "ca.crt": slapd.tls.ca_pem()
+    });
+    let ended = |name: &str, more: Value, policy: Value| {
+        let dn = slapd.add_person(name, "pw");
+        let mut inputs = json!({"url": slapd.ldaps, "base": Slapd::BASE});
+        merge(&mut inputs, more);
+        let connector = json!({"definition": "openldap", "inputs": inputs});
+        (dn, Leaver::new(connector, &secret, &leaving(name), &policy))
+    };
+    let kept = json!({"timeline": [{"skip": ["PasswordRandomised"]}]});
+    let (dn, mut open) = ended(&unique("open"), json!({}), kept.clone());
+    open.settle(5).await;
+    assert!(slapd.login(&dn, "pw"), "the lock is heeded by nothing");
+    assert_eq!(
+        open.verdict("AccountLocked"),
+        Verdict::Unmet(Why::Gated(TASK_AWAITED))
+    );
+    assert!(
+        open.says("AccountLocked").contains("defaultPolicy"),
+        "{}",
+        open.says("AccountLocked")
+    );
+    let (dn, mut shut) = ended(&unique("shut"), json!({}), json!({}));
+    shut.settle(5).await;
+    assert_eq!(shut.left(), []);
+    assert!(!slapd.login(&dn, "pw"));
+    // Whoever says which policy applies is believed.
+    let named = json!({"defaultPolicy": format!("cn=other,{policies}")});
+    let (_, mut named) = ended(&unique("named"), named, kept);
+    named.settle(5).await;
+    assert_eq!(named.left(), []);
+}
+
+#[tokio::test]
 async fn every_login_name_counts_in_any_spelling() {
     let slapd = support::slapd();
     let (first, second) = (unique("Jdoe"), unique("jane.doe"));

@@ -6,6 +6,7 @@ use super::{Line, Mark, words_of};
 use crate::{
     core::{
         case::{Case, System, Wanted},
+        duplicate::Hold,
         fact::{Class, Exempt, FactSpec, Sight, Truth, Verdict},
         fault::Reason,
     },
@@ -240,9 +241,9 @@ fn before(row: &Row, fact: &FactSpec) -> Vec<String> {
 }
 
 fn when(case: &Case, now: Timestamp, wanted: Wanted, verdict: &Verdict) -> String {
-    let wanted = match (wanted, case.held_until) {
+    let wanted = match (wanted, case.hold) {
         // Nothing is done before a person has decided, or the later of two dates has come.
-        (Wanted::At(at), Some(until)) if case.is_held(now) => Wanted::At(at.max(until)),
+        (Wanted::At(at), Some(Hold::Until(until))) if now < until => Wanted::At(at.max(until)),
         (wanted, _) => wanted,
     };
     let at = match (wanted, verdict) {

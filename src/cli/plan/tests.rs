@@ -378,7 +378,7 @@ fn what_was_not_looked_at_is_neither_nothing_nor_a_change() {
     let unseen = || plan_of(Truth::NotRead);
     let (change, nothing) = (plan_of(Truth::DoesNotHold), plan_of(Truth::Holds));
     let waits = made(
-        |case| case.held_until = Some(at("2026-12-01T00:00:00Z")),
+        |case| case.hold = Some(duplicate::Hold::Until(at("2026-12-01T00:00:00Z"))),
         disabled(Truth::DoesNotHold),
         LATER,
     );
@@ -398,10 +398,12 @@ fn what_was_not_looked_at_is_neither_nothing_nor_a_change() {
 fn what_is_held_up_by_another_offboarding_comes_with_the_later_date() {
     let held = made(
         |case| {
-            case.held_until = Some(at("2027-01-31T16:00:00Z"));
+            let until = at("2027-01-31T16:00:00Z");
+            case.hold = Some(duplicate::Hold::Until(until));
             case.duplicates = vec![duplicate::Duplicate {
                 name: "again".into(),
-                ends: case.held_until,
+                ends: Some(until),
+                reinstates: false,
             }];
         },
         disabled(Truth::DoesNotHold),

@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::{NO_SYSTEMS, PLAN_ONLY, keep_times, message, no_systems, person_needed, plain, stalled_reason};
+use super::{
+    NO_SYSTEMS, PLAN_ONLY, duplicates, keep_times, message, no_systems, person_needed, plain, shortened,
+    stalled_reason,
+};
 use crate::{
     api::{
         Condition,
@@ -11,6 +14,7 @@ use crate::{
     },
     core::{
         case::{Case, OBSERVED_ONLY},
+        duplicate::{self, DUPLICATE},
         fact::{Exempt, Verdict, Why},
     },
     drive::Outcome,
@@ -40,6 +44,11 @@ pub(super) fn summary(
     let stuck = stuck.and_then(|reasons| reasons.first().copied());
     let observed = |verdict: &&Verdict| **verdict == Verdict::Unmet(Why::Gated(OBSERVED_ONLY));
     let only_observed = !left.is_empty() && left.iter().all(observed);
+    let was_given_back = earlier.conditions.iter().any(|known| {
+        known.type_ == "Ready"
+            && known.reason == "Reinstated"
+            && known.observed_generation == Some(case.generation)
+    });
     let text = message(outcome);
     let mut conditions = match () {
         () if case.suspended => vec![plain("Ready", False, "Suspended", "")],
@@ -48,6 +57,15 @@ pub(super) fn summary(
             vec![
                 plain("Ready", False, NO_SYSTEMS, &text),
                 plain("Stalled", True, NO_SYSTEMS, &text),
+            ]
+        }
+        // What was given back, and taken again by another one, is history.
+        () if case.is_held(now) && was_given_back => vec![plain("Ready", True, "Reinstated", "")],
+        () if case.is_held(now) => {
+            let text = shortened(&duplicate::advice(&case.duplicates));
+            vec![
+                plain("Ready", False, DUPLICATE, &text),
+                plain("Stalled", True, DUPLICATE, &text),
             ]
         }
         () if !case.enforce => vec![plain("Ready", True, PLAN_ONLY, "")],
@@ -85,6 +103,7 @@ pub(super) fn summary(
     for type_ in ["AccessRevoked", "DataTransferred", "Complete"] {
         conditions.push(plain(type_, False, "Reinstated", ""));
     }
+    conditions.extend(duplicates(case, now));
     for condition in &mut conditions {
         condition.observed_generation = Some(case.generation);
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     core::{
         case::System,
-        duplicate::Duplicate,
+        duplicate::{Duplicate, Hold},
         fact::{Class, Sight},
     },
     drive::Interim,
@@ -171,8 +171,9 @@ fn a_duplicate_is_said_always_and_stops_only_until_its_date() {
     case.duplicates = vec![Duplicate {
         name: "jane-again".into(),
         ends: Some(at("2027-01-31T16:00:00Z")),
+        reinstates: false,
     }];
-    case.held_until = case.duplicates[0].ends;
+    case.hold = case.duplicates[0].ends.map(Hold::Until);
     let (words, status) = said(&(case.clone(), outcome));
     for word in [
         "Ready=False/DuplicateOffboarding",
@@ -188,7 +189,7 @@ fn a_duplicate_is_said_always_and_stops_only_until_its_date() {
             .contains("jane-again (ends 2027-01-31 16:00 UTC)")
     );
     let (_, gone) = scene(&[("crm", false, Verdict::Verified)]);
-    case.held_until = None;
+    case.hold = None;
     let (words, _) = said(&(case, gone));
     assert!(words.contains(&"Ready=True/Offboarded".to_owned()), "{words:?}");
     assert!(
@@ -263,4 +264,33 @@ fn what_was_proven_for_this_spec_is_so_until_a_look_says_otherwise() {
     };
     assert_eq!(verdict(&before), Verdict::Verified);
     assert_eq!(verdict(&OffboardingStatus::default()), Verdict::Pending(at(LATE)));
+}
+
+#[test]
+fn nothing_is_given_back_while_access_ends_by_another_offboarding() {
+    let (mut case, outcome) = scene(&[("crm", false, Verdict::Unmet(Why::NotTried))]);
+    case.reinstate = true;
+    case.duplicates = vec![Duplicate {
+        name: "jane-again".into(),
+        ends: Some(Timestamp::MIN),
+        reinstates: false,
+    }];
+    case.hold = Some(Hold::From(Timestamp::MIN));
+    let mut given = (case, outcome);
+    let (words, _) = said(&given);
+    for word in [
+        "Ready=False/DuplicateOffboarding",
+        "Stalled=True/DuplicateOffboarding",
+        "Duplicate=True/SamePerson",
+    ] {
+        assert!(words.contains(&word.to_owned()), "{word} in {words:?}");
+    }
+    // Access that ends later is no contradiction yet.
+    given.0.hold = Some(Hold::From(Timestamp::MAX));
+    let (words, _) = said(&given);
+    assert!(words.contains(&"Ready=False/Reinstating".to_owned()), "{words:?}");
+    assert!(
+        !words.iter().any(|word| word.starts_with("Duplicate")),
+        "{words:?}"
+    );
 }

@@ -314,20 +314,24 @@ fn another_offboarding_about_the_same_person_holds_up_the_earlier_date_only() {
         let duplicates = vec![Duplicate {
             name: "again".into(),
             ends: Some(at(ends)),
+            reinstates: false,
         }];
         let members = company.members();
         let given = Given {
             duplicates,
             ..Given::alone(leaver, &policy, &members)
         };
-        let case = validate(given, at("2026-09-01T12:00:00Z")).unwrap();
-        (case.held_until.is_some(), case.duplicates.len())
+        let now = at("2026-09-01T12:00:00Z");
+        let case = validate(given, now).unwrap();
+        (case.is_held(now), case.duplicates.len())
     };
     let (before, after) = ("2026-08-01T00:00:00Z", "2027-01-31T16:00:00Z");
     assert_eq!(held(&jane(&json!({})), after), (true, 1));
     assert_eq!(held(&jane(&json!({})), before), (false, 1));
     assert_eq!(held(&jane(&json!({"urgency": "Immediate"})), after), (false, 1));
-    assert_eq!(held(&jane(&json!({"desired": "Reinstated"})), after), (false, 0));
+    // Nothing is given back from the other's date on.
+    assert_eq!(held(&jane(&json!({"desired": "Reinstated"})), after), (false, 1));
+    assert_eq!(held(&jane(&json!({"desired": "Reinstated"})), before), (true, 1));
     let known = |ready: &str, access: (&str, &str), cutoff: &str| {
         let condition = |type_: &str, (status, reason): (&str, &str)| json!({"type": type_, "status": status, "reason": reason, "message": "", "lastTransitionTime": cutoff});
         let mut leaver = jane(&json!({}));

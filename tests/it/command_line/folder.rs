@@ -228,6 +228,37 @@ async fn of_two_about_one_person_the_earlier_date_does_not_act_by_itself() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_given_back_while_another_one_ends_access() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    let ran = run(&desk);
+    assert_eq!(code(&ran), 0, "{}", all(&ran));
+    let leaver = format!(
+        "apiVersion: offboard.dev/v1alpha1\nkind: Offboarding\nmetadata: {{ name: jane-again }}\nspec: {{ employee: {{ email: {} }}, urgency: Immediate }}\n",
+        JANE.email
+    );
+    let again = desk.0.join("jane-again.yaml");
+    fs::write(&again, leaver).unwrap();
+    desk.rewrite("jane-doe.yaml", "desired: Offboarded", "desired: Reinstated");
+    let ran = run(&desk);
+    assert_eq!(code(&ran), 3, "{}", all(&ran));
+    assert_eq!(ways_in(&company).await, 0, "{}", all(&ran));
+    assert_eq!(
+        desk.condition("jane-doe", "Stalled").unwrap(),
+        "True/DuplicateOffboarding"
+    );
+    for leaver in ["jane-doe", "jane-again"] {
+        assert_eq!(desk.condition(leaver, "Duplicate").unwrap(), "True/SamePerson");
+    }
+    let plan = desk.ran("plan", &["--detailed-exitcode"]);
+    assert_eq!(code(&plan), 3, "{}", all(&plan));
+    fs::remove_file(&again).unwrap();
+    let ran = desk.ran("run", &["--wait", "1m"]);
+    assert!(ways_in(&company).await > 0, "{}", all(&ran));
+    assert_eq!(desk.condition("jane-doe", "Ready").unwrap(), "True/Reinstated");
+}
+
 /// The folder of the only leaver's state, before there is one.
 fn state_to_be(desk: &Desk) -> PathBuf {
     let manifests = Manifests::read(&desk.0).unwrap();
@@ -262,4 +293,67 @@ async fn a_state_that_cannot_be_written_is_a_failure() {
     fs::write(desk.state(), "").unwrap();
     let ran = run(&desk);
     assert_eq!(code(&ran), 1, "{}", all(&ran));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_under_another_address_is_not_forgotten() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    fs::remove_file(desk.0.join("jane-doe.yaml")).unwrap();
+    // Looked up before the last day.
+    let leaver = |employee: String| {
+        let text = format!(
+            "apiVersion: offboard.dev/v1alpha1\nkind: Offboarding\nmetadata: {{ name: jane }}\nspec: {{ employee: {{ {employee} }}, lastDay: \"2099-01-31\", cutoff: {{ timeZone: UTC }} }}\n"
+        );
+        fs::write(desk.0.join("jane.yaml"), text).unwrap();
+    };
+    leaver(format!("email: {}", JANE.email));
+    let ran = run(&desk);
+    assert_eq!(code(&ran), 0, "{}", all(&ran));
+    // A file beside is nobody's state.
+    fs::write(desk.state().join("notes.txt"), "x").unwrap();
+    assert_eq!(code(&desk.status(&[])), 0);
+    fs::remove_file(desk.state().join("notes.txt")).unwrap();
+    leaver("email: jane.smith@acme.example".to_owned());
+    for command in ["plan", "run"] {
+        let refused = desk.ran(command, &[]);
+        assert_eq!(code(&refused), 1, "{}", all(&refused));
+        let said = text(&refused.stderr);
+        assert!(
+            said.contains("spec.employee: has another number or address"),
+            "{said}"
+        );
+    }
+    // A person says that it is the same one.
+    let said = all(&desk.ran("plan", &[]));
+    let part = |from: &str, to: &str| {
+        said.split_once(from)
+            .unwrap()
+            .1
+            .split_once(to)
+            .unwrap()
+            .0
+            .to_owned()
+    };
+    let (known, own) = (
+        part("is in ", ". The same"),
+        part("call that folder ", ". Somebody"),
+    );
+    fs::rename(known, desk.state().join(own)).unwrap();
+    let ran = run(&desk);
+    let rows = desk.status_of("jane")["systems"].clone();
+    let bound = |row: &Value| row["account"].is_string();
+    assert!(rows.as_array().unwrap().iter().any(bound), "{rows} {}", all(&ran));
+    // Who has a number keeps what is known when an address is corrected.
+    let uid = |employee: String| {
+        leaver(employee);
+        Manifests::read(&desk.0).unwrap().offboardings[0]
+            .metadata
+            .uid
+            .clone()
+    };
+    assert_eq!(
+        uid("employeeID: \"7\", email: a@acme.example".to_owned()),
+        uid("employeeID: \"7\", email: b@acme.example".to_owned())
+    );
 }
