@@ -7,6 +7,7 @@
 mod document;
 mod files;
 mod kinds;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -434,7 +435,20 @@ impl Manifests {
             return None;
         }
         match serde_path_to_error::deserialize(object) {
-            Ok(typed) => Some(typed),
+            Ok(typed) => {
+                let kind = word(object, "/kind");
+                let Some(refusal) = schema::refusal(kind, object) else {
+                    return Some(typed);
+                };
+                let path: Vec<Segment> = place.path.iter().chain(&refusal.path).cloned().collect();
+                let problem = Problem {
+                    line: place.document.place(&path).map(|(line, _)| line),
+                    object: format!("{kind} {name}"),
+                    ..Problem::new(place.file, format!("{}: {}", shown(&refusal.path), refusal.why))
+                };
+                self.refuse(kind, name, Some(object), problem);
+                None
+            }
             Err(error) => {
                 let path = segments(&place.path, error.path());
                 let words = error.inner().to_string();
@@ -522,6 +536,20 @@ fn word<'v>(object: &'v Value, pointer: &str) -> &'v str {
         .pointer(pointer)
         .and_then(Value::as_str)
         .unwrap_or_default()
+}
+
+/// A path as people write it, such as `spec.gates[0].approvals`.
+fn shown(path: &[Segment]) -> String {
+    let each = path.iter().map(|segment| match segment {
+        Segment::Seq { index } => format!("[{index}]"),
+        Segment::Map { key } | Segment::Enum { variant: key } => format!(".{key}"),
+        Segment::Unknown => ".?".to_owned(),
+    });
+    let shown = each.collect::<String>();
+    match shown.trim_start_matches('.') {
+        "" => "spec".to_owned(),
+        shown => shown.to_owned(),
+    }
 }
 
 /// What serde says about a field, in words that tell what to do. `written` is what stands there in the file.

@@ -89,6 +89,8 @@ pub enum Access {
     NoAccount,
     /// There is no system to look at.
     NoSystems,
+    /// No system is asked to end any.
+    NotWanted,
     /// The person is no leaver any more.
     GivenBack,
 }
@@ -161,6 +163,7 @@ pub fn plan(case: &Case, outcome: &Outcome, now: Timestamp) -> Plan {
         () if outcome.rows.is_empty() => Access::NoSystems,
         () if made.open > 0 => Access::Open,
         () if unknown > 0 => Access::Unknown,
+        () if report::ends_nothing(case, outcome, now) => Access::NotWanted,
         // Where nothing is wanted nobody looks, and knows of nobody.
         () if outcome.rows.iter().all(|row| row.account.is_none()) => Access::NoAccount,
         () => Access::Gone,
@@ -172,6 +175,7 @@ pub fn plan(case: &Case, outcome: &Outcome, now: Timestamp) -> Plan {
     match access {
         Access::NoAccount => remarks.push(report::nobody(outcome)),
         Access::NoSystems => remarks.push(report::no_systems(case)),
+        Access::NotWanted => remarks.push(report::NOTHING_WANTED.to_owned()),
         _ => {}
     }
     let mut digest = digest_of(made.requests.iter().map(String::as_str));
@@ -188,7 +192,8 @@ pub fn plan(case: &Case, outcome: &Outcome, now: Timestamp) -> Plan {
         asks: made.asks,
         access,
         remarks,
-        waits: matches!(access, Access::NoAccount | Access::NoSystems) || case.is_held(now),
+        waits: matches!(access, Access::NoAccount | Access::NoSystems | Access::NotWanted)
+            || case.is_held(now),
     }
 }
 

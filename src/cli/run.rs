@@ -23,7 +23,13 @@ use super::{
 use crate::{
     api::{ConditionStatus, OffboardingStatus},
     connectors::assemble::Assembly,
-    core::{case::OBSERVED_ONLY, duplicate, fact::Verdict, gate::AWAITING_APPROVAL, plan::TASK_AWAITED},
+    core::{
+        case::{OBSERVED_ONLY, SUSPENDED},
+        duplicate,
+        fact::Verdict,
+        gate::AWAITING_APPROVAL,
+        plan::TASK_AWAITED,
+    },
     drive::{
         Clock, Row, Scope, SystemClock,
         report::{PLAN_ONLY, given_back},
@@ -348,7 +354,7 @@ pub fn code(status: &OffboardingStatus) -> u8 {
         () if is("Ready", ConditionStatus::False).is_some_and(|c| {
             matches!(
                 c.reason.as_str(),
-                TASK_AWAITED | AWAITING_APPROVAL | OBSERVED_ONLY
+                TASK_AWAITED | AWAITING_APPROVAL | OBSERVED_ONLY | SUSPENDED
             )
         }) =>
         {

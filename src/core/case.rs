@@ -15,6 +15,15 @@ use super::{
 /// The reason when all that is left is in systems that are only looked at (`mode: Observe`).
 pub const OBSERVED_ONLY: &str = "ObservedOnly";
 
+/// The reason when there is no system to prove anything in.
+pub const NO_SYSTEMS: &str = "NoSystems";
+
+/// The reason when no system is asked to end any access that it could end.
+pub const NOTHING_TO_REVOKE: &str = "NothingToRevoke";
+
+/// The reason while nothing is done because somebody said so (`spec.suspend`).
+pub const SUSPENDED: &str = "Suspended";
+
 /// One leaver, ready to be driven.
 #[derive(Debug, Clone, Default)]
 #[expect(

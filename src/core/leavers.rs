@@ -380,9 +380,10 @@ fn number_of(worker: &Worker) -> Option<&str> {
     filled(worker.employee_id.as_ref())
 }
 
-/// Whether the schema of an Offboarding takes it as an address.
+/// Whether it is an address by itself: none with a name, a scheme or a second one around it (RFC 5322, 3.2.3).
 pub fn is_address(text: &str) -> bool {
-    let strange = |c: char| c == '@' || c.is_whitespace() || is_invisible(c);
+    let special = |c: char| "@()<>[]:;,\\\"".contains(c);
+    let strange = |c: char| special(c) || c.is_whitespace() || is_invisible(c);
     let sound = |part: &str| !part.is_empty() && !part.contains(strange);
     let halves = text.split_once('@');
     text.len() <= 254 && halves.is_some_and(|(name, domain)| sound(name) && sound(domain))

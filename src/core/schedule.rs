@@ -22,7 +22,7 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(5);
 /// The first wait after a fault that only a person can mend; nobody tells us when they did.
 const FIRST_WAIT_FOR_A_PERSON: SignedDuration = SignedDuration::from_secs(30);
 /// The longest wait between two looks at something that only a person can mend.
-const LONGEST_WAIT_FOR_A_PERSON: SignedDuration = SignedDuration::from_mins(10);
+pub const LONGEST_WAIT_FOR_A_PERSON: SignedDuration = SignedDuration::from_mins(10);
 
 /// A date, a time of day, a zone or a duration that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -58,7 +58,7 @@ pub enum Error {
 /// # Errors
 /// When a part is malformed or the zone is not known.
 pub fn cutoff(last_day: &str, time: &str, zone: &str) -> Result<Timestamp, Error> {
-    let day: Date = last_day.parse().map_err(|_| Error::Date(last_day.to_owned()))?;
+    let day = date(last_day)?;
     let at = time_of_day(time)?;
     let zone = TimeZone::get(zone).map_err(|_| Error::Zone(zone.to_owned()))?;
     instant(day, at, &zone)
@@ -72,13 +72,14 @@ pub fn start_of_day(date: &str, zone: &str) -> Result<Timestamp, Error> {
     cutoff(date, "00:00", zone)
 }
 
-/// The first instant after the day `date` in `zone` has ended.
+/// The first instant after `day` in `zone` has ended.
 ///
 /// # Errors
 /// When a part is malformed or the zone is not known.
-pub fn end_of_day(date: &str, zone: &str) -> Result<Timestamp, Error> {
-    let day: Date = date.parse().map_err(|_| Error::Date(date.to_owned()))?;
-    let next = day.tomorrow().map_err(|_| Error::OutOfRange(date.to_owned()))?;
+pub fn end_of_day(day: &str, zone: &str) -> Result<Timestamp, Error> {
+    let next = date(day)?
+        .tomorrow()
+        .map_err(|_| Error::OutOfRange(day.to_owned()))?;
     let zone = TimeZone::get(zone).map_err(|_| Error::Zone(zone.to_owned()))?;
     instant(next, Time::midnight(), &zone)
 }
@@ -212,6 +213,17 @@ fn instant(day: Date, at: Time, zone: &TimeZone) -> Result<Timestamp, Error> {
         .disambiguate(Disambiguation::Later)
         .map(|zoned| zoned.timestamp())
         .map_err(|_| Error::OutOfRange(day.to_string()))
+}
+
+/// A day as `YYYY-MM-DD`, and in no other form.
+fn date(text: &str) -> Result<Date, Error> {
+    let form = text.len() == 10
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(at, b)| (b == b'-') == matches!(at, 4 | 7));
+    let day = form.then(|| text.parse().ok()).flatten();
+    day.ok_or_else(|| Error::Date(text.to_owned()))
 }
 
 fn time_of_day(text: &str) -> Result<Time, Error> {

@@ -23,7 +23,7 @@ use crate::{
         offboarding::{Evidence, Exposure, KnownManager, SystemRow},
     },
     core::{
-        case::{Case, OBSERVED_ONLY, Wanted},
+        case::{Case, NO_SYSTEMS, NOTHING_TO_REVOKE, OBSERVED_ONLY, SUSPENDED, Wanted},
         duplicate::{self, DUPLICATE},
         fact::{Exempt, FactSpec, Sight, Stage, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
@@ -163,6 +163,8 @@ struct Tally {
     systems_done: usize,
     access_left: usize,
     access_due: bool,
+    /// Some fact that ends access is not wanted, or waived.
+    access_skipped: bool,
     access_unknown: bool,
     data_left: usize,
     data_due: bool,
@@ -239,7 +241,9 @@ impl Tally {
             let data = wanted && fact.class.hands_over();
             self.not_due |= !verdict.due();
             // An expiry that is armed ahead of the cutoff ends no access yet.
-            self.access_due |= wanted && verdict.due() && fact.class.security() && fact.stage != Stage::Ahead;
+            let ends_access = fact.class.security() && fact.stage != Stage::Ahead;
+            self.access_due |= wanted && verdict.due() && ends_access;
+            self.access_skipped |= !wanted && ends_access;
             self.data_due |= data && verdict.due();
             if verdict.settled() || !verdict.due() {
                 continue;
@@ -353,6 +357,7 @@ fn summary(
     let message = match verdict.1 {
         NOBODY => nobody(outcome),
         NO_SYSTEMS => no_systems(case),
+        NOTHING_TO_REVOKE => NOTHING_WANTED.to_owned(),
         DUPLICATE => shortened(&duplicate::advice(&case.duplicates)),
         _ if tally.held && tally.left == 0 => HELD.to_owned(),
         _ => message(outcome),
@@ -436,9 +441,6 @@ pub fn nobody(outcome: &Outcome) -> String {
     )
 }
 
-/// The reason when there is no system to prove anything in: that nothing is left is no proof (R21).
-const NO_SYSTEMS: &str = "NoSystems";
-
 /// The message when there is no system to prove anything in.
 pub fn no_systems(case: &Case) -> String {
     match case.connectors {
@@ -448,6 +450,15 @@ pub fn no_systems(case: &Case) -> String {
         ),
     }
 }
+
+/// Whether no system is asked to end any access that it could end.
+pub fn ends_nothing(case: &Case, outcome: &Outcome, now: Timestamp) -> bool {
+    let tally = Tally::of(case, outcome, now);
+    tally.access_skipped && !tally.access_due && !tally.not_due
+}
+
+/// What a person is to do about that.
+pub const NOTHING_WANTED: &str = "nothing that ends access is wanted in any system: see skip in the policy's timeline, exceptions and waivers";
 
 /// What should have been done by now.
 #[derive(Clone, Copy)]
@@ -470,7 +481,7 @@ fn ready(
     late: Late,
 ) -> (ConditionStatus, &'static str, Extra) {
     if case.suspended {
-        return (False, "Suspended", Extra::None);
+        return (False, SUSPENDED, Extra::None);
     }
     if outcome.rows.is_empty() {
         return (False, NO_SYSTEMS, Extra::Stalled);
@@ -526,6 +537,7 @@ fn ready(
     match (tally.not_due, tally.access_due) {
         (true, false) => (True, "Scheduled", Extra::None),
         (true, true) => (True, "Retention", Extra::None),
+        (false, false) if tally.access_skipped => (False, NOTHING_TO_REVOKE, Extra::Stalled),
         (false, _) => (True, "Offboarded", Extra::None),
     }
 }
@@ -547,7 +559,12 @@ fn access_revoked(case: &Case, tally: &Tally, late: bool) -> Condition {
         return plain("AccessRevoked", Unknown, NO_SYSTEMS, "");
     }
     if !tally.access_due {
-        return plain("AccessRevoked", Unknown, "NotDue", "");
+        let reason = if tally.not_due {
+            "NotDue"
+        } else {
+            NOTHING_TO_REVOKE
+        };
+        return plain("AccessRevoked", Unknown, reason, "");
     }
     if tally.access_left == 0 && !tally.access_unknown && case.enforce {
         return if tally.found {
@@ -578,7 +595,7 @@ fn data_transferred(case: &Case, tally: &Tally, late: bool) -> Condition {
         }
         () if tally.data_left > 0 => plain("DataTransferred", False, "InProgress", &left),
         () if tally.data_due && case.enforce => plain("DataTransferred", True, "Verified", ""),
-        () if !tally.access_due => plain("DataTransferred", Unknown, "NotDue", ""),
+        () if !tally.access_due && tally.not_due => plain("DataTransferred", Unknown, "NotDue", ""),
         () if tally.access_unknown => plain("DataTransferred", Unknown, "CannotVerify", ""),
         () => plain("DataTransferred", True, "NothingToTransfer", ""),
     }

@@ -555,13 +555,16 @@ impl<'a> Pass<'a> {
             facts.into_iter().map(verdict).map(|(v, f)| (f, v)).collect()
         };
         if verdicts.iter().any(|(_, verdict)| !verdict.settled()) {
-            self.trouble = Some(match gone {
-                Gone::Deleted => "the Connector is gone: apply it again, or waive each fact".to_owned(),
+            let text = match gone {
+                Gone::Deleted => "the Connector is gone: apply it again, or waive each fact",
+                Gone::Deselected if self.system.row.contains('/') => {
+                    "spec.employee.accounts does not name it any more: name it again, or waive each fact"
+                }
                 Gone::Deselected => {
                     "policy.spec.connectors does not select it any more: select it, or waive each fact"
-                        .to_owned()
                 }
-            });
+            };
+            self.trouble = Some(text.to_owned());
         }
         let blocked = self
             .trouble
@@ -613,7 +616,7 @@ impl<'a> Pass<'a> {
             let verdict = self.unobservable(&fact, Reason::FactGone);
             (fact, verdict, None)
         });
-        let beyond = beyond.chain(other);
+        let beyond = beyond.chain(other.clone());
         let verdicts: Vec<_> = facts
             .iter()
             .filter(|fact| !lost.contains(&fact.name))
@@ -629,7 +632,10 @@ impl<'a> Pass<'a> {
         let wake = match blocked {
             Some(_) if facts.is_empty() => None,
             Some(fault) if !fault.passes_by_itself() => self.pace.system.as_ref().map(|t| t.not_before),
-            _ => view.wake(),
+            _ => {
+                let others = self.others_again().filter(|_| other.is_some());
+                view.wake().into_iter().chain(others).min()
+            }
         };
         let row = Row {
             name: self.system.row.clone(),

@@ -6,7 +6,7 @@ mod timeline;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
 pub use policy::{Chosen, check, choose};
@@ -21,11 +21,12 @@ use crate::{
         policy::Enforcement,
     },
     core::{
-        case::{Case, System, UnknownManager},
+        case::{Case, SUSPENDED, System, UnknownManager},
         duplicate::{self, Duplicate, Own},
         fact::FactSpec,
         gate::{Attestation, Decision, Gate, Vote, same_person, task_plan},
         identity::{Person, is_invisible},
+        leavers,
         schedule::{self, Anchors, LAST_ZONE},
         scope::waive,
     },
@@ -33,6 +34,11 @@ use crate::{
 
 /// Used where neither the Offboarding nor the policy names a time of day.
 const DEFAULT_TIME: &str = "17:00";
+
+/// A last day before this is a mistake in the year, when it is first read.
+const LONG_AGO: SignedDuration = SignedDuration::from_hours(20 * 365 * 24);
+/// So is one that is further ahead.
+const NEVER: SignedDuration = SignedDuration::from_hours(100 * 365 * 24);
 
 /// A field that cannot be used, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -138,8 +144,9 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         .as_ref()
         .filter(|status| !has_come_back(spec, status));
     let earlier = earlier.and_then(|status| status.cutoff);
+    let known = offboarding.status.as_ref().and_then(|status| status.cutoff);
     let earlier = given.at_once.or(earlier).or_else(|| made_as_it_is(offboarding));
-    let cutoff = cutoff(spec, policy, zone, earlier, now)?;
+    let cutoff = cutoff(spec, policy, zone, (earlier, known), now)?;
     let from_cutoff = |field: &str, text: &str| {
         let length = schedule::duration(text).map_err(|e| invalid(field, e))?;
         Ok(schedule::later(cutoff, length))
@@ -314,6 +321,13 @@ fn check_names(spec: &OffboardingSpec) -> Result<(), Invalid> {
             );
             return Err(invalid(field, problem));
         }
+        let is_address = field.starts_with("spec.employee.email") || field.contains("otherEmails");
+        if is_address && !leavers::is_address(text) {
+            return Err(invalid(
+                field,
+                "is not an address: write one such as jane@example.com",
+            ));
+        }
     }
     Ok(())
 }
@@ -399,7 +413,7 @@ fn has_begun(status: &OffboardingStatus, cutoff: Timestamp) -> bool {
         let condition = status.conditions.iter().find(|c| c.type_ == type_);
         condition.map_or("", |c| c.reason.as_str())
     };
-    let acts = !matches!(reason("Ready"), "PlanOnly" | "Suspended");
+    let acts = !matches!(reason("Ready"), "PlanOnly" | SUSPENDED);
     let begun = [
         "Verified",
         "Revoking",
@@ -419,12 +433,12 @@ fn made_as_it_is(offboarding: &Offboarding) -> Option<Timestamp> {
 
 /// When access ends. `Immediate` means the moment when that was asked for: when the object was made, else the first moment
 /// we heard of it, which the record and the status remember. It must not move in a crash before the first status: accounts are made to
-/// expire at it.
+/// expire at it. `known` is the one that the status has.
 fn cutoff(
     spec: &OffboardingSpec,
     policy: &OffboardingPolicySpec,
     zone: Option<&str>,
-    earlier: Option<Timestamp>,
+    (earlier, known): (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
 ) -> Result<Timestamp, Invalid> {
     if spec.urgency == Urgency::Immediate {
@@ -448,11 +462,26 @@ fn cutoff(
         };
         invalid(field, e)
     })?;
+    if known != Some(at) {
+        plausible(at, now)?;
+    }
     if zone.is_none() && at > now {
         let problem = "the employee's time zone is not known: set it here, or cutoff.timeZone in the policy";
         return Err(invalid("spec.cutoff.timeZone", problem));
     }
     Ok(at)
+}
+
+/// Refuses a year that somebody mistyped: access would end now, or never.
+fn plausible(at: Timestamp, now: Timestamp) -> Result<(), Invalid> {
+    let problem = match () {
+        () if at < schedule::later(now, -LONG_AGO) => {
+            "is more than twenty years ago: check the year; if access is to end now, set urgency: Immediate"
+        }
+        () if at > schedule::later(now, NEVER) => "is more than a hundred years ahead: check the year",
+        () => return Ok(()),
+    };
+    Err(invalid("spec.lastDay", problem))
 }
 
 fn selected(policy: &OffboardingPolicySpec, member: &Member<'_>) -> bool {

@@ -16,7 +16,11 @@ use crate::{
         policy::{Audience, Enforcement, Escalation, NotifyOn, NotifyRule},
         record::Entry,
     },
-    core::{case::OBSERVED_ONLY, duplicate::DUPLICATE, schedule},
+    core::{
+        case::{NO_SYSTEMS, NOTHING_TO_REVOKE, OBSERVED_ONLY},
+        duplicate::DUPLICATE,
+        schedule,
+    },
 };
 
 /// An end that was reached longer ago is no news: somebody may have asked for messages only now.
@@ -311,7 +315,8 @@ fn deadlines(known: &Known<'_>) -> Vec<(&'static str, Timestamp)> {
     let nobodys = [
         "NotDue",
         "EmployeeNotFound",
-        "NoSystems",
+        NO_SYSTEMS,
+        NOTHING_TO_REVOKE,
         OBSERVED_ONLY,
         DUPLICATE,
     ];

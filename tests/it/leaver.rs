@@ -71,6 +71,7 @@ impl Leaver {
 
     fn open(folder: Scratch, clock: Arc<Moved>) -> Self {
         let manifests = Manifests::read(&folder.join("manifests")).unwrap();
+        assert_eq!(manifests.problems, []);
         let told = clock.clone();
         let assembly = Assembly::default().with_clock(Arc::new(move || told.now()));
         let links = Links::new(&manifests, &assembly);

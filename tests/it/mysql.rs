@@ -143,6 +143,31 @@ async fn two_spellings_of_one_name_are_one_persons() {
 }
 
 #[tokio::test]
+async fn a_spelling_that_is_made_later_is_the_same_persons_and_is_locked_too() {
+    let name = person("ute");
+    let mut driven = Driven::leaver(&system(), leaves(&name));
+    driven.follow(&[]).await;
+    driven.pass().await;
+    let spelled = name.to_uppercase();
+    sql(&format!("CREATE USER {spelled}@'%' IDENTIFIED BY '{PASSWORD}'"));
+    assert!(server().login(&spelled, "localhost", PASSWORD));
+    driven.follow(&[]).await;
+    assert_eq!(logs_in(&spelled), [false, false]);
+    driven.assert_done();
+}
+
+#[tokio::test]
+async fn letters_with_marks_count_alike_in_large_and_small() {
+    let name = unique("JÜRGEN");
+    let account = quoted(&name);
+    sql(&format!("CREATE USER {account}@'%' IDENTIFIED BY '{PASSWORD}'"));
+    let mut driven = Driven::leaver(&system(), leaves(&name.to_lowercase()));
+    driven.follow(&[]).await;
+    assert_eq!(logs_in(&name), [false, false]);
+    driven.assert_done();
+}
+
+#[tokio::test]
 async fn who_is_only_called_as_the_address_begins_is_asked_about() {
     let name = person("mia");
     let mut system = system();

@@ -94,6 +94,7 @@ impl Plan {
             Access::GivenBack => "access is given back".to_owned(),
             Access::NoAccount => format!("no account found, access to end by {at}"),
             Access::NoSystems => format!("nothing to look at, access to end by {at}"),
+            Access::NotWanted => format!("nothing wanted that ends access, to end by {at}"),
             Access::Gone => format!("access gone, to end by {at}"),
             Access::Open => format!("access open, to end by {at}"),
             Access::Unknown => format!("access unknown, to end by {at}"),

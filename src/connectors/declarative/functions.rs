@@ -20,7 +20,7 @@ use super::{
     expression::{owned, timestamp, to_json},
     paths, unquoted, xml,
 };
-use crate::core::people::written;
+use crate::core::{identity::folded, people::written};
 
 /// 100 ns steps between 1601 and 1970, as in Windows' FILETIME.
 const FILETIME_EPOCH: i64 = 116_444_736_000_000_000;
@@ -55,6 +55,7 @@ pub(super) fn environment() -> &'static Arc<Env> {
                 )
             })
             .and_then(|()| env.add_overload("quoted", "quoted_text", vec![STRING_TYPE], quoted))
+            .and_then(|()| env.add_overload("folded", "folded_text", vec![STRING_TYPE], fold))
             .and_then(|()| env.add_overload("link", "link_text_text", vec![STRING_TYPE, STRING_TYPE], link))
             .and_then(|()| env.add_overload("xml", "xml_text_text", vec![STRING_TYPE, STRING_TYPE], elements))
             .and_then(|()| {
@@ -153,6 +154,12 @@ fn day<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionErr
         Ok(None) => Ok(CowVal::Owned(owned(Value::Null))),
         Err(why) => Err(ExecutionError::function_error("day", why)),
     }
+}
+
+/// A name or address as such are compared.
+fn fold<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let folded = folded(text(&args, 0, "folded")?);
+    Ok(CowVal::owned(CelString::from(folded)))
 }
 
 fn quoted<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {

@@ -43,6 +43,7 @@ const FUNCTIONS: &[&str] = &[
     "first",
     "flatten",
     "format",
+    "folded",
     "fromFiletime",
     "generalizedTime",
     "getDate",

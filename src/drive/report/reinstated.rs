@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    NO_SYSTEMS, PLAN_ONLY, duplicates, keep_times, message, no_systems, person_needed, plain, shortened,
-    stalled_reason,
+    PLAN_ONLY, duplicates, keep_times, message, no_systems, person_needed, plain, shortened, stalled_reason,
 };
 use crate::{
     api::{
@@ -13,7 +12,7 @@ use crate::{
         OffboardingStatus,
     },
     core::{
-        case::{Case, OBSERVED_ONLY},
+        case::{Case, NO_SYSTEMS, OBSERVED_ONLY, SUSPENDED},
         duplicate::{self, DUPLICATE},
         fact::{Exempt, Verdict, Why},
     },
@@ -51,7 +50,7 @@ pub(super) fn summary(
     });
     let text = message(outcome);
     let mut conditions = match () {
-        () if case.suspended => vec![plain("Ready", False, "Suspended", "")],
+        () if case.suspended => vec![plain("Ready", False, SUSPENDED, "")],
         () if outcome.rows.is_empty() => {
             let text = no_systems(case);
             vec![

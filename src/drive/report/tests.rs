@@ -294,3 +294,23 @@ fn nothing_is_given_back_while_access_ends_by_another_offboarding() {
         "{words:?}"
     );
 }
+
+#[test]
+fn who_keeps_all_access_is_not_offboarded() {
+    let waived = || Verdict::NotNeeded(Exempt::Waived);
+    let (words, _) = said(&scene(&[("crm", false, waived()), ("wiki", false, waived())]));
+    for word in [
+        "Ready=False/NothingToRevoke",
+        "Stalled=True/NothingToRevoke",
+        "AccessRevoked=Unknown/NothingToRevoke",
+        "Complete=False/InProgress",
+    ] {
+        assert!(words.contains(&word.to_owned()), "{word} in {words:?}");
+    }
+    // What one system keeps by an exception, others end.
+    let (words, _) = said(&scene(&[
+        ("crm", false, waived()),
+        ("wiki", false, Verdict::Verified),
+    ]));
+    assert!(words.contains(&"Ready=True/Offboarded".to_owned()), "{words:?}");
+}

@@ -10,7 +10,7 @@ use crate::{
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, BY_NAME_ONLY, Binding, CAME_LATER, Correlation, NO_WAY, Person},
         planted::{Bug, planted},
-        schedule,
+        schedule::{self, LONGEST_WAIT_FOR_A_PERSON},
     },
 };
 
@@ -211,14 +211,29 @@ impl Pass<'_> {
         Err(Fault::needs_decision(Reason::Ambiguous).with_code(identity::ANOTHER_ACCOUNT))
     }
 
-    /// Whether it is time to look for active accounts beside the bound one: once in a recheck period.
+    /// Whether it is time to look for active accounts beside the bound one.
     pub(super) fn others_due(&self) -> bool {
         let (now, case) = (self.drive.clock.now(), self.drive.case);
         if !self.bound_before || now < case.cutoff || case.reinstate || planted(Bug::NeverLooksAgain) {
             return false;
         }
-        let looked_at = self.pace.others.as_ref().map(|(at, _)| *at);
-        looked_at.is_none_or(|at| now >= schedule::later(at, case.recheck_every))
+        self.others_again().is_none_or(|at| now >= at)
+    }
+
+    /// When to look for them again, after they were looked for: sooner while a person is asked about one.
+    pub(super) fn others_again(&self) -> Option<Timestamp> {
+        let (looked_at, names) = self.pace.others.as_ref()?;
+        let every = self.drive.case.recheck_every;
+        let waived = self
+            .system
+            .keeps(identity::NO_OTHER_ACCOUNT, self.drive.clock.now());
+        let asked = !names.is_empty() && !waived;
+        let every = if asked {
+            every.min(LONGEST_WAIT_FOR_A_PERSON)
+        } else {
+            every
+        };
+        Some(schedule::later(*looked_at, every))
     }
 
     /// Looks for active accounts beside that of `subject`, and keeps their login names.

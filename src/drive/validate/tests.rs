@@ -367,3 +367,41 @@ fn another_offboarding_about_the_same_person_holds_up_the_earlier_date_only() {
         );
     }
 }
+
+#[test]
+fn a_year_that_somebody_mistyped_ends_no_access_and_keeps_none() {
+    let dated = |day: &str| {
+        case(
+            &jane(&json!({"lastDay": day})),
+            &chosen(json!({"cutoff": {"timeZone": "Europe/Berlin"}})),
+        )
+    };
+    for day in ["1026-09-30", "2206-09-30"] {
+        refused(dated(day), "spec.lastDay", "check the year");
+    }
+    for day in ["2020-01-02", "2099-01-31"] {
+        assert!(dated(day).is_ok(), "{day}");
+    }
+    for day in ["20260930", "2026-9-30", "2026-09-30T12:00"] {
+        refused(dated(day), "spec.lastDay", "write YYYY-MM-DD");
+    }
+}
+
+#[test]
+fn what_is_no_address_finds_nobody_and_is_refused() {
+    for (field, employee) in [
+        ("spec.employee.email", json!({"email": "mailto:jane@example.com"})),
+        ("spec.employee.email", json!({"email": "Jane <jane@example.com>"})),
+        (
+            "spec.employee.otherEmails[1]",
+            json!({"email": "jane@example.com", "otherEmails": ["j@example.com", "jane"]}),
+        ),
+    ] {
+        let leaver = jane(&json!({"employee": employee}));
+        refused(
+            case(&leaver, &chosen(json!({"cutoff": {"timeZone": "Europe/Berlin"}}))),
+            field,
+            "is not an address",
+        );
+    }
+}

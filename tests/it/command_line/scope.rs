@@ -97,6 +97,10 @@ async fn a_fact_that_a_connector_skips_from_now_on_stays_to_be_proven() {
     let ended = run(&desk);
     assert_eq!(code(&ended), 3, "{}{}", text(&ended.stdout), text(&ended.stderr));
     let conditions = row(&desk, "forge");
+    let plan = desk.ran("plan", &["--detailed-exitcode"]);
+    let shown = text(&plan.stdout);
+    assert_eq!(code(&plan), 1, "{shown}");
+    assert!(shown.contains("FactGone"), "{shown}");
     assert!(
         conditions.contains(&"TokensDeleted=Unknown/FactGone".to_owned()),
         "{conditions:?}"
@@ -117,4 +121,56 @@ async fn an_id_that_was_bound_in_one_system_changes_nothing_in_another() {
     assert_eq!(code(&ended), 3, "{shown}");
     assert!(shown.contains("SystemChanged"), "{shown}");
     assert_eq!(ways_in(&elsewhere).await, before, "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_only_plans_says_that_access_is_open() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    let policy = desk.0.join("policy.yaml");
+    let manifest = fs::read_to_string(&policy).unwrap();
+    assert!(manifest.contains("enforcement: Enforce"), "{manifest}");
+    fs::write(
+        &policy,
+        manifest.replace("enforcement: Enforce", "enforcement: Plan"),
+    )
+    .unwrap();
+    let before = ways_in(&company).await;
+    let ran = run(&desk);
+    assert_eq!(code(&ran), 3, "{}{}", text(&ran.stdout), text(&ran.stderr));
+    assert_eq!(code(&desk.status(&["--exit-status"])), 3);
+    assert_eq!(ways_in(&company).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_offboarded_who_keeps_everything_or_is_suspended() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    let leaver = desk.0.join("jane-doe.yaml");
+    let manifest = fs::read_to_string(&leaver).unwrap();
+    fs::write(&leaver, manifest.replace("suspend: false", "suspend: true")).unwrap();
+    let ran = run(&desk);
+    assert_eq!(code(&ran), 3, "{}{}", text(&ran.stdout), text(&ran.stderr));
+    assert_eq!(code(&desk.status(&["--exit-status"])), 3);
+    let names = fs::read_dir(desk.0.join("connectors")).unwrap();
+    let names = names.map(|entry| {
+        entry
+            .unwrap()
+            .path()
+            .file_stem()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    });
+    let kept = names.map(|name| format!("{{connector: {name}, until: '2099-01-31', reason: works on}}"));
+    let kept = format!("spec:\n  exceptions: [{}]", kept.collect::<Vec<_>>().join(", "));
+    fs::write(&leaver, manifest.replace("spec:", &kept)).unwrap();
+    for command in ["plan", "run"] {
+        let ran = desk.ran(command, &["--wait", "5s"][..if command == "run" { 2 } else { 0 }]);
+        let shown = text(&ran.stdout);
+        assert!(shown.contains("nothing that ends access is wanted"), "{shown}");
+    }
+    assert_eq!(code(&run(&desk)), 3);
+    assert!(ways_in(&company).await > 0);
 }

@@ -83,3 +83,24 @@ async fn a_definition_that_changed_since_gives_back_what_it_took_then() {
         assert_eq!(code(&again), 0, "{}", text(&again.stdout));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_protected_by_now_is_not_given_back() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    assert_eq!(code(&desk.ran("run", &[])), 0);
+    let rewrite = |file: &str, from: &str, to: &str| {
+        let path = desk.0.join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replace(from, to)).unwrap();
+    };
+    let protect = format!("spec:\n  protected: [{:?}]", JANE.handle);
+    rewrite("connectors/forge.yaml", "spec:", &protect);
+    rewrite("jane-doe.yaml", "desired: Offboarded", "desired: Reinstated");
+    let back = desk.ran("run", &["--wait", "20s"]);
+    let shown = format!("{}{}", text(&back.stdout), text(&back.stderr));
+    assert_eq!(code(&back), 3, "{shown}");
+    assert!(shown.contains("Protected"), "{shown}");
+    assert_eq!(forge(&company).await, [""; 0], "{shown}");
+}

@@ -64,6 +64,22 @@ async fn nobody_is_found_only_if_somebody_was_asked() {
 }
 
 #[tokio::test]
+async fn an_answer_without_the_list_says_of_nobody_that_they_are_not_there() {
+    for body in [
+        Value::Null,
+        json!(""),
+        json!({}),
+        json!({ "users": "" }),
+        json!({ "users": {} }),
+    ] {
+        let shown = body.clone();
+        let script = Script::new(move |_| (200, shown.clone()));
+        let fault = small(&script).find(&ada()).await.unwrap_err();
+        assert_eq!(fault.reason, Reason::Malformed, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn protected_accounts_need_a_decision() {
     let user = |login: &str| json!({ "users": [{ "id": "7", "login": login, "mail": "ada@x.org" }] });
     let root = user("root");

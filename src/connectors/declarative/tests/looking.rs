@@ -56,6 +56,17 @@ async fn pages_are_put_together_and_reads_may_rest_on_reads() {
 }
 
 #[tokio::test]
+async fn a_text_or_an_object_without_content_is_no_empty_list() {
+    for (items, holds) in [(json!([]), true), (json!(""), false), (json!({}), false)] {
+        let read = Readings::from([("groups".to_owned(), Ok(items.clone()))]);
+        let script = Script::new(usual);
+        let truth = small(&script).sight(&subject(), "GroupsLeft", &read).truth;
+        assert_eq!(truth == Truth::Holds, holds, "{items}: {truth:?}");
+        assert_ne!(truth, Truth::DoesNotHold, "{items}");
+    }
+}
+
+#[tokio::test]
 async fn a_list_that_is_shorter_than_its_total_is_incomplete() {
     let script = Script::new(|r| {
         let items = if r.url.ends_with("start=1") {
