@@ -112,14 +112,17 @@ impl Declarative {
         Ok(listed || rule.map(|rule| rule.holds(scope)).transpose()? == Some(true))
     }
 
-    /// The reads that `facts` rest on, through other reads too.
+    /// The reads that `facts` rest on, through other reads too. To give something back, also the one that shows whose account it
+    /// is: one that is protected by now is not changed.
     fn wanted_reads(&self, facts: &[&str], purpose: Purpose) -> Vec<&str> {
+        let undo = purpose == Purpose::Undo;
+        let shows = self.shows().filter(|_| undo && !facts.is_empty());
         let facts = facts.iter().filter_map(|name| self.fact(name));
         let reads = facts.flat_map(|fact| {
-            let back = fact.looks_back.iter().filter(|_| purpose == Purpose::Undo);
+            let back = fact.looks_back.iter().filter(|_| undo);
             fact.uses.reads.iter().chain(back)
         });
-        self.with_their_own(reads.map(String::as_str).collect())
+        self.with_their_own(reads.map(String::as_str).chain(shows).collect())
     }
 
     /// These reads and those that they rest on.
@@ -426,17 +429,8 @@ impl Connector for Declarative {
     }
 
     async fn observe_back(&self, subject: &Subject, facts: &[&str]) -> Readings {
-        let mut wanted = self.wanted_reads(facts, Purpose::Undo);
-        // Whose account it is: one that is protected by now is not changed.
-        if let Some(shows) = self.shows()
-            && !wanted.contains(&shows)
-            && !facts.is_empty()
-        {
-            wanted.extend(self.with_their_own(vec![shows]));
-            wanted.sort_unstable();
-            wanted.dedup();
-        }
-        self.look(subject, wanted, facts).await
+        self.look(subject, self.wanted_reads(facts, Purpose::Undo), facts)
+            .await
     }
 
     fn recognise(&self, subject: &Subject, readings: &Readings) -> Result<bool, Fault> {

@@ -121,14 +121,14 @@ impl Recognise {
 
 /// Compares what an account shows of a key with the value that is `given`, without case.
 fn shown(held: &Expression, given: Option<&Value>, scope: &Scope<'_>) -> Result<Shown, Unevaluable> {
-    let Some(given) = given.and_then(Value::as_str) else {
+    let Some(given) = given.and_then(Value::as_str).map(folded) else {
         return Ok(Shown::Nothing);
     };
     let mut held = values(held, scope)?.peekable();
     if held.peek().is_none() {
         return Ok(Shown::Nothing);
     }
-    let same = held.any(|text| text == folded(given));
+    let same = held.any(|text| text == given);
     Ok(if same { Shown::Same } else { Shown::Another })
 }
 
