@@ -156,7 +156,7 @@ impl Manifests {
             manifests.file(path);
         }
         for path in files.secrets {
-            manifests.secret_folder(&path);
+            manifests.secret_folder(&path, folder);
         }
         manifests.keep_one_wish_each();
         Ok(manifests)
@@ -203,13 +203,13 @@ impl Manifests {
         self.origins.get(&(kind, name.to_owned())).map(PathBuf::as_path)
     }
 
-    fn secret_folder(&mut self, path: &Path) {
+    fn secret_folder(&mut self, path: &Path, below: &Path) {
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.unwrap_or_default().to_owned();
         let Some(name) = self.only("Secret", &name, path) else {
             return;
         };
-        match Credentials::from_folder(path) {
+        match Credentials::from_folder(path, below) {
             Ok(credentials) => drop(self.secrets.insert(name, credentials)),
             Err(error) => self.breaks("Secret", &name, None, Problem::new(path, error.to_string())),
         }

@@ -2,17 +2,23 @@
 //!
 //! One folder per leaver, named by its uid, with `record.json` (bindings, intents, snapshots, evidence), `status.json`, and
 //! `seen.json` (when each Approval was first seen). Files are replaced as a whole: written beside, flushed to the disk, renamed.
+//!
+//! # Why
+//! What is in here decides whose accounts are changed, and names them: only its owner may read it, and no link is followed, so that
+//! nobody who may write beside it has a file of theirs taken for it, or one of ours written elsewhere.
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, TryLockError},
-    io::{self, Write},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use nix::libc::O_NOFOLLOW;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
@@ -45,14 +51,28 @@ pub enum Error {
     /// Somebody else is at work on it.
     #[error("{0}: in use by another process")]
     InUse(PathBuf),
+    /// A link where a file or folder of ours should be.
+    #[error("{0}: a link, and no state: remove it")]
+    Link(PathBuf),
+    /// A later version wrote it.
+    #[error("{0}: written by a newer offboard (format {1}; this one knows {FORMAT}): use that one")]
+    Newer(PathBuf, u32),
     /// The chain of evidence is broken.
     #[error("{0}: entry {1} of the evidence was changed after it was written")]
     Tampered(PathBuf, usize),
 }
 
+/// How a record is written. Another number: one that this version cannot read.
+const FORMAT: u32 = 1;
+
 #[derive(Default, Serialize, Deserialize)]
 struct RecordFile {
+    /// None in records from before there was a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    format: Option<u32>,
+    #[serde(default)]
     ledger: Ledger,
+    #[serde(default)]
     evidence: Vec<Entry>,
 }
 
@@ -79,16 +99,29 @@ impl Folder {
             let path = path.to_owned();
             move |source| Error::Io { path, source }
         };
-        fs::create_dir_all(&path).map_err(wrong(&path))?;
+        if !state.exists() {
+            create_folders(state).map_err(wrong(state))?;
+            // Names and accounts are nothing for a repository.
+            let ignored = state.join(".gitignore");
+            fs::write(&ignored, "*\n").map_err(wrong(&ignored))?;
+        }
+        if path.is_symlink() {
+            return Err(Error::Link(path));
+        }
+        create_folders(&path).map_err(wrong(&path))?;
         let lock_path = path.join("lock");
-        let lock = File::create(&lock_path).map_err(wrong(&lock_path))?;
+        let lock = opened(OpenOptions::new().write(true).create(true), &lock_path);
+        let lock = lock.map_err(|source| failed(&lock_path, source))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path,
-                stopped: AtomicBool::new(false),
-                lock: Some(lock),
-                stands: None,
-            }),
+            Ok(()) => {
+                forget_unfinished(&path).map_err(wrong(&path))?;
+                Ok(Self {
+                    path,
+                    stopped: AtomicBool::new(false),
+                    lock: Some(lock),
+                    stands: None,
+                })
+            }
             Err(TryLockError::WouldBlock) => Err(Error::InUse(path)),
             Err(TryLockError::Error(source)) => Err(Error::Io {
                 path: lock_path,
@@ -114,6 +147,9 @@ impl Folder {
     pub fn record(&self) -> Result<Record, Error> {
         let path = self.path.join("record.json");
         let file: RecordFile = read(&path)?.unwrap_or_default();
+        if let Some(format) = file.format.filter(|format| *format > FORMAT) {
+            return Err(Error::Newer(path, format));
+        }
         if let Some(at) = super::evidence::first_broken(&file.evidence) {
             return Err(Error::Tampered(path, at));
         }
@@ -175,6 +211,7 @@ impl Store for Folder {
             return Err(Fault::permanent(Reason::StoreUnavailable).with_code("only to look"));
         }
         let file = RecordFile {
+            format: Some(FORMAT),
             ledger: record.ledger.clone(),
             evidence: record.evidence.clone(),
         };
@@ -229,31 +266,170 @@ pub fn status_in(path: &Path) -> Result<Option<OffboardingStatus>, Error> {
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    if path.parent().is_some_and(Path::is_symlink) {
+        return Err(Error::Link(path.parent().unwrap_or(path).to_owned()));
+    }
+    let mut text = String::new();
+    let file = match opened(OpenOptions::new().read(true), path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
-            return Err(Error::Io {
-                path: path.to_owned(),
-                source,
-            });
-        }
+        Err(source) => return Err(failed(path, source)),
     };
+    let read = io::BufReader::new(file).read_to_string(&mut text);
+    read.map_err(|source| failed(path, source))?;
     serde_json::from_str(&text)
         .map(Some)
         .map_err(|e| Error::Damaged(path.to_owned(), e.to_string()))
 }
 
-/// Either the old or the new content is there after a crash, never a part.
-fn replace<T: Serialize>(path: &Path, content: &T) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut file = File::create(&beside)?;
-    serde_json::to_writer_pretty(&mut file, content)?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
+fn failed(path: &Path, source: io::Error) -> Error {
+    let path = path.to_owned();
+    if path.is_symlink() {
+        Error::Link(path)
+    } else {
+        Error::Io { path, source }
+    }
+}
+
+/// Opens a file that only its owner may read, and no link.
+fn opened(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options.mode(0o600).custom_flags(O_NOFOLLOW).open(path)
+}
+
+/// Makes a folder that only its owner may look into, and those that it is in.
+fn create_folders(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    match path.parent() {
+        Some(parent) if parent.is_dir() => File::open(parent)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+/// What the name of a file ends with that was not finished.
+const UNFINISHED: &str = ".new";
+
+/// Removes what a process left that was killed while it wrote.
+fn forget_unfinished(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        if name.ends_with(UNFINISHED) && !path.is_dir() {
+            fs::remove_file(path)?;
+        }
     }
     Ok(())
+}
+
+/// Either the old or the new content is there after a crash, never a part.
+fn replace<T: Serialize>(path: &Path, content: &T) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{:016x}{UNFINISHED}", rand::random::<u64>()));
+    let beside = PathBuf::from(beside);
+    let written = opened(OpenOptions::new().write(true).create_new(true), &beside).and_then(|mut file| {
+        serde_json::to_writer_pretty(&mut file, content)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    });
+    if let Err(error) = written {
+        // What is left of it is of no use, and may be what fills the disk.
+        drop(fs::remove_file(&beside));
+        return Err(error);
+    }
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    /// A folder of its own, removed at the end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            let path = std::env::temp_dir().join(format!("offboard-state-{:016x}", rand::random::<u64>()));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    #[tokio::test]
+    async fn only_its_owner_may_read_it_and_no_repository_takes_it() {
+        let scratch = Scratch::new();
+        let state = scratch.0.join("deep/state");
+        let folder = Folder::open(&state, "jane-0").unwrap();
+        folder.save(&Record::default()).await.unwrap();
+        folder.save_status(&OffboardingStatus::default()).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&state), mode(&state.join("jane-0"))), (0o700, 0o700));
+        for file in ["record.json", "status.json", "lock"] {
+            assert_eq!(mode(&state.join("jane-0").join(file)), 0o600, "{file}");
+        }
+        assert_eq!(fs::read_to_string(state.join(".gitignore")).unwrap(), "*\n");
+        assert!(folder.record().is_ok());
+    }
+
+    #[tokio::test]
+    async fn no_link_is_followed() {
+        let scratch = Scratch::new();
+        let elsewhere = scratch.0.join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("theirs"), "{}").unwrap();
+        symlink(&elsewhere, scratch.0.join("jane-0")).unwrap();
+        assert!(matches!(Folder::open(&scratch.0, "jane-0"), Err(Error::Link(_))));
+        assert!(matches!(
+            Folder::look(&scratch.0, "jane-0").status(),
+            Err(Error::Link(_))
+        ));
+        for file in ["record.json", "status.json", "seen.json", "lock"] {
+            let folder = scratch.0.join(format!("of-{file}"));
+            fs::create_dir(&folder).unwrap();
+            symlink(elsewhere.join("theirs"), folder.join(file)).unwrap();
+            let read = Folder::open(&scratch.0, &format!("of-{file}")).and_then(|folder| {
+                folder.record()?;
+                folder.status()?;
+                folder.first_seen(&["a".to_owned()], Timestamp::UNIX_EPOCH)
+            });
+            assert!(matches!(read, Err(Error::Link(_))), "{file}: {read:?}");
+        }
+        // What is written takes the place of a link, and is not written through it.
+        let folder = Folder::open(&scratch.0, "sam-0").unwrap();
+        symlink(elsewhere.join("theirs"), scratch.0.join("sam-0/status.json")).unwrap();
+        folder.save_status(&OffboardingStatus::default()).unwrap();
+        assert_eq!(fs::read_to_string(elsewhere.join("theirs")).unwrap(), "{}");
+        assert!(folder.status().unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_a_newer_one_wrote_is_left_alone_and_what_was_not_finished_goes() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("jane-0");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("record.json.00.new"), "half").unwrap();
+        let folder = Folder::open(&scratch.0, "jane-0").unwrap();
+        assert!(!path.join("record.json.00.new").exists());
+        folder.save(&Record::default()).await.unwrap();
+        let text = fs::read_to_string(path.join("record.json")).unwrap();
+        fs::write(
+            path.join("record.json"),
+            text.replace("\"format\": 1", "\"format\": 2"),
+        )
+        .unwrap();
+        assert!(matches!(folder.record(), Err(Error::Newer(_, 2))));
+    }
 }

@@ -37,10 +37,19 @@ pub enum SecretError {
     /// The value is binary.
     #[error("secret key {0:?} is not UTF-8 text")]
     NotText(String),
+    /// A link leads somewhere else: whoever may write the folder might have any file of ours read.
+    #[error("{0:?} leads out of the folder: put the file itself there")]
+    Outside(String),
+    /// No secret is as large.
+    #[error("{0:?} is larger than a Kubernetes Secret can be")]
+    TooLarge(String),
     /// The folder cannot be read.
     #[error("the folder with the secret cannot be read: {0}")]
     Folder(io::ErrorKind),
 }
+
+/// What a Kubernetes Secret can hold, in bytes.
+const LARGEST: u64 = 1 << 20;
 
 /// The keys and values of one Kubernetes Secret, or of one folder with a file for each key.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -64,13 +73,14 @@ impl Credentials {
         }
     }
 
-    /// From a folder with a file for each key, as a mounted Kubernetes Secret has. Hidden files and folders inside are
-    /// left out.
+    /// From a folder with a file for each key, as a mounted Kubernetes Secret has: its files are links, and stay `below`. Hidden
+    /// files and folders inside are left out.
     ///
     /// # Errors
-    /// When the folder or a file in it cannot be read.
-    pub fn from_folder(folder: &Path) -> Result<Self, SecretError> {
+    /// When the folder or a file in it cannot be read, is too large, or is a link out of `below`.
+    pub fn from_folder(folder: &Path, below: &Path) -> Result<Self, SecretError> {
         let failed = |error: io::Error| SecretError::Folder(error.kind());
+        let below = fs::canonicalize(below).map_err(failed)?;
         let mut data = BTreeMap::new();
         let mut revision = BTreeMap::new();
         for entry in fs::read_dir(folder).map_err(failed)? {
@@ -82,6 +92,12 @@ impl Credentials {
             let about = fs::metadata(&path).map_err(failed)?;
             if name.starts_with('.') || !about.is_file() {
                 continue;
+            }
+            if !fs::canonicalize(&path).map_err(failed)?.starts_with(&below) {
+                return Err(SecretError::Outside(name.to_owned()));
+            }
+            if about.len() > LARGEST {
+                return Err(SecretError::TooLarge(name.to_owned()));
             }
             let changed = about
                 .modified()
@@ -185,9 +201,9 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("token"), "one\n").unwrap();
         fs::write(folder.join(".hidden"), "x").unwrap();
-        let before = Credentials::from_folder(&folder).unwrap();
+        let before = Credentials::from_folder(&folder, &folder).unwrap();
         fs::write(folder.join("token"), "second").unwrap();
-        let after = Credentials::from_folder(&folder).unwrap();
+        let after = Credentials::from_folder(&folder, &folder).unwrap();
         fs::remove_dir_all(&folder).unwrap();
         assert_eq!(before.get("token").unwrap().expose(), "one");
         assert!(before.get(".hidden").is_err());

@@ -74,12 +74,10 @@ impl Desk {
 
     /// The state of the only leaver.
     fn leaver(&self) -> PathBuf {
-        fs::read_dir(self.state())
+        let mut folders = fs::read_dir(self.state())
             .unwrap()
-            .next()
-            .unwrap()
-            .unwrap()
-            .path()
+            .map(|entry| entry.unwrap().path());
+        folders.find(|path| path.is_dir()).unwrap()
     }
 
     /// The only record.

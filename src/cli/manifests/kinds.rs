@@ -85,12 +85,11 @@ fn is_kubernetes(group: &str) -> bool {
     })
 }
 
-/// Whether an object may have this name.
+/// Whether an object may have this name: a DNS subdomain (RFC 1123), as the API server wants it.
 pub(super) fn name_fits(name: &str) -> bool {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-    let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    name.len() <= 253
-        && name.chars().all(inner)
-        && ends(name.chars().next())
-        && ends(name.chars().next_back())
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let label = |label: &str| {
+        label.starts_with(letter) && label.ends_with(letter) && label.chars().all(|c| letter(c) || c == '-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
 }

@@ -322,6 +322,47 @@ fn links_are_followed_once_and_those_to_nothing_are_said() {
 }
 
 #[test]
+fn a_secret_stays_below_the_folder() {
+    let outside = Folder::of(&[("token", "x")]);
+    let folder = Folder::of(&[("jane.yaml", JANE), ("secrets/crm/..data/token", "x")]);
+    symlink("..data/token", folder.0.join("secrets/crm/token")).unwrap();
+    symlink("..", folder.0.join("secrets/crm/round")).unwrap();
+    assert_eq!(folder.problems(), [""; 0]);
+    assert!(folder.read().secrets["crm"].get("token").is_ok());
+    symlink(outside.0.join("token"), folder.0.join("secrets/crm/other")).unwrap();
+    symlink(&outside.0, folder.0.join("secrets/wiki")).unwrap();
+    let problems = folder.problems();
+    assert_eq!(
+        problems,
+        [
+            "secrets/crm: Secret crm: \"other\" leads out of the folder: put the file itself there",
+            "secrets/wiki: Secret wiki: \"token\" leads out of the folder: put the file itself there"
+        ]
+    );
+    assert!(folder.read().secrets.is_empty());
+}
+
+#[test]
+fn a_name_is_one_that_a_cluster_takes() {
+    for name in ["a", "jane-doe.2026", "x".repeat(253).as_str()] {
+        assert!(name_fits(name), "{name}");
+    }
+    for name in [
+        "",
+        "../../x",
+        "a..b",
+        "a.-b",
+        "-a",
+        "a.",
+        "Jane",
+        "a_b",
+        "x".repeat(254).as_str(),
+    ] {
+        assert!(!name_fits(name), "{name}");
+    }
+}
+
+#[test]
 fn what_belongs_to_others_is_no_error_and_no_silence() {
     let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}";
     let source = "apiVersion: offboard.dev/v1alpha1\nkind: LeaverSource\nmetadata: {name: hr}\nspec: {}";

@@ -20,7 +20,7 @@ impl Desk {
             .map(|entry| entry.unwrap().path());
         let of = |path: &PathBuf| {
             let name = path.file_name().unwrap().to_str().unwrap();
-            name.rsplit_once('-').unwrap().0 == leaver
+            name.rsplit_once('-').is_some_and(|(name, _)| name == leaver)
         };
         let folder = folders.into_iter().find(of).expect("a folder of the leaver");
         serde_json::from_str(&fs::read_to_string(folder.join("status.json")).unwrap()).unwrap()
@@ -259,34 +259,27 @@ async fn nothing_is_given_back_while_another_one_ends_access() {
     assert_eq!(desk.condition("jane-doe", "Ready").unwrap(), "True/Reinstated");
 }
 
-/// The folder of the only leaver's state, before there is one.
-fn state_to_be(desk: &Desk) -> PathBuf {
-    let manifests = Manifests::read(&desk.0).unwrap();
-    let folder = desk
-        .state()
-        .join(manifests.offboardings[0].metadata.uid.as_ref().unwrap());
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_that_cannot_be_written_is_a_failure() {
     let company = Company::start().await.unwrap();
-    for file in ["record.new", "status.new"] {
+    // So many KiB fit into a file: as on a disk that is full, from the first write on or later.
+    for fits in ["0", "4", "24"] {
         let desk = Desk::of(&company);
-        // A disk that is full.
-        std::os::unix::fs::symlink("/dev/full", state_to_be(&desk).join(file)).unwrap();
-        let ran = run(&desk);
-        assert_eq!(code(&ran), 1, "{file}: {}", all(&ran));
+        let limited = "trap '' XFSZ; ulimit -f $0; exec \"$@\"";
+        let run = desk.command("run", &["--wait", "5s"]);
+        let mut command = Command::new("bash");
+        command.args(["-c", limited, fits]).arg(run.get_program());
+        let ran = command.args(run.get_args()).output().unwrap();
+        assert_eq!(code(&ran), 1, "{fits}: {}", all(&ran));
         assert!(
             !text(&ran.stdout).contains("jane-doe: Offboarded"),
-            "{file}: {}",
+            "{fits}: {}",
             all(&ran)
         );
         let said = text(&ran.stderr);
         assert!(
-            said.contains("StorageFull") || said.contains("No space left"),
-            "{file}: {said}"
+            said.contains("FileTooLarge") || said.contains("File too large"),
+            "{fits}: {said}"
         );
     }
     let desk = Desk::of(&company);
