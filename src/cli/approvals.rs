@@ -234,7 +234,7 @@ fn vouched(file: &Path, text: &str, approver: &str, signers: &Signers) -> Result
 }
 
 /// Who of the folder leaves, and when.
-fn leaving(manifests: &Manifests, links: &Links, state: &Path, now: Timestamp) -> Leaving {
+pub(super) fn leaving(manifests: &Manifests, links: &Links, state: &Path, now: Timestamp) -> Leaving {
     let leaving = Leaving::default();
     for leaver in &manifests.offboardings {
         let mut leaver = leaver.clone();

@@ -12,7 +12,7 @@ use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    approvals::{Voices, how_to},
+    approvals::{Voices, how_to, leaving},
     exit,
     local::{Links, Local},
     manifests::Manifests,
@@ -100,11 +100,22 @@ pub async fn run(
         }
     }
     show.progress.show("");
+    let found = leaving(&manifests, &links, state, SystemClock.now());
     for local in &locals {
         let leaver = manifests
             .offboardings
             .iter()
             .find(|leaver| leaver.metadata.uid.as_ref() == Some(&local.case.uid));
+        // Who turned out to be the same person only by the accounts that were found.
+        let rivals = leaver.map(|leaver| found.duplicates(leaver)).unwrap_or_default();
+        if !rivals.is_empty() && local.case.duplicates.is_empty() {
+            tell!(
+                "{}: {}; run this again",
+                local.case.name,
+                duplicate::advice(&rivals)
+            );
+            worst = worst.max(exit::WAITS_FOR_A_PERSON);
+        }
         for text in leaver.iter().flat_map(|leaver| how_to(leaver, &local.status)) {
             tell!("{text}");
         }

@@ -131,7 +131,8 @@ impl Leaving {
         };
         let employee = &spec.employee;
         let names = [&employee.email, &employee.employee_id].into_iter().flatten();
-        let names = duplicate::names(names.chain(&employee.other_emails).map(String::as_str));
+        let mut names = duplicate::names(names.chain(&employee.other_emails).map(String::as_str));
+        names.extend(accounts(offboarding));
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for name in &names {
             known
@@ -193,6 +194,15 @@ impl Leaving {
         let until = |ends: &Option<Timestamp>| ends.is_some_and(|ends| ends <= when);
         of.is_some_and(|of| of.iter().any(|(other, ends)| other != uid && until(ends)))
     }
+}
+
+/// The accounts that were found by what is known of the person: who has the same is the same, whatever they are known by. Those that
+/// were named may be several people's.
+fn accounts(offboarding: &Offboarding) -> impl Iterator<Item = String> {
+    let rows = offboarding.status.iter().flat_map(|status| &status.systems);
+    let found = rows.filter(|row| !row.name.contains('/'));
+    // No address or number has a control character.
+    found.filter_map(|row| Some(format!("{}\n{}", row.name, row.account.as_ref()?)))
 }
 
 /// How far the reinstatement is that `offboarding` wants.
@@ -303,6 +313,32 @@ mod tests {
         assert!(leaving.duplicates(&one).is_empty());
         leaving.note(&two);
         assert_eq!(leaving.keep(&["1".to_owned(), "3".to_owned()].into()), ["1"]);
+    }
+
+    #[test]
+    fn who_has_the_same_account_is_the_same_person() {
+        let leaving = Leaving::default();
+        let found = |uid: &str, email: &str, row: &str, account: Option<&str>| {
+            let mut one = leaver(uid, email, &json!({"lastDay": "2026-09-30"}));
+            let row = json!([{"name": row, "account": account, "conditions": []}]);
+            one.status.as_mut().unwrap().systems = serde_json::from_value(row).unwrap();
+            one
+        };
+        let one = found("1", "jane@example.com", "crm", Some("7"));
+        let two = found("2", "j.doe@example.com", "crm", Some("7"));
+        leaving.note(&one);
+        assert!(
+            leaving
+                .note(&found("2", "j.doe@example.com", "crm", None))
+                .is_empty()
+        );
+        assert_eq!(leaving.note(&two), ["1"]);
+        assert_eq!(leaving.duplicates(&one).len(), 1);
+        assert_eq!(leaving.duplicates(&two).len(), 1);
+        for other in [("wiki", "7"), ("crm", "8"), ("crm/shared", "7")] {
+            leaving.note(&found("2", "j.doe@example.com", other.0, Some(other.1)));
+            assert!(leaving.duplicates(&one).is_empty(), "{other:?}");
+        }
     }
 
     #[test]

@@ -69,6 +69,10 @@ pub struct SystemLedger {
     /// nobody (S10).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Timestamp>,
+    /// When another active account of theirs was first found beside the bound one: a person is asked about it until a complete
+    /// `find` shows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub another: Option<Timestamp>,
     /// When we first looked for an account with access to be ended and had no answer: somebody may have one there (R21). None as
     /// soon as there is an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -187,10 +187,7 @@ impl View<'_> {
         };
         match &sight.truth {
             Truth::NotRead => Verdict::Unknown(Fault::transient(Reason::Incomplete)),
-            // Who switches off what ended access takes away the look, not the access (R21).
-            Truth::NotApplicable
-                if fact.configured && fact.class.security() && self.ledger.fact(&fact.name).begun() =>
-            {
+            Truth::NotApplicable if self.was_switched_off(fact) => {
                 Verdict::Unknown(Fault::needs_decision(Reason::FactGone))
             }
             Truth::NotApplicable => Verdict::NotNeeded(Exempt::NotApplicable),
@@ -200,6 +197,18 @@ impl View<'_> {
             Truth::HoldsFrom(_) | Truth::Holds => self.held(fact),
             Truth::DoesNotHold => self.missed(fact, sight),
         }
+    }
+
+    /// Whether `fact`, which does not apply any more, did: who switches off what ended access, or answers that there is nothing
+    /// to be ended where there was, takes away the look and not the access (R21). With the account that we deleted it is gone.
+    fn was_switched_off(&self, fact: &FactSpec) -> bool {
+        let entry = self.ledger.fact(&fact.name);
+        let asked = entry.begun() || self.ledger.snapshot.contains_key(&fact.name);
+        let deleted = || {
+            let mut all = self.facts.iter();
+            all.any(|other| other.class == Class::Deletion && self.ledger.fact(&other.name).begun())
+        };
+        fact.class.security() && asked && (fact.configured || (entry.verified.is_none() && !deleted()))
     }
 
     /// A fact that will be seen true at `at`.

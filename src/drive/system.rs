@@ -584,16 +584,17 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// That another active account was found, which somebody must decide about.
+    /// That another active account was found, which somebody must decide about, or that nobody could look for one.
     fn other_account(&self, blocked: Option<&Fault>) -> Option<(FactSpec, Verdict, Option<Sight>)> {
-        if blocked.is_some() || self.other_names().is_empty() {
+        if blocked.is_some() {
             return None;
         }
+        let fault = self.another()?;
         let fact = FactSpec::plain(identity::NO_OTHER_ACCOUNT, Class::Access);
         let verdict = if self.system.keeps(&fact.name, self.drive.clock.now()) {
             Verdict::NotNeeded(Exempt::Waived)
         } else {
-            Verdict::Unknown(Fault::needs_decision(Reason::Ambiguous).with_code(identity::ANOTHER_ACCOUNT))
+            Verdict::Unknown(fault)
         };
         Some((fact, verdict, None))
     }

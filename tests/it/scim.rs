@@ -6,8 +6,8 @@ use std::time::Duration;
 use offboard::{
     core::{
         fact::{Exempt, Verdict, Why},
-        fault::Reason,
-        identity::Person,
+        fault::{Fault, Reason},
+        identity::{ANOTHER_ACCOUNT, NO_OTHER_ACCOUNT, Person},
     },
     simulators::{
         scim::{Group, PatchSupport, Refused, Right, Scim},
@@ -139,8 +139,9 @@ async fn a_leaver_loses_password_session_token_and_groups() {
         .iter()
         .filter(|entry| entry.path.starts_with("/scim") && !tried(entry))
         .count();
-    // Four ways to find somebody by two keys, what it takes to end and prove it, and whether others are spared.
-    assert!(scim <= 13, "{scim} requests: {requests:#?}");
+    // Two lists and four filters to see what can be asked for, four ways to find somebody by two keys, what it takes to end and
+    // prove it, and whether others are spared.
+    assert!(scim <= 19, "{scim} requests: {requests:#?}");
     let snapshot = &trial.ledger().snapshot["GroupsRemoved"];
     assert_eq!(snapshot.as_array().unwrap().len(), 2);
 }
@@ -316,6 +317,7 @@ async fn a_system_is_asked_once_what_it_supports_and_not_at_all_for_what_is_set(
     for name in [
         "patch",
         "userFilter",
+        "nameFilter",
         "groupFilter",
         "emailFilter",
         "numberFilter",
@@ -359,7 +361,7 @@ async fn a_refused_filter_is_never_taken_for_nobody() {
     let scene = scene().await;
     scene.scim.set_quirks(|quirks| quirks.filter = false);
     let mut setup = scene.setup();
-    setup.inputs["userFilter"] = json!(true);
+    setup.inputs["nameFilter"] = json!(true);
     let mut trial = Trial::new(&setup);
     trial.pass().await;
     let Verdict::Unknown(fault) = trial.verdict("AccountDisabled") else {
@@ -374,7 +376,7 @@ async fn a_refused_filter_is_never_taken_for_nobody() {
 
 #[tokio::test]
 async fn somebody_is_found_by_any_of_their_addresses_and_by_the_number_whatever_the_login_name_is() {
-    for ignores_filters in [false, true] {
+    for (ignores_filters, blind_filters) in [(false, false), (true, false), (false, true)] {
         let scene = scene().await;
         let handle = scene.scim.add_user("jdoe", Some("7d0c-entra-object"), "pw");
         let emails = json!([{"value": "j.doe@corp.test", "primary": true}, {"value": "Jane.Doe@corp.test"}]);
@@ -384,9 +386,9 @@ async fn somebody_is_found_by_any_of_their_addresses_and_by_the_number_whatever_
         scene
             .scim
             .set_attribute(&numbered, extension, &json!({"employeeNumber": "0117"}));
-        scene
-            .scim
-            .set_quirks(|quirks| quirks.ignores_filters = ignores_filters);
+        scene.scim.set_quirks(|quirks| {
+            (quirks.ignores_filters, quirks.blind_filters) = (ignores_filters, blind_filters)
+        });
         let by_address = person("jane.doe@corp.test");
         let by_number = Person {
             employee_id: Some("0117".into()),
@@ -397,7 +399,11 @@ async fn somebody_is_found_by_any_of_their_addresses_and_by_the_number_whatever_
             setup.who = who;
             let mut trial = Trial::new(&setup);
             assert!(trial.settles(5).await, "{:?}", trial.all());
-            assert_eq!(scene.scim.is_active(user), Some(false), "{ignores_filters}");
+            assert_eq!(
+                scene.scim.is_active(user),
+                Some(false),
+                "{ignores_filters} {blind_filters}"
+            );
         }
         assert_eq!(scene.scim.is_active(&scene.jane), Some(true));
     }
@@ -499,6 +505,65 @@ async fn a_group_that_may_not_be_changed_keeps_nobody_in_the_others() {
         let verdict = trial.verdict("GroupsRemoved");
         assert!(matches!(verdict, Verdict::Unmet(Why::Failed(_))), "{verdict:?}");
     }
+}
+
+#[tokio::test]
+async fn a_filter_that_finds_nobody_whoever_is_there_hides_no_group() {
+    let scene = scene().await;
+    scene.scim.set_quirks(|quirks| quirks.blind_filters = true);
+    let mut trial = Trial::new(&scene.setup());
+    assert!(trial.settles(5).await, "{:?}", trial.all());
+    scene.is_over().await;
+}
+
+#[tokio::test]
+async fn groups_that_were_seen_are_not_left_because_they_cannot_be_seen_any_more() {
+    let scene = scene().await;
+    let forbidden = Mishap::Refuse(Refusal {
+        status: 403,
+        headers: vec![],
+        body: json!({}),
+    });
+    scene.scim.control().arrange("PATCH", "/Groups/", 100, forbidden);
+    let mut trial = Trial::new(&scene.setup());
+    trial.pass().await;
+    scene
+        .scim
+        .set_quirks(|quirks| (quirks.no_groups, quirks.hides_groups) = (true, true));
+    trial.restart();
+    trial.pass().await;
+    let Verdict::Unknown(fault) = trial.verdict("GroupsRemoved") else {
+        panic!("{:?}", trial.all())
+    };
+    assert_eq!(fault.reason, Reason::FactGone);
+}
+
+#[tokio::test]
+async fn another_account_that_was_found_is_asked_about_until_a_look_shows_none() {
+    let scene = scene().await;
+    let mut trial = Trial::new(&scene.setup());
+    assert!(trial.settles(5).await, "{:?}", trial.all());
+    let other = scene.scim.add_user("jane.admin", None, "pw");
+    scene
+        .scim
+        .set_attribute(&other, "emails", &json!([{"value": JANE}]));
+    trial.restart();
+    trial.pass().await;
+    let asked = || Verdict::Unknown(Fault::needs_decision(Reason::Ambiguous).with_code(ANOTHER_ACCOUNT));
+    assert_eq!(trial.verdict(NO_OTHER_ACCOUNT), asked());
+    // Nobody can look: what is known stays, and what is not known is not there.
+    let down = || Mishap::Refuse(Refused::plain(503, "down").into());
+    let control = scene.scim.control();
+    control.arrange("GET", "/Users", 3, down());
+    trial.restart();
+    trial.pass().await;
+    assert!(!trial.all().iter().all(|(_, v)| v.settled()), "{:?}", trial.all());
+    // It has another address now.
+    scene
+        .scim
+        .set_attribute(&other, "emails", &json!([{"value": "other@corp.test"}]));
+    trial.wait(11 * 60);
+    assert!(trial.settles(10).await, "{:?}", trial.all());
 }
 
 #[tokio::test]

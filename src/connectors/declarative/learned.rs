@@ -57,20 +57,16 @@ impl Inputs {
             ..*exchange
         };
         let mut inputs = self.given.clone();
-        // Whether it is asked for at all may rest on another one.
-        let conditional = |name: &&String| {
-            exchange
-                .loaded
-                .discover
-                .get(*name)
-                .is_some_and(|r| r.when.is_some())
-        };
-        let first = self.asked.iter().filter(|name| !conditional(name));
-        for name in first.chain(self.asked.iter().filter(conditional)) {
-            let (Some(request), Some(input)) = (
-                exchange.loaded.discover.get(name),
-                exchange.loaded.spec.inputs.get(name),
-            ) else {
+        let discover = &exchange.loaded.discover;
+        let mut left = self.asked.clone();
+        // What another one rests on is asked for before.
+        while let Some(next) = left.iter().position(|name| {
+            let uses = discover.get(name).map(|request| &request.uses.inputs);
+            uses.is_none_or(|uses| !left.iter().any(|other| other != name && uses.contains(other)))
+        }) {
+            let name = &left.remove(next);
+            let (Some(request), Some(input)) = (discover.get(name), exchange.loaded.spec.inputs.get(name))
+            else {
                 continue;
             };
             let known = inputs.clone();

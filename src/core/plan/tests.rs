@@ -281,6 +281,29 @@ fn what_ended_access_and_is_switched_off_is_not_done() {
 }
 
 #[test]
+fn what_was_asked_for_and_does_not_apply_any_more_is_not_done() {
+    let facts = || {
+        vec![
+            fact("GroupsRemoved", Class::Entitlements),
+            fact("AccountDeleted", Class::Deletion),
+        ]
+    };
+    let gone = || Verdict::Unknown(Fault::needs_decision(Reason::FactGone));
+    let mut scene = Scene::of(facts()).seen("GroupsRemoved", Truth::NotApplicable);
+    assert!(scene.verdict("GroupsRemoved", 5).settled(), "it never applied");
+    scene.ledger_of("GroupsRemoved").tried = Some(at(1));
+    assert_eq!(scene.verdict("GroupsRemoved", 5), gone());
+    scene.ledger_of("AccountDeleted").accepted = Some(at(2));
+    assert!(
+        scene.verdict("GroupsRemoved", 5).settled(),
+        "gone with the account"
+    );
+    let mut scene = Scene::of(facts()).seen("GroupsRemoved", Truth::NotApplicable);
+    scene.ledger_of("GroupsRemoved").verified = Some(at(1));
+    assert!(scene.verdict("GroupsRemoved", 5).settled(), "it was proven");
+}
+
+#[test]
 fn an_intent_without_an_answer_is_looked_at_before_it_is_repeated() {
     let mut transfer = fact("FilesTransferred", Class::Data);
     transfer.repeatable = false;

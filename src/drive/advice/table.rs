@@ -432,7 +432,7 @@ pub(super) const REASONS: &[(Reason, &str)] = &[
     ),
     (
         Reason::FactGone,
-        "its definition or spec.facts.skip took it away: bring it back, or waive it by an Approval",
+        "its definition, spec.facts.skip or an answer of the system took it away: bring it back, or waive it by an Approval",
     ),
     (
         Reason::SystemChanged,

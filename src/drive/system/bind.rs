@@ -9,6 +9,7 @@ use crate::{
         fact::{Class, Stage, Truth},
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, BY_NAME_ONLY, Binding, CAME_LATER, Correlation, NO_WAY, Person},
+        plan::Trouble,
         planted::{Bug, planted},
         schedule::{self, LONGEST_WAIT_FOR_A_PERSON},
     },
@@ -220,8 +221,12 @@ impl Pass<'_> {
         self.others_again().is_none_or(|at| now >= at)
     }
 
-    /// When to look for them again, after they were looked for: sooner while a person is asked about one.
+    /// When to look for them again, after they were looked for: sooner while a person is asked about one, or it could not be
+    /// done.
     pub(super) fn others_again(&self) -> Option<Timestamp> {
+        if let Some(trouble) = self.pace.facts.get(identity::NO_OTHER_ACCOUNT) {
+            return Some(trouble.not_before);
+        }
         let (looked_at, names) = self.pace.others.as_ref()?;
         let every = self.drive.case.recheck_every;
         let waived = self
@@ -247,16 +252,44 @@ impl Pass<'_> {
                 let active = others
                     .into_iter()
                     .filter(|other| !closed(connector, subject, other));
-                let names = active.map(|other| other.name.clone()).collect();
-                self.pace.others = Some((self.drive.clock.now(), names));
+                let names: Vec<String> = active.map(|other| other.name.clone()).collect();
+                let now = self.drive.clock.now();
+                self.ledger.another = (!names.is_empty()).then(|| self.ledger.another.unwrap_or(now));
+                self.pace.facts.remove(identity::NO_OTHER_ACCOUNT);
+                self.pace.others = Some((now, names));
             }
-            // What cannot be asked now is asked in the next look; the bound account is proven by itself.
+            // Nobody looked: that there is none is not known.
             Err(fault) => {
                 if let FaultKind::Throttled { until } = fault.kind {
                     self.park(until);
                 }
+                let earlier = self.pace.facts.get(identity::NO_OTHER_ACCOUNT);
+                let trouble = Trouble::again(earlier, fault, self.drive.clock.now(), self.seed);
+                self.pace
+                    .facts
+                    .insert(identity::NO_OTHER_ACCOUNT.to_owned(), trouble);
             }
         }
+    }
+
+    /// Why it is not certain that the bound account is the person's only active one; none if it is, or before it matters.
+    pub(super) fn another(&self) -> Option<Fault> {
+        let (now, case) = (self.drive.clock.now(), self.drive.case);
+        if !self.bound_before || case.reinstate || now < case.cutoff {
+            return None;
+        }
+        let found = match &self.pace.others {
+            Some((_, names)) => !names.is_empty(),
+            // Before this process could look.
+            None => self.ledger.another.is_some(),
+        };
+        if found {
+            return Some(Fault::needs_decision(Reason::Ambiguous).with_code(identity::ANOTHER_ACCOUNT));
+        }
+        let trouble = self.pace.facts.get(identity::NO_OTHER_ACCOUNT)?;
+        // What was seen not long ago outlives a fault that passes by itself.
+        let known = self.pace.others.is_some() && trouble.fault.passes_by_itself();
+        (!known).then(|| trouble.fault.clone())
     }
 
     /// Whether the system wants to be left alone at `now`.
