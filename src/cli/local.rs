@@ -501,8 +501,8 @@ impl Store for Shown<'_> {
 fn known_as_another(leaver: &Offboarding, manifests: &Manifests, state: &Path) -> Result<(), Error> {
     let own = uid(leaver);
     let is_another = |folder: &String| {
-        let somebodys = manifests.offboardings.iter().any(|known| uid(known) == *folder);
-        !somebodys && leaver_of(folder) == leaver_of(&own) && leaver_of(folder) != folder
+        let named_so = leaver_of(folder) == leaver_of(&own) && leaver_of(folder) != folder;
+        named_so && *folder != own && !manifests.offboardings.iter().any(|known| uid(known) == *folder)
     };
     // Whether there is a state, and it can be read, is said where it is opened.
     let folders = folder::leavers(state).unwrap_or_default();

@@ -249,7 +249,7 @@ pub fn leavers(state: &Path) -> io::Result<Vec<String>> {
     let mut names = vec![];
     for entry in fs::read_dir(state)? {
         let entry = entry?;
-        if entry.path().is_dir() {
+        if entry.file_type()?.is_dir() {
             names.extend(entry.file_name().to_str().map(str::to_owned));
         }
     }

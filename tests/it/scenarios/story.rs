@@ -304,7 +304,10 @@ impl Story {
 
     fn inputs(&self, definition: &str) -> Value {
         match definition {
-            "openldap" => json!({"url": support::slapd().ldaps, "base": Slapd::BASE}),
+            "openldap" => json!({
+                "url": support::slapd().ldaps, "base": Slapd::BASE,
+                "defaultPolicy": format!("cn=default,ou=policies,{}", Slapd::BASE),
+            }),
             "postgresql" => {
                 json!({"host": "localhost", "port": support::postgres().port, "match": "EmailLocalPart"})
             }
