@@ -87,8 +87,8 @@ pub struct Quirks {
     pub filter: bool,
     /// A filter is taken, and all resources are answered.
     pub ignores_filters: bool,
-    /// A filter by anything but `userName`, `externalId` or `id` finds nobody, and no error says so.
-    pub blind_filters: bool,
+    /// A filter that begins with one of these finds nobody, and no error says so.
+    pub blind_filters: &'static [&'static str],
     /// There is no `/Groups`: 404.
     pub no_groups: bool,
     /// Who is deactivated is deleted.
@@ -127,7 +127,7 @@ impl Default for Quirks {
             patch: PatchSupport::Full,
             filter: true,
             ignores_filters: false,
-            blind_filters: false,
+            blind_filters: &[],
             no_groups: false,
             deletes_inactive: false,
             empties_groups: false,

@@ -253,13 +253,6 @@ impl Asked<'_> {
     }
 }
 
-/// Whether a filter is by what every system can filter by.
-fn can_be_seen(filter: &str) -> bool {
-    ["userName ", "externalId ", "id "]
-        .iter()
-        .any(|by| filter.starts_with(by))
-}
-
 fn list(shared: &Shared, asked: &Asked<'_>, right: Right) -> Result<Reply, Refused> {
     allow(&asked.quirks, right)?;
     let filter = match asked.parameter("filter") {
@@ -268,7 +261,7 @@ fn list(shared: &Shared, asked: &Asked<'_>, right: Right) -> Result<Reply, Refus
             return Err(Refused::bad("invalidFilter", "filters are not supported"));
         }
         Some(_) if asked.quirks.ignores_filters => None,
-        Some(filter) if asked.quirks.blind_filters && !can_be_seen(filter) => {
+        Some(filter) if asked.quirks.blind_filters.iter().any(|by| filter.starts_with(by)) => {
             Some(Filter::parse("id eq \"\"").map_err(|_| Refused::bad("invalidFilter", "malformed filter"))?)
         }
         Some(filter) => {
