@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
 use offboard::{
-    cli::{self, exit, plan::Output},
+    cli::{self, exit, local::Permissions, plan::Output},
     core::schedule,
 };
 
@@ -44,9 +44,8 @@ enum Command {
         /// The people whose signed Approvals count, and their keys: a file as OpenSSH's `allowed_signers`. Default: none counts.
         #[arg(long, value_name = "FILE")]
         approvers: Option<PathBuf>,
-        /// Run the programs of `job` definitions on this machine, to look.
-        #[arg(long)]
-        local_commands: bool,
+        #[command(flatten)]
+        permissions: Permissions,
     },
     /// Drives the leavers of a folder to the end, without a cluster. Can be stopped and run again at any time.
     Run {
@@ -62,9 +61,8 @@ enum Command {
         /// The people whose signed Approvals count, and their keys: a file as OpenSSH's `allowed_signers`. Default: none counts.
         #[arg(long, value_name = "FILE")]
         approvers: Option<PathBuf>,
-        /// Run the programs of `job` definitions on this machine. Whoever can change the manifests can then run anything here.
-        #[arg(long)]
-        local_commands: bool,
+        #[command(flatten)]
+        permissions: Permissions,
         /// The file with the channels for messages to people. Default: nobody is told anything.
         #[arg(long, value_name = "FILE")]
         notifications: Option<PathBuf>,
@@ -168,10 +166,10 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             output,
             detailed_exitcode,
             approvers,
-            local_commands,
+            permissions,
         } => {
             let state = beside(&file, state);
-            let assembly = cli::local::assembly(local_commands);
+            let assembly = permissions.assembly();
             wait_for(cli::plan::run(
                 &file,
                 &state,
@@ -185,11 +183,11 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             state,
             wait,
             approvers,
-            local_commands,
+            permissions,
             notifications,
         } => {
             let state = beside(&file, state);
-            let assembly = cli::local::assembly(local_commands);
+            let assembly = permissions.assembly();
             wait_for(cli::run::run(
                 &file,
                 &state,

@@ -19,9 +19,13 @@ use offboard::{
         OffboardingPolicy,
     },
     company::{forge, mail},
-    connectors::declarative::{Definition, builtin, builtins, parse},
+    connectors::{
+        assemble::places,
+        declarative::{Definition, builtin, builtins, parse},
+    },
     drive::validate::{Member, check},
     sources::settings::Settings,
+    transport::destination::{DEFINITIONS, Destinations, HOSTS, Named},
 };
 use serde_json::Value;
 
@@ -347,6 +351,36 @@ fn secrets_fit(example: &str) {
     for name in secrets.keys() {
         assert!(used.contains(name), "nobody uses {name}");
     }
+}
+
+#[test]
+fn every_connectors_secret_says_where_its_credentials_may_go() {
+    let mut wrong = vec![];
+    for example in COMPLETE {
+        let secrets = of_kind(example, "Secret");
+        for connector in of_kind(example, "Connector") {
+            let connector: Connector = serde_json::from_value(connector).unwrap();
+            let Some(reference) = &connector.spec.secret_ref else {
+                continue;
+            };
+            let secret = secrets
+                .iter()
+                .find(|secret| secret["metadata"]["name"] == *reference.name);
+            let annotations = &secret.unwrap()["metadata"]["annotations"];
+            let said = |name: &str| annotations[name].as_str().unwrap_or_default();
+            let hosts = Destinations::Named(Named::parse(said(HOSTS)).unwrap());
+            let kind = &connector.spec.definition;
+            for (_, place) in places(&definition(kind), &connector.spec.inputs).unwrap() {
+                if !hosts.include(&place.host, place.port, place.usual) {
+                    wrong.push(format!("{example} {} {HOSTS} {place}", reference.name));
+                }
+            }
+            if builtin(kind).is_none() && !said(DEFINITIONS).split_whitespace().any(|name| name == kind) {
+                wrong.push(format!("{example} {} {DEFINITIONS} {kind}", reference.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -27,17 +27,22 @@ use super::{Condition, LocalRef};
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConnectorSpec {
-    /// Name of the definition: a built-in one, or a `ConnectorDefinition` in the cluster, which wins.
+    /// Name of the definition: a built-in one, whose name nobody else can take, or a `ConnectorDefinition` in the cluster,
+    /// which the Secret has to name in its annotation `offboard.dev/definitions`.
     #[schemars(extend("minLength" = 1, "maxLength" = 253))]
     pub definition: String,
     /// The definition's inputs, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "free_object")]
     pub inputs: BTreeMap<String, Value>,
-    /// The Secret with the credentials, in the same namespace. Its keys are named by the definition; `ca.crt` is
-    /// always understood as the authorities to trust.
+    /// The Secret with the credentials, in the same namespace. Its annotation `offboard.dev/hosts` says where they may be
+    /// sent. Its keys are named by the definition; `ca.crt` is always understood as the authorities to trust.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalRef>,
+    /// Lets the credentials, and what is known of people, go over http:// without encryption, where anybody on the way can
+    /// read them. Said in the Connector's conditions and in every plan. To this machine it needs no permission.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
     /// Lower than the definition's own limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<ConnectorLimits>,

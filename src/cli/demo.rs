@@ -18,13 +18,12 @@ use jiff::{Timestamp, tz::TimeZone};
 use self::findings::{Drift, Findings, Owned, Tries, done, facts, left, not_wanted, seconds};
 use super::{
     exit,
-    local::{Links, Local},
+    local::{Links, Local, Permissions},
     manifests::Manifests,
     plan::plan,
 };
 use crate::{
     company::{Company, JANE, SAM},
-    connectors::assemble::Assembly,
     drive::{Outcome, Row, Scope, SystemClock, evidence},
 };
 
@@ -51,7 +50,7 @@ pub async fn run(folder: &Path) -> Result<ExitCode, exit::Error> {
     let now = Timestamp::now();
     company.manifests(&now.to_zoned(TimeZone::UTC))?.write(folder)?;
     let manifests = Manifests::read(folder)?;
-    let links = Links::new(&manifests, &Assembly::default());
+    let links = Links::new(&manifests, &Permissions::default().assembly());
     let [leaver] = manifests.offboardings.as_slice() else {
         return Err(exit::Error("the demo has one leaver".into()));
     };

@@ -27,7 +27,7 @@ use crate::{
 /// When it cannot be read, or what is listed is not what is held.
 pub async fn run(source: &str, namespace: Option<String>, output: Output) -> Result<ExitCode, exit::Error> {
     let client = call::client().await;
-    let (client, default) = client.map_err(|why| exit::Error(format!("no cluster: {why}")))?;
+    let (client, default, _) = client.map_err(|why| exit::Error(format!("no cluster: {why}")))?;
     let namespace = namespace.unwrap_or(default);
     let api: Api<LeaverSource> = Api::namespaced(client.clone(), &namespace);
     let there = within(api.get(source)).await;

@@ -2,11 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
+use clap::Args;
+use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::{
@@ -38,17 +41,48 @@ use crate::{
         validate::{Chosen, Given, Invalid, Member, choose, validate},
     },
     notify::Outbox,
-    transport::secret::Credentials,
+    transport::{egress::Egress, secret::Credentials},
 };
 
-/// What puts connectors together; with `commands`, those too that run programs on this machine.
-pub fn assembly(commands: bool) -> Assembly {
-    let assembly = Assembly::default();
-    if commands {
-        assembly.with_runner(Arc::new(LocalRunner))
-    } else {
+/// What whoever runs a folder answers for.
+#[derive(Debug, Default, Args)]
+pub struct Permissions {
+    /// Run the programs of `job` definitions on this machine. Whoever can change the manifests can then run anything here.
+    #[arg(long)]
+    pub local_commands: bool,
+    /// Send the credentials wherever the Connectors say, and let every definition use them, whatever the Secrets name. Whoever
+    /// can change the manifests can then read all of them.
+    #[arg(long)]
+    pub trust_hosts: bool,
+    /// A network that Connectors may connect to although it is closed: link-local and metadata addresses, and this machine where
+    /// neither a Secret nor --trust-hosts names it. May be given several times.
+    #[arg(long = "allow-egress", value_name = "CIDR", value_parser = network)]
+    pub allow_egress: Vec<IpNet>,
+}
+
+impl Permissions {
+    /// What puts connectors together with these permissions.
+    pub fn assembly(self) -> Assembly {
+        let egress = Egress::new(self.allow_egress).with_named_loopback();
+        let mut assembly = Assembly::default().with_egress(egress);
+        if self.trust_hosts {
+            assembly = assembly.trusting_hosts();
+        }
+        if self.local_commands {
+            assembly = assembly.with_runner(Arc::new(LocalRunner));
+        }
         assembly
     }
+}
+
+/// A network such as `10.1.0.0/16`, or one address.
+///
+/// # Errors
+/// When it is neither.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let address = |_| text.parse::<IpAddr>().map(IpNet::from);
+    let network = text.parse().or_else(address);
+    network.map_err(|_| format!("{text:?} is no network: write one such as 10.1.0.0/16 or fd00::/64"))
 }
 
 /// Links to all connectors of a folder, by connector name.

@@ -29,8 +29,12 @@ use self::{
 use super::{approvals::Found, terminal::tell};
 use crate::{
     api::{Approval, Connector, ConnectorDefinition, ConnectorSpec, Offboarding, OffboardingPolicy},
+    connectors::declarative::builtin,
     core::digest::digest_of,
-    transport::secret::Credentials,
+    transport::{
+        destination::{DEFINITIONS, HOSTS},
+        secret::Credentials,
+    },
 };
 
 /// Something in a folder that has to be mended, and why; it is not used, but where that would leave somebody with access.
@@ -198,6 +202,14 @@ impl Manifests {
         broken.is_some_and(|broken| !broken.labelled)
     }
 
+    /// Whether the Connector of this row may be spoken to without encryption.
+    pub fn is_insecure(&self, row: &str) -> bool {
+        let name = row.split('/').next().unwrap_or_default();
+        self.connectors
+            .get(name)
+            .is_some_and(|connector| connector.spec.insecure)
+    }
+
     /// The file in which the object of this kind and name stands.
     pub fn file_of(&self, kind: &'static str, name: &str) -> Option<&Path> {
         self.origins.get(&(kind, name.to_owned())).map(PathBuf::as_path)
@@ -304,6 +316,13 @@ impl Manifests {
                 }
             }
             "ConnectorDefinition" => {
+                let name = word(object, "/metadata/name");
+                if builtin(name).is_some() {
+                    let why = format!(
+                        "metadata.name: {name} is built in, and that one is used: choose another name"
+                    );
+                    return self.problem(place, object, &why);
+                }
                 if let Some((name, definition)) = self.own(place, "ConnectorDefinition", object) {
                     self.definitions.insert(name, definition);
                 }
@@ -622,5 +641,15 @@ fn credentials(object: &Value) -> Result<Credentials, (Vec<Segment>, String)> {
             data.push((key.clone(), bytes));
         }
     }
-    Ok(Credentials::from_data(data, "manifest"))
+    let annotation = |name: &str| {
+        object
+            .pointer(&format!("/metadata/annotations/{}", name.replace('/', "~1")))?
+            .as_str()
+    };
+    Credentials::from_data(data, "manifest")
+        .with_scope(annotation(HOSTS), annotation(DEFINITIONS))
+        .map_err(|error| {
+            let path = ["metadata", "annotations", HOSTS].map(|key| Segment::Map { key: key.to_owned() });
+            (path.to_vec(), format!("metadata.annotations.{error}"))
+        })
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::Args;
+use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
@@ -16,8 +17,8 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    cli::exit,
-    controller::{Operator, call, lease::Candidate},
+    cli::{self, exit},
+    controller::{Operator, call, lease::Candidate, perimeter},
     notify::Outbox,
     serve,
 };
@@ -42,6 +43,13 @@ pub struct Arguments {
     /// The file with the channels for messages to people. Default: nobody is told anything.
     #[arg(long, value_name = "FILE")]
     pub notifications: Option<PathBuf>,
+    /// A network that Connectors may connect to although it is closed: this machine, link-local and metadata addresses, the
+    /// networks of Services and the API server. May be given several times.
+    #[arg(long = "allow-egress", value_name = "CIDR", value_parser = cli::local::network)]
+    pub allow_egress: Vec<IpNet>,
+    /// One more network that no Connector may connect to. May be given several times.
+    #[arg(long = "deny-egress", value_name = "CIDR", value_parser = cli::local::network)]
+    pub deny_egress: Vec<IpNet>,
 }
 
 /// Runs the operator until SIGTERM or SIGINT.
@@ -63,7 +71,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, exit::Error> {
 async fn operate(arguments: Arguments) -> Result<(), String> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
-    let (client, default) = call::client().await.map_err(|e| format!("no cluster: {e}"))?;
+    let (client, default, server) = call::client().await.map_err(|e| format!("no cluster: {e}"))?;
     let namespaces = if arguments.namespaces.is_empty() {
         vec![default.clone()]
     } else {
@@ -74,7 +82,11 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
         .as_deref()
         .map(channels)
         .unwrap_or_default();
-    let operator = Operator::new(client.clone(), &namespaces, outbox);
+    let mut egress = perimeter::egress(&client, server.as_deref(), arguments.allow_egress).await;
+    for network in arguments.deny_egress {
+        egress = egress.without(network, "closed by --deny-egress");
+    }
+    let operator = Operator::new(client.clone(), &namespaces, outbox, egress);
     let health = tokio::spawn(serve::serve(arguments.listen, operator.context()));
     let woken = operator.context();
     if arguments.wake.is_some() {

@@ -134,6 +134,8 @@ pub struct Plan {
     pub no_account: Vec<String>,
     /// What the systems have of the person that nobody looks after, by system.
     pub not_covered: BTreeMap<String, Vec<String>>,
+    /// Systems that are spoken to without encryption, because their Connectors say so.
+    pub insecure: Vec<String>,
     /// Whether anything would be changed.
     pub changes: bool,
     /// How much could not be looked at.
@@ -188,6 +190,7 @@ pub fn plan(case: &Case, outcome: &Outcome, now: Timestamp) -> Plan {
         lines: made.lines,
         no_account: made.no_account,
         not_covered: not_covered(outcome),
+        insecure: vec![],
         unknown,
         asks: made.asks,
         access,
@@ -256,7 +259,9 @@ pub async fn run(
             }
         };
         let outcome = local.pass(Scope::Everything, &SystemClock).await?;
-        let plan = plan(&local.case, &outcome, now);
+        let mut plan = plan(&local.case, &outcome, now);
+        let insecure = outcome.rows.iter().filter(|row| manifests.is_insecure(&row.name));
+        plan.insecure = insecure.map(|row| row.name.clone()).collect();
         if output == Output::Text {
             out!("{}", plan.text(leaver, now));
         }

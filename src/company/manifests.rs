@@ -9,6 +9,7 @@ use std::{
 };
 
 use jiff::Zoned;
+use reqwest::Url;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -19,10 +20,16 @@ use super::{
     people::{JANE, SAM},
     wiki,
 };
-use crate::api::{
-    Connector, ConnectorSpec, LocalRef, Offboarding, OffboardingPolicy, OffboardingPolicySpec,
-    OffboardingSpec,
-    offboarding::{Cutoff, Employee, NamedAccount, Transfer, TransferWhat},
+use crate::{
+    api::{
+        Connector, ConnectorSpec, LocalRef, Offboarding, OffboardingPolicy, OffboardingPolicySpec,
+        OffboardingSpec,
+        offboarding::{Cutoff, Employee, NamedAccount, Transfer, TransferWhat},
+    },
+    transport::{
+        destination::Place,
+        secret::{DEFINITIONS_FILE, HOSTS_FILE},
+    },
 };
 
 /// Files to be written, by path inside the folder.
@@ -106,7 +113,30 @@ impl Company {
             (wiki::NAME.to_owned(), token(self.wiki.scim().token())),
             (forge::NAME.to_owned(), token(self.forge.admin_token())),
         ]);
+        for (name, url, definition) in self.reached_at() {
+            let Some(keys) = manifests.secrets.get_mut(name) else {
+                continue;
+            };
+            // Where the credentials may go, and which definition may use them that is not built in.
+            if let Some(place) = Url::parse(&url).ok().as_ref().and_then(Place::of) {
+                keys.insert(HOSTS_FILE.to_owned(), place.to_string());
+            }
+            if let Some(definition) = definition {
+                keys.insert(DEFINITIONS_FILE.to_owned(), definition.to_owned());
+            }
+        }
         Ok(manifests)
+    }
+
+    /// Each system's name and address, and its definition where that is the company's own.
+    fn reached_at(&self) -> [(&'static str, String, Option<&'static str>); 5] {
+        [
+            (acme::NAME, self.directory.url().to_owned(), None),
+            (mail::NAME, self.mail.url().to_owned(), Some("mail")),
+            (crm::NAME, self.crm.salesforce().url().to_owned(), None),
+            (wiki::NAME, self.wiki.scim().base(), None),
+            (forge::NAME, self.forge.url().to_owned(), Some("forge")),
+        ]
     }
 
     fn connectors(&self) -> [Connector; 5] {
@@ -122,6 +152,7 @@ impl Company {
                     secret_ref: Some(LocalRef {
                         name: name.to_owned(),
                     }),
+                    insecure: false,
                     limits: None,
                     mode: crate::api::connector::ConnectorMode::Enforce,
                     facts: None,

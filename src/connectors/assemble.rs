@@ -3,32 +3,46 @@
 //! Who reads the Connector and its Secret is somebody else; from here on nothing knows where they came from.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use reqwest::Url;
+use serde_json::Value;
 use thiserror::Error;
 
 use super::{
     People, Shared,
     declarative::{Definition, Options, Problems, ResolvedDriver, builtin, parse},
     driver::Driver,
-    http::HttpDriver,
+    http::{self, HttpDriver},
     job::{JobDriver, NoDriver, Runner},
     ldap::LdapDriver,
     sftp::SftpDriver,
-    sql::SqlDriver,
+    sql::{self, SqlDriver},
 };
 use crate::{
     api::{
         connector::{ConnectorLimits, ConnectorSpec},
         definition::ConnectorDefinitionSpec,
     },
-    transport::{Clock, SetupError, limit::Limit, secret::Credentials, system_clock},
+    transport::{
+        Clock, SetupError,
+        destination::Place,
+        dial::{Dialer, Refusal},
+        egress::{Closed, Egress},
+        limit::Limit,
+        secret::Credentials,
+        ssh, system_clock,
+    },
 };
+
+/// What is said of a connector whose `insecure` is true.
+pub const INSECURE: &str =
+    "spec.insecure: whoever is on the way can read what is sent, the credentials too, and change it";
 
 /// Why a connector cannot be put together. The text names the field and the fix, and is fit for a condition.
 #[derive(Debug, Clone, Error)]
@@ -68,6 +82,8 @@ pub struct Assembly {
     builtins: Mutex<BTreeMap<String, Definition>>,
     runner: Option<Arc<dyn Runner>>,
     listens: AtomicBool,
+    egress: Arc<Egress>,
+    trusts_hosts: bool,
 }
 
 impl Default for Assembly {
@@ -78,6 +94,8 @@ impl Default for Assembly {
             builtins: Mutex::default(),
             runner: None,
             listens: AtomicBool::new(false),
+            egress: Arc::new(Egress::new(vec![])),
+            trusts_hosts: false,
         }
     }
 }
@@ -107,12 +125,26 @@ impl Assembly {
         self
     }
 
+    /// The same, where connectors may connect to what `egress` leaves open.
+    #[must_use]
+    pub fn with_egress(mut self, egress: Egress) -> Self {
+        self.egress = Arc::new(egress);
+        self
+    }
+
+    /// The same, where whoever runs it answers for every host and definition that credentials go to.
+    #[must_use]
+    pub fn trusting_hosts(mut self) -> Self {
+        self.trusts_hosts = true;
+        self
+    }
+
     /// From now on somebody listens for callbacks; connectors that ask for one are refused before.
     pub fn listen(&self) {
         self.listens.store(true, Ordering::Relaxed);
     }
 
-    /// The definition `name`: a user's own one, which wins, or a built-in one.
+    /// The definition `name`: a built-in one, whose name nobody can take, or a user's own one.
     ///
     /// # Errors
     /// When there is none, or it is not sound.
@@ -122,7 +154,7 @@ impl Assembly {
         own: &BTreeMap<String, ConnectorDefinitionSpec>,
     ) -> Result<Definition, Error> {
         let wrong = |problems| Error::Definition(name.to_owned(), problems);
-        if let Some(spec) = own.get(name) {
+        if let Some(spec) = own.get(name).filter(|_| builtin(name).is_none()) {
             return Definition::compile(name, spec.clone()).map_err(wrong);
         }
         let mut compiled = self.builtins.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,6 +179,14 @@ impl Assembly {
         definition: &Definition,
         credentials: Credentials,
     ) -> Result<Connected, Error> {
+        let credentials = if self.trusts_hosts {
+            credentials.trusted()
+        } else {
+            credentials
+        };
+        if builtin(&spec.definition).is_none() && !credentials.allows(&spec.definition) {
+            return Err(SetupError::DefinitionNotNamed(spec.definition.clone()).into());
+        }
         let mut protected = spec.protected.clone();
         protected.extend(own_names(&credentials));
         let driver = self.driver(name, spec, definition, credentials)?;
@@ -180,44 +220,52 @@ impl Assembly {
         credentials: Credentials,
     ) -> Result<Arc<dyn Driver>, Error> {
         let own = spec.limits.clone().unwrap_or_default();
-        Ok(
-            match definition.resolve_driver(&spec.inputs).map_err(Error::Inputs)? {
-                ResolvedDriver::Http(section) => {
-                    let limit = self.limit(name, &lower(&section.limits, &own));
-                    Arc::new(HttpDriver::new(&section, credentials, limit, self.clock.clone())?)
-                }
-                ResolvedDriver::Ldap(section) => {
-                    let limit = self.limit(name, &lower(&section.limits, &own));
-                    Arc::new(LdapDriver::new(&section, &credentials, limit)?)
-                }
-                ResolvedDriver::Sql(section) => {
-                    let limit = self.limit(name, &lower(&section.limits, &own));
-                    Arc::new(SqlDriver::new(&section, &credentials, limit)?)
-                }
-                ResolvedDriver::Sftp(section) => {
-                    let limit = self.limit(name, &lower(&section.limits, &own));
-                    Arc::new(SftpDriver::new(
-                        &section,
-                        &credentials,
-                        limit,
-                        self.clock.clone(),
-                    )?)
-                }
-                ResolvedDriver::Job(section) => {
-                    let limit = self.limit(name, &lower(&section.limits, &own));
-                    let runner = self.runner.clone().ok_or(Error::NoRunner)?;
-                    let secret = spec.secret_ref.as_ref().map(|secret| secret.name.as_str());
-                    Arc::new(JobDriver::new(
-                        section,
-                        (name, secret),
-                        credentials,
-                        limit,
-                        runner,
-                    )?)
-                }
-                ResolvedDriver::Manual => Arc::new(NoDriver),
-            },
-        )
+        let dialer = Dialer::new(self.egress.clone(), credentials.destinations().clone());
+        let resolved = definition.resolve_driver(&spec.inputs).map_err(Error::Inputs)?;
+        permitted(&dialer, places(definition, &spec.inputs)?)?;
+        Ok(match resolved {
+            ResolvedDriver::Http(section) => {
+                let limit = self.limit(name, &lower(&section.limits, &own));
+                Arc::new(HttpDriver::new(
+                    &section,
+                    credentials,
+                    limit,
+                    self.clock.clone(),
+                    (&dialer, spec.insecure),
+                )?)
+            }
+            ResolvedDriver::Ldap(section) => {
+                let limit = self.limit(name, &lower(&section.limits, &own));
+                Arc::new(LdapDriver::new(&section, &credentials, limit, &dialer)?)
+            }
+            ResolvedDriver::Sql(section) => {
+                let limit = self.limit(name, &lower(&section.limits, &own));
+                Arc::new(SqlDriver::new(&section, &credentials, limit, &dialer)?)
+            }
+            ResolvedDriver::Sftp(section) => {
+                let limit = self.limit(name, &lower(&section.limits, &own));
+                Arc::new(SftpDriver::new(
+                    &section,
+                    &credentials,
+                    limit,
+                    self.clock.clone(),
+                    &dialer,
+                )?)
+            }
+            ResolvedDriver::Job(section) => {
+                let limit = self.limit(name, &lower(&section.limits, &own));
+                let runner = self.runner.clone().ok_or(Error::NoRunner)?;
+                let secret = spec.secret_ref.as_ref().map(|secret| secret.name.as_str());
+                Arc::new(JobDriver::new(
+                    section,
+                    (name, secret),
+                    credentials,
+                    limit,
+                    runner,
+                )?)
+            }
+            ResolvedDriver::Manual => Arc::new(NoDriver),
+        })
     }
 
     fn limit(&self, name: &str, limits: &ConnectorLimits) -> Arc<Limit> {
@@ -235,6 +283,77 @@ impl Assembly {
         known.insert(name.to_owned(), (limits.clone(), limit.clone()));
         limit
     }
+}
+
+/// Where a connector goes by its inputs alone, with the field that says so.
+///
+/// # Errors
+/// When inputs do not fit, or that is no address of a machine.
+pub fn places(
+    definition: &Definition,
+    inputs: &BTreeMap<String, Value>,
+) -> Result<Vec<(&'static str, Place)>, Error> {
+    let mut places = of_section(&definition.resolve_driver(inputs).map_err(Error::Inputs)?)?;
+    for base in definition.other_bases(inputs).map_err(Error::Inputs)? {
+        let field = "base";
+        let place = Url::parse(&base).ok().as_ref().and_then(Place::of);
+        places.push((field, place.ok_or(SetupError::Field(field))?));
+    }
+    Ok(places)
+}
+
+fn of_section(driver: &ResolvedDriver) -> Result<Vec<(&'static str, Place)>, SetupError> {
+    let of = |field: &'static str, place: Option<Place>| {
+        Ok::<_, SetupError>((field, place.ok_or(SetupError::Field(field))?))
+    };
+    let at = |[host, port]: [&'static str; 2], name: &str, number: &str, usual| {
+        let number = number.parse().map_err(|_| SetupError::Field(port))?;
+        of(host, Place::new(name, number, usual))
+    };
+    match driver {
+        ResolvedDriver::Http(section) => {
+            let all = http::addresses(section)?.into_iter();
+            all.map(|(field, url)| of(field, Place::of(&url))).collect()
+        }
+        ResolvedDriver::Ldap(section) => {
+            let url = Url::parse(&section.url).ok();
+            Ok(vec![of("ldap.url", url.as_ref().and_then(Place::of))?])
+        }
+        ResolvedDriver::Sql(section) => {
+            let usual = sql::usual_port(section.dialect);
+            Ok(vec![at(
+                ["sql.host", "sql.port"],
+                &section.host,
+                &section.port,
+                usual,
+            )?])
+        }
+        ResolvedDriver::Sftp(section) => Ok(vec![at(
+            ["sftp.host", "sftp.port"],
+            &section.host,
+            &section.port,
+            ssh::PORT,
+        )?]),
+        ResolvedDriver::Job(_) | ResolvedDriver::Manual => Ok(vec![]),
+    }
+}
+
+/// Whether the credential may go wherever its connector goes by its inputs.
+fn permitted(dialer: &Dialer, places: Vec<(&'static str, Place)>) -> Result<(), SetupError> {
+    let mut unnamed = BTreeSet::new();
+    for (field, place) in places {
+        match dialer.check(&place) {
+            Ok(()) => {}
+            Err(Refusal::Host(place)) => drop(unnamed.insert(place.to_string())),
+            Err(Refusal::Address(Closed(why))) => return Err(SetupError::Closed { field, why }),
+            Err(Refusal::NoHost) => return Err(SetupError::Field(field)),
+        }
+    }
+    if unnamed.is_empty() {
+        return Ok(());
+    }
+    let unnamed: Vec<String> = unnamed.into_iter().collect();
+    Err(SetupError::Destination(unnamed.join(" ")))
 }
 
 /// The names that the connector's own account goes by, which it must never change (R6): the name it logs in with, and that

@@ -29,7 +29,8 @@ use crate::{
         Clock, SetupError,
         assertion::SigningKey,
         callback::Callbacks,
-        http::Client,
+        dial::Dialer,
+        http::{Client, loopback},
         limit::Limit,
         oauth::{self, Grant, Login, Token, Tokens, sensitive},
         secret::{Credentials, Secret},
@@ -39,6 +40,31 @@ use crate::{
 
 /// How long one request may take where the definition says nothing.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+const TOKEN_URL: &str = "http.auth.oauth2.tokenUrl";
+const CALLBACK: &str = "http.callback.base";
+
+/// Where a connector sends something, or has it sent, by the field that says so: the rest follows from answers and is checked
+/// when it is asked for.
+///
+/// # Errors
+/// When it is no address.
+pub fn addresses(config: &definition::HttpDriver) -> Result<Vec<(&'static str, Url)>, SetupError> {
+    let tokens = config.auth.oauth2.as_ref().map(|oauth2| &oauth2.token_url);
+    let callback = config.callback.as_ref().map(|section| &section.base);
+    let all = [
+        ("http.base", Some(&config.base)),
+        (TOKEN_URL, tokens),
+        (CALLBACK, callback.filter(|base| !base.is_empty())),
+    ];
+    let all = all.into_iter().filter_map(|(field, text)| Some((field, text?)));
+    all.map(|(field, text)| Ok((field, parsed(field, text)?)))
+        .collect()
+}
+
+fn parsed(field: &'static str, text: &str) -> Result<Url, SetupError> {
+    Url::parse(text).map_err(|_| SetupError::Field(field))
+}
 
 /// How requests prove who sends them.
 #[derive(Debug)]
@@ -75,7 +101,8 @@ impl fmt::Debug for HttpDriver {
 }
 
 impl HttpDriver {
-    /// A driver from the definition's `http` section, in which every template is resolved. `limit` is the connector's own
+    /// A driver from the definition's `http` section, in which every template is resolved. It connects where `dialer` does, and
+    /// without encryption only to this machine, unless it is to be `insecure`. `limit` is the connector's own
     /// (see [`HttpDriver::limit`]) and is handed on when the driver is built anew, so that a rotated secret does not make it
     /// forget that the system wants silence.
     ///
@@ -86,12 +113,18 @@ impl HttpDriver {
         credentials: Credentials,
         limit: Arc<Limit>,
         clock: Clock,
+        (dialer, insecure): (&Dialer, bool),
     ) -> Result<Self, SetupError> {
-        let base = Url::parse(&config.base).map_err(|_| SetupError::Field("http.base"))?;
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(SetupError::Field("http.base"));
+        for (field, url) in addresses(config)? {
+            match url.scheme() {
+                "http" if !insecure && !loopback(&url) && field != CALLBACK => {
+                    return Err(SetupError::Plain(field));
+                }
+                "http" | "https" => {}
+                _ => return Err(SetupError::Field(field)),
+            }
         }
-        let client = Client::new(credentials.optional("ca.crt")?, base.scheme() == "http")?;
+        let client = Client::new(credentials.optional("ca.crt")?, insecure, dialer.clone())?;
         let client = match &config.largest_answer {
             Some(text) => client.with_largest(bytes(text).ok_or(SetupError::Field("http.largestAnswer"))?),
             None => client,
@@ -305,8 +338,7 @@ fn login(config: &definition::OAuth2, credentials: &Credentials) -> Result<Login
         (definition::Grant::PrivateKeyJwt, _) => Grant::PrivateKeyJwt(key()?),
         (definition::Grant::JwtBearer, _) => Grant::JwtBearer(key()?),
     };
-    let token_url =
-        Url::parse(&config.token_url).map_err(|_| SetupError::Field("http.auth.oauth2.tokenUrl"))?;
+    let token_url = parsed(TOKEN_URL, &config.token_url)?;
     Ok(Login {
         grant,
         // As written, not as parsed: some endpoints compare the audience byte by byte.

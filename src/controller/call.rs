@@ -74,18 +74,19 @@ pub async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Re
 }
 
 /// A client for everything but the lease: from `KUBECONFIG`, `~/.kube/config`, or the pod's service account. Says also which
-/// namespace is the default.
+/// namespace is the default, and the host of the API server.
 ///
 /// # Errors
 /// When there is no configuration, or it cannot be used.
-pub async fn client() -> Result<(Client, String), String> {
+pub async fn client() -> Result<(Client, String, Option<String>), String> {
     let mut config = Config::infer().await.map_err(|e| e.to_string())?;
     let namespace = config.default_namespace.clone();
+    let server = config.cluster_url.host().map(str::to_owned);
     config.connect_timeout = Some(Duration::from_secs(5));
     config.write_timeout = Some(DEADLINE);
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
     config.default_retry = false;
     let client = Client::try_from(config).map_err(|e| e.to_string())?;
-    Ok((client, namespace))
+    Ok((client, namespace, server))
 }

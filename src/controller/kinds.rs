@@ -23,6 +23,7 @@ use crate::{
     api::{
         Condition, ConditionStatus, Connector, ConnectorDefinition, OffboardingPolicy, OffboardingPolicySpec,
     },
+    connectors::{assemble::INSECURE, declarative::builtin},
     core::{fault::Reason, gate::Gate},
     drive::{
         advice::with_advice,
@@ -58,6 +59,10 @@ pub async fn connector(connector: Arc<Connector>, context: Arc<Context>) -> Resu
         context.caches.tell_sources(&namespace, &name);
     }
     let good = made.works();
+    let mut verdict = verdict(&made);
+    if connector.spec.insecure && verdict.good {
+        INSECURE.clone_into(&mut verdict.message);
+    }
     let status = connector.status.clone().unwrap_or_default();
     let api = watch::api::<Connector>(&context.client, &namespace);
     publish(
@@ -66,7 +71,7 @@ pub async fn connector(connector: Arc<Connector>, context: Arc<Context>) -> Resu
         connector.as_ref(),
         status.observed_generation,
         &status.conditions,
-        verdict(&made),
+        verdict,
     )
     .await?;
     let every = if good { CONNECTOR_EVERY } else { BROKEN_EVERY };
@@ -102,6 +107,11 @@ pub async fn definition(
     let name = definition.name_any();
     let (_, compiled) = context.links.definition(&name, Some(&definition));
     let verdict = match compiled {
+        _ if builtin(&name).is_some() => Verdict {
+            good: false,
+            reason: "NameReserved",
+            message: format!("metadata.name: {name} is built in, and that one is used: choose another name"),
+        },
         Ok(_) => valid(),
         Err(error) => Verdict {
             good: false,

@@ -27,7 +27,12 @@ use crate::{
     },
     core::fault::{Fault, Reason},
     drive::Link,
-    transport::{SetupError, secret::Credentials},
+    transport::{
+        SetupError,
+        destination::{DEFINITIONS, HOSTS},
+        egress::Egress,
+        secret::Credentials,
+    },
 };
 
 /// For how long a Secret that works is not read again.
@@ -102,10 +107,10 @@ pub struct Links {
 }
 
 impl Links {
-    /// None yet; programs of `job` definitions are run by `runner`.
-    pub fn new(runner: Arc<dyn Runner>) -> Self {
+    /// None yet; programs of `job` definitions are run by `runner`, and nothing connects to what `egress` closes.
+    pub fn new(runner: Arc<dyn Runner>, egress: Egress) -> Self {
         Self {
-            assembly: Assembly::default().with_runner(runner),
+            assembly: Assembly::default().with_runner(runner).with_egress(egress),
             ..Self::default()
         }
     }
@@ -115,7 +120,7 @@ impl Links {
         self.assembly.listen();
     }
 
-    /// The definition `name`: the cluster's, which wins, or a built-in one; with what tells its versions apart.
+    /// The definition `name`: a built-in one, or the cluster's; with what tells its versions apart.
     ///
     /// # Errors
     /// When there is none, or it is not sound.
@@ -322,6 +327,10 @@ fn reason_of(error: &Error) -> &'static str {
         Error::NoDefinition(_) | Error::Definition(..) | Error::NoRunner => "InvalidDefinition",
         Error::Inputs(_) | Error::NoDoor => "InvalidInputs",
         Error::Setup(SetupError::Secret(_)) => "InvalidSecret",
+        Error::Setup(SetupError::Destination(_)) => "HostNotNamed",
+        Error::Setup(SetupError::DefinitionNotNamed(_)) => "DefinitionNotNamed",
+        Error::Setup(SetupError::Closed { .. }) => "AddressClosed",
+        Error::Setup(SetupError::Plain(_)) => "Unencrypted",
         Error::Setup(_) => "InvalidSetup",
     }
 }
@@ -339,6 +348,9 @@ fn text(connector: &Connector, error: &Error) -> String {
         }
         (Error::Setup(SetupError::Trust | SetupError::PrivateKey(_) | SetupError::SigningKey(_)), _) => {
             format!("spec.secretRef.name: {error}: replace it")
+        }
+        (Error::Setup(SetupError::Destination(_)), Some(secret)) => {
+            format!("spec.secretRef.name: Secret {:?}: {error}", secret.name)
         }
         (Error::Setup(SetupError::Field(_)), _) => {
             format!("spec.inputs: {error}: the definition makes it of the inputs")
@@ -367,9 +379,13 @@ async fn secret(client: &Client, connector: &Connector, namespace: &str) -> Resu
                 secret.metadata.uid.unwrap_or_default(),
                 secret.metadata.resource_version.unwrap_or_default()
             );
+            let annotations = secret.metadata.annotations.unwrap_or_default();
+            let annotation = |name: &str| annotations.get(name).map(String::as_str);
             let data = secret.data.unwrap_or_default();
             let data = data.into_iter().map(|(key, value)| (key, value.0));
-            Ok(Credentials::from_data(data, revision))
+            Credentials::from_data(data, revision)
+                .with_scope(annotation(HOSTS), annotation(DEFINITIONS))
+                .map_err(|error| failed(format!("spec.secretRef.name: Secret {name:?}: {error}"), false))
         }
         Err(Failed::NotFound) => Err(failed(
             format!("spec.secretRef.name: there is no Secret {name:?} in this namespace: create it"),

@@ -39,6 +39,7 @@ pub mod memory;
 pub mod metrics;
 pub mod notices;
 mod pause;
+pub mod perimeter;
 pub mod reconcile;
 mod run;
 pub mod show;

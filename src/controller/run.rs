@@ -40,6 +40,7 @@ use super::{
 use crate::{
     api::{Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy},
     notify::Outbox,
+    transport::egress::Egress,
 };
 
 /// Urgent leavers that are worked on at the same time, in each namespace.
@@ -73,12 +74,12 @@ struct NamespaceEnds {
 }
 
 impl Operator {
-    /// An operator for these namespaces, which sends messages by `outbox`.
+    /// An operator for these namespaces, which sends messages by `outbox` and connects to nothing that `egress` closes.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "the outbox is the operator's from now on"
     )]
-    pub fn new(client: Client, namespaces: &[String], outbox: Outbox) -> Self {
+    pub fn new(client: Client, namespaces: &[String], outbox: Outbox, egress: Egress) -> Self {
         let (definitions, definition_ends) = Kind::new();
         let mut known = BTreeMap::new();
         let mut ends = vec![];
@@ -122,7 +123,7 @@ impl Operator {
                 namespaces: known,
                 definitions,
             },
-            links: Links::new(Arc::new(ClusterRunner::new(client.clone()))),
+            links: Links::new(Arc::new(ClusterRunner::new(client.clone())), egress),
             leavers: Leavers::default(),
             sources: sources::Sources::default(),
             metrics: Metrics::default(),

@@ -69,6 +69,8 @@ pub enum Reason {
     Incomplete,
     /// The connector, its secret or its definition is not usable.
     ConnectorNotReady,
+    /// The Secret does not name the host, or nothing may connect to the address: nothing was sent (R25).
+    DestinationRefused,
     /// A hand-over is wanted and no active successor is known in that system.
     NoSuccessor,
     /// The change was accepted and later reported as failed by the system.
@@ -108,6 +110,7 @@ impl Reason {
             Self::Malformed => "Malformed",
             Self::Incomplete => "Incomplete",
             Self::ConnectorNotReady => "ConnectorNotReady",
+            Self::DestinationRefused => "DestinationRefused",
             Self::NoSuccessor => "NoSuccessor",
             Self::OperationFailed => "OperationFailed",
             Self::StoreUnavailable => "StoreUnavailable",

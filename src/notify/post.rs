@@ -15,7 +15,10 @@ use crate::{
         fault::{Fault, FaultKind},
         schedule,
     },
-    transport::http::{Client, Reply},
+    transport::{
+        dial::Dialer,
+        http::{Client, Reply},
+    },
 };
 
 /// An answer of a webhook is a word.
@@ -40,7 +43,7 @@ pub async fn post(post: Post, authorities: Option<&Path>, deadline: Duration) ->
     let Ok(trust) = authorities.map(settings::secret).transpose() else {
         return Sending::again("caFile not readable");
     };
-    let Ok(client) = Client::new(trust.as_ref(), false) else {
+    let Ok(client) = Client::new(trust.as_ref(), false, Dialer::trusted()) else {
         return Sending::again("caFile not usable");
     };
     let deduplicated = post.deduplicated;

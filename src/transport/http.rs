@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::{SetupError, install_crypto, secret::Secret, unreachable::unreachable};
+use super::{SetupError, dial::Dialer, install_crypto, secret::Secret, unreachable::unreachable};
 use crate::core::fault::{Fault, Reason};
 
 /// The largest answer that is read, in bytes.
@@ -41,19 +41,22 @@ pub struct Reply {
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: reqwest::Client,
+    dialer: Dialer,
     plain: bool,
     largest: usize,
 }
 
 impl Client {
-    /// A client that trusts the platform's authorities, or only those in `trust` (PEM) if given. `plain` allows
-    /// unencrypted connections to other machines, which is the user's choice; to this machine they are always allowed.
+    /// A client that connects where `dialer` does, and trusts the platform's authorities, or only those in `trust` (PEM) if
+    /// given. `plain` allows unencrypted connections to other machines, which is the user's choice; to this machine they are
+    /// always allowed.
     ///
     /// # Errors
     /// When there are no authorities to trust.
-    pub fn new(trust: Option<&Secret>, plain: bool) -> Result<Self, SetupError> {
+    pub fn new(trust: Option<&Secret>, plain: bool, dialer: Dialer) -> Result<Self, SetupError> {
         install_crypto();
         let mut builder = reqwest::Client::builder()
+            .dns_resolver(Arc::new(dialer.clone()))
             .http1_only()
             .no_proxy()
             .redirect(Policy::none())
@@ -80,6 +83,7 @@ impl Client {
         };
         Ok(Self {
             inner: builder.build().map_err(|_| SetupError::Trust)?,
+            dialer,
             plain,
             largest: LARGEST_ANSWER,
         })
@@ -110,10 +114,11 @@ impl Client {
     /// Whether the address may be used at all.
     fn check(&self, url: &Url) -> Result<(), Fault> {
         match url.scheme() {
-            "https" => Ok(()),
-            "http" if self.plain || loopback(url) => Ok(()),
-            _ => Err(Fault::permanent(Reason::ConnectorNotReady).with_code("unencrypted")),
+            "https" => {}
+            "http" if self.plain || loopback(url) => {}
+            _ => return Err(Fault::permanent(Reason::ConnectorNotReady).with_code("unencrypted")),
         }
+        self.dialer.check_url(url).map_err(|refusal| refusal.fault())
     }
 
     /// Reads the body up to the limit.
@@ -165,7 +170,7 @@ fn nobody() -> Option<ClientConfig> {
 }
 
 /// Whether the address is on this machine.
-fn loopback(url: &Url) -> bool {
+pub fn loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let bare = host.trim_matches(['[', ']']);
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

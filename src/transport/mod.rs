@@ -4,9 +4,13 @@
 
 pub mod assertion;
 pub mod callback;
+pub mod destination;
+pub mod dial;
+pub mod egress;
 pub mod http;
 pub mod limit;
 pub mod oauth;
+pub mod relay;
 pub mod secret;
 pub mod signature;
 pub mod ssh;
@@ -17,7 +21,10 @@ use std::sync::{Arc, Once};
 
 use jiff::Timestamp;
 
-use self::secret::SecretError;
+use self::{
+    destination::{DEFINITIONS, HOSTS},
+    secret::{DEFINITIONS_FILE, HOSTS_FILE, SecretError},
+};
 
 /// Tells the time. Injected, so that expiry and throttling can be tested without waiting.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -45,6 +52,34 @@ pub enum SetupError {
     /// The private key cannot be used for signing.
     #[error("secret key {0:?} holds no RSA or P-256 private key in PEM (PKCS#8, or PKCS#1 for RSA)")]
     PrivateKey(String),
+    /// The Secret does not say that what is in it may go there.
+    #[error(
+        "the credentials may not go to {0}: if that is right, add to the Secret the annotation {HOSTS}: \"{0}\", or without \
+         a cluster these lines to the file secrets/NAME/{HOSTS_FILE}"
+    )]
+    Destination(String),
+    /// The Secret does not say that the definition may use it.
+    #[error(
+        "spec.definition: {0} is not built in and may not use the credentials: if it is right, add to the Secret the \
+         annotation {DEFINITIONS}: \"{0}\", or without a cluster a line to the file secrets/NAME/{DEFINITIONS_FILE}"
+    )]
+    DefinitionNotNamed(String),
+    /// The address is closed for everybody.
+    #[error(
+        "{field}: nothing may connect to an address that is {why}: if a system is there, open its network with --allow-egress (chart: \
+         egress.allow)"
+    )]
+    Closed {
+        /// The field of the definition.
+        field: &'static str,
+        /// The word for the network.
+        why: &'static str,
+    },
+    /// What is sent could be read on the way.
+    #[error(
+        "{0}: it is not encrypted: use https://, or spec.insecure: true if everybody on the way may read the credentials"
+    )]
+    Plain(&'static str),
     /// The key for SSH cannot be used.
     #[error(
         "secret key \"privateKey\" holds no private key for SSH, or secret key \"passphrase\" does not open it"

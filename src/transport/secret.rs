@@ -6,6 +6,8 @@ use std::{collections::BTreeMap, fmt, fs, io, path::Path, time::UNIX_EPOCH};
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::destination::{Destinations, HOSTS, Named, NoHost};
+
 /// A text that is never shown. There is no `Display`, no `Serialize`, and `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(String);
@@ -28,6 +30,12 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The file of a folder that is a Secret which says what [`HOSTS`] says.
+pub const HOSTS_FILE: &str = "hosts";
+
+/// The same for [`super::destination::DEFINITIONS`].
+pub const DEFINITIONS_FILE: &str = "definitions";
+
 /// Why a secret cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
@@ -43,6 +51,9 @@ pub enum SecretError {
     /// No secret is as large.
     #[error("{0:?} is larger than a Kubernetes Secret can be")]
     TooLarge(String),
+    /// What says where it may go cannot be read.
+    #[error("{HOSTS}: {0}")]
+    Hosts(#[from] NoHost),
     /// The folder cannot be read.
     #[error("the folder with the secret cannot be read: {0}")]
     Folder(io::ErrorKind),
@@ -57,6 +68,8 @@ pub struct Credentials {
     /// None: a value that is not text.
     values: BTreeMap<String, Option<Secret>>,
     revision: String,
+    destinations: Destinations,
+    definitions: Vec<String>,
 }
 
 impl Credentials {
@@ -70,6 +83,50 @@ impl Credentials {
         Self {
             values,
             revision: revision.into(),
+            destinations: Destinations::Named(Named::default()),
+            definitions: vec![],
+        }
+    }
+
+    /// The same with what the Secret's annotations [`HOSTS`] and [`super::destination::DEFINITIONS`] say.
+    ///
+    /// # Errors
+    /// When an entry is no host.
+    pub fn with_scope(mut self, hosts: Option<&str>, definitions: Option<&str>) -> Result<Self, SecretError> {
+        let entries = |text: &str| {
+            let parts = text.split(|c: char| c == ',' || c.is_whitespace());
+            let parts = parts.filter(|part| !part.is_empty());
+            parts.map(str::to_owned).collect::<Vec<_>>()
+        };
+        self.destinations = Destinations::Named(Named::parse(hosts.unwrap_or_default())?);
+        self.definitions = definitions.map(entries).unwrap_or_default();
+        // Another scope is another Secret, also where the values are the same.
+        self.revision = format!(
+            "{} {} {}",
+            self.revision,
+            hosts.unwrap_or_default(),
+            definitions.unwrap_or_default()
+        );
+        Ok(self)
+    }
+
+    /// The same, where somebody answers for wherever it is sent, and by whichever definition.
+    #[must_use]
+    pub fn trusted(mut self) -> Self {
+        self.destinations = Destinations::Trusted;
+        self
+    }
+
+    /// Where it may go.
+    pub fn destinations(&self) -> &Destinations {
+        &self.destinations
+    }
+
+    /// Whether a definition that is not built in may use it.
+    pub fn allows(&self, definition: &str) -> bool {
+        match self.destinations {
+            Destinations::NoCredential | Destinations::Trusted => true,
+            Destinations::Named(_) => self.definitions.iter().any(|name| name == definition),
         }
     }
 
@@ -112,7 +169,15 @@ impl Credentials {
             data.insert(name.to_owned(), fs::read(&path).map_err(failed)?);
         }
         let revision = revision.into_values().collect::<Vec<_>>().join("/");
-        Ok(Self::from_data(data, revision))
+        let mut scope = |name: &str| -> Result<Option<String>, SecretError> {
+            let Some(bytes) = data.remove(name) else {
+                return Ok(None);
+            };
+            let text = String::from_utf8(bytes).map_err(|_| SecretError::NotText(name.to_owned()))?;
+            Ok(Some(text))
+        };
+        let (hosts, definitions) = (scope(HOSTS_FILE)?, scope(DEFINITIONS_FILE)?);
+        Self::from_data(data, revision).with_scope(hosts.as_deref(), definitions.as_deref())
     }
 
     /// The value of `key`.

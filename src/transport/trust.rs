@@ -6,21 +6,27 @@ use rustls::CertificateError;
 
 use crate::core::fault::{Fault, Reason};
 
-/// The fault of a connection that failed because of the server's certificate; none when it failed for another reason.
-pub fn untrusted(error: &(dyn Error + 'static)) -> Option<Fault> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
-            let code = format_args!("certificate {}", word(why));
-            return Some(Fault::needs_decision(Reason::Untrusted).with_code(code));
-        }
+/// The error, and what it wraps, from the outside to the inside.
+pub(super) fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| {
+        let error: &'e (dyn Error + 'static) = *error;
         // An I/O error hides what it wraps from `source`.
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(wrapped) => Some(wrapped),
             None => error.source(),
-        };
-    }
-    None
+        }
+    })
+}
+
+/// The fault of a connection that failed because of the server's certificate; none when it failed for another reason.
+pub fn untrusted(error: &(dyn Error + 'static)) -> Option<Fault> {
+    chain(error).find_map(|error| match error.downcast_ref() {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            let code = format_args!("certificate {}", word(why));
+            Some(Fault::needs_decision(Reason::Untrusted).with_code(code))
+        }
+        _ => None,
+    })
 }
 
 /// One word, never a name out of the certificate.

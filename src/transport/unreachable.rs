@@ -2,7 +2,10 @@
 
 use std::{error::Error, io};
 
-use super::trust::untrusted;
+use super::{
+    dial::Refusal,
+    trust::{chain, untrusted},
+};
 use crate::core::fault::{Fault, Reason};
 
 /// The code when nothing listens at the address.
@@ -18,6 +21,9 @@ pub const NO_ROUTE: &str = "no route";
 
 /// The fault of a connection that was not made. Nothing was sent. The error's own text is not used: it holds addresses.
 pub fn unreachable(error: &(dyn Error + 'static)) -> Fault {
+    if let Some(refusal) = chain(error).find_map(|error| error.downcast_ref::<Refusal>()) {
+        return refusal.fault();
+    }
     untrusted(error).unwrap_or_else(|| {
         let fault = Fault::transient(Reason::Unreachable);
         match cause(error) {
@@ -28,22 +34,10 @@ pub fn unreachable(error: &(dyn Error + 'static)) -> Fault {
 }
 
 fn cause(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidMessage(_))) {
-            return Some(NOT_TLS);
-        }
-        let io = error.downcast_ref::<io::Error>();
-        if let Some(code) = io.and_then(of_io) {
-            return Some(code);
-        }
-        // An I/O error hides what it wraps from `source`.
-        next = match io.and_then(io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        };
-    }
-    None
+    chain(error).find_map(|error| match error.downcast_ref() {
+        Some(rustls::Error::InvalidMessage(_)) => Some(NOT_TLS),
+        _ => of_io(error.downcast_ref()?),
+    })
 }
 
 fn of_io(error: &io::Error) -> Option<&'static str> {

@@ -321,7 +321,7 @@ fn desk_of(scene: &Scene) -> Desk {
         "employee": {"email": LEA}, "urgency": "Immediate", "transfers": [{"what": "Everything", "to": SUE}],
     });
     let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "google"},
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "google", "annotations": crate::support::scope("google")},
         "stringData": {"privateKey": scene.account.private_key},
     });
     for (file, object) in [

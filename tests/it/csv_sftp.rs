@@ -8,7 +8,7 @@ use offboard::{
         fault::{Fault, Reason},
         people::{Census, Reach, WorkerStatus},
     },
-    transport::secret::Credentials,
+    transport::{egress::Egress, secret::Credentials},
 };
 use serde_json::{Value, json};
 
@@ -42,7 +42,9 @@ fn people(folder: &Path, inputs: Value) -> std::sync::Arc<dyn People> {
         ),
     ];
     let secret = secret.map(|(key, value)| (key.to_owned(), value.into_bytes()));
-    let assembly = Assembly::default();
+    let assembly = Assembly::default()
+        .with_egress(Egress::new(vec![]).with_named_loopback())
+        .trusting_hosts();
     let definition = assembly.definition("csv-sftp", &BTreeMap::new()).unwrap();
     let connected = assembly
         .connect(

@@ -522,7 +522,7 @@ async fn six_leavers_of_seven_hundred_groups_share_one_connection() {
             "default",
             json!({"transfer": {"to": "sam@corp.test"}}),
         ),
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bind"}, "stringData": secret}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bind", "annotations": support::scope("")}, "stringData": secret}),
     ];
     objects.extend((0..6).map(|n| {
         object(

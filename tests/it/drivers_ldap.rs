@@ -13,7 +13,7 @@ use offboard::{
         ldap::LdapDriver,
     },
     core::fault::{Fault, FaultKind, Reason},
-    transport::{secret::Credentials, system_clock, unreachable::REFUSED},
+    transport::{dial::Dialer, secret::Credentials, system_clock, unreachable::REFUSED},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -39,7 +39,13 @@ fn with_deadline(url: &str, username: &str, password: &str, ca: &str, deadline: 
     let secret = [("username", username), ("password", password), ("ca.crt", ca)];
     let secret = secret.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()));
     let limit = LdapDriver::limit(&config, system_clock());
-    LdapDriver::new(&config, &Credentials::from_data(secret, "1"), limit).unwrap()
+    LdapDriver::new(
+        &config,
+        &Credentials::from_data(secret, "1"),
+        limit,
+        &Dialer::trusted(),
+    )
+    .unwrap()
 }
 
 fn slapd_as(url: &str, username: &str, password: &str) -> LdapDriver {

@@ -23,7 +23,7 @@ use offboard::{
         sftp::SftpDriver,
     },
     core::fault::{Fault, Reason},
-    transport::{Clock, SetupError, secret::Credentials, system_clock, unreachable::REFUSED},
+    transport::{Clock, SetupError, dial::Dialer, secret::Credentials, system_clock, unreachable::REFUSED},
 };
 use serde_json::{Value, json};
 
@@ -78,7 +78,13 @@ impl<'a> Way<'a> {
         let secret = self.secret.into_iter();
         let secret = secret.map(|(key, value)| (key.to_owned(), value.into_bytes()));
         let limit = SftpDriver::limit(&config, system_clock());
-        SftpDriver::new(&config, &Credentials::from_data(secret, "1"), limit, self.clock)
+        SftpDriver::new(
+            &config,
+            &Credentials::from_data(secret, "1"),
+            limit,
+            self.clock,
+            &Dialer::trusted(),
+        )
     }
 }
 

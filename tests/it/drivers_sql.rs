@@ -13,7 +13,7 @@ use offboard::{
         sql::SqlDriver,
     },
     core::fault::{Fault, FaultKind, Reason},
-    transport::{secret::Credentials, system_clock, unreachable::REFUSED},
+    transport::{dial::Dialer, secret::Credentials, system_clock, unreachable::REFUSED},
 };
 use serde_json::{Value, json};
 
@@ -49,7 +49,13 @@ fn driver(place: &Place<'_>, username: &str, password: &str) -> SqlDriver {
     ];
     let secret = secret.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()));
     let limit = SqlDriver::limit(&config, system_clock());
-    SqlDriver::new(&config, &Credentials::from_data(secret, "1"), limit).unwrap()
+    SqlDriver::new(
+        &config,
+        &Credentials::from_data(secret, "1"),
+        limit,
+        &Dialer::trusted(),
+    )
+    .unwrap()
 }
 
 fn postgres() -> Place<'static> {

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use offboard::{
     api::OffboardingStatus,
     cli::{
-        local::{self, Links},
+        local::{self, Links, Permissions},
         manifests::Manifests,
     },
-    connectors::{Shared, assemble::Assembly},
+    connectors::Shared,
     core::{
         case::Case,
         fact::{Sight, Verdict, Why},
@@ -58,7 +58,7 @@ impl Leaver {
             object("Offboarding", &support::unique("leaver"), offboarding),
             object("OffboardingPolicy", "default", policy),
             json!({
-                "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "login" }, "stringData": secret
+                "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "login", "annotations": support::scope("") }, "stringData": secret
             }),
         ];
         let manifests = folder.join("manifests");
@@ -73,7 +73,8 @@ impl Leaver {
         let manifests = Manifests::read(&folder.join("manifests")).unwrap();
         assert_eq!(manifests.problems, []);
         let told = clock.clone();
-        let assembly = Assembly::default().with_clock(Arc::new(move || told.now()));
+        let assembly = Permissions::default().assembly();
+        let assembly = assembly.with_clock(Arc::new(move || told.now()));
         let links = Links::new(&manifests, &assembly);
         let leaver = &manifests.offboardings[0];
         let state = Folder::open(&folder.join("state"), leaver.metadata.uid.as_deref().unwrap()).unwrap();

@@ -26,7 +26,7 @@ use offboard::{
         people::{Census, Worker},
     },
     drive::{Clock, Drive, Interim, Link, Memory, Outcome, Record, Scope, Store, drive, report},
-    transport::secret::Credentials,
+    transport::{dial::Dialer, secret::Credentials},
 };
 use serde_json::Value;
 
@@ -359,7 +359,14 @@ fn connector(setup: &Setup<'_>, clock: &Arc<Moved>) -> Declarative {
     let told = clock.clone();
     let told: offboard::transport::Clock = Arc::new(move || told.now());
     let limit = HttpDriver::limit(&config, told.clone());
-    let driver = HttpDriver::new(&config, Credentials::from_data(secret, "1"), limit, told).unwrap();
+    let driver = HttpDriver::new(
+        &config,
+        Credentials::from_data(secret, "1"),
+        limit,
+        told,
+        (&Dialer::trusted(), false),
+    )
+    .unwrap();
     let options = Options {
         include: setup.include.iter().map(|name| (*name).to_owned()).collect(),
         protected: setup.protected.iter().map(|name| (*name).to_owned()).collect(),

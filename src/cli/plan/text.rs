@@ -6,7 +6,7 @@ use super::{Access, Mark, Plan};
 use crate::{
     api::Offboarding,
     cli::terminal::{BOLD, FAINT, GREEN, PLAIN, RED, YELLOW},
-    connectors::declarative::counted,
+    connectors::{assemble::INSECURE, declarative::counted},
 };
 
 impl Mark {
@@ -68,6 +68,13 @@ impl Plan {
                     "  {system:<one$}  {:<two$}  {FAINT}·{PLAIN} not covered: {what}\n",
                     "–"
                 ),
+            );
+        }
+        for system in &self.insecure {
+            let (one, two) = widths;
+            put(
+                &mut text,
+                &format!("  {system:<one$}  {:<two$}  ! {INSECURE}\n", "–"),
             );
         }
         put(&mut text, &format!("\n{}\n", self.sum()));

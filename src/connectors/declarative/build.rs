@@ -1,7 +1,7 @@
 //! Puts a definition, a connector's inputs and a driver together.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
@@ -41,6 +41,15 @@ impl Definition {
     pub fn resolve_driver(&self, given: &BTreeMap<String, Value>) -> Result<ResolvedDriver, Problems> {
         let inputs = inputs::check(&self.0.spec, given)?;
         driver_section::resolve(&self.0.spec, &inputs)
+    }
+
+    /// The bases that requests have beside the one of the driver's section, filled with these inputs.
+    ///
+    /// # Errors
+    /// As [`Self::resolve_driver`].
+    pub fn other_bases(&self, given: &BTreeMap<String, Value>) -> Result<BTreeSet<String>, Problems> {
+        let inputs = inputs::check(&self.0.spec, given)?;
+        driver_section::other_bases(&self.0.spec, &inputs)
     }
 
     /// A connector with these inputs over `driver`.

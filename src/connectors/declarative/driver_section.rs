@@ -1,6 +1,6 @@
 //! The driver section of a definition: its templates checked, and filled with a connector's inputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -212,6 +212,46 @@ pub(super) fn resolve(spec: &ConnectorDefinitionSpec, inputs: &Value) -> Result<
     match resolved {
         Some(resolved) if problems.0.is_empty() => Ok(resolved),
         _ => Err(problems),
+    }
+}
+
+/// The bases of requests, which only inputs make up.
+pub(super) fn other_bases(
+    spec: &ConnectorDefinitionSpec,
+    inputs: &Value,
+) -> Result<BTreeSet<String>, Problems> {
+    let mut written = BTreeSet::new();
+    if spec.http.is_some() {
+        let spec = serde_json::json!([spec.inputs, spec.account, spec.reads, spec.facts, spec.people]);
+        find_bases(&spec, &mut written);
+    }
+    let mut problems = Problems::default();
+    let scope = Scope::new().with("inputs", inputs);
+    let mut filled = BTreeSet::new();
+    for text in written {
+        let template = Template::compile(&text, Place::Base, "base", &["inputs"], &mut problems);
+        match template.map(|template| template.text(&scope)) {
+            Some(Ok(base)) => drop(filled.insert(base)),
+            Some(Err(error)) => problems.add("base", error.why),
+            None => {}
+        }
+    }
+    problems.or(|| filled)
+}
+
+fn find_bases(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            let request = ["get", "post", "put", "patch", "delete"];
+            if let Some(Value::String(base)) = fields.get("base")
+                && request.iter().any(|method| fields.contains_key(*method))
+            {
+                found.insert(base.clone());
+            }
+            fields.values().for_each(|value| find_bases(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| find_bases(value, found)),
+        _ => {}
     }
 }
 

@@ -19,7 +19,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::{connectors::driver::Body, transport::system_clock};
+use crate::{
+    connectors::driver::Body,
+    transport::{destination::Place, egress::Egress, system_clock},
+};
 
 /// A server that reads one request from each connection, keeps it, and answers with bytes as they are.
 struct Raw {
@@ -94,7 +97,14 @@ fn credentials(data: &[(&str, &str)]) -> Credentials {
 
 fn driver(config: &definition::HttpDriver, secret: &[(&str, &str)]) -> HttpDriver {
     let limit = HttpDriver::limit(config, system_clock());
-    HttpDriver::new(config, credentials(secret), limit, system_clock()).unwrap()
+    HttpDriver::new(
+        config,
+        credentials(secret),
+        limit,
+        system_clock(),
+        (&Dialer::trusted(), false),
+    )
+    .unwrap()
 }
 
 fn get(url: &str) -> Resolved {

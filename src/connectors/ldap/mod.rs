@@ -7,6 +7,7 @@
 //! LDAP is multiplexed, so one connection carries all operations; only paged searches take turns on it. After an operation without an answer the
 //! connection is left to those still on it and a new one is opened: a late answer can then not be taken for another.
 
+mod frame;
 mod modify;
 mod result;
 mod search;
@@ -33,7 +34,7 @@ use super::{
 use crate::{
     api::definition,
     core::fault::{Fault, Reason},
-    transport::{Clock, SetupError, limit::Limit, secret::Credentials},
+    transport::{Clock, SetupError, dial::Dialer, limit::Limit, secret::Credentials},
 };
 
 /// How long one operation may take where the definition says nothing.
@@ -48,7 +49,8 @@ pub struct LdapDriver {
 }
 
 impl LdapDriver {
-    /// A driver from the definition's `ldap` section, in which every template is resolved. Connects on first use. The
+    /// A driver from the definition's `ldap` section, in which every template is resolved. Connects on first use, where `dialer`
+    /// does. The
     /// deadline is for an operation as a whole, all of its pages included. `limit` is the connector's own (see
     /// [`LdapDriver::limit`]).
     ///
@@ -58,13 +60,14 @@ impl LdapDriver {
         config: &definition::LdapDriver,
         credentials: &Credentials,
         limit: Arc<Limit>,
+        dialer: &Dialer,
     ) -> Result<Self, SetupError> {
         let deadline = match &config.deadline {
             Some(text) => duration(text).ok_or(SetupError::Field("ldap.deadline"))?,
             None => DEADLINE,
         };
         Ok(Self {
-            sessions: Sessions::new(&config.url, Login::new(credentials)?)?,
+            sessions: Sessions::new(&config.url, Login::new(credentials)?, dialer)?,
             limit,
             deadline,
         })
@@ -136,7 +139,7 @@ impl Driver for LdapDriver {
             Trouble::Fault(fault) => Err(fault),
             Trouble::Lost(error) => {
                 self.sessions.discard(&session).await;
-                Err(lost(&error))
+                Err(lost(&error, session.lost()))
             }
         }
     }
@@ -191,10 +194,10 @@ fn refused(refusal: &Refusal) -> Result<Answer, Fault> {
 }
 
 /// The error's own text is not used: an unsent operation carries its values.
-fn lost(error: &LdapError) -> Fault {
+fn lost(error: &LdapError, why: Reason) -> Fault {
     match error {
-        LdapError::OpSend { .. } => Fault::transient(Reason::Unreachable),
+        LdapError::OpSend { .. } => Fault::transient(why),
         LdapError::FilterParsing | LdapError::AddNoValues => Fault::permanent(Reason::Malformed),
-        _ => Fault::unknown_outcome(Reason::Unreachable),
+        _ => Fault::unknown_outcome(why),
     }
 }

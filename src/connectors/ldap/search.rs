@@ -11,6 +11,7 @@ use ldap3::{
 use serde_json::{Map, Value, json};
 
 use super::{
+    frame::element,
     result::{Refusal, Trouble},
     session::Session,
     value,
@@ -20,8 +21,11 @@ use crate::core::fault::{Fault, Reason};
 /// Entries on a page. Active Directory's limit is 1000.
 const PAGE: i32 = 500;
 
-/// The most that one search may bring, in bytes of names and values.
-const LARGEST: usize = 64 * 1024 * 1024;
+/// What a value costs beside its bytes.
+const VALUE: usize = 64;
+
+/// The most that one search may bring, in bytes of names and values, with what each costs beside.
+const LARGEST: usize = 32 << 20;
 
 const PAGED: &str = "1.2.840.113556.1.4.319";
 
@@ -63,7 +67,7 @@ impl Entry {
 
     fn size(&self) -> usize {
         let values = self.attributes.iter().flat_map(|attribute| &attribute.values);
-        self.dn.len() + values.map(Vec::len).sum::<usize>()
+        VALUE + self.dn.len() + values.map(|value| VALUE + value.len()).sum::<usize>()
     }
 }
 
@@ -299,23 +303,6 @@ fn cookie(value: &[u8]) -> Option<&[u8]> {
     let (sequence, _) = element(0x30, value)?;
     let (_, rest) = element(0x02, sequence)?;
     Some(element(0x04, rest)?.0)
-}
-
-/// Splits a BER element with `tag` off the front: its content and what follows.
-fn element(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (head, rest) = bytes.split_at_checked(2)?;
-    if head[0] != tag {
-        return None;
-    }
-    if head[1] < 0x80 {
-        return rest.split_at_checked(usize::from(head[1]));
-    }
-    let (length, rest) = rest.split_at_checked(usize::from(head[1] & 0x7f))?;
-    if length.len() > 4 {
-        return None;
-    }
-    let length = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-    rest.split_at_checked(length)
 }
 
 #[cfg(test)]

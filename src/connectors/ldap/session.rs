@@ -1,29 +1,38 @@
 //! One connection: opened, encrypted, bound; replaced when it breaks.
+//!
+//! Between the encrypted connection and the library stands [`frame`], so that what comes from the server is looked at whole
+//! before anything else reads it, and nothing of it before the server has proven who it is.
 
 use std::{
     collections::HashSet,
+    io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope};
-use rustls::{ClientConfig, RootCertStore};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, StdStream};
+use reqwest::Url;
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{
+    io::{AsyncWriteExt, BufReader, split},
+    net::{TcpStream, UnixStream},
     sync::{Mutex, OwnedMutexGuard},
     time::{Instant, timeout_at},
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     super::login::Login,
+    frame,
     result::{Refusal, Trouble},
     search,
 };
 use crate::{
     core::fault::{Fault, Reason},
-    transport::{SetupError, unreachable::unreachable},
+    transport::{SetupError, destination::Place, dial::Dialer, unreachable::unreachable},
 };
 
 /// For how long a refused login is not tried again. Directories lock an account after a few wrong passwords, and all
@@ -39,6 +48,8 @@ pub(super) struct Session {
     controls: Arc<HashSet<String>>,
     /// Held by the paged search that is on; true until that one has ended in order.
     paging: Arc<Mutex<bool>>,
+    /// The server sent what LDAP does not have.
+    broken: Arc<AtomicBool>,
 }
 
 /// The turn of one paged search on its connection.
@@ -57,14 +68,26 @@ impl Session {
     pub(super) fn supports(&self, oid: &str) -> bool {
         self.controls.contains(oid)
     }
+
+    /// What it means that an operation has no answer because the connection ended.
+    pub(super) fn lost(&self) -> Reason {
+        if self.broken.load(Ordering::Relaxed) {
+            Reason::Malformed
+        } else {
+            Reason::Unreachable
+        }
+    }
 }
 
 /// The current connection to one server, if any.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    url: String,
+    server: Place,
+    /// Encrypted from the first byte on, not after a word in clear.
+    ldaps: bool,
     login: Login,
     tls: Arc<ClientConfig>,
+    dialer: Dialer,
     opened: AtomicU64,
     state: Mutex<State>,
 }
@@ -76,17 +99,19 @@ struct State {
 }
 
 impl Sessions {
-    pub(super) fn new(url: &str, login: Login) -> Result<Self, SetupError> {
-        let scheme = url
-            .split_once("://")
-            .map(|(scheme, _)| scheme.to_ascii_lowercase());
-        if !matches!(scheme.as_deref(), Some("ldap" | "ldaps")) {
-            return Err(SetupError::Field("ldap.url"));
+    pub(super) fn new(url: &str, login: Login, dialer: &Dialer) -> Result<Self, SetupError> {
+        let field = "ldap.url";
+        let url = Url::parse(url).map_err(|_| SetupError::Field(field))?;
+        if !matches!(url.scheme(), "ldap" | "ldaps") {
+            return Err(SetupError::Field(field));
         }
+        let server = Place::of(&url).ok_or(SetupError::Field(field))?;
         Ok(Self {
-            url: url.to_owned(),
+            server,
+            ldaps: url.scheme() == "ldaps",
             tls: tls(&login)?,
             login,
+            dialer: dialer.clone(),
             opened: AtomicU64::new(0),
             state: Mutex::default(),
         })
@@ -152,49 +177,114 @@ impl Sessions {
     }
 
     async fn open(&self) -> Result<Session, Fault> {
-        let settings = LdapConnSettings::new()
-            .set_config(Arc::clone(&self.tls))
-            .set_starttls(true);
-        let opened = LdapConnAsync::with_settings(settings, &self.url).await;
-        let (connection, mut ldap) = opened.map_err(|error| not_opened(&error))?;
+        let broken = Arc::<AtomicBool>::default();
+        let stream = self.encrypted().await?;
+        let lost = |_| Fault::transient(Reason::Unreachable);
+        let (ours, theirs) = UnixStream::pair().map_err(lost)?;
+        let theirs = theirs.into_std().map_err(lost)?;
+        tokio::spawn(relay(stream, ours, broken.clone()));
+        let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(theirs));
+        let opened = LdapConnAsync::with_settings(settings, "ldapi://relay").await;
+        let (connection, mut ldap) = opened.map_err(|error| unreachable(&error))?;
         // Its end is seen by everybody who holds a handle.
         tokio::spawn(async move { connection.drive().await.is_ok() });
-        // The library only ever hands out an encrypted connection for these settings. A password is worth a second look.
-        if !matches!(ldap.get_peer_certificate().await, Ok(Some(_))) {
-            return Err(Fault::permanent(Reason::Refused).with_code("no TLS"));
-        }
+        let lost = |_: LdapError| match broken.load(Ordering::Relaxed) {
+            true => Fault::transient(Reason::Malformed).with_code(NOT_LDAP),
+            false => Fault::transient(Reason::Unreachable),
+        };
         let bound = ldap
             .simple_bind(self.login.username.expose(), self.login.password.expose())
             .await;
-        let bound = bound.map_err(|_| Fault::transient(Reason::Unreachable))?;
-        Refusal::check(&bound).map_err(|refusal| refusal.login_fault())?;
+        Refusal::check(&bound.map_err(lost)?).map_err(|refusal| refusal.login_fault())?;
         let controls = controls(&mut ldap).await.map_err(|trouble| match trouble {
             Trouble::Refused(refusal) => refusal.fault(),
             Trouble::Fault(fault) => fault,
-            Trouble::Lost(_) => Fault::transient(Reason::Unreachable),
+            Trouble::Lost(error) => lost(error),
         })?;
         Ok(Session {
             ldap,
             number: self.opened.fetch_add(1, Ordering::Relaxed),
             controls: Arc::new(controls),
             paging: Arc::default(),
+            broken,
         })
+    }
+
+    /// A connection to a server that has proven who it is. Nothing goes out in clear but the wish for encryption.
+    async fn encrypted(&self) -> Result<TlsStream<TcpStream>, Fault> {
+        let Place { host, port, usual } = &self.server;
+        let mut stream = self.dialer.connect(host, *port, *usual).await?;
+        if !self.ldaps {
+            start_tls(&mut stream).await?;
+        }
+        let name = host.trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(name)
+            .map_err(|_| Fault::permanent(Reason::ConnectorNotReady).with_code("url"))?;
+        let connected = TlsConnector::from(self.tls.clone()).connect(name, stream).await;
+        connected.map_err(|error| unreachable(&error))
     }
 }
 
-fn not_opened(error: &LdapError) -> Fault {
-    match error {
-        // StartTLS refused. Going on in clear text is not an option.
-        LdapError::LdapResult { result } => match Refusal::check(result) {
-            Err(refusal) => refusal.fault(),
-            Ok(()) => Fault::transient(Reason::Unreachable),
-        },
-        LdapError::UrlParsing { .. } | LdapError::DNSName { .. } | LdapError::UnknownScheme(_) => {
-            Fault::permanent(Reason::ConnectorNotReady).with_code("url")
+/// The code when a server sends what the protocol does not have.
+const NOT_LDAP: &str = "no LDAP spoken there";
+
+/// Asks for encryption. Byte by byte, so that nothing said in clear is taken for what comes after.
+async fn start_tls(stream: &mut TcpStream) -> Result<(), Fault> {
+    let mut answer = vec![];
+    let asked = async {
+        stream.write_all(frame::START_TLS).await?;
+        frame::read(stream, &mut answer).await
+    };
+    match asked.await {
+        Ok(true) => {}
+        Ok(false) => return Err(Fault::transient(Reason::Unreachable)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(Fault::transient(Reason::Malformed).with_code(NOT_LDAP));
         }
-        _ => unreachable(error),
+        Err(error) => return Err(unreachable(&error)),
+    }
+    // Refused. Going on in clear text is not an option.
+    match frame::code(&answer) {
+        Some(0) => Ok(()),
+        Some(code) => Err(Refusal {
+            code,
+            detail: None,
+            name: None,
+        }
+        .fault()),
+        None => Err(Fault::transient(Reason::Malformed).with_code(NOT_LDAP)),
     }
 }
+
+/// Carries bytes between the server and the library until one of them is gone, from the server only whole messages.
+async fn relay(server: TlsStream<TcpStream>, library: UnixStream, broken: Arc<AtomicBool>) {
+    let (from_server, mut to_server) = split(server);
+    let (mut from_library, mut to_library) = library.into_split();
+    let answers = async {
+        let mut from_server = BufReader::new(from_server);
+        let mut message = vec![];
+        while frame::read(&mut from_server, &mut message).await? {
+            to_library.write_all(&message).await?;
+            if message.capacity() > KEPT {
+                message = vec![];
+            }
+        }
+        Ok(())
+    };
+    let requests = async {
+        tokio::io::copy(&mut from_library, &mut to_server).await?;
+        to_server.shutdown().await
+    };
+    let ended: io::Result<()> = tokio::select! {
+        ended = answers => ended,
+        ended = requests => ended,
+    };
+    let refused = ended.is_err_and(|error| error.kind() == io::ErrorKind::InvalidData);
+    broken.fetch_or(refused, Ordering::Relaxed);
+}
+
+/// A longer buffer is not kept for the next message.
+const KEPT: usize = 64 << 10;
 
 /// The controls that the server says it knows. A server that hides its root DSE knows none.
 async fn controls(ldap: &mut Ldap) -> Result<HashSet<String>, Trouble> {
@@ -249,7 +339,7 @@ mod tests {
             .map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()));
         let login = Login::new(&Credentials::from_data(secret, "1"));
         login
-            .and_then(|login| Sessions::new(url, login))
+            .and_then(|login| Sessions::new(url, login, &Dialer::trusted()))
             .expect_err("it must be refused")
     }
 

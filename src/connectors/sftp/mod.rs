@@ -39,6 +39,7 @@ use crate::{
     core::fault::{Fault, Reason},
     transport::{
         Clock, SetupError,
+        dial::Dialer,
         limit::Limit,
         secret::Credentials,
         ssh::{HostKeys, Login, Server},
@@ -65,7 +66,8 @@ impl std::fmt::Debug for SftpDriver {
 }
 
 impl SftpDriver {
-    /// A driver from the definition's `sftp` section, in which every template is resolved. Connects on first use. The
+    /// A driver from the definition's `sftp` section, in which every template is resolved. Connects on first use, where `dialer`
+    /// does. The
     /// deadline is for a request as a whole, the transfer of its file included. `limit` is the connector's own (see
     /// [`SftpDriver::limit`]).
     ///
@@ -76,6 +78,7 @@ impl SftpDriver {
         credentials: &Credentials,
         limit: Arc<Limit>,
         clock: Clock,
+        dialer: &Dialer,
     ) -> Result<Self, SetupError> {
         if config.host.is_empty() {
             return Err(SetupError::Field("sftp.host"));
@@ -96,6 +99,7 @@ impl SftpDriver {
         let server = Server {
             host: config.host.clone(),
             port,
+            dialer: dialer.clone(),
             keys: Arc::new(HostKeys::parse(
                 given.lines().chain(secret.lines()),
                 &config.host,

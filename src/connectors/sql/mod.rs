@@ -5,8 +5,7 @@
 //!
 //! # What `ca.crt` cannot do here
 //! `http` and `ldap` trust the authority in `ca.crt` alone. sqlx 0.9 adds it to the public authorities that are built into
-//! it (`tls_rustls.rs`), and without it trusts these and not the machine's: it takes no `rustls` configuration and no
-//! socket of ours, and it shows nobody the certificate that it accepted. So whoever gets a public authority to certify the
+//! it (`tls_rustls.rs`), and without it trusts these and not the machine's: it takes no `rustls` configuration, and it shows nobody the certificate that it accepted. So whoever gets a public authority to certify the
 //! server's own host name, and stands in between, passes for the server. A host name for which no public authority
 //! certifies anything (`db.corp.internal`) closes this. Only a change in sqlx ends it; a check by a connection of our own
 //! before would prove nothing about the next one.
@@ -37,11 +36,20 @@ use super::{
 use crate::{
     api::definition::{self, Dialect},
     core::fault::{Fault, Reason},
-    transport::{Clock, SetupError, limit::Limit, secret::Credentials},
+    transport::{
+        Clock, SetupError,
+        dial::Dialer,
+        limit::Limit,
+        relay::{Door, Meter},
+        secret::Credentials,
+    },
 };
 
-/// The most that one statement may bring, in bytes of text.
-const LARGEST: usize = 64 * 1024 * 1024;
+/// The most that one statement may bring, in bytes on the wire, and in bytes of text with what each value costs beside.
+const LARGEST: usize = 32 << 20;
+
+/// What a value costs beside its bytes.
+const VALUE: usize = 64;
 
 /// How long one statement may take where the definition says nothing.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -53,6 +61,42 @@ struct Server<'a> {
     database: Option<&'a str>,
     login: &'a Login,
     deadline: Duration,
+    dialer: &'a Dialer,
+}
+
+/// The usual port of a database.
+pub fn usual_port(dialect: Dialect) -> u16 {
+    match dialect {
+        Dialect::Postgresql => postgres::PORT,
+        Dialect::Mysql => mysql::PORT,
+    }
+}
+
+/// Where the library is let out.
+#[derive(Debug, Clone)]
+struct Way {
+    host: String,
+    port: u16,
+    usual: u16,
+    dialer: Dialer,
+}
+
+impl Way {
+    fn new(server: &Server<'_>, usual: u16) -> Self {
+        Self {
+            host: server.host.to_owned(),
+            port: server.port,
+            usual,
+            dialer: server.dialer.clone(),
+        }
+    }
+
+    /// A door named `name` to the server, for one connection.
+    async fn door(&self, name: &str, meter: &Meter) -> Result<Door, Failure> {
+        meter.allow(LARGEST);
+        let stream = self.dialer.connect(&self.host, self.port, self.usual).await?;
+        Ok(Door::open(stream, name, meter.clone())?)
+    }
 }
 
 /// Speaks SQL to one server. Shared by all leavers.
@@ -74,11 +118,12 @@ enum Client {
 trait Engine: Send + Sync + 'static {
     type Connection: Connection + Send;
 
-    /// Logs in to `database` and sets the session up.
+    /// Logs in to `database` and sets the session up. `meter` counts what comes from the server.
     fn open(
         &self,
         database: Option<&str>,
-    ) -> impl Future<Output = Result<Self::Connection, sqlx::Error>> + Send;
+        meter: &Meter,
+    ) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
 
     /// Sends one statement.
     fn send<'c>(
@@ -113,7 +158,8 @@ impl From<Fault> for Failure {
 }
 
 impl SqlDriver {
-    /// A driver from the definition's `sql` section, in which every template is resolved. Connects on first use. The
+    /// A driver from the definition's `sql` section, in which every template is resolved. Connects on first use, where `dialer`
+    /// does. The
     /// deadline is for a statement and all of its rows. `limit` is the connector's own (see [`SqlDriver::limit`]).
     ///
     /// # Errors
@@ -122,6 +168,7 @@ impl SqlDriver {
         config: &definition::SqlDriver,
         credentials: &Credentials,
         limit: Arc<Limit>,
+        dialer: &Dialer,
     ) -> Result<Self, SetupError> {
         if config.host.is_empty() || config.host.contains(['/', '\0']) {
             return Err(SetupError::Field("sql.host"));
@@ -130,10 +177,12 @@ impl SqlDriver {
             Some(text) => duration(text).ok_or(SetupError::Field("sql.deadline"))?,
             None => DEADLINE,
         };
+        let port = config.port.parse().map_err(|_| SetupError::Field("sql.port"))?;
         let login = Login::new(credentials)?;
         let server = Server {
             host: &config.host,
-            port: config.port.parse().map_err(|_| SetupError::Field("sql.port"))?,
+            port,
+            dialer,
             database: config.database.as_deref(),
             login: &login,
             deadline,
@@ -243,6 +292,9 @@ async fn perform<E: Engine>(
         Failure::Sql(sqlx::Error::Encode(_)) => {
             Err(Fault::permanent(Reason::Malformed).with_code("parameter"))
         }
+        Failure::Sql(_) if lease.is_spent() => {
+            Err(Fault::unknown_outcome(Reason::Incomplete).with_code("too large"))
+        }
         Failure::Sql(_) => Err(Fault::unknown_outcome(Reason::Unreachable)),
     }
 }
@@ -265,13 +317,13 @@ async fn read(mut rows: BoxStream<'_, Result<Value, Failure>>) -> Result<Vec<Val
 
 fn weight(value: &Value) -> usize {
     match value {
-        Value::String(text) => text.len(),
-        Value::Array(values) => values.iter().map(weight).sum(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| name.len() + weight(value))
-            .sum(),
-        _ => 8,
+        Value::String(text) => VALUE + text.len(),
+        Value::Array(values) => VALUE + values.iter().map(weight).sum::<usize>(),
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| VALUE + name.len() + weight(value);
+            VALUE + fields.iter().map(field).sum::<usize>()
+        }
+        _ => VALUE,
     }
 }
 

@@ -12,8 +12,11 @@ use sqlx::{
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlRow, MySqlSslMode},
 };
 
-use super::{Engine, Failure, Server, bind, shaped};
-use crate::core::fault::{Fault, Reason};
+use super::{Engine, Failure, Server, Way, bind, shaped};
+use crate::{
+    core::fault::{Fault, Reason},
+    transport::relay::Meter,
+};
 
 /// The session obeys the quoting that [`super::statement`] relies on, whatever the server's default mode is.
 const MODE: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'";
@@ -21,9 +24,13 @@ const MODE: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTI
 /// Unknown system variable.
 const NO_SUCH_VARIABLE: u16 = 1193;
 
+/// The usual port.
+pub(super) const PORT: u16 = 3306;
+
 /// Logs in to MySQL or MariaDB.
 pub(super) struct Mysql {
     options: MySqlConnectOptions,
+    way: Way,
     timeout: Duration,
 }
 
@@ -52,6 +59,7 @@ impl Mysql {
         }
         Self {
             options,
+            way: Way::new(server, PORT),
             timeout: server.deadline.mul_f32(0.75),
         }
     }
@@ -60,12 +68,13 @@ impl Mysql {
 impl Engine for Mysql {
     type Connection = MySqlConnection;
 
-    async fn open(&self, database: Option<&str>) -> Result<MySqlConnection, sqlx::Error> {
+    async fn open(&self, database: Option<&str>, meter: &Meter) -> Result<MySqlConnection, Failure> {
         let options = match database {
             Some(database) => self.options.clone().database(database),
             None => self.options.clone(),
         };
-        let mut connection = options.connect().await?;
+        let door = self.way.door("mysql", meter).await?;
+        let mut connection = options.socket(door.folder().join("mysql")).connect().await?;
         connection.execute(MODE).await?;
         // Seconds, of every statement, in MariaDB; milliseconds, of SELECT only, in MySQL.
         let seconds = self.timeout.as_secs_f64();
@@ -79,7 +88,7 @@ impl Engine for Mysql {
                 let limit = sqlx::query("SET SESSION max_execution_time = ?").bind(millis);
                 limit.persistent(false).execute(&mut connection).await?;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
         Ok(connection)
     }

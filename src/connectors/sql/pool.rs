@@ -13,10 +13,10 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::Engine;
+use super::{Engine, Failure, LARGEST};
 use crate::{
     core::fault::{Fault, Reason},
-    transport::unreachable::unreachable,
+    transport::{relay::Meter, unreachable::unreachable},
 };
 
 /// Connections at the same time to one database.
@@ -36,12 +36,18 @@ pub(super) struct Pools<E: Engine> {
 
 struct Pool<E: Engine> {
     permits: Arc<Semaphore>,
-    idle: Mutex<Vec<(E::Connection, Instant)>>,
+    idle: Mutex<Vec<(Metered<E>, Instant)>>,
+}
+
+/// A connection, and the meter on it.
+struct Metered<E: Engine> {
+    connection: E::Connection,
+    meter: Meter,
 }
 
 /// A connection for one statement. Dropping it closes the connection; [`Lease::give_back`] keeps it.
 pub(super) struct Lease<E: Engine> {
-    connection: E::Connection,
+    metered: Metered<E>,
     pool: Arc<Pool<E>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -71,15 +77,20 @@ impl<E: Engine> Pools<E> {
         let Ok(Ok(permit)) = permit else {
             return Err(Fault::transient(Reason::Timeout));
         };
-        let connection = match pool.living(deadline).await {
-            Some(connection) => connection,
-            None => match timeout_at(deadline, self.engine.open(database)).await {
-                Ok(opened) => opened.map_err(|error| not_opened::<E>(&error))?,
-                Err(_) => return Err(Fault::transient(Reason::Unreachable)),
-            },
+        let metered = match pool.living(deadline).await {
+            Some(metered) => metered,
+            None => {
+                let meter = Meter::default();
+                let connection = match timeout_at(deadline, self.engine.open(database, &meter)).await {
+                    Ok(opened) => opened.map_err(not_opened::<E>)?,
+                    Err(_) => return Err(Fault::transient(Reason::Unreachable)),
+                };
+                Metered { connection, meter }
+            }
         };
+        metered.meter.allow(LARGEST);
         Ok(Lease {
-            connection,
+            metered,
             pool,
             _permit: permit,
         })
@@ -97,12 +108,13 @@ impl<E: Engine> Default for Pool<E> {
 
 impl<E: Engine> Pool<E> {
     /// The idle connection that was used last and still works. Those that do not are closed.
-    async fn living(&self, deadline: Instant) -> Option<E::Connection> {
+    async fn living(&self, deadline: Instant) -> Option<Metered<E>> {
         loop {
-            let (mut connection, used) = locked(&self.idle).pop()?;
-            if used.elapsed() < TRUSTED || matches!(timeout_at(deadline, connection.ping()).await, Ok(Ok(())))
+            let (mut metered, used) = locked(&self.idle).pop()?;
+            if used.elapsed() < TRUSTED
+                || matches!(timeout_at(deadline, metered.connection.ping()).await, Ok(Ok(())))
             {
-                return Some(connection);
+                return Some(metered);
             }
         }
     }
@@ -112,18 +124,23 @@ impl<E: Engine> Pool<E> {
         let mut idle = locked(&self.idle);
         let (old, young): (Vec<_>, Vec<_>) = idle.drain(..).partition(|(_, used)| used.elapsed() >= IDLE);
         *idle = young;
-        old.into_iter().map(|(connection, _)| connection).collect()
+        old.into_iter().map(|(metered, _)| metered.connection).collect()
     }
 }
 
 impl<E: Engine> Lease<E> {
     pub(super) fn connection(&mut self) -> &mut E::Connection {
-        &mut self.connection
+        &mut self.metered.connection
+    }
+
+    /// Whether more came than one statement may bring.
+    pub(super) fn is_spent(&self) -> bool {
+        self.metered.meter.is_spent()
     }
 
     /// Keeps the connection for the next statement.
     pub(super) fn give_back(self) {
-        locked(&self.pool.idle).push((self.connection, Instant::now()));
+        locked(&self.pool.idle).push((self.metered, Instant::now()));
         let pool = Arc::downgrade(&self.pool);
         tokio::spawn(async move {
             sleep(IDLE).await;
@@ -141,11 +158,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn not_opened<E: Engine>(error: &sqlx::Error) -> Fault {
-    match error {
-        sqlx::Error::Database(error) => E::judge(&**error, true).1,
-        sqlx::Error::Configuration(_) => Fault::permanent(Reason::ConnectorNotReady),
-        // Name, network or TLS. The error's own text is not used.
-        _ => unreachable(error),
+fn not_opened<E: Engine>(failure: Failure) -> Fault {
+    match failure {
+        Failure::Fault(fault) => fault,
+        Failure::Sql(sqlx::Error::Database(error)) => E::judge(&*error, true).1,
+        Failure::Sql(sqlx::Error::Configuration(_)) => Fault::permanent(Reason::ConnectorNotReady),
+        // Network or TLS. The error's own text is not used.
+        Failure::Sql(error) => unreachable(&error),
     }
 }

@@ -12,17 +12,24 @@ use sqlx::{
     postgres::{PgConnectOptions, PgRow, PgSslMode, PgTypeInfo, PgTypeKind},
 };
 
-use super::{Engine, Failure, Server, bind, shaped};
-use crate::core::fault::{Fault, Reason};
+use super::{Engine, Failure, Server, Way, bind, shaped};
+use crate::{
+    core::fault::{Fault, Reason},
+    transport::relay::Meter,
+};
 
 /// The session obeys the quoting that [`super::statement`] relies on, stops before we stop waiting, and sends no
 /// notices, which the library would log with the server's texts.
 const SETUP: &str = "SELECT set_config('standard_conforming_strings', 'on', false), \
      set_config('statement_timeout', $1, false), set_config('client_min_messages', 'error', false)";
 
+/// The usual port.
+pub(super) const PORT: u16 = 5432;
+
 /// Logs in to PostgreSQL.
 pub(super) struct Postgres {
     options: PgConnectOptions,
+    way: Way,
     timeout: Duration,
 }
 
@@ -48,6 +55,7 @@ impl Postgres {
         }
         Self {
             options,
+            way: Way::new(server, PORT),
             timeout: server.deadline.mul_f32(0.75),
         }
     }
@@ -56,12 +64,14 @@ impl Postgres {
 impl Engine for Postgres {
     type Connection = PgConnection;
 
-    async fn open(&self, database: Option<&str>) -> Result<PgConnection, sqlx::Error> {
+    async fn open(&self, database: Option<&str>, meter: &Meter) -> Result<PgConnection, Failure> {
         let options = match database {
             Some(database) => self.options.clone().database(database),
             None => self.options.clone(),
         };
-        let mut connection = options.connect().await?;
+        let name = format!(".s.PGSQL.{}", self.way.port);
+        let door = self.way.door(&name, meter).await?;
+        let mut connection = options.socket(door.folder()).connect().await?;
         let timeout = self.timeout.as_millis().max(1).to_string();
         sqlx::query(SETUP)
             .bind(timeout)

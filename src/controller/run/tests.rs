@@ -119,7 +119,12 @@ async fn a_pass_that_panics_is_shown_at_its_own_leaver_and_nobody_else_notices()
         tower::service_fn(move |request| api_server(request, patched.clone()))
     };
     let client = Client::new(service, "people");
-    let mut operator = Operator::new(client, &["people".to_owned()], crate::notify::Outbox::default());
+    let mut operator = Operator::new(
+        client,
+        &["people".to_owned()],
+        crate::notify::Outbox::default(),
+        crate::transport::egress::Egress::new(vec![]),
+    );
     let connector: Connector = serde_json::from_value(json!({
         "apiVersion": "offboard.dev/v1alpha1", "kind": "Connector",
         "metadata": {"name": "crm", "namespace": "people", "uid": "uid-crm", "generation": 1},

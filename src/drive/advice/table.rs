@@ -76,7 +76,17 @@ table! { CONNECTION:
     "no TLS" =>
         "the server offers no StartTLS", "use ldaps, or switch TLS on there";
     "unencrypted" =>
-        "spec.inputs has http, which shows passwords to the network", "use https";
+        "it has http, which shows passwords to the network", "use https, or spec.insecure: true";
+    "host *"; DestinationRefused =>
+        "the Secret does not say that its credentials may go there", "add the host to the Secret's annotation offboard.dev/hosts, if it is right";
+    "egress *"; DestinationRefused =>
+        "nothing may connect to such an address", "if a system is there, open its network with --allow-egress (chart: egress.allow)";
+    "no host"; DestinationRefused =>
+        "it is no address of a machine", "correct spec.inputs";
+    "temporary folder" =>
+        "nothing can be written to the folder for temporary files", "make it writable, or set TMPDIR";
+    "no LDAP spoken there" =>
+        "what it sent is no LDAP", "check the address in spec.inputs, and the server";
     "certificate Expired" =>
         "its certificate is over", "renew it there";
     "certificate NotValidYet" =>

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::transport::secret::Credentials;
+use crate::transport::{dial::Dialer, secret::Credentials};
 
 type Fields = BTreeMap<String, String>;
 
@@ -76,7 +76,7 @@ fn tokens(grant: Grant, token_url: Url) -> (Tokens, Arc<AtomicI64>) {
         subject: Some("admin@acme.example".into()),
     };
     (
-        Tokens::new(login, Client::new(None, false).unwrap(), clock),
+        Tokens::new(login, Client::new(None, false, Dialer::trusted()).unwrap(), clock),
         seconds,
     )
 }

@@ -15,15 +15,17 @@ use russh::{
     keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate, decode_secret_key},
 };
 use russh_sftp::client::{Config as SftpConfig, RawSftpSession};
-use tokio::net::TcpStream;
 
 pub use self::host_keys::{HostKeys, Refused};
 use super::{
     SetupError,
+    dial::Dialer,
     secret::{Credentials, Secret},
-    unreachable::unreachable,
 };
 use crate::core::fault::{Fault, Reason};
+
+/// The usual port of the protocol.
+pub const PORT: u16 = 22;
 
 /// A connection on which nothing came for so long is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -78,6 +80,8 @@ pub struct Server {
     pub port: u16,
     /// Its keys.
     pub keys: Arc<HostKeys>,
+    /// What connects to it.
+    pub dialer: Dialer,
 }
 
 /// A connection that is logged in, with one SFTP session on it. Closed when it is dropped.
@@ -114,10 +118,7 @@ impl Sftp {
             nodelay: true,
             ..client::Config::default()
         };
-        let socket = TcpStream::connect((server.host.as_str(), server.port)).await;
-        let socket = socket.map_err(|error| unreachable(&error))?;
-        // An answer later by a few milliseconds is no fault.
-        drop(socket.set_nodelay(true));
+        let socket = server.dialer.connect(&server.host, server.port, PORT).await?;
         let keeper = Keeper(server.keys.clone());
         let connected = client::connect_stream(Arc::new(config), socket, keeper).await;
         let mut handle = connected.map_err(|failure| failure.fault())?;

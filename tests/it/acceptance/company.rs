@@ -192,6 +192,9 @@ impl Company {
                 _ => ("", json!({})),
             };
             support::replace(&mut object, place, &ours);
+            if object["kind"] == "Secret" {
+                object["metadata"]["annotations"] = support::scope("");
+            }
             text += &format!("---\n{object}\n");
         }
         text

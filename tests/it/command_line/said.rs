@@ -6,7 +6,7 @@ use std::path::Path;
 use offboard::{
     cli::{
         approvals::Voices,
-        local::{Links, Local, assembly},
+        local::{Links, Local, Permissions},
         manifests::Manifests,
     },
     drive::folder::Folder,
@@ -61,6 +61,7 @@ impl Office {
         }
         fs::create_dir_all(desk.0.join("secrets/crm")).unwrap();
         fs::write(desk.0.join("secrets/crm/token"), crm.token()).unwrap();
+        fs::write(desk.0.join("secrets/crm/hosts"), support::HERE).unwrap();
         let office = Self {
             desk,
             keys: Scratch::new("keys"),
@@ -299,7 +300,7 @@ async fn before_what_cannot_be_taken_back_everything_is_read_again() {
     assert_eq!(code(&office.run()), 3);
     let file = office.signed("yes.json", &office.yes(ALICE), ALICE);
     let manifests = Manifests::read(&office.desk.0).unwrap();
-    let links = Links::new(&manifests, &assembly(false));
+    let links = Links::new(&manifests, &Permissions::default().assembly());
     let (state, signers) = (office.desk.state(), office.keys.join("signers"));
     let now = Timestamp::now();
     let voices = Voices::hear(&manifests, &links, &state, Some(&signers), now).unwrap();

@@ -51,7 +51,7 @@ async fn run_tells_each_once_and_what_was_not_taken_is_told_by_the_next_run() {
     let object = |kind: &str, name: &str, spec: Value| json!({"apiVersion": "offboard.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
     let desk = Desk::new(
         &[
-            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "crm"}, "stringData": {"token": crm.token()}}),
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "crm", "annotations": support::scope("")}, "stringData": {"token": crm.token()}}),
             object(
                 "Connector",
                 "crm",

@@ -119,7 +119,8 @@ impl Site {
             .map(|(key, value)| ((*key).to_owned(), (*value).into()))
             .collect();
         let secret = serde_json::json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data,
+            "apiVersion": "v1", "kind": "Secret", "stringData": data,
+            "metadata": {"name": name, "annotations": support::scope(&format!("{} legacy", self.namespace))},
         });
         self.apply(&secret.to_string());
     }
@@ -312,6 +313,9 @@ impl Site {
                 &self.namespace,
                 "--listen",
                 &address.to_string(),
+                // Where the systems of a test are.
+                "--allow-egress=127.0.0.1/32",
+                "--allow-egress=::1/128",
             ])
             .args(more)
             .env("KUBECONFIG", &self.kubeconfig)

@@ -295,7 +295,10 @@ impl Story {
                 let definition = object["spec"]["definition"].as_str().unwrap().to_owned();
                 support::replace(&mut object, "/spec/inputs", &self.inputs(&definition));
             }
-            "Secret" => support::replace(&mut object, "/stringData", &login(&name)),
+            "Secret" => {
+                support::replace(&mut object, "/stringData", &login(&name));
+                object["metadata"]["annotations"] = support::scope("");
+            }
             "LeaverSource" => support::replace(&mut object, "/spec", &json!({"every": "10s"})),
             _ => {}
         }

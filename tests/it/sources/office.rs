@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     operator::site::{Operator, PATIENCE, Site},
-    support::{ControlPlane, control_plane_with_admission, poll, unique},
+    support::{ControlPlane, control_plane_with_admission, poll},
 };
 
 /// How the HR system reads, as data.
@@ -202,7 +202,7 @@ impl Office {
     pub async fn on(plane: &'static ControlPlane, stem: &str) -> Self {
         let site = Site::on(plane, stem);
         let hr = Hr::start().await;
-        let definition = unique("hr");
+        let definition = site.namespace.clone();
         plane
             .kubectl(&["apply", "-f", "-"], &DEFINITION.replace("NAME", &definition))
             .expect_ok();

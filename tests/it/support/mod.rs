@@ -140,6 +140,14 @@ pub fn admission(namespace: &str, names: &[&str]) -> String {
     wanted.map(|object| format!("---\n{object}\n")).collect()
 }
 
+/// The servers of this machine, as a Secret names where its credentials may go.
+pub const HERE: &str = "127.0.0.1:* localhost:* [::1]:*";
+
+/// What a Secret says of where its credentials may go, and which definition may use them that is not built in.
+pub fn scope(definitions: &str) -> serde_json::Value {
+    serde_json::json!({"offboard.dev/hosts": HERE, "offboard.dev/definitions": definitions})
+}
+
 /// Puts each field of `ours` in place of the one that an example has at `place`.
 #[track_caller]
 pub fn replace(object: &mut serde_json::Value, place: &str, ours: &serde_json::Value) {

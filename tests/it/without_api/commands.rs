@@ -129,7 +129,8 @@ fn where_nobody_said_so_no_program_of_a_manifest_is_run() {
         "spec": {"employee": {"email": "jane@example.com"}, "urgency": "Immediate"},
     });
     let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "stringData": {"password": "s3cret"},
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login", "annotations": {"offboard.dev/definitions": "legacy"}},
+        "stringData": {"password": "s3cret"},
     });
     for (name, object) in [("connector", connector), ("leaver", leaver), ("secret", secret)] {
         fs::write(folder.join(format!("{name}.json")), object.to_string()).unwrap();

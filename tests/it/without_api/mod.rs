@@ -16,7 +16,7 @@ use offboard::{
         job::Runner,
     },
     core::identity::Person,
-    transport::secret::Credentials,
+    transport::{egress::Egress, secret::Credentials},
 };
 use serde_json::{Value, json};
 
@@ -48,7 +48,9 @@ impl<'a> System<'a> {
         let text = builtin(self.definition).unwrap_or(self.definition);
         let (name, spec) = parse(text).unwrap_or_else(|problems| panic!("{problems}"));
         let own: BTreeMap<String, ConnectorDefinitionSpec> = [(name.clone(), spec)].into();
-        let mut assembly = Assembly::default();
+        let mut assembly = Assembly::default()
+            .with_egress(Egress::new(vec![]).with_named_loopback())
+            .trusting_hosts();
         if let Some(runner) = &self.runner {
             assembly = assembly.with_runner(runner.clone());
         }

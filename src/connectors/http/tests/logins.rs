@@ -113,7 +113,14 @@ async fn fixed_logins_are_sent_as_the_definition_says() {
         driver(&config, &secret).perform(&get(&server.url)).await.unwrap();
         assert!(server.last().contains(expected), "{}", server.last());
         let limit = HttpDriver::limit(&config, system_clock());
-        let error = HttpDriver::new(&config, credentials(&[]), limit, system_clock()).unwrap_err();
+        let error = HttpDriver::new(
+            &config,
+            credentials(&[]),
+            limit,
+            system_clock(),
+            (&Dialer::trusted(), false),
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("is missing"), "{error}");
     }
 }
@@ -128,7 +135,16 @@ async fn two_users_of_a_connector_share_its_silence() {
     });
     let config = config(&server.url);
     let limit = HttpDriver::limit(&config, clock.clone());
-    let user = || HttpDriver::new(&config, credentials(&[]), limit.clone(), clock.clone()).unwrap();
+    let user = || {
+        HttpDriver::new(
+            &config,
+            credentials(&[]),
+            limit.clone(),
+            clock.clone(),
+            (&Dialer::trusted(), false),
+        )
+        .unwrap()
+    };
     let (one, other) = (user(), user());
     let request = get(&server.url);
     let until = clock() + SignedDuration::from_secs(30);
@@ -153,7 +169,16 @@ async fn a_passing_503_holds_up_no_other_request() {
     let mut config = config(&server.url);
     config.deadline = Some("1900ms".into());
     let limit = HttpDriver::limit(&config, system_clock());
-    let user = || HttpDriver::new(&config, credentials(&[]), limit.clone(), system_clock()).unwrap();
+    let user = || {
+        HttpDriver::new(
+            &config,
+            credentials(&[]),
+            limit.clone(),
+            system_clock(),
+            (&Dialer::trusted(), false),
+        )
+        .unwrap()
+    };
     let (one, other) = (user(), user());
     let request = get(&server.url);
     // More than the slowest rate that a refusal teaches would let through.
@@ -174,7 +199,16 @@ async fn two_users_of_a_connector_share_its_rate() {
     config.limits.requests_per_second = Some(4);
     config.deadline = Some("1900ms".into());
     let limit = HttpDriver::limit(&config, system_clock());
-    let user = || HttpDriver::new(&config, credentials(&[]), limit.clone(), system_clock()).unwrap();
+    let user = || {
+        HttpDriver::new(
+            &config,
+            credentials(&[]),
+            limit.clone(),
+            system_clock(),
+            (&Dialer::trusted(), false),
+        )
+        .unwrap()
+    };
     let (one, other) = (user(), user());
     let request = get(&server.url);
     let calls = (0..4).flat_map(|_| [one.perform(&request), other.perform(&request)]);

@@ -24,7 +24,7 @@ async fn nobody_there_means_that_nothing_was_sent() {
         fails(&config(&url), &url).await,
         Fault::transient(Reason::Unreachable).with_code(unreachable::REFUSED)
     );
-    let url = "http://does-not-exist.invalid";
+    let url = "https://does-not-exist.invalid";
     let fault = fails(&config(url), url).await;
     // Where no name server answers, nobody knows whether there is such a name.
     let codes = [unreachable::UNKNOWN_NAME, unreachable::NO_NAME_SERVER];
@@ -134,18 +134,59 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn nothing_goes_unencrypted_to_other_machines_unless_the_base_says_so() {
+async fn nothing_goes_unencrypted_to_other_machines_unless_somebody_says_so() {
     let other = "http://192.0.2.1/users";
     let fault = fails(&config("https://api.acme.example"), other).await;
     assert_eq!(
         fault,
         Fault::permanent(Reason::ConnectorNotReady).with_code("unencrypted")
     );
-    let allowed = definition::HttpDriver {
+    let plain = definition::HttpDriver {
         deadline: Some("200ms".into()),
         ..config("http://192.0.2.1")
     };
-    assert_ne!(fails(&allowed, other).await.reason, Reason::ConnectorNotReady);
+    let made = |insecure| {
+        let limit = HttpDriver::limit(&plain, system_clock());
+        let dialer = Dialer::trusted();
+        HttpDriver::new(
+            &plain,
+            credentials(&[]),
+            limit,
+            system_clock(),
+            (&dialer, insecure),
+        )
+    };
+    assert_eq!(made(false).unwrap_err(), SetupError::Plain("http.base"));
+    let fault = made(true).unwrap().perform(&get(other)).await.unwrap_err();
+    assert_ne!(fault.reason, Reason::ConnectorNotReady);
+}
+
+/// Where the credential may go is asked at every request: the base, a next page, a status address, the token endpoint.
+#[tokio::test]
+async fn a_credential_goes_nowhere_but_where_its_secret_says() {
+    let system = Raw::start(answer(200, "", "{}")).await;
+    let thief = Raw::start(answer(200, "", "{}")).await;
+    let egress = std::sync::Arc::new(Egress::new(vec![]).with_named_loopback());
+    let place = |url: &str| Place::of(&Url::parse(url).unwrap()).unwrap();
+    let hosts = place(&system.url).to_string();
+    let secret = credentials(&[("token", "s3cret")]);
+    let secret = secret.with_scope(Some(&hosts), None).unwrap();
+    let made = |auth: Value| {
+        let mut config = config(&system.url);
+        config.auth = serde_json::from_value(auth).unwrap();
+        let limit = HttpDriver::limit(&config, system_clock());
+        let dialer = Dialer::new(egress.clone(), secret.destinations().clone());
+        HttpDriver::new(&config, secret.clone(), limit, system_clock(), (&dialer, false)).unwrap()
+    };
+    let driver = made(json!({"bearer": {}}));
+    assert_eq!(driver.perform(&get(&system.url)).await.unwrap().fault, None);
+    let elsewhere = driver.perform(&get(&thief.url)).await.unwrap_err();
+    assert_eq!(
+        elsewhere,
+        Fault::needs_decision(Reason::DestinationRefused)
+            .with_code(format_args!("host {}", place(&thief.url)))
+    );
+    assert_eq!((system.count(), thief.count()), (1, 0));
 }
 
 #[tokio::test]
@@ -187,7 +228,14 @@ async fn a_server_is_trusted_only_by_its_authority() {
     assert_eq!(trusting.perform(&get(&url)).await.unwrap().value, json!([]));
     let limit = HttpDriver::limit(&config(&url), system_clock());
     let broken = credentials(&[("ca.crt", "no certificate")]);
-    let error = HttpDriver::new(&config(&url), broken, limit, system_clock()).unwrap_err();
+    let error = HttpDriver::new(
+        &config(&url),
+        broken,
+        limit,
+        system_clock(),
+        (&Dialer::trusted(), false),
+    )
+    .unwrap_err();
     assert_eq!(error, SetupError::Trust);
 }
 
