@@ -65,6 +65,8 @@ pub enum Reason {
     Conflict,
     /// The answer could not be understood, or broke the definition's own rules.
     Malformed,
+    /// An expression would have cost more than one may, with what the system answered.
+    ExpressionTooCostly,
     /// The answer was cut, or larger than the limit.
     Incomplete,
     /// The connector, its secret or its definition is not usable.
@@ -108,6 +110,7 @@ impl Reason {
             Self::Refused => "Refused",
             Self::Conflict => "Conflict",
             Self::Malformed => "Malformed",
+            Self::ExpressionTooCostly => "ExpressionTooCostly",
             Self::Incomplete => "Incomplete",
             Self::ConnectorNotReady => "ConnectorNotReady",
             Self::DestinationRefused => "DestinationRefused",

@@ -13,7 +13,7 @@ use std::{
 };
 
 use cel::{
-    Context, ExecutionError, Program, Value as Cel,
+    Context, ExecutionError, IdedExpr, Value as Cel,
     common::{
         types::{
             CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelTimestamp, CelUInt,
@@ -25,7 +25,12 @@ use cel::{
 use jiff::Timestamp;
 use serde_json::{Map, Number, Value};
 
-use super::{functions, problems::Problems, references::Uses};
+use super::{
+    functions,
+    metered::{depth, metered, within_budget},
+    problems::Problems,
+    references::Uses,
+};
 use crate::core::{
     fault::{Fault, Reason},
     people::written,
@@ -35,13 +40,19 @@ use crate::core::{
 pub const LONGEST: usize = 1024;
 /// The deepest nesting of brackets and of conditionals.
 pub const DEEPEST: usize = 24;
+/// How many calls may come after each other, or lie in each other: an evaluation takes stack for each.
+pub const STEPS: usize = 32;
 /// How many loops may be inside each other.
 pub const LOOPS: usize = 2;
+
+/// Why an expression has no value that would have cost more than one may.
+pub const TOO_COSTLY: &str =
+    "too costly: it goes through too much, or makes too much of it; ask the system for less";
 
 /// A compiled expression.
 #[derive(Debug)]
 pub struct Expression {
-    program: Program,
+    tree: IdedExpr,
     path: String,
     uses: Uses,
     text: String,
@@ -62,9 +73,20 @@ impl fmt::Display for Unevaluable {
     }
 }
 
+impl Unevaluable {
+    /// The word for it, as the reason of a condition.
+    pub fn reason(&self) -> Reason {
+        if self.why == TOO_COSTLY {
+            Reason::ExpressionTooCostly
+        } else {
+            Reason::Malformed
+        }
+    }
+}
+
 impl From<Unevaluable> for Fault {
     fn from(error: Unevaluable) -> Self {
-        Self::permanent(Reason::Malformed).with_code(error.path)
+        Self::permanent(error.reason()).with_code(error.path)
     }
 }
 
@@ -89,12 +111,19 @@ impl Expression {
                 return None;
             }
         };
+        if depth(program.expression()) > STEPS {
+            problems.add(
+                path,
+                format!("more than {STEPS} steps after each other; split it up"),
+            );
+            return None;
+        }
         let uses = Uses::of(program.expression());
         for complaint in uses.complaints(names) {
             problems.add(path, complaint);
         }
         Some(Self {
-            program,
+            tree: metered(program.expression().clone()),
             path: path.to_owned(),
             uses,
             text: text.to_owned(),
@@ -121,11 +150,16 @@ impl Expression {
     /// # Errors
     /// A missing key, a wrong type, an overflow: whatever has no value.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, Unevaluable> {
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let mut context = Context::with_env(functions::environment().clone());
-            context.set_variable_resolver(scope);
-            self.program.execute(&context)
-        }));
+        let (outcome, spent) = within_budget(|| {
+            catch_unwind(AssertUnwindSafe(|| {
+                let mut context = Context::with_env(functions::environment().clone());
+                context.set_variable_resolver(scope);
+                Cel::resolve(&self.tree, &context)
+            }))
+        });
+        if spent {
+            return Err(self.unevaluable(TOO_COSTLY));
+        }
         let value = match outcome {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => return Err(self.unevaluable(phrase(&error))),

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{
     expression::{owned, timestamp, to_json},
-    paths, unquoted, xml,
+    metered, paths, unquoted, xml,
 };
 use crate::core::{identity::folded, people::written};
 
@@ -71,18 +71,23 @@ pub(super) fn environment() -> &'static Arc<Env> {
             })
             .and_then(|()| env.add_overload("day", "day_text_text", vec![STRING_TYPE, STRING_TYPE], day))
             .and_then(|()| env.add_overload("merged", "merged_map_map", vec![MAP_TYPE, MAP_TYPE], merged))
-            .and_then(|()| paths::add_to(&mut env));
+            .and_then(|()| paths::add_to(&mut env))
+            .and_then(|()| metered::add_to(&mut env));
         added.expect("none of these names exists twice");
         Arc::new(env)
     });
     &ENVIRONMENT
 }
 
-fn refused(function: &str) -> ExecutionError {
+pub(super) fn refused(function: &str) -> ExecutionError {
     ExecutionError::function_error(function, "refused")
 }
 
-fn text<'b>(args: &'b [CowVal<'_, '_>], at: usize, function: &str) -> Result<&'b str, ExecutionError> {
+pub(super) fn text<'b>(
+    args: &'b [CowVal<'_, '_>],
+    at: usize,
+    function: &str,
+) -> Result<&'b str, ExecutionError> {
     args.get(at)
         .and_then(|value| value.as_ref().downcast_ref::<CelString>())
         .map(CelString::inner)

@@ -24,6 +24,7 @@ mod history;
 mod inputs;
 mod learned;
 mod load;
+mod metered;
 mod moving;
 mod paths;
 mod people;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cel::{
-    common::ast::{EntryExpr, Expr, LiteralValue},
+    common::ast::{CallExpr, EntryExpr, Expr, LiteralValue},
     parser::Expression as Tree,
 };
 
@@ -42,7 +42,6 @@ const FUNCTIONS: &[&str] = &[
     "filetime",
     "first",
     "flatten",
-    "format",
     "folded",
     "fromFiletime",
     "generalizedTime",
@@ -112,6 +111,15 @@ const FUNCTIONS: &[&str] = &[
     "xml",
     "xmlText",
 ];
+
+/// The name of a function that is called with its namespace: `lists.range`, whose namespace the parser takes for a value.
+pub(super) fn qualified(call: &CallExpr) -> Option<String> {
+    let Expr::Ident(namespace) = &call.target.as_deref()?.expr else {
+        return None;
+    };
+    let name = format!("{namespace}.{}", call.func_name);
+    FUNCTIONS.contains(&name.as_str()).then_some(name)
+}
 
 /// What an expression, or several together, refers to.
 #[derive(Debug, Clone, Default)]
@@ -256,7 +264,7 @@ impl Uses {
         }
     }
 
-    fn call(&mut self, call: &cel::common::ast::CallExpr, bound: &mut Vec<String>, loops: usize) {
+    fn call(&mut self, call: &CallExpr, bound: &mut Vec<String>, loops: usize) {
         if call.func_name == "size" {
             let of = call.target.iter().map(|target| &target.expr);
             let of = of.chain(call.args.iter().map(|argument| &argument.expr));
@@ -265,19 +273,14 @@ impl Uses {
             }
         }
         let operator = !call.func_name.starts_with(|c: char| c.is_ascii_alphabetic());
-        match call.target.as_deref().map(|t| &t.expr) {
-            Some(Expr::Ident(namespace))
-                if FUNCTIONS.contains(&format!("{namespace}.{}", call.func_name).as_str()) =>
-            {
-                self.functions.insert(format!("{namespace}.{}", call.func_name));
+        if let Some(qualified) = qualified(call) {
+            self.functions.insert(qualified);
+        } else {
+            if !operator {
+                self.functions.insert(call.func_name.clone());
             }
-            target => {
-                if !operator {
-                    self.functions.insert(call.func_name.clone());
-                }
-                if let Some(target) = target {
-                    self.walk(target, bound, loops);
-                }
+            if let Some(target) = call.target.as_deref() {
+                self.walk(&target.expr, bound, loops);
             }
         }
         // `who['x']`, `who[?'x']` and `who.?x` are members too.

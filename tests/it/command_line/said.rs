@@ -61,7 +61,7 @@ impl Office {
         }
         fs::create_dir_all(desk.0.join("secrets/crm")).unwrap();
         fs::write(desk.0.join("secrets/crm/token"), crm.token()).unwrap();
-        fs::write(desk.0.join("secrets/crm/hosts"), support::HERE).unwrap();
+        fs::write(desk.0.join("secrets/crm/hosts"), support::here()).unwrap();
         let office = Self {
             desk,
             keys: Scratch::new("keys"),

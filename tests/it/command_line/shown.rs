@@ -140,7 +140,7 @@ async fn what_nobody_could_look_at_is_no_number() {
     fs::write(desk.0.join("jane.json"), object("Offboarding", "jane", &jane)).unwrap();
     fs::create_dir_all(desk.0.join("secrets/crm")).unwrap();
     fs::write(desk.0.join("secrets/crm/token"), "x").unwrap();
-    fs::write(desk.0.join("secrets/crm/hosts"), crate::support::HERE).unwrap();
+    fs::write(desk.0.join("secrets/crm/hosts"), crate::support::here()).unwrap();
     let ran = desk.ran("run", &["--wait", "1s"]);
     assert_eq!(code(&ran), 1, "{}", all(&ran));
     assert!(text(&ran.stdout).contains(" ? left"), "{}", all(&ran));

@@ -314,7 +314,7 @@ impl Site {
                 "--listen",
                 &address.to_string(),
                 // Where the systems of a test are.
-                "--allow-egress=127.0.0.1/32",
+                "--allow-egress=127.0.0.0/8",
                 "--allow-egress=::1/128",
             ])
             .args(more)

@@ -19,7 +19,10 @@ mod slapd;
 mod sshd;
 mod workday;
 
-use std::{path::PathBuf, sync::LazyLock};
+use std::{
+    path::PathBuf,
+    sync::{LazyLock, OnceLock},
+};
 
 pub use certificate::Certificate;
 pub use control_plane::{ControlPlane, Write, asset};
@@ -57,9 +60,10 @@ pub fn workday() -> Workday {
 
 /// An Active Directory domain controller.
 pub fn samba() -> &'static Samba {
-    static SAMBA: LazyLock<Samba> = LazyLock::new(Samba::start);
-    &SAMBA
+    SAMBA.get_or_init(Samba::start)
 }
+
+static SAMBA: OnceLock<Samba> = OnceLock::new();
 
 /// OpenSSH, for files.
 pub fn sshd() -> &'static Sshd {
@@ -141,11 +145,14 @@ pub fn admission(namespace: &str, names: &[&str]) -> String {
 }
 
 /// The servers of this machine, as a Secret names where its credentials may go.
-pub const HERE: &str = "127.0.0.1:* localhost:* [::1]:*";
+pub fn here() -> String {
+    let samba = SAMBA.get().map(|samba| samba.address.to_string());
+    format!("127.0.0.1:* localhost:* [::1]:* {}", samba.unwrap_or_default())
+}
 
 /// What a Secret says of where its credentials may go, and which definition may use them that is not built in.
 pub fn scope(definitions: &str) -> serde_json::Value {
-    serde_json::json!({"offboard.dev/hosts": HERE, "offboard.dev/definitions": definitions})
+    serde_json::json!({"offboard.dev/hosts": here(), "offboard.dev/definitions": definitions})
 }
 
 /// Puts each field of `ours` in place of the one that an example has at `place`.
