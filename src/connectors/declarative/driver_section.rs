@@ -230,10 +230,9 @@ pub(super) fn other_bases(
     let mut filled = BTreeSet::new();
     for text in written {
         let template = Template::compile(&text, Place::Base, "base", &["inputs"], &mut problems);
-        match template.map(|template| template.text(&scope)) {
-            Some(Ok(base)) => drop(filled.insert(base)),
-            Some(Err(error)) => problems.add("base", error.why),
-            None => {}
+        // One that has no value with these inputs is not used.
+        if let Some(Ok(base)) = template.map(|template| template.text(&scope)) {
+            filled.insert(base);
         }
     }
     problems.or(|| filled)

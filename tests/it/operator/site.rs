@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use offboard::simulators::{scim::Scim, server::Mishap};
+use offboard::{
+    connectors::declarative::builtin,
+    simulators::{scim::Scim, server::Mishap},
+};
 use serde_json::Value;
 
 use crate::support::{self, ControlPlane, Ran, Scratch, Write, control_plane, poll};
@@ -141,6 +144,11 @@ impl Site {
     /// The same with `more` in its spec, such as `, protected: [root]`.
     #[track_caller]
     pub fn connector_with(&self, name: &str, definition: &str, inputs: &str, more: &str) {
+        if builtin(definition).is_none() {
+            let named = format!("offboard.dev/definitions={definition}");
+            // A Secret that is missing on purpose stays so.
+            self.kubectl(&["annotate", "--overwrite", "secret", name, &named], "");
+        }
         self.apply(&format!(
             "{{apiVersion: offboard.dev/v1alpha1, kind: Connector, metadata: {{name: {name}}}, \
              spec: {{definition: {definition}, inputs: {inputs}, secretRef: {{name: {name}}}{more}}}}}"
