@@ -43,5 +43,6 @@ mod sources;
 mod support;
 mod support_servers;
 mod trial;
+mod trust;
 mod without_api;
 mod workday;
