@@ -40,6 +40,7 @@ pub mod metrics;
 pub mod notices;
 mod pause;
 pub mod perimeter;
+pub mod pulse;
 pub mod reconcile;
 mod run;
 pub mod show;
@@ -59,7 +60,10 @@ use std::{
 use kube::{Client, runtime::events::Recorder};
 use tokio::sync::Semaphore;
 
-use self::{lease::Tenure, links::Links, memory::Leavers, metrics::Metrics, notices::Notices, watch::Caches};
+use self::{
+    lease::Tenure, links::Links, memory::Leavers, metrics::Metrics, notices::Notices, pulse::Pulse,
+    watch::Caches,
+};
 
 pub use run::Operator;
 
@@ -85,6 +89,8 @@ pub struct Context {
     pub trust: approvals::Trust,
     /// Whether this process may act.
     pub tenure: Arc<Tenure>,
+    /// Whether work goes on.
+    pub pulse: Pulse,
     /// Passes over leavers who are not urgent, that go on at the same time and are not slow.
     lanes: Semaphore,
     ready: AtomicBool,

@@ -6,11 +6,13 @@
 //! # Why
 //! A wake message can do one thing: make its source look now instead of later. Whatever is wrong with one (no such source,
 //! no key, a bad signature, an old or a known message) gets the same answer after the same work, so that nobody learns which
-//! sources there are. The same holds for callbacks and tokens. All messages together are limited before anything else is done.
+//! sources there are. The same holds for callbacks and tokens. Genuine messages are limited for each source, after their
+//! signature was checked: what a stranger sends takes nothing from anybody.
 //!
 //! With several operators only one acts; the others answer 503, and the sender tries again.
 
 use std::{
+    collections::HashMap,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -27,12 +29,13 @@ use axum::{
 };
 use tokio::{net::TcpListener, time::Instant};
 
+use super::connections::{self, Limits};
 use crate::{
     controller::{
         Context,
         callbacks::{self, Heard},
     },
-    sources::wake::Message,
+    sources::wake::{Message, Reception},
     transport::callback,
 };
 
@@ -42,15 +45,23 @@ pub const TIMESTAMP: &str = "x-offboard-timestamp";
 pub const SIGNATURE: &str = "x-offboard-signature";
 /// No body may be longer.
 const LONGEST_BODY: usize = 64 * 1024;
-/// Messages at once, and then one for each [`REFILL`].
+/// Genuine messages of one source at once, and then one for each [`REFILL`].
 const BURST: u32 = 20;
 const REFILL: Duration = Duration::from_millis(200);
+/// Connections of those who may knock.
+const LIMITS: Limits = Limits {
+    all: 256,
+    each: 64,
+    head: Duration::from_secs(5),
+    longest: Duration::from_secs(30),
+};
 /// A message must be whole by then.
 const WHOLE: Duration = Duration::from_secs(10);
 
 struct Door {
     context: Arc<Context>,
-    tokens: Mutex<(u32, Instant)>,
+    /// By whom the messages are.
+    tokens: Mutex<HashMap<String, (u32, Instant)>>,
 }
 
 /// Serves wake messages and callbacks until dropped.
@@ -62,14 +73,14 @@ pub async fn serve(address: SocketAddr, context: Arc<Context>) -> io::Result<()>
     tracing::info!(address = %listener.local_addr()?, "serving wake messages and callbacks");
     let door = Arc::new(Door {
         context,
-        tokens: Mutex::new((BURST, Instant::now())),
+        tokens: Mutex::default(),
     });
     let router = Router::new()
         .route("/wake/{namespace}/{source}", post(wake))
         .route(&format!("{}{{token}}", callback::PATH), post(call_back))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .with_state(door);
-    axum::serve(listener, router).await
+    connections::serve(listener, router, LIMITS).await
 }
 
 async fn wake(
@@ -78,20 +89,18 @@ async fn wake(
     headers: HeaderMap,
     request: Request,
 ) -> Response {
-    let body = match door.body(request).await {
-        Ok(body) => body,
-        Err(refused) => return refused,
+    let Ok(body) = body(request).await else {
+        return StatusCode::BAD_REQUEST.into_response();
     };
     if !door.context.acts() || !door.context.caches.sources_known() {
         return later(StatusCode::SERVICE_UNAVAILABLE);
     }
-    door.judge(&namespace, &source, &headers, &body).into_response()
+    door.wake(&namespace, &source, &headers, &body)
 }
 
 async fn call_back(State(door): State<Arc<Door>>, Path(token): Path<String>, request: Request) -> Response {
-    let body = match door.body(request).await {
-        Ok(body) => body,
-        Err(refused) => return refused,
+    let Ok(body) = body(request).await else {
+        return StatusCode::BAD_REQUEST.into_response();
     };
     if !door.context.acts() || !door.context.caches.leavers_known() {
         return later(StatusCode::SERVICE_UNAVAILABLE);
@@ -109,20 +118,17 @@ fn later(status: StatusCode) -> Response {
     (status, [(header::RETRY_AFTER, "5")]).into_response()
 }
 
-impl Door {
-    /// The body of a message, if one more may be looked at.
-    async fn body(&self, request: Request) -> Result<Bytes, Response> {
-        if !self.admits(Instant::now()) {
-            return Err(later(StatusCode::TOO_MANY_REQUESTS));
-        }
-        let reading = axum::body::to_bytes(request.into_body(), LONGEST_BODY);
-        match tokio::time::timeout(WHOLE, reading).await {
-            Ok(Ok(body)) => Ok(body),
-            _ => Err(StatusCode::BAD_REQUEST.into_response()),
-        }
+/// The whole body of a message.
+async fn body(request: Request) -> Result<Bytes, ()> {
+    let reading = axum::body::to_bytes(request.into_body(), LONGEST_BODY);
+    match tokio::time::timeout(WHOLE, reading).await {
+        Ok(Ok(body)) => Ok(body),
+        _ => Err(()),
     }
+}
 
-    fn judge(&self, namespace: &str, source: &str, headers: &HeaderMap, body: &Bytes) -> StatusCode {
+impl Door {
+    fn wake(&self, namespace: &str, source: &str, headers: &HeaderMap, body: &Bytes) -> Response {
         let header = |name: &str| {
             headers
                 .get(name)
@@ -135,16 +141,19 @@ impl Door {
             signature: header(SIGNATURE),
             body,
         };
-        if self.context.wake_by_message(namespace, source, message) {
-            StatusCode::ACCEPTED
-        } else {
-            StatusCode::UNAUTHORIZED
+        let sender = message.to.to_owned();
+        let admits = || self.admits(&sender, Instant::now());
+        match self.context.wake_by_message(namespace, source, message, admits) {
+            Reception::Heeded => StatusCode::ACCEPTED.into_response(),
+            Reception::TooMany => later(StatusCode::TOO_MANY_REQUESTS),
+            Reception::Refused => StatusCode::UNAUTHORIZED.into_response(),
         }
     }
 
-    /// Whether one more message may be looked at.
-    fn admits(&self, now: Instant) -> bool {
+    /// Whether one more message of `sender` may be heeded. There are as many senders as sources.
+    fn admits(&self, sender: &str, now: Instant) -> bool {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let tokens = tokens.entry(sender.to_owned()).or_insert((BURST, now));
         let (left, since) = *tokens;
         let refills = now.duration_since(since).as_millis() / REFILL.as_millis();
         let refills = u32::try_from(refills).unwrap_or(BURST).min(BURST);

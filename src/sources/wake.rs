@@ -33,6 +33,17 @@ pub struct Message<'m> {
     pub body: &'m [u8],
 }
 
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reception {
+    /// It is heeded.
+    Heeded,
+    /// It is genuine, and one too many: the same may be sent again in a moment.
+    TooMany,
+    /// It is not believed.
+    Refused,
+}
+
 /// The signature of a message: HMAC-SHA256 over `TIMESTAMP.NAMESPACE/SOURCE.BODY`.
 pub fn sign(key: &Secret, to: &str, timestamp: &str, body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
@@ -49,8 +60,15 @@ fn signed(to: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {
 pub struct Replays(Mutex<BTreeMap<Vec<u8>, Timestamp>>);
 
 impl Replays {
-    /// Whether `message` was signed with `key`, is of now, and is new. Does the same work whether there is a key or not.
-    pub fn believes(&self, message: Message<'_>, key: Option<&Secret>, now: Timestamp) -> bool {
+    /// Whether `message` was signed with `key`, is of now, is new, and one more is admitted. Does the same work whether there is a
+    /// key or not.
+    pub fn receive(
+        &self,
+        message: Message<'_>,
+        key: Option<&Secret>,
+        now: Timestamp,
+        admits: impl FnOnce() -> bool,
+    ) -> Reception {
         let nobody = Secret::new("nobody has this key".to_owned());
         let of_now = message
             .timestamp
@@ -66,18 +84,20 @@ impl Replays {
         let with = hmac::Key::new(hmac::HMAC_SHA256, key.unwrap_or(&nobody).expose().as_bytes());
         let text = signed(message.to, message.timestamp, message.body);
         let genuine = hmac::verify(&with, &text, &given).is_ok();
-        genuine && of_now && key.is_some() && self.is_new(given, now)
-    }
-
-    fn is_new(&self, signature: Vec<u8>, now: Timestamp) -> bool {
+        if !genuine || !of_now || key.is_none() {
+            return Reception::Refused;
+        }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, until| *until > now);
-        if known.len() >= REMEMBERED || known.contains_key(&signature) {
-            return false;
+        if known.contains_key(&given) {
+            return Reception::Refused;
+        }
+        if known.len() >= REMEMBERED || !admits() {
+            return Reception::TooMany;
         }
         // As long as its time could still be believed.
-        known.insert(signature, later(now, WINDOW + WINDOW));
-        true
+        known.insert(given, later(now, WINDOW + WINDOW));
+        Reception::Heeded
     }
 }
 
@@ -111,7 +131,7 @@ mod tests {
             signature,
             body,
         };
-        replays.believes(message, Some(&key()), now())
+        replays.receive(message, Some(&key()), now(), || true) == Reception::Heeded
     }
 
     #[test]
@@ -127,6 +147,22 @@ mod tests {
             b"{}",
             &signature.to_uppercase()
         ));
+    }
+
+    #[test]
+    fn one_too_many_may_be_sent_again_as_it_is() {
+        let replays = Replays::default();
+        let signature = sign(&key(), "people/bamboo", NOW, b"{}");
+        let message = Message {
+            to: "people/bamboo",
+            timestamp: NOW,
+            signature: &signature,
+            body: b"{}",
+        };
+        let receive = |admits: bool| replays.receive(message, Some(&key()), now(), || admits);
+        assert_eq!(receive(false), Reception::TooMany);
+        assert_eq!(receive(true), Reception::Heeded);
+        assert_eq!(receive(true), Reception::Refused);
     }
 
     #[test]
@@ -153,11 +189,14 @@ mod tests {
             body: b"{}",
         };
         assert!(
-            !Replays::default().believes(message, None, now()),
+            Replays::default().receive(message, None, now(), || true) == Reception::Refused,
             "there is no such source"
         );
         let other = Secret::new("x".repeat(32));
-        assert!(!Replays::default().believes(message, Some(&other), now()));
+        assert_eq!(
+            Replays::default().receive(message, Some(&other), now(), || true),
+            Reception::Refused
+        );
     }
 
     #[test]

@@ -194,6 +194,7 @@ async fn looked(definition: &str, own: Option<&str>, inputs: Value, secret: &[(&
     };
     let jane = Person {
         email: Some("jane@example.com".to_owned()),
+        employee_id: Some("10442".to_owned()),
         ..Person::default()
     };
     match connector.find(&jane).await {
@@ -277,7 +278,7 @@ async fn no_address_of_the_inside_is_connected_to_however_it_is_written() {
         ] {
             let said = looked(definition, None, inputs, secret).await;
             assert!(
-                said.contains("egress") || said.contains("nothing may connect to"),
+                !said.starts_with("reached") && said != "found",
                 "{definition} {host}: {said}"
             );
         }

@@ -484,8 +484,6 @@ pub(super) fn add_to(env: &mut Env) -> Result<(), cel::DeclarationError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use serde_json::{Value, json};
 
     use crate::connectors::declarative::{
@@ -527,15 +525,8 @@ mod tests {
             // An error that somebody catches is one all the same.
             "lists.range(900000).size() == 1 || true",
         ] {
-            let began = Instant::now();
-            let began = Instant::now();
             let outcome = value(text, &long);
             assert_eq!(outcome.map_err(|error| error.why), Err(TOO_COSTLY), "{text}");
-            assert!(
-                began.elapsed() < Duration::from_secs(20),
-                "{text}: {:?}",
-                began.elapsed()
-            );
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use super::super::{Context, call::within, watch};
 use crate::{
     api::{LeaverSource, Offboarding},
-    sources::wake::{Message, Replays},
+    sources::wake::{Message, Reception, Replays},
     transport::secret::{Credentials, Secret},
 };
 
@@ -103,24 +103,32 @@ impl Context {
         }
     }
 
-    /// Wakes the source that `message` is for, if it is to be believed. Asks the API server for nothing.
-    pub fn wake_by_message(self: &Arc<Self>, namespace: &str, name: &str, message: Message<'_>) -> bool {
+    /// Wakes the source that `message` is for, if it is to be believed and one more is admitted. Asks the API server for nothing.
+    pub fn wake_by_message(
+        self: &Arc<Self>,
+        namespace: &str,
+        name: &str,
+        message: Message<'_>,
+        admits: impl FnOnce() -> bool,
+    ) -> Reception {
         let source = self.caches.source(namespace, name);
         let source = source.filter(|source| source.spec.wake.is_some());
         let memory = source.as_ref().map(|_| self.sources.of(namespace, name));
         let key = memory.as_ref().and_then(|memory| memory.key());
-        let believed = self
-            .sources
-            .replays
-            .believes(message, key.as_ref(), Timestamp::now());
-        if believed {
-            self.wake_source(namespace, name);
-        } else if let (Some(source), Some(memory)) = (source, memory) {
-            // The key may have been renewed; the sender tries again.
-            let context = self.clone();
-            tokio::spawn(async move { memory.read_key(&context, &source).await });
+        let replays = &self.sources.replays;
+        let received = replays.receive(message, key.as_ref(), Timestamp::now(), admits);
+        match received {
+            Reception::Heeded => self.wake_source(namespace, name),
+            Reception::TooMany => {}
+            Reception::Refused => {
+                if let (Some(source), Some(memory)) = (source, memory) {
+                    // The key may have been renewed; the sender tries again.
+                    let context = self.clone();
+                    tokio::spawn(async move { memory.read_key(&context, &source).await });
+                }
+            }
         }
-        believed
+        received
     }
 }
 

@@ -1,9 +1,10 @@
 //! A signed message makes a source look at once, and can do nothing else.
 
-use std::{net::SocketAddr, process::Command};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
 use jiff::Timestamp;
 use offboard::{sources::wake::sign, transport::secret::Secret};
+use tokio::net::TcpSocket;
 
 use super::office::{Office, ending, in_days, staff};
 use crate::{
@@ -88,10 +89,39 @@ async fn a_message_wakes_its_source_and_a_forged_or_replayed_one_does_not() {
     office.site.secret("wake", "key", "another key of enough length");
     let renewed = || door.signed(&path, "another key of enough length", &now()) == "202";
     assert!(poll(PATIENCE, renewed), "{}", operator.log());
-    let full = || (0..200).any(|_| door.post(&path, &now(), "", "") == "429");
-    assert!(full(), "nothing is limited");
+    // What strangers send takes nothing from anybody; too much of the genuine is put off.
+    assert!((0..60).all(|_| door.post(&path, &now(), "", "") == "401"));
+    let key = Secret::new("another key of enough length".into());
+    let mut sent = 0;
+    let mut genuine = || {
+        sent += 1;
+        let (at, body) = (now(), format!("{{\"nth\": {sent}}}"));
+        door.post(&path, &at, &sign(&key, &path, &at, body.as_bytes()), &body)
+    };
+    assert_eq!(genuine(), "202");
+    assert!((0..200).any(|_| genuine() == "429"), "nothing is limited");
     assert!(
         operator.http("/wake/x/y").contains("404"),
         "the door is on an address of its own"
     );
+    // A thousand who begin to say something and never end.
+    let mut strangers = vec![];
+    for nth in 0..1140_u16 {
+        let socket = TcpSocket::new_v4().unwrap();
+        let [high, low] = (nth % 20 + 256).to_be_bytes();
+        socket
+            .bind(SocketAddr::from(([127, 0, high, low + 1], 0)))
+            .unwrap();
+        if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_secs(1), socket.connect(door.0)).await {
+            stream.try_write(b"POST /wake/x/y HTTP/1.1\r\nhost: ").ok();
+            strangers.push(stream);
+        }
+    }
+    assert!(operator.http("/livez").contains("200 OK"));
+    assert!(
+        support::poll_each(Duration::from_millis(200), PATIENCE, || genuine() == "202"),
+        "strangers keep everybody out"
+    );
+    assert!(operator.http("/livez").contains("200 OK"));
+    drop(strangers);
 }
