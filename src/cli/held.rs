@@ -1,7 +1,7 @@
 //! `offboard held`: who is in the set of changes that the guard of a source holds, read from the cluster by whoever asks, with
 //! their own rights.
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use serde_json::json;
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     exit,
     plan::Output,
-    terminal::{BOLD, FAINT, PLAIN, RED, YELLOW, out, tell},
+    terminal::{self, BOLD, FAINT, PLAIN, RED, YELLOW, one_line, out, tell},
 };
 use crate::{
     api::{
@@ -41,7 +41,7 @@ pub async fn run(source: &str, namespace: Option<String>, output: Output) -> Res
             message.trim()
         );
         if let Output::Json = output {
-            out!("{}", json!({"source": source, "plan": null, "changes": []}));
+            terminal::json(&json!({"source": source, "plan": null, "changes": []}))?;
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -52,10 +52,9 @@ pub async fn run(source: &str, namespace: Option<String>, output: Output) -> Res
     let set = read(&client, &namespace, &of, &plan).await?;
     match output {
         Output::Json => {
-            let text = serde_json::to_string_pretty(&json!({
+            terminal::json(&json!({
                 "source": source, "plan": set.plan, "shrunken": set.shrunken, "changes": set.changes,
-            }));
-            out!("{}", text.map_err(io::Error::from)?);
+            }))?;
         }
         Output::Text => text(&set, &namespace),
     }
@@ -139,8 +138,6 @@ fn rows(changes: &[HeldChange]) {
     const HEADS: [&str; 6] = ["NUMBER", "NAME", "ADDRESS", "CHANGE", "LAST DAY", "WAS"];
     let cells = |one: &HeldChange| {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-        // Not even a terminal is to obey what an HR system has in a name.
-        let plain = |text: String| text.chars().filter(|c| !c.is_control()).collect::<String>();
         let day = if one.immediate {
             "NOW".to_owned()
         } else {
@@ -154,7 +151,6 @@ fn rows(changes: &[HeldChange]) {
             day,
             text(&one.was),
         ]
-        .map(plain)
     };
     let rows: Vec<[String; 6]> = changes.iter().map(cells).collect();
     let width = |at: usize| {
@@ -164,7 +160,9 @@ fn rows(changes: &[HeldChange]) {
     let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
     let line = |cells: &[&str]| {
         let padded = cells.iter().zip(&widths);
-        let padded: Vec<String> = padded.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let padded: Vec<String> = padded
+            .map(|(cell, width)| format!("{:<width$}", one_line(cell)))
+            .collect();
         padded.join("  ").trim_end().to_owned()
     };
     out!("{FAINT}{}{PLAIN}", line(&HEADS));

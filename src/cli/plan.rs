@@ -19,7 +19,7 @@ use super::{
     local::{self, Links, Local},
     manifests::Manifests,
     status::quoted,
-    terminal::{out, tell},
+    terminal::{self, out, tell},
 };
 use crate::{
     connectors::assemble::Assembly,
@@ -270,8 +270,7 @@ pub async fn run(
     if output == Output::Json {
         let unknown: usize = plans.iter().map(|plan| plan.unknown).sum();
         let all = json!({ "plans": plans, "unknown": unknown });
-        let text = serde_json::to_string_pretty(&all).map_err(std::io::Error::from)?;
-        out!("{text}");
+        terminal::json(&all)?;
     } else if !plans.is_empty() {
         tell!("Nothing was changed. Next: {}", next(folder, state, approvers));
     }

@@ -18,7 +18,7 @@ use super::{
     manifests::Manifests,
     plan::verdict_words,
     status::left,
-    terminal::{BOLD, FAINT, GREEN, PLAIN, Progress, RED, tell},
+    terminal::{BOLD, FAINT, GREEN, PLAIN, Progress, RED, one_line, tell},
 };
 use crate::{
     api::{ConditionStatus, OffboardingStatus},
@@ -270,8 +270,10 @@ impl Show {
         let time = at.strftime("%H:%M:%S");
         let name = self.names.map(|wide| format!("{leaver:<wide$}  "));
         let name = name.unwrap_or_default();
-        self.progress
-            .print(&format!("{time}  {name}{system:<16} {sign} {fact:<24} {words}"));
+        self.progress.print(&format!(
+            "{time}  {name}{system:<16} {sign} {fact:<24} {}",
+            one_line(words)
+        ));
     }
 
     fn tell(&self, leaver: &str, told: Told<'_>) {

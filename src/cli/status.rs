@@ -10,7 +10,7 @@ use super::{
     manifests::leaver_of,
     plan::{Output, distance},
     run,
-    terminal::{BOLD, FAINT, GREEN, PLAIN, RED, YELLOW, out, tell},
+    terminal::{self, BOLD, FAINT, GREEN, PLAIN, RED, YELLOW, one_line, out, tell},
 };
 use crate::{
     api::{Condition, ConditionStatus, OffboardingStatus, offboarding::SystemRow},
@@ -59,9 +59,7 @@ pub fn run(
                 .iter()
                 .map(|(name, s)| json!({ "leaver": name, "status": s }))
                 .collect();
-            let text =
-                serde_json::to_string_pretty(&json!({ "leavers": rows })).map_err(std::io::Error::from)?;
-            out!("{text}");
+            terminal::json(&json!({ "leavers": rows }))?;
         }
         Output::Text if leaver.is_some() => known.iter().for_each(|(name, status)| tree(name, status)),
         Output::Text => table(&known, state, now),
@@ -213,7 +211,7 @@ fn table(known: &[(String, OffboardingStatus)], state: &Path, now: Timestamp) {
         let open = status.deadline.filter(|_| state != State::Done);
         let deadline = open.map_or_else(|| "-".to_owned(), |at| distance(now, at));
         let sign = state.sign();
-        let line = format!("{progress:<7}  {left:<4}  {deadline:<15}  {message}");
+        let line = format!("{progress:<7}  {left:<4}  {deadline:<15}  {}", one_line(message));
         out!(
             "{name:<width$}  {last:<16}  {sign} {reason:<20}  {}",
             line.trim_end()
@@ -242,7 +240,7 @@ fn tree(name: &str, status: &OffboardingStatus) {
     let (reason, message) = ready(status);
     out!("{BOLD}{name}{PLAIN} · {reason}");
     if !message.is_empty() {
-        out!("  {message}");
+        out!("  {}", one_line(message));
     }
     let bad = |row: &SystemRow| {
         let facts = row.conditions.iter().filter(|c| c.type_ != ENFORCED);
@@ -259,7 +257,7 @@ fn tree(name: &str, status: &OffboardingStatus) {
         out!(
             "├─ {sign} {}  {}{}",
             row.name,
-            row.account.as_deref().unwrap_or("no account"),
+            one_line(row.account.as_deref().unwrap_or("no account")),
             observed.unwrap_or_default()
         );
         for condition in row.conditions.iter().filter(|c| c.type_ != ENFORCED) {
@@ -269,7 +267,8 @@ fn tree(name: &str, status: &OffboardingStatus) {
             };
             let text = format!("{} {}", condition.reason, condition.message);
             let at = condition.last_transition_time.strftime("%Y-%m-%d %H:%M:%S");
-            out!("│    {sign} {:<24} {:<40} {at}", condition.type_, text.trim());
+            let text = one_line(text.trim());
+            out!("│    {sign} {:<24} {text:<40} {at}", condition.type_);
         }
     }
 }

@@ -2,11 +2,21 @@
 //!
 //! Colours and the progress line are for terminals only, colours only where `NO_COLOR` is not set (`anstream` sees to
 //! it). A reader that has gone away, such as `head`, stops nothing: the work goes on without it.
+//!
+//! # Why it cleans
+//! Names of people and of accounts come from strangers. One with the sequences of a terminal in it would repaint what was
+//! printed before it, such as the line that says that access is left. So nothing goes out that moves the cursor, turns the
+//! direction of writing or is not seen: only our own colours and line breaks. A value in a line goes through [`one_line`]
+//! besides, so that it makes no line of its own.
 
 use std::{
-    io::{IsTerminal, Write, stderr, stdout},
+    borrow::Cow,
+    fmt::Write as _,
+    io::{self, IsTerminal, Write, stderr, stdout},
     sync::{Mutex, PoisonError},
 };
+
+use serde::Serialize;
 
 /// Prints a line of data.
 macro_rules! out {
@@ -33,12 +43,80 @@ pub const PLAIN: &str = "\x1b[0m";
 
 /// Prints a line. `talk`: it is no data.
 pub fn line(talk: bool, text: std::fmt::Arguments<'_>) {
+    let text = text.to_string();
+    let text = cleaned(&text);
     // Nobody to read it is no reason to stop.
     if talk {
         writeln!(anstream::stderr().lock(), "{text}").ok();
     } else {
         writeln!(anstream::stdout().lock(), "{text}").ok();
     }
+}
+
+/// Prints data as JSON: what a terminal would do something with is escaped, so that the data stay what they are.
+///
+/// # Errors
+/// When it is no JSON.
+pub fn json(data: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(data)?;
+    if !text.contains(|c| is_unseen(c) && c != '\n') {
+        out!("{text}");
+        return Ok(());
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || !is_unseen(c) {
+            escaped.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // A text takes whatever is written into it.
+            write!(escaped, "\\u{unit:04x}").ok();
+        }
+    }
+    out!("{escaped}");
+    Ok(())
+}
+
+/// Stands for what is not printed.
+const UNPRINTED: char = '\u{fffd}';
+
+/// Whether a terminal does something else with `c` than to show it where it stands.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            // Marks that turn the direction of writing, join, separate lines, or are not seen.
+            '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A value that is part of a line.
+pub fn one_line(value: &str) -> Cow<'_, str> {
+    if !value.contains(is_unseen) {
+        return Cow::Borrowed(value);
+    }
+    Cow::Owned(value.replace(is_unseen, &UNPRINTED.to_string()))
+}
+
+/// A text as it may be printed: with our own colours, line breaks and tabs.
+fn cleaned(text: &str) -> Cow<'_, str> {
+    if !text.contains(|c| is_unseen(c) && !matches!(c, '\n' | '\t')) {
+        return Cow::Borrowed(text);
+    }
+    let colours = [GREEN, RED, YELLOW, FAINT, BOLD, PLAIN];
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if let Some(colour) = colours.iter().find(|colour| rest.starts_with(**colour)) {
+            clean.push_str(colour);
+            rest = &rest[colour.len()..];
+            continue;
+        }
+        let shown = matches!(c, '\n' | '\t') || !is_unseen(c);
+        clean.push(if shown { c } else { UNPRINTED });
+        rest = &rest[c.len_utf8()..];
+    }
+    Cow::Owned(clean)
 }
 
 /// The line at the bottom of a terminal that says how far the work is.
@@ -90,7 +168,29 @@ fn clear(shown: &str) {
 fn draw(shown: &str) {
     if !shown.is_empty() {
         let mut error = anstream::stderr();
-        write!(error, "{FAINT}{shown}{PLAIN}").ok();
+        write!(error, "{FAINT}{}{PLAIN}", one_line(shown)).ok();
         error.flush().ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_moves_or_hides_what_was_printed_goes_out() {
+        let text = format!("{GREEN}ok{PLAIN}\n\tJane\x1b[2J\x1b]0;x\x07\r\u{9b}1A\u{202e}eoD\x1b[31");
+        let clean = cleaned(&text);
+        assert!(
+            clean.starts_with(&format!("{GREEN}ok{PLAIN}\n\tJane\u{fffd}[2J")),
+            "{clean:?}"
+        );
+        assert!(!clean.contains(['\r', '\x07', '\u{9b}', '\u{202e}']));
+        assert_eq!(clean.matches('\x1b').count(), 2);
+        assert_eq!(one_line("Jane\n0 left\x1b[32m"), "Jane\u{fffd}0 left\u{fffd}[32m");
+        let data = serde_json::json!({"name": "a\u{202e}\u{e0001}\x1b"});
+        assert!(json(&data).is_ok());
+        assert!(matches!(one_line("Jürgen Öz 李"), Cow::Borrowed(_)));
+        assert!(matches!(cleaned("a\nb"), Cow::Borrowed(_)));
     }
 }

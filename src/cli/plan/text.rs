@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use super::{Access, Mark, Plan};
 use crate::{
     api::Offboarding,
-    cli::terminal::{BOLD, FAINT, GREEN, PLAIN, RED, YELLOW},
+    cli::terminal::{BOLD, FAINT, GREEN, PLAIN, RED, YELLOW, one_line},
     connectors::{assemble::INSECURE, declarative::counted},
 };
 
@@ -25,7 +25,7 @@ impl Plan {
     pub fn text(&self, leaver: &Offboarding, now: Timestamp) -> String {
         let mut text = format!("{}\n", self.head(leaver, now));
         for remark in &self.remarks {
-            put(&mut text, &format!("{YELLOW}!{PLAIN} {remark}\n"));
+            put(&mut text, &format!("{YELLOW}!{PLAIN} {}\n", one_line(remark)));
         }
         put(&mut text, "\n");
         let widths = (
@@ -43,6 +43,7 @@ impl Plan {
             last = &line.system;
             let (one, two) = widths;
             let (sign, said, when) = (line.mark.sign(), &line.text, &line.when);
+            let (login, said) = (one_line(login), one_line(said));
             let said = format!("{said:<texts$}  {when}");
             let colour = line.mark.colour();
             put(
@@ -109,7 +110,7 @@ impl Plan {
         format!(
             "{BOLD}{}{PLAIN} · {} · {access}",
             self.offboarding,
-            who.join(" · ")
+            one_line(&who.join(" · "))
         )
     }
 
