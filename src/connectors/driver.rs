@@ -11,7 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use super::delimited::Rows;
-use crate::{api::definition::DatePlace, core::fault::Fault, transport::callback::Callbacks};
+use crate::{
+    api::definition::DatePlace,
+    core::fault::Fault,
+    transport::{callback::Callbacks, memory::Reservation},
+};
 
 /// Stands for a new random password in a resolved request, and is replaced by one when the request is sent, so that
 /// no password is ever in an act, a plan, a ledger or a log.
@@ -276,9 +280,9 @@ pub struct Answer {
     /// Header names are lower case.
     pub response: Value,
     /// The value of a read without `items`: the body, the entry or entries, the rows, the
-    /// files, the text.
+    /// files, the text. Null where it lies in `response`, as it is never kept twice.
     pub value: Value,
-    /// The field of `response` that the value is. It is left out there, as lists may be long, unless there are `items`.
+    /// The field of `response` that the value is, or lies in.
     pub part: Option<&'static str>,
     /// What the protocol's own table says about it; none for a success. The definition's rules are asked first.
     pub fault: Option<Fault>,
@@ -289,6 +293,35 @@ pub struct Answer {
     pub retry_at: Option<Timestamp>,
     /// The rows that are the value, where they are not taken apart yet.
     pub rows: Option<Rows>,
+    /// The memory that is counted for it.
+    pub memory: Reservation,
+}
+
+impl Answer {
+    /// The value, wherever it lies.
+    pub fn value(&self) -> &Value {
+        match self.part.and_then(|part| self.response.get(part)) {
+            Some(there) if self.value.is_null() => there,
+            _ => &self.value,
+        }
+    }
+
+    /// The value, taken out of where it lies.
+    pub fn take_value(&mut self) -> Value {
+        match self.part.and_then(|part| self.response.get_mut(part)) {
+            Some(there) if self.value.is_null() => there.take(),
+            _ => self.value.take(),
+        }
+    }
+
+    /// Puts the value where expressions find it.
+    pub fn show_value(&mut self) {
+        if let Some(part) = self.part
+            && !self.value.is_null()
+        {
+            self.response[part] = self.value.take();
+        }
+    }
 }
 
 /// One protocol spoken to one system, with its credentials, limits and deadlines.

@@ -174,9 +174,11 @@ impl HttpDriver {
             signer.sign(&mut request, (self.clock)())?;
         }
         let reply = self.client.send(request, deadline).await?;
+        let memory = answer::counted(&reply, deadline).await?;
         let mut answer = answer::read(&reply, (self.clock)(), |code| {
             self.reveals(code, token.as_deref())
         });
+        answer.memory = memory;
         if let Some(token) = &token {
             match (&mut answer.fault, &self.identity) {
                 (Some(fault), Identity::Tokens(tokens)) if reply.status == 401 => {

@@ -14,6 +14,7 @@ pub mod driver;
 mod glob;
 pub mod http;
 pub mod job;
+mod json;
 pub mod ldap;
 mod login;
 mod password;

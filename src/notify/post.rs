@@ -111,6 +111,8 @@ mod tests {
             status,
             headers: HeaderMap::new(),
             body: b"secret text of the receiver".to_vec(),
+            largest: LARGEST_ANSWER,
+            memory: Default::default(),
         }
     }
 

@@ -13,7 +13,14 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::{SetupError, dial::Dialer, install_crypto, secret::Secret, unreachable::unreachable};
+use super::{
+    SetupError,
+    dial::Dialer,
+    install_crypto,
+    memory::{self, Reservation},
+    secret::Secret,
+    unreachable::unreachable,
+};
 use crate::core::fault::{Fault, Reason};
 
 /// The largest answer that is read, in bytes.
@@ -35,6 +42,10 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The whole body.
     pub body: Vec<u8>,
+    /// How large it might have been.
+    pub largest: usize,
+    /// The memory that is counted for it.
+    pub memory: Reservation,
 }
 
 /// An HTTP client for one connector. Connections are reused.
@@ -104,7 +115,7 @@ impl Client {
         self.check(request.url())?;
         let exchange = async {
             let response = self.inner.execute(request).await.map_err(|error| sort(&error))?;
-            self.read(response).await
+            self.read(response, deadline).await
         };
         timeout_at(deadline, exchange)
             .await
@@ -122,12 +133,15 @@ impl Client {
     }
 
     /// Reads the body up to the limit.
-    async fn read(&self, mut response: Response) -> Result<Reply, Fault> {
+    async fn read(&self, mut response: Response, deadline: Instant) -> Result<Reply, Fault> {
         let incomplete = || Fault::unknown_outcome(Reason::Incomplete);
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
+        let mut memory = Reservation::default();
         loop {
+            let whole = (body.len(), self.largest);
+            memory.count(&memory::COMING, whole, deadline).await?;
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > self.largest => {
                     return Err(incomplete().with_code("too large"));
@@ -141,6 +155,8 @@ impl Client {
             status,
             headers,
             body,
+            largest: self.largest,
+            memory,
         })
     }
 }

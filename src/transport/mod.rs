@@ -9,6 +9,7 @@ pub mod dial;
 pub mod egress;
 pub mod http;
 pub mod limit;
+pub mod memory;
 pub mod oauth;
 pub mod relay;
 pub mod secret;

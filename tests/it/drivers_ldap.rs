@@ -105,7 +105,7 @@ fn swap(dn: &str, name: &str, from: &str, to: &str) -> Resolved {
 async fn value(driver: &LdapDriver, request: &Resolved) -> Value {
     let answer = driver.perform(request).await.unwrap();
     assert_eq!(answer.fault, None);
-    answer.value
+    answer.value().clone()
 }
 
 async fn fault(driver: &LdapDriver, request: &Resolved) -> (Answer, Fault) {

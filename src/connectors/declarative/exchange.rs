@@ -67,11 +67,11 @@ impl Exchange<'_> {
     ) -> Result<Option<Value>, Fault> {
         let mut pager = self.pages(request, scope, bound);
         let mut check = |answer: &Answer, scope: &Scope<'_>| match (bound, echo) {
-            (Some(_), Some(_)) if answer.value.as_array().is_some_and(Vec::is_empty) => {
+            (Some(_), Some(_)) if answer.value().as_array().is_some_and(Vec::is_empty) => {
                 Err(Fault::permanent(Reason::NotFoundUncorroborated))
             }
             (Some(id), Some(echo)) => {
-                same_account(echo, &Scope::inside(scope).with("item", &answer.value), id)
+                same_account(echo, &Scope::inside(scope).with("item", answer.value()), id)
             }
             _ => Ok(()),
         };
@@ -271,8 +271,8 @@ impl Pager<'_> {
         if whole && let Some(rows) = answer.rows.take() {
             answer.value = Value::Array(rows.all()?);
         }
-        if let (Some(part), Some(_)) = (answer.part, &self.request.items) {
-            answer.response[part] = answer.value.clone();
+        if self.request.items.is_some() {
+            answer.show_value();
         }
         let inner = Scope::inside(self.scope).with("response", &answer.response);
         if self.read.pages == 0 && absent(self.request, &answer, &inner) {
@@ -302,7 +302,7 @@ impl Pager<'_> {
             items.evaluate(&inner)?
         } else {
             drop(inner);
-            std::mem::take(&mut answer.value)
+            answer.take_value()
         };
         if let (Some(paging), Some(mark)) = (paging, mark) {
             self.read.add(&value, paging, self.request)?;

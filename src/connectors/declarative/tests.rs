@@ -135,6 +135,7 @@ impl Driver for Script {
             date: None,
             retry_at: (status >= 429).then(|| "2027-02-01T00:00:00Z".parse().unwrap()),
             rows: None,
+            memory: Default::default(),
         })
     }
 

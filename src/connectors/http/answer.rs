@@ -6,11 +6,16 @@ use reqwest::{
     header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER, SET_COOKIE},
 };
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use crate::{
-    connectors::driver::Answer,
+    connectors::{driver::Answer, json},
     core::fault::{Fault, Reason},
-    transport::{http::Reply, limit::LONGEST_SILENCE},
+    transport::{
+        http::Reply,
+        limit::LONGEST_SILENCE,
+        memory::{self, Reservation},
+    },
 };
 
 /// Where systems put their error codes, best first. None of these is a text for people.
@@ -37,6 +42,32 @@ const FIELDS: [&str; 4] = [
     "/error/details/0/target",
 ];
 
+/// Whether the body may be read as JSON: its type says so, or there is none.
+fn may_be_json(headers: &HeaderMap) -> (bool, bool) {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let Some(kind) = kind else { return (false, true) };
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let kind = kind.to_ascii_lowercase();
+    let declared = kind.ends_with("/json") || kind.ends_with("+json");
+    (declared, declared)
+}
+
+/// The memory that going through the body takes, counted.
+///
+/// # Errors
+/// When there are more values in it than in any answer, or others do not leave enough memory before the deadline.
+pub async fn counted(reply: &Reply, deadline: Instant) -> Result<Reservation, Fault> {
+    let cost = match may_be_json(&reply.headers) {
+        (_, true) => json::cost(&reply.body, reply.largest),
+        _ => Some(reply.body.len() * 2),
+    };
+    let too_many = || Fault::unknown_outcome(Reason::Incomplete).with_code("too many values");
+    let cost = cost.ok_or_else(too_many)?;
+    let mut memory = Reservation::default();
+    memory.count(&memory::READ, (cost, cost), deadline).await?;
+    Ok(memory)
+}
+
 /// The answer. `reveals` tells whether a code has a secret in it.
 pub fn read(reply: &Reply, now: Timestamp, reveals: impl Fn(&str) -> bool) -> Answer {
     let date = reply
@@ -55,14 +86,24 @@ pub fn read(reply: &Reply, now: Timestamp, reveals: impl Fn(&str) -> bool) -> An
         }
     };
     Answer {
-        response: json!({ "status": reply.status, "headers": headers(&reply.headers), "body": body.clone() }),
-        value: body,
-        part: None,
+        response: shown(reply, body),
+        value: Value::Null,
+        part: Some("body"),
         fault,
         date,
         retry_at,
         rows: None,
+        memory: Reservation::default(),
     }
+}
+
+/// What expressions see, in which the body lies.
+fn shown(reply: &Reply, body: Value) -> Value {
+    let mut shown = Map::new();
+    shown.insert("status".to_owned(), json!(reply.status));
+    shown.insert("headers".to_owned(), Value::Object(headers(&reply.headers)));
+    shown.insert("body".to_owned(), body);
+    Value::Object(shown)
 }
 
 /// Where a redirect leads to, as far as it concerns which system is spoken to: never a path or a query, which may hold a login.
@@ -82,25 +123,11 @@ fn body(reply: &Reply) -> (Value, bool) {
     if reply.body.iter().all(u8::is_ascii_whitespace) {
         return (Value::Null, true);
     }
-    let kind = reply
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    let kind = kind.map(|kind| {
-        kind.split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase()
-    });
-    let declared = kind
-        .as_deref()
-        .map(|kind| kind.ends_with("/json") || kind.ends_with("+json"));
+    let (declared, json) = may_be_json(&reply.headers);
     let text = || Value::String(String::from_utf8_lossy(&reply.body).into_owned());
-    match (declared, serde_json::from_slice(&reply.body)) {
-        (Some(true) | None, Ok(value)) => (value, true),
-        (Some(true), Err(_)) => (text(), false),
-        (Some(false) | None, _) => (text(), true),
+    match json.then(|| json::read(&reply.body)).flatten() {
+        Some(value) => (value, true),
+        None => (text(), !declared),
     }
 }
 

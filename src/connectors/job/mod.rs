@@ -23,7 +23,7 @@ use super::{
 use crate::{
     api::definition,
     core::fault::{Fault, Reason},
-    transport::{SetupError, limit::Limit, secret::Credentials},
+    transport::{SetupError, limit::Limit, memory::Reservation, secret::Credentials},
 };
 
 pub use local::LocalRunner;
@@ -170,13 +170,14 @@ fn answer(ran: &Ran) -> Answer {
     };
     let output = parsed.unwrap_or(Value::Null);
     Answer {
-        response: json!({ "exit": ran.exit, "output": output.clone() }),
-        value: output,
-        part: None,
+        response: json!({ "exit": ran.exit, "output": output }),
+        value: Value::Null,
+        part: Some("output"),
         fault,
         date: None,
         retry_at: None,
         rows: None,
+        memory: Reservation::default(),
     }
 }
 

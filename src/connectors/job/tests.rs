@@ -76,7 +76,7 @@ async fn it_gets_the_json_and_answers_with_json_by_pipe_or_by_file() {
         r#"cat "$OFFBOARD_INPUT" > "$OFFBOARD_OUTPUT""#,
     ] {
         let answer = ran(text).await.unwrap();
-        assert_eq!(answer.value, json!({"id": "7; rm -rf /"}), "{text}");
+        assert_eq!(*answer.value(), json!({"id": "7; rm -rf /"}), "{text}");
         assert_eq!((answer.response["exit"].clone(), answer.fault), (json!(0), None));
     }
 }
@@ -89,7 +89,7 @@ async fn it_has_no_environment_but_what_the_definition_names() {
         .insert("LEGACY_PASSWORD".into(), "password".into());
     let text = r#"env | cut -d= -f1 | sort | tr '\n' ' ' | sed 's/.*/"&"/'"#;
     let answer = driver(section).perform(&shell(text, json!({}))).await.unwrap();
-    let names = answer.value.as_str().unwrap().split(' ').map(str::to_owned);
+    let names = answer.value().as_str().unwrap().split(' ').map(str::to_owned);
     // PWD is the shell's own.
     let names: Vec<String> = names
         .filter(|name| !matches!(name.as_str(), "" | "PWD" | "_" | "SHLVL" | "OLDPWD"))
@@ -104,7 +104,7 @@ async fn it_has_no_environment_but_what_the_definition_names() {
 async fn it_works_in_a_new_folder_of_its_own_that_is_gone_afterwards() {
     let text = r#"touch left; printf '"%s %s"' "$PWD" "$(stat -c %a .)""#;
     let answers = [ran(text).await.unwrap(), ran(text).await.unwrap()];
-    let folders = answers.map(|answer| answer.value.as_str().unwrap().to_owned());
+    let folders = answers.map(|answer| answer.value().as_str().unwrap().to_owned());
     assert_ne!(folders[0], folders[1]);
     for folder in folders {
         let (path, rights) = folder.split_once(' ').unwrap();
@@ -138,7 +138,7 @@ async fn a_success_that_is_no_json_may_have_done_something() {
         (fault.kind, fault.reason),
         (FaultKind::UnknownOutcome, Reason::Malformed)
     );
-    assert_eq!(ran("true").await.unwrap().value, Value::Null);
+    assert_eq!(ran("true").await.unwrap().value(), &Value::Null);
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn what_it_leaves_running_ends_with_it_and_keeps_nobody_waiting() {
     let place = Place::new();
     let pids = place.file("pids");
     let text = format!("sleep 1000 & echo $! > {pids}; echo 1");
-    assert_eq!(ran(&text).await.unwrap().value, json!(1));
+    assert_eq!(ran(&text).await.unwrap().value(), &json!(1));
     gone(&pids, 1);
 }
 

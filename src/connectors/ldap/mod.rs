@@ -34,7 +34,7 @@ use super::{
 use crate::{
     api::definition,
     core::fault::{Fault, Reason},
-    transport::{Clock, SetupError, dial::Dialer, limit::Limit, secret::Credentials},
+    transport::{Clock, SetupError, dial::Dialer, limit::Limit, memory::Reservation, secret::Credentials},
 };
 
 /// How long one operation may take where the definition says nothing.
@@ -89,8 +89,11 @@ impl LdapDriver {
                 attributes,
             } => {
                 let search = search::Search::new(session, base, *entry, filter, attributes, self.deadline);
-                let entries = search.run().await?;
-                return Ok(found(entries, *entry));
+                let (entries, memory) = search.run().await?;
+                return Ok(Answer {
+                    memory,
+                    ..found(entries, *entry)
+                });
             }
             LdapRequest::Modify { .. } => modify::modify(session, request).await?,
             LdapRequest::Move { dn, into, new_rdn } => {
@@ -154,20 +157,16 @@ fn found(entries: Vec<Value>, single: bool) -> Answer {
     // The server answered "success" about an entry that it does not show: not seen, so not known (R2).
     let fault = (single && entries.is_empty())
         .then(|| Fault::permanent(Reason::NotFoundUncorroborated).with_code("ldap 0"));
-    let response = json!({ "code": 0, "entries": entries });
-    let value = if single {
-        entries.into_iter().next().unwrap_or(Value::Null)
-    } else {
-        Value::Array(entries)
-    };
+    let value = entries.first().filter(|_| single).cloned();
     Answer {
-        response,
-        value,
-        part: None,
+        response: json!({ "code": 0, "entries": entries }),
+        value: value.unwrap_or(Value::Null),
+        part: (!single).then_some("entries"),
         fault,
         date: None,
         retry_at: None,
         rows: None,
+        memory: Reservation::default(),
     }
 }
 
@@ -190,6 +189,7 @@ fn refused(refusal: &Refusal) -> Result<Answer, Fault> {
         date: None,
         retry_at: None,
         rows: None,
+        memory: Reservation::default(),
     })
 }
 

@@ -59,7 +59,7 @@ pub(super) async fn relocate(
 ) -> Result<(), Trouble> {
     let named = if dn.starts_with('<') {
         // `<GUID=…>` does not tell the name that the operation wants to be told again.
-        let found = Search::new(session, dn, true, "(objectClass=*)", &[], deadline)
+        let (found, _) = Search::new(session, dn, true, "(objectClass=*)", &[], deadline)
             .run()
             .await?;
         let dn = found

@@ -9,6 +9,7 @@ use ldap3::{
     controls::{Control, PagedResults, RawControl},
 };
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use super::{
     frame::element,
@@ -16,7 +17,10 @@ use super::{
     session::Session,
     value,
 };
-use crate::core::fault::{Fault, Reason};
+use crate::{
+    core::fault::{Fault, Reason},
+    transport::memory::{self, Reservation},
+};
 
 /// Entries on a page. Active Directory's limit is 1000.
 const PAGE: i32 = 500;
@@ -146,23 +150,29 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// All entries.
-    pub(super) async fn run(&self) -> Result<Vec<Value>, Trouble> {
+    /// All entries, and the memory that is counted for them.
+    pub(super) async fn run(&self) -> Result<(Vec<Value>, Reservation), Trouble> {
         let mut asks: Vec<String> = self.wanted.iter().map(|wanted| wanted.ask.clone()).collect();
         if asks.is_empty() {
             // "No attributes" (RFC 4511, 4.5.1.8); an empty list would mean all of them.
             asks.push("1.1".to_owned());
         }
         let mut size = 0;
+        let mut memory = Reservation::default();
         let mut found = Vec::new();
-        for entry in self.pages(&asks, &mut size).await? {
+        for entry in self.pages(&asks, &mut size, &mut memory).await? {
             let entry = self.complete(entry, &mut size).await?;
             found.push(self.shape(&entry));
         }
-        Ok(found)
+        Ok((found, memory))
     }
 
-    async fn pages(&self, asks: &[String], size: &mut usize) -> Result<Vec<Entry>, Trouble> {
+    async fn pages(
+        &self,
+        asks: &[String],
+        size: &mut usize,
+        memory: &mut Reservation,
+    ) -> Result<Vec<Entry>, Trouble> {
         let mut found = Vec::new();
         let mut cookie = Vec::new();
         let paged = self.scope != Scope::Base;
@@ -174,6 +184,8 @@ impl<'a> Search<'a> {
                 .page(self.base, self.scope, &self.filter, asks, controls, size)
                 .await?;
             found.extend(entries);
+            let deadline = Instant::now() + self.deadline;
+            memory.count(&memory::COMING, (*size, LARGEST), deadline).await?;
             match next_page(&result.ctrls)? {
                 Some(next) if next.is_empty() => return Ok(found),
                 Some(next) => cookie = next,

@@ -41,6 +41,7 @@ use crate::{
         Clock, SetupError,
         dial::Dialer,
         limit::Limit,
+        memory::Reservation,
         secret::Credentials,
         ssh::{HostKeys, Login, Server},
     },
@@ -213,6 +214,7 @@ fn done(mut response: Value, part: &'static str) -> Answer {
         date: None,
         retry_at: None,
         rows: None,
+        memory: Reservation::default(),
     }
 }
 
@@ -235,6 +237,7 @@ fn refused(code: u32) -> Answer {
         date: None,
         retry_at: None,
         rows: None,
+        memory: Reservation::default(),
     }
 }
 

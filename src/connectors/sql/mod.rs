@@ -40,6 +40,7 @@ use crate::{
         Clock, SetupError,
         dial::Dialer,
         limit::Limit,
+        memory::{self, Reservation},
         relay::{Door, Meter},
         secret::Credentials,
     },
@@ -247,19 +248,26 @@ async fn perform<E: Engine>(
     deadline: Instant,
 ) -> Result<Answer, Fault> {
     let mut lease = pools.lease(request.database.as_deref(), deadline).await?;
-    let sent = async { read(E::send(lease.connection(), statement, &request.parameters)?).await };
+    let sent = async {
+        read(
+            E::send(lease.connection(), statement, &request.parameters)?,
+            deadline,
+        )
+        .await
+    };
     // A lease that is dropped closes its connection: after anything but a clean end nobody knows what comes next on it.
     let failure = match timeout_at(deadline, sent).await {
-        Ok(Ok(rows)) => {
+        Ok(Ok((rows, memory))) => {
             lease.give_back();
             return Ok(Answer {
                 response: json!({ "code": "00000", "rows": rows }),
-                value: Value::Array(rows),
-                part: None,
+                value: Value::Null,
+                part: Some("rows"),
                 fault: None,
                 date: None,
                 retry_at: None,
                 rows: None,
+                memory,
             });
         }
         Ok(Err(failure)) => failure,
@@ -286,6 +294,7 @@ async fn perform<E: Engine>(
                 date: None,
                 retry_at: None,
                 rows: None,
+                memory: Reservation::default(),
             })
         }
         // A value that does not fit the statement; it was never sent.
@@ -299,9 +308,13 @@ async fn perform<E: Engine>(
     }
 }
 
-async fn read(mut rows: BoxStream<'_, Result<Value, Failure>>) -> Result<Vec<Value>, Failure> {
+async fn read(
+    mut rows: BoxStream<'_, Result<Value, Failure>>,
+    deadline: Instant,
+) -> Result<(Vec<Value>, Reservation), Failure> {
     let mut found = Vec::new();
     let mut size = 0;
+    let mut memory = Reservation::default();
     while let Some(row) = rows.next().await {
         let row = row?;
         size += weight(&row);
@@ -310,9 +323,10 @@ async fn read(mut rows: BoxStream<'_, Result<Value, Failure>>) -> Result<Vec<Val
                 Fault::permanent(Reason::Incomplete).with_code("too large"),
             ));
         }
+        memory.count(&memory::COMING, (size, LARGEST), deadline).await?;
         found.push(row);
     }
-    Ok(found)
+    Ok((found, memory))
 }
 
 fn weight(value: &Value) -> usize {

@@ -275,6 +275,7 @@ impl Driver for Directory {
             date: None,
             retry_at: None,
             rows: None,
+            memory: Default::default(),
         })
     }
 }

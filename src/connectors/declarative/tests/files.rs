@@ -61,6 +61,7 @@ impl Driver for Echo {
             date: None,
             retry_at: None,
             rows: None,
+            memory: Default::default(),
         })
     }
 }

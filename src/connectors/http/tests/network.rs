@@ -225,7 +225,7 @@ async fn a_server_is_trusted_only_by_its_authority() {
         );
     }
     let trusting = driver(&config(&url), &[("ca.crt", &made.cert.pem())]);
-    assert_eq!(trusting.perform(&get(&url)).await.unwrap().value, json!([]));
+    assert_eq!(trusting.perform(&get(&url)).await.unwrap().value(), &json!([]));
     let limit = HttpDriver::limit(&config(&url), system_clock());
     let broken = credentials(&[("ca.crt", "no certificate")]);
     let error = HttpDriver::new(

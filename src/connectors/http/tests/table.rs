@@ -203,7 +203,7 @@ async fn a_body_is_what_its_type_says() {
             .await
             .unwrap();
         assert_eq!(answer.fault, None);
-        assert_eq!(answer.value, expected);
+        assert_eq!(*answer.value(), expected);
         assert_eq!(answer.response["body"], expected);
         assert_eq!(answer.response["status"], 200);
         assert_eq!(answer.response["headers"]["link"], "<a>, <b>");

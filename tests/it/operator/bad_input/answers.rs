@@ -156,6 +156,42 @@ async fn an_answer_of_a_gigabyte_is_cut_and_costs_no_memory() {
     assert_eq!(odd.changes(), 0);
 }
 
+/// Eight megabytes that would be half a gigabyte of values, five at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_large_only_once_it_is_read_is_counted_before() {
+    const LARGEST: usize = 8 << 20;
+    let scene = Scene::new("values", "jane").await;
+    let zeros = Bytes::from(format!("[{}0]", "0,".repeat(LARGEST / 2 - 2)));
+    let odd = Odd::start(move |_| answer("application/json", zeros.clone())).await;
+    let forge = Own::forge(&scene);
+    forge.connect("odd", &odd);
+    let many = Bytes::from(format!(
+        r#"{{"totalResults":1,"itemsPerPage":1,"startIndex":1,"Resources":[{}0]}}"#,
+        "0,".repeat(LARGEST / 2 - 64)
+    ));
+    let large = Odd::start(move |_| answer("application/scim+json", many.clone())).await;
+    for n in 0..4 {
+        let name = format!("large-{n}");
+        scene.site.secret(&name, "token", "t");
+        let inputs = format!("{{url: '{}'}}", large.url);
+        scene.site.connector(&name, "scim", &inputs);
+    }
+    let before = scene.operator.peak_memory();
+    scene.leaves();
+    unknown(&scene, "odd", "Incomplete");
+    scene.the_healthy_system_is_done();
+    assert!(poll(PATIENCE, || large.asked() >= 12), "{}", large.asked());
+    let grown = scene.operator.peak_memory() - before;
+    eprintln!(
+        "{} and {} such answers cost {} MiB at most",
+        odd.asked(),
+        large.asked(),
+        grown >> 20
+    );
+    assert!(grown < 128 << 20, "{grown} bytes");
+    assert!(scene.operator.http("/livez").contains("200 OK"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_answers_a_gigabyte_of_rows_is_left_in_time() {
     let scene = Scene::new("rows", "jane").await;
