@@ -62,7 +62,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// The process is not given up for dead before its work has stood still for so long.
-const STANDSTILL: Duration = Duration::from_secs(60);
+const STANDSTILL: Duration = Duration::from_mins(1);
 
 fn router(context: Arc<Context>) -> Router {
     Router::new()

@@ -180,9 +180,10 @@ impl fmt::Display for Place {
 /// brackets, no dot at the end.
 pub fn host(name: &str) -> Option<String> {
     let bare = name.trim_matches(['[', ']']);
-    let name = match bare.contains(':') {
-        true => format!("[{bare}]"),
-        false => bare.to_owned(),
+    let name = if bare.contains(':') {
+        format!("[{bare}]")
+    } else {
+        bare.to_owned()
     };
     if name.contains(['/', '?', '#', '@', '\\', '%', '*']) {
         return None;

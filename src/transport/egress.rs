@@ -114,10 +114,11 @@ fn meanings(address: IpAddr) -> Vec<IpAddr> {
     let mut meanings = vec![address];
     match part {
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => meanings.push(four(high, low)),
-        [0x64, 0xff9b, .., high, low] => meanings.push(four(high, low)),
-        [0x2002, high, low, ..] => meanings.push(four(high, low)),
+        // Teredo, first: its last part is the address with every bit turned.
         [0x2001, 0, .., high, low] => meanings.push(four(!high, !low)),
-        [.., 0x0 | 0x200, 0x5efe, high, low] => meanings.push(four(high, low)),
+        [0x64, 0xff9b, .., high, low] | [0x2002, high, low, ..] | [.., 0x0 | 0x200, 0x5efe, high, low] => {
+            meanings.push(four(high, low));
+        }
         _ => {}
     }
     meanings

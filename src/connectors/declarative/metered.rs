@@ -8,6 +8,8 @@
 //! The names of these functions begin with `@`, which nobody can write. The measure is that of Kubernetes' own cost model: a
 //! step of a loop costs what is in it, a text what it has to be looked at for.
 
+#![expect(clippy::needless_pass_by_value, reason = "the signature cel asks for")]
+
 use std::{cell::Cell, collections::HashMap};
 
 use cel::{
@@ -331,10 +333,9 @@ fn units(kind: Charge, value: &dyn Val) -> u64 {
         Charge::Seen if is_text(value) => length / LOOKED_AT,
         Charge::Seen => length,
         Charge::Copied if is_text(value) => length,
-        Charge::Copied => length.saturating_mul(ELEMENT),
+        Charge::Copied | Charge::Pieces => length.saturating_mul(ELEMENT),
         Charge::Whole => whole(value),
         Charge::Square => length.saturating_mul(length),
-        Charge::Pieces => length.saturating_mul(ELEMENT),
         Charge::Document => length / PARSED,
         Charge::Count => value.downcast_ref::<CelInt>().map_or(0, |count| {
             u64::try_from(*count.inner()).unwrap_or(0).saturating_mul(ELEMENT)

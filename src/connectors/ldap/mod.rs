@@ -92,7 +92,7 @@ impl LdapDriver {
                 let (entries, memory) = search.run().await?;
                 return Ok(Answer {
                     memory,
-                    ..found(entries, *entry)
+                    ..found(&entries, *entry)
                 });
             }
             LdapRequest::Modify { .. } => modify::modify(session, request).await?,
@@ -101,7 +101,7 @@ impl LdapDriver {
             }
             LdapRequest::Delete { dn } => Refusal::check(&ldap.delete(dn).await?)?,
         }
-        Ok(found(Vec::new(), false))
+        Ok(found(&[], false))
     }
 }
 
@@ -153,7 +153,7 @@ impl Driver for LdapDriver {
 }
 
 /// The answer of a success.
-fn found(entries: Vec<Value>, single: bool) -> Answer {
+fn found(entries: &[Value], single: bool) -> Answer {
     // The server answered "success" about an entry that it does not show: not seen, so not known (R2).
     let fault = (single && entries.is_empty())
         .then(|| Fault::permanent(Reason::NotFoundUncorroborated).with_code("ldap 0"));

@@ -188,9 +188,12 @@ impl Sessions {
         let (connection, mut ldap) = opened.map_err(|error| unreachable(&error))?;
         // Its end is seen by everybody who holds a handle.
         tokio::spawn(async move { connection.drive().await.is_ok() });
-        let lost = |_: LdapError| match broken.load(Ordering::Relaxed) {
-            true => Fault::transient(Reason::Malformed).with_code(NOT_LDAP),
-            false => Fault::transient(Reason::Unreachable),
+        let lost = |_: LdapError| {
+            if broken.load(Ordering::Relaxed) {
+                Fault::transient(Reason::Malformed).with_code(NOT_LDAP)
+            } else {
+                Fault::transient(Reason::Unreachable)
+            }
         };
         let bound = ldap
             .simple_bind(self.login.username.expose(), self.login.password.expose())

@@ -77,16 +77,15 @@ impl<E: Engine> Pools<E> {
         let Ok(Ok(permit)) = permit else {
             return Err(Fault::transient(Reason::Timeout));
         };
-        let metered = match pool.living(deadline).await {
-            Some(metered) => metered,
-            None => {
-                let meter = Meter::default();
-                let connection = match timeout_at(deadline, self.engine.open(database, &meter)).await {
-                    Ok(opened) => opened.map_err(not_opened::<E>)?,
-                    Err(_) => return Err(Fault::transient(Reason::Unreachable)),
-                };
-                Metered { connection, meter }
-            }
+        let metered = if let Some(metered) = pool.living(deadline).await {
+            metered
+        } else {
+            let meter = Meter::default();
+            let connection = match timeout_at(deadline, self.engine.open(database, &meter)).await {
+                Ok(opened) => opened.map_err(not_opened::<E>)?,
+                Err(_) => return Err(Fault::transient(Reason::Unreachable)),
+            };
+            Metered { connection, meter }
         };
         metered.meter.allow(LARGEST);
         Ok(Lease {
