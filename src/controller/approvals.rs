@@ -3,17 +3,24 @@
 //! # Why
 //! Nobody but the API server knows who sent a request. Its admission policies compare the name in an Approval with that of the
 //! request, and ask for the verb `approve`. So an Approval is worth something only while these policies are in force; whether
-//! they are, word for word, is asked again and again, and without a cache before what cannot be taken back.
+//! they are, word for word, is asked again and again, and without a cache before what cannot be taken back. An Approval that
+//! is older than they are was checked by nobody.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
-use kube::{Api, Client, ResourceExt, runtime::controller::Action};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ApiResource, DynamicObject},
+    runtime::controller::Action,
+};
+use serde_json::{Value, json};
 
 use super::{
     Context,
@@ -23,7 +30,10 @@ use super::{
 };
 use crate::{
     api::{Approval, Condition, ConditionStatus},
-    core::gate::{Refusal, Standing},
+    core::{
+        gate::{Refusal, Standing},
+        schedule::later,
+    },
 };
 
 /// The name of the admission policy and of its binding.
@@ -40,95 +50,109 @@ authorizer.group('offboard.dev').resource('offboardings').namespace(object.metad
 authorizer.group('offboard.dev').resource('leaversources').namespace(object.metadata.namespace)\
 .name(object.spec.sourceRef.name).check('approve').allowed()";
 
-/// What is known about the policies, and since when.
-#[derive(Debug, Default)]
-pub struct Trust(Mutex<Option<(Instant, bool)>>);
+/// What an Approval made after this was checked by: the policies have not been away or other ones since.
+///
+/// Approvals are trusted only so long after the policies were last written: an API server takes a moment to heed them.
+const HEEDED: SignedDuration = SignedDuration::from_secs(10);
 
-/// Whether the cluster makes sure of who approves. Not knowing is no.
-pub async fn approvals_trusted(context: &Context) -> bool {
+/// What is known about the policies, and when it was read: since when Approvals can be trusted.
+#[derive(Debug, Default)]
+pub struct Trust(Mutex<Option<(Instant, Option<Timestamp>)>>);
+
+/// Since when the cluster makes sure of who approves; none: it does not, or nobody knows.
+pub async fn trusted_since(context: &Context) -> Option<Timestamp> {
     let known = *context.trust.0.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((since, trusted)) = known
-        && since.elapsed() < BELIEVED
+    if let Some((read, since)) = known
+        && read.elapsed() < BELIEVED
     {
-        return trusted;
+        return since;
     }
-    approvals_trusted_now(context).await
+    trusted_since_now(context).await
 }
 
 /// The same past the cache.
-pub async fn approvals_trusted_now(context: &Context) -> bool {
-    let trusted = match in_force(&context.client).await {
-        Ok(trusted) => trusted,
+pub async fn trusted_since_now(context: &Context) -> Option<Timestamp> {
+    let since = match in_force(&context.client).await {
+        Ok(since) => since,
         Err(failed) => {
             tracing::warn!(%failed, "the admission policies for Approvals were not read: no Approval counts");
-            false
+            None
         }
     };
-    *context.trust.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), trusted));
-    trusted
+    *context.trust.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), since));
+    since
 }
 
-async fn in_force(client: &Client) -> Result<bool, Failed> {
-    let policies = Api::<ValidatingAdmissionPolicy>::all(client.clone());
-    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(client.clone());
+async fn in_force(client: &Client) -> Result<Option<Timestamp>, Failed> {
+    // As they are, with fields that this program does not know.
+    let policies = ApiResource::erase::<ValidatingAdmissionPolicy>(&());
+    let bindings = ApiResource::erase::<ValidatingAdmissionPolicyBinding>(&());
+    let policies = Api::<DynamicObject>::all_with(client.clone(), &policies);
+    let bindings = Api::<DynamicObject>::all_with(client.clone(), &bindings);
     let (policy, binding) = tokio::join!(within(policies.get(POLICY)), within(bindings.get(POLICY)));
     match (policy, binding) {
-        (Ok(policy), Ok(binding)) => Ok(checks(&policy) && binds(&binding)),
-        (Err(Failed::NotFound), _) | (_, Err(Failed::NotFound)) => Ok(false),
+        (Ok(policy), Ok(binding)) => {
+            let since = unchanged_since(&policy, &expected_policy());
+            let bound = unchanged_since(&binding, &expected_binding());
+            Ok(since
+                .zip(bound)
+                .map(|(since, bound)| later(since.max(bound), HEEDED)))
+        }
+        (Err(Failed::NotFound), _) | (_, Err(Failed::NotFound)) => Ok(None),
         (Err(failed), _) | (_, Err(failed)) => Err(failed),
     }
 }
 
-/// Whether the policy checks every new Approval for what it must, and lets nothing through when it cannot.
-fn checks(policy: &ValidatingAdmissionPolicy) -> bool {
-    let Some(spec) = &policy.spec else { return false };
-    let says = |expression: &str| {
-        let validations = spec.validations.iter().flatten();
-        validations
-            .into_iter()
-            .any(|validation| squeezed(&validation.expression) == squeezed(expression))
-    };
-    let everywhere = spec.match_constraints.as_ref().is_some_and(|matches| {
-        let empty = |selector: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector>| {
-            selector.as_ref().is_none_or(|s| {
-                s.match_labels
-                    .as_ref()
-                    .is_none_or(std::collections::BTreeMap::is_empty)
-                    && s.match_expressions.as_ref().is_none_or(Vec::is_empty)
-            })
-        };
-        let rules = matches.resource_rules.iter().flatten();
-        let covers = |list: &Option<Vec<String>>, value: &str| {
-            list.iter().flatten().any(|entry| entry == value || entry == "*")
-        };
-        empty(&matches.namespace_selector)
-            && empty(&matches.object_selector)
-            && matches.exclude_resource_rules.as_ref().is_none_or(Vec::is_empty)
-            && rules.into_iter().any(|rule| {
-                covers(&rule.api_groups, "offboard.dev")
-                    && covers(&rule.api_versions, "v1alpha1")
-                    && covers(&rule.resources, "approvals")
-                    && covers(&rule.operations, "CREATE")
-                    && rule.resource_names.as_ref().is_none_or(Vec::is_empty)
-            })
-    });
-    policy.metadata.deletion_timestamp.is_none()
-        && spec
-            .failure_policy
-            .as_deref()
-            .is_none_or(|failing| failing == "Fail")
-        && spec.match_conditions.as_ref().is_none_or(Vec::is_empty)
-        && everywhere
-        && says(OWN_NAME)
-        && says(MAY_APPROVE)
+/// Since when `object` has been what the chart ships: the last time that anybody wrote it; none: it is something else.
+fn unchanged_since(object: &DynamicObject, expected: &Value) -> Option<Timestamp> {
+    let about = &object.metadata;
+    let spec = comparable(object.data.get("spec")?.clone());
+    if about.deletion_timestamp.is_some() || spec != comparable(expected.clone()) {
+        return None;
+    }
+    let made = about.creation_timestamp.as_ref()?.0;
+    let written = about.managed_fields.iter().flatten();
+    let written: Option<Vec<Timestamp>> = written.map(|entry| Some(entry.time.as_ref()?.0)).collect();
+    // Who has written it, and when, can be wiped: then nobody knows since when it is as it is.
+    let written = written.filter(|times| !times.is_empty())?;
+    written.into_iter().chain([made]).max()
 }
 
-fn binds(binding: &ValidatingAdmissionPolicyBinding) -> bool {
-    let spec = &binding.spec;
-    binding.metadata.deletion_timestamp.is_none()
-        && spec.policy_name == POLICY
-        && spec.match_resources.is_none()
-        && spec.validation_actions.iter().any(|action| action == "Deny")
+/// The spec of the policy that the chart ships, with what the API server adds.
+fn expected_policy() -> Value {
+    json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {},
+            "resourceRules": [{
+                "apiGroups": ["offboard.dev"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"],
+                "resources": ["approvals"], "scope": "*",
+            }],
+        },
+        "validations": [{"expression": OWN_NAME}, {"expression": MAY_APPROVE}],
+    })
+}
+
+fn expected_binding() -> Value {
+    json!({"policyName": POLICY, "validationActions": ["Deny", "Audit"]})
+}
+
+/// A spec without what makes no difference: blanks in expressions, and the words for whoever is refused.
+fn comparable(mut spec: Value) -> Value {
+    for validation in spec["validations"].as_array_mut().into_iter().flatten() {
+        if let Some(fields) = validation.as_object_mut() {
+            fields.remove("message");
+        }
+        if let Some(expression) = validation["expression"].as_str() {
+            validation["expression"] = json!(squeezed(expression));
+        }
+    }
+    if spec["validations"].is_null()
+        && let Some(fields) = spec.as_object_mut()
+    {
+        fields.remove("validations");
+    }
+    spec
 }
 
 /// Line breaks and blanks make no difference.
@@ -145,11 +169,18 @@ pub async fn approval(approval: Arc<Approval>, context: Arc<Context>) -> Result<
         reason,
         message: message.to_owned(),
     };
-    if !approvals_trusted(&context).await {
+    let Some(since) = trusted_since(&context).await else {
         let text = "install the chart's admission policies (approvals.admissionPolicy): without them nobody knows who \
                     made this";
         publish(&context, &approval, refused("PolicyMissing", text)).await?;
         return Ok(Action::requeue(BELIEVED));
+    };
+    let made = approval.creation_timestamp();
+    if made.is_none_or(|made| made.0 < since) {
+        let text = "made before the admission policies were what they are now, or in their first seconds: nobody knows who \
+                    made this. Make a new Approval";
+        publish(&context, &approval, refused("OlderThanPolicy", text)).await?;
+        return Ok(Action::await_change());
     }
     if let Some(about) = &approval.spec.offboarding_ref {
         match context.caches.offboarding(&namespace, &about.name) {

@@ -8,7 +8,7 @@ use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{
     Context,
-    approvals::approvals_trusted,
+    approvals::trusted_since,
     links::{Links, Made},
     votes::{self, About},
     watch::Namespace,
@@ -67,9 +67,11 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
     // Approvals that are not listed yet only mean that nobody said yes: their list wakes the leaver, and nothing waits for it.
     let namespace = offboarding.namespace().unwrap_or_default();
     let mut votes = votes::votes(caches, &namespace, &About::leaver(offboarding));
-    let untrusted = (asks || !votes.is_empty()) && !approvals_trusted(context).await;
-    if untrusted {
-        votes.clear();
+    let mut untrusted = false;
+    if asks || !votes.is_empty() {
+        let since = trusted_since(context).await;
+        untrusted = since.is_none();
+        votes.retain(|vote| since.is_some_and(|since| vote.at >= since));
     }
     let uid = offboarding.uid().unwrap_or_default();
     let leaving = caches.leaving.among(&votes, &uid, Timestamp::now());

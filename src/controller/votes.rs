@@ -178,8 +178,11 @@ pub async fn stands(context: &Context, namespace: &str, about: &About, given: &V
     let api: Api<Approval> = watch::api(&context.client, namespace);
     match within(api.get(&given.name)).await {
         Ok(approval) => {
-            Ok(vote(&approval, about).as_ref() == Some(given)
-                && approvals::approvals_trusted_now(context).await)
+            let since = approvals::trusted_since_now(context).await;
+            Ok(
+                vote(&approval, about).as_ref() == Some(given)
+                    && since.is_some_and(|since| given.at >= since),
+            )
         }
         Err(Failed::NotFound) => Ok(false),
         Err(failed) => Err(failed.into()),

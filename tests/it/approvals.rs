@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     operator::site::{Operator, PATIENCE, Site, application},
-    support::{ControlPlane, POLICIES, admission, control_plane_with_admission, poll},
+    support::{ControlPlane, POLICIES, admission, control_plane_with_admission, poll, with_policies},
 };
 
 const JANE: &str = "offboarding/leaver-1";
@@ -15,9 +15,7 @@ const JANE: &str = "offboarding/leaver-1";
 fn tampered() -> &'static ControlPlane {
     static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| {
         let plane = ControlPlane::start();
-        plane
-            .kubectl(&["apply", "-f", "-"], &admission("people", POLICIES))
-            .expect_ok();
+        with_policies(&plane);
         plane
     });
     &PLANE
@@ -331,7 +329,7 @@ async fn of_forty_forged_approvals_none_is_accepted_and_a_true_one_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_policies_word_for_word_no_approval_counts_and_security_does_not_wait() {
     let scene = Scene::new(tampered(), "untrusted", "{gate: Delete}").await;
-    let weak: [(&str, &str, &str); 5] = [
+    let weak: [(&str, &str, &str); 9] = [
         (
             "validatingadmissionpolicybinding",
             "/spec/validationActions",
@@ -352,6 +350,27 @@ async fn without_the_policies_word_for_word_no_approval_counts_and_security_does
             "validatingadmissionpolicy",
             "/spec/matchConstraints/resourceRules/0/operations",
             "[\"UPDATE\"]",
+        ),
+        // These were not looked at: they let everything through.
+        (
+            "validatingadmissionpolicy",
+            "/spec/matchConstraints/resourceRules/0/scope",
+            "\"Cluster\"",
+        ),
+        (
+            "validatingadmissionpolicy",
+            "/spec/paramKind",
+            "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\"}",
+        ),
+        (
+            "validatingadmissionpolicy",
+            "/spec/matchConstraints/excludeResourceRules",
+            "[{\"apiGroups\": [\"offboard.dev\"], \"apiVersions\": [\"v1alpha1\"], \"operations\": [\"*\"], \"resources\": [\"approvals\"]}]",
+        ),
+        (
+            "validatingadmissionpolicybinding",
+            "/spec/validationActions",
+            "[\"Audit\"]",
         ),
     ];
     for (kind, path, value) in weak {
@@ -376,6 +395,14 @@ async fn without_the_policies_word_for_word_no_approval_counts_and_security_does
     scene.refused(&yes, "PolicyMissing");
     scene.site.until(JANE, "Approved", "False/PolicyMissing");
     scene.still_there();
+    // Made by whoever while the policy was away: it does not count when the policy comes back.
+    with_policies(tampered());
+    scene.refused(&yes, "OlderThanPolicy");
+    scene.still_there();
+    scene
+        .of("alice", BOTH, &approval(&scene.shown(), "alice"))
+        .unwrap();
+    scene.site.until(JANE, "Complete", "True/Verified");
 }
 
 #[tokio::test(flavor = "multi_thread")]

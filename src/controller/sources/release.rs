@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     super::{
-        approvals::{self, approvals_trusted},
+        approvals::{self, trusted_since},
         votes::{self, About},
     },
     Work,
@@ -102,10 +102,14 @@ impl Work<'_> {
             return Voted::Nobody;
         };
         let about = About::source(&self.source);
-        let votes = votes::votes(caches, &self.namespace, &about);
+        let mut votes = votes::votes(caches, &self.namespace, &about);
         if votes.is_empty() {
             return Voted::Nobody;
         }
+        let Some(since) = trusted_since(self.context).await else {
+            return Voted::Untrusted;
+        };
+        votes.retain(|vote| vote.at >= since);
         // Who has an Offboarding at all has an interest, whenever it ends their access.
         let leaving = caches.leaving.among(&votes, "", Timestamp::MAX);
         let partial = [members, &leaving].concat();
@@ -116,9 +120,6 @@ impl Work<'_> {
             stands = stands
                 || standing.state == gate::State::Open
                     && votes::stands(self.context, &self.namespace, &about, vote).await == Ok(true);
-        }
-        if !standing.counted.is_empty() && !approvals_trusted(self.context).await {
-            return Voted::Untrusted;
         }
         approvals::show(self.context, &self.namespace, &standing).await;
         match standing.state {

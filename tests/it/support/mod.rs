@@ -22,6 +22,7 @@ mod workday;
 use std::{
     path::PathBuf,
     sync::{LazyLock, OnceLock},
+    time::{Duration, Instant},
 };
 
 pub use certificate::Certificate;
@@ -105,11 +106,20 @@ pub fn control_plane() -> &'static ControlPlane {
 pub fn control_plane_with_admission() -> &'static ControlPlane {
     static CONTROL_PLANE: LazyLock<ControlPlane> = LazyLock::new(|| {
         let plane = ControlPlane::start();
-        let policies = admission("people", POLICIES);
-        plane.kubectl(&["apply", "-f", "-"], &policies).expect_ok();
+        with_policies(&plane);
         plane
     });
     &CONTROL_PLANE
+}
+
+/// Installs the chart's policies of Approvals, and waits until what is made from now on is trusted.
+pub fn with_policies(plane: &ControlPlane) {
+    let policies = admission("people", POLICIES);
+    plane.kubectl(&["apply", "-f", "-"], &policies).expect_ok();
+    let applied = Instant::now();
+    poll(Duration::from_mins(1), || {
+        applied.elapsed() > Duration::from_secs(12)
+    });
 }
 
 /// The admission policies that an Approval needs to be believed.
