@@ -166,8 +166,39 @@ async fn of_forty_forged_approvals_none_is_accepted_and_a_true_one_is() {
         "{gate: Delete, approvers: [{user: alice}, {user: anton}]}",
     )
     .await;
-    let status = admission(&scene.site.namespace, &["offboard-status"]);
+    let policy = format!("{}-offboard-status", scene.site.namespace);
+    let status = admission(&scene.site.namespace, &[&policy]);
     scene.site.kubectl(&["apply", "-f", "-"], &status).expect_ok();
+    // Neither may anybody else say what is so, nor write what was seen.
+    let condition = r#"{"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "LoginOK", "message": "forged",
+        "lastTransitionTime": "2026-11-23T12:00:00Z"}]}}"#;
+    for what in ["connector/crm", "offboardingpolicy/default", JANE] {
+        let forge = || {
+            scene.site.kubectl(
+                &[
+                    "patch",
+                    what,
+                    "--subresource=status",
+                    "--type=merge",
+                    "-p",
+                    condition,
+                ],
+                "",
+            )
+        };
+        let refused = || forge().stderr.contains("only the operator writes a status");
+        assert!(poll(PATIENCE, refused), "{what}: {}", forge().stderr);
+    }
+    let record = scene
+        .site
+        .kubectl(&["get", "offboardingrecords", "-o", "name"], "");
+    let record = record.stdout.trim().to_owned();
+    let forged = scene.site.kubectl(&["annotate", &record, "forged=yes"], "");
+    assert!(
+        forged.stderr.contains("only the operator writes a status"),
+        "{record}: {}",
+        forged.stderr
+    );
     let shown = scene.shown();
     let yes = |who: &str| approval(&shown, who);
     let mut tried = 0;
