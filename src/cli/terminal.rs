@@ -18,6 +18,8 @@ use std::{
 
 use serde::Serialize;
 
+use crate::core::identity::is_invisible;
+
 /// Prints a line of data.
 macro_rules! out {
     ($($text:tt)*) => { $crate::cli::terminal::line(false, format_args!($($text)*)) };
@@ -83,11 +85,9 @@ const UNPRINTED: char = '\u{fffd}';
 
 /// Whether a terminal does something else with `c` than to show it where it stands.
 fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            // Marks that turn the direction of writing, join, separate lines, or are not seen.
-            '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    // Beside what nobody sees: what separates lines, annotates, or tags.
+    let apart = matches!(c, '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    is_invisible(c) || apart
 }
 
 /// A value that is part of a line.

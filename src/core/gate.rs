@@ -10,6 +10,7 @@ use super::{
     case::{Case, Wanted},
     digest::digest_of,
     fact::{Class, FactSpec},
+    identity::folded,
     ledger::Ledger,
     schedule,
 };
@@ -160,19 +161,25 @@ impl Rule {
     ) -> Standing {
         let own = votes.iter().filter(|vote| vote.gate == self.gate);
         let mut refused = vec![];
-        let mut latest: BTreeMap<String, &Vote> = BTreeMap::new();
+        let mut eligible = vec![];
         for vote in own {
             match self.eligible(vote, plan, partial, since, now) {
                 Err(why) => refused.push((vote.id.clone(), why)),
-                Ok(voice) => match latest.get(&voice).copied() {
-                    Some(other) if (other.at, &other.id) > (vote.at, &vote.id) => {
-                        refused.push((vote.id.clone(), Refusal::Superseded));
-                    }
-                    earlier => {
-                        refused.extend(earlier.map(|e| (e.id.clone(), Refusal::Superseded)));
-                        latest.insert(voice, vote);
-                    }
-                },
+                Ok(()) => eligible.push(vote),
+            }
+        }
+        let voices = voices(&eligible);
+        let mut latest: BTreeMap<&str, &Vote> = BTreeMap::new();
+        for vote in eligible {
+            let voice = voices.get(&human(&vote.approver)).map_or("", String::as_str);
+            match latest.get(voice).copied() {
+                Some(other) if order(other) > order(vote) => {
+                    refused.push((vote.id.clone(), Refusal::Superseded));
+                }
+                earlier => {
+                    refused.extend(earlier.map(|e| (e.id.clone(), Refusal::Superseded)));
+                    latest.insert(voice, vote);
+                }
             }
         }
         let said = |decision| latest.values().filter(move |vote| vote.decision == decision);
@@ -203,7 +210,7 @@ impl Rule {
         }
     }
 
-    /// In whose name `vote` counts.
+    /// Whether `vote` may count.
     fn eligible(
         &self,
         vote: &Vote,
@@ -211,7 +218,7 @@ impl Rule {
         partial: &[String],
         since: Timestamp,
         now: Timestamp,
-    ) -> Result<String, Refusal> {
+    ) -> Result<(), Refusal> {
         let people = [Some(&vote.approver), vote.on_behalf_of.as_ref()];
         if people
             .into_iter()
@@ -227,10 +234,11 @@ impl Rule {
         if vote.decision != Decision::Denied && schedule::later(vote.at, self.expires_after) <= now {
             return Err(Refusal::Expired);
         }
-        self.voice(vote, since, now).ok_or(Refusal::NotAnApprover)
+        let may = self.may_approve(vote, since, now);
+        may.then_some(()).ok_or(Refusal::NotAnApprover)
     }
 
-    fn voice(&self, vote: &Vote, since: Timestamp, now: Timestamp) -> Option<String> {
+    fn may_approve(&self, vote: &Vote, since: Timestamp, now: Timestamp) -> bool {
         let escalated = self
             .escalation
             .iter()
@@ -238,30 +246,65 @@ impl Rule {
             .flat_map(|(_, people)| people);
         let mut named = self.approvers.iter().chain(escalated);
         match &vote.on_behalf_of {
-            None if self.approvers.is_empty() => Some(vote.approver.clone()),
-            None => named
-                .any(|a| a.user == vote.approver)
-                .then(|| vote.approver.clone()),
-            Some(principal) => named
-                .any(|a| {
-                    let delegate = a.delegate.as_ref();
-                    a.user == *principal
-                        && delegate.is_some_and(|(user, until)| *user == vote.approver && vote.at < *until)
-                })
-                .then(|| principal.clone()),
+            None if self.approvers.is_empty() => true,
+            None => named.any(|a| a.user == vote.approver),
+            Some(principal) => named.any(|a| {
+                let delegate = a.delegate.as_ref();
+                a.user == *principal
+                    && delegate.is_some_and(|(user, until)| *user == vote.approver && vote.at < *until)
+            }),
         }
     }
 }
 
-/// Whether a user name of the API server is a person who is known by `name` (an address, a number, a login name): letters'
-/// case and a prefix that the API server puts before names, such as `oidc:`, make no difference.
-pub fn same_person(user: &str, name: &str) -> bool {
-    !name.is_empty() && (user.eq_ignore_ascii_case(name) || bare(user).eq_ignore_ascii_case(name))
+/// Which of two votes of one voice is the later one. In the same second a no counts, whichever came first: times of the API
+/// server are whole seconds.
+fn order(vote: &Vote) -> (Timestamp, bool, &str) {
+    (vote.at, vote.decision == Decision::Denied, &vote.id)
 }
 
-/// A user name without the prefix that an API server may put before names.
+/// By person, the voice that they are part of: whoever says yes for somebody else is one voice with them, and with whoever
+/// says yes for them in turn. Nobody gets a second voice by being asked to stand in.
+fn voices(votes: &[&Vote]) -> BTreeMap<String, String> {
+    let mut voices: BTreeMap<String, String> = BTreeMap::new();
+    for vote in votes {
+        let person = human(&vote.approver);
+        let principal = vote.on_behalf_of.as_deref().map(human);
+        let mut join = |person: &str| {
+            let voice = voices
+                .entry(person.to_owned())
+                .or_insert_with(|| person.to_owned());
+            voice.clone()
+        };
+        let own = join(&person);
+        let Some(other) = principal.map(|principal| join(&principal)) else {
+            continue;
+        };
+        for voice in voices.values_mut().filter(|voice| **voice == other) {
+            own.clone_into(voice);
+        }
+    }
+    voices
+}
+
+/// Whether a user name of the API server is a person who is known by `name` (an address, a number, a login name): letters'
+/// case and what an API server or an identity provider puts before names make no difference.
+pub fn same_person(user: &str, name: &str) -> bool {
+    let name = folded(name);
+    !name.is_empty() && (folded(user) == name || human(user) == name || human(user) == human(&name))
+}
+
+/// A user name without what may stand before it: `oidc:`, the address of an issuer and `#`, an ARN, a Windows domain.
 pub fn bare(user: &str) -> &str {
-    user.rsplit(':').next().unwrap_or(user)
+    let name = user.rsplit([':', '#', '\\']).next().unwrap_or(user);
+    // `arn:aws:sts::1234:assumed-role/admin/jane@corp.example`
+    let name = name.rsplit('/').next().unwrap_or(name);
+    if name.is_empty() { user } else { name }
+}
+
+/// The person behind a user name, as it is compared with others.
+fn human(user: &str) -> String {
+    folded(bare(user))
 }
 
 /// What one gate keeps from being done: the accounts and facts that a yes is about.

@@ -65,8 +65,82 @@ fn two_of_one_person_are_one() {
 }
 
 #[test]
+fn one_human_has_one_voice_however_they_are_written() {
+    let two = Rule {
+        approvals: 2,
+        ..rule()
+    };
+    for other in [
+        "BOB",
+        "oidc:bob",
+        "https://idp.example#Bob",
+        "CORP\\bob",
+        "arn:aws:iam::1:user/bob",
+    ] {
+        let standing = count(&two, &[vote("1", "bob"), vote("2", other)], 1);
+        assert_eq!((standing.state, standing.yes), (State::Waiting, 1), "{other}");
+    }
+    let standing = count(&two, &[vote("1", "bob@a.example"), vote("2", "bob@b.example")], 1);
+    assert_eq!(standing.state, State::Open);
+}
+
+#[test]
+fn standing_in_for_somebody_gives_no_second_voice() {
+    let stands_in = |principal: &str, delegate: &str| Approver {
+        user: principal.into(),
+        delegate: Some((delegate.into(), at(100))),
+    };
+    let two = Rule {
+        approvals: 2,
+        approvers: vec![
+            stands_in("boss", "bob"),
+            stands_in("chief", "bob"),
+            stands_in("bob", "boss"),
+            named("ann"),
+        ],
+        ..rule()
+    };
+    let on_behalf = |id: &str, who: &str, of: &str| Vote {
+        on_behalf_of: Some(of.into()),
+        ..vote(id, who)
+    };
+    for votes in [
+        // Bob for himself and for the boss; for two; the boss and bob in turn for each other.
+        vec![vote("1", "bob"), on_behalf("2", "bob", "boss")],
+        vec![on_behalf("1", "bob", "boss"), on_behalf("2", "bob", "chief")],
+        vec![on_behalf("1", "bob", "boss"), on_behalf("2", "boss", "bob")],
+        vec![on_behalf("1", "bob", "boss"), vote("2", "boss")],
+    ] {
+        let standing = count(&two, &votes, 1);
+        assert_eq!((standing.state, standing.yes), (State::Waiting, 1), "{votes:?}");
+    }
+    let standing = count(&two, &[on_behalf("1", "bob", "boss"), vote("2", "ann")], 1);
+    assert_eq!(standing.state, State::Open);
+}
+
+#[test]
+fn a_yes_and_a_no_of_one_person_in_one_second_are_a_no() {
+    let no = |id: &str| Vote {
+        decision: Decision::Denied,
+        ..vote(id, "bob")
+    };
+    for votes in [[no("1"), vote("2", "bob")], [vote("1", "bob"), no("2")]] {
+        assert_eq!(count(&rule(), &votes, 1).state, State::Denied);
+    }
+}
+
+#[test]
 fn the_leaver_cannot_say_yes_under_any_spelling() {
-    for user in ["jane@example.com", "Jane@Example.com", "oidc:jane@example.com"] {
+    for user in [
+        "jane@example.com",
+        "Jane@Example.com",
+        "oidc:jane@example.com",
+        "https://login.example.com/realms/x#jane@example.com",
+        "https://login.example.com:8443#JANE@example.com",
+        "arn:aws:sts::1234:assumed-role/admin/jane@example.com",
+        "EXAMPLE\\jane@example.com",
+        "keycloak:EXAMPLE\\Jane@Example.com",
+    ] {
         let standing = count(&rule(), &[vote("1", user)], 1);
         assert_eq!(
             standing.refused,
