@@ -4,6 +4,11 @@
 
 use std::{collections::BTreeMap, fmt, fs, io, path::Path, time::UNIX_EPOCH};
 
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::destination::{Destinations, HOSTS, Named, NoHost};
@@ -16,6 +21,27 @@ impl Secret {
     /// Takes the text over.
     pub fn new(text: String) -> Self {
         Self(text)
+    }
+
+    /// Whether it is in `text`, or `text` is a part of it that would help an attacker: as it is, percent-encoded, in hexadecimal,
+    /// or in base64, also in the middle of something longer.
+    pub fn appears_in(&self, text: &str) -> bool {
+        let secret = self.0.as_str();
+        let in_it = |written: &str| text.contains(written) || text.len() >= TELLING && written.contains(text);
+        if secret.is_empty() {
+            return false;
+        }
+        if in_it(secret) {
+            return true;
+        }
+        let plain = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
+        let small = text.to_ascii_lowercase();
+        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let in_hex = small.contains(&hex) || small.len() >= TELLING && hex.contains(&small);
+        in_hex
+            || in_it(&plain)
+            || in_it(&plain.to_ascii_lowercase())
+            || base64(secret).iter().any(|core| in_it(core))
     }
 
     /// The text itself. Whoever calls this must not keep or show it.
@@ -35,6 +61,25 @@ pub const HOSTS_FILE: &str = "hosts";
 
 /// The same for [`super::destination::DEFINITIONS`].
 pub const DEFINITIONS_FILE: &str = "definitions";
+
+/// A shorter part of a secret tells nothing.
+const TELLING: usize = 8;
+
+/// What is the same of `secret` in every base64 of a text that it stands in: without the letters that its neighbours decide.
+fn base64(secret: &str) -> Vec<String> {
+    let alphabets = [STANDARD_NO_PAD, URL_SAFE_NO_PAD];
+    let shifts = (0..3_usize).flat_map(|shift| alphabets.iter().map(move |alphabet| (shift, alphabet)));
+    shifts
+        .filter_map(|(shift, alphabet)| {
+            let whole = (shift + secret.len()) / 3 * 3;
+            let inside = [&[0; 2][..shift], secret.as_bytes()].concat();
+            let encoded = alphabet.encode(inside.get(..whole)?);
+            // The first letters hold bits of what stands before.
+            let core = encoded.get([0, 2, 3][shift]..)?.to_owned();
+            (core.len() >= TELLING).then_some(core)
+        })
+        .collect()
+}
 
 /// Why a secret cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -210,13 +255,12 @@ impl Credentials {
         &self.revision
     }
 
-    /// Whether `text` has one of the values in it, or a part of one that would help an attacker.
+    /// Whether `text` has one of the values in it, as it is or encoded, or a part of one that would help an attacker.
     pub fn appear_in(&self, text: &str) -> bool {
-        let shown = |secret: &Secret| {
-            let secret = secret.expose();
-            !secret.is_empty() && (text.contains(secret) || text.len() >= 8 && secret.contains(text))
-        };
-        self.values.values().flatten().any(shown)
+        self.values
+            .values()
+            .flatten()
+            .any(|secret| secret.appears_in(text))
     }
 }
 
@@ -247,6 +291,40 @@ mod tests {
         assert!(!shown.contains("canary"), "{shown}");
         assert_eq!(credentials.get("token").unwrap().expose(), "canary-7");
         assert!(credentials.appear_in("error canary-7") && !credentials.appear_in("error"));
+    }
+
+    #[test]
+    fn an_echo_is_known_in_its_encodings() {
+        let secret = Secret::new("s3cret/+cänary-8f2b".to_owned());
+        let raw = secret.expose();
+        let hex: String = raw.bytes().map(|byte| format!("{byte:02X}")).collect();
+        let percent = utf8_percent_encode(raw, NON_ALPHANUMERIC).to_string();
+        let basic = |user: &str| STANDARD_NO_PAD.encode(format!("{user}:{raw}"));
+        for echo in [
+            raw.to_owned(),
+            hex.clone(),
+            format!("x{}", hex.to_lowercase()),
+            percent.clone(),
+            percent.to_lowercase(),
+            STANDARD_NO_PAD.encode(raw),
+            URL_SAFE_NO_PAD.encode(raw),
+            basic("a"),
+            basic("ab"),
+            basic("abc"),
+            format!("{}zz", basic("svc-offboard")),
+        ] {
+            assert!(secret.appears_in(&echo), "{echo}");
+        }
+        for other in [
+            "INVALID_SESSION_ID",
+            "Authorization_RequestDenied",
+            "",
+            "c2VjcmV0",
+            "7333",
+        ] {
+            assert!(!secret.appears_in(other), "{other}");
+        }
+        assert!(!Secret::new(String::new()).appears_in("anything"));
     }
 
     #[test]
