@@ -18,7 +18,11 @@ use tracing_subscriber::{
 
 use crate::{
     cli::{self, exit},
-    controller::{Operator, call, lease::Candidate, perimeter},
+    controller::{
+        Operator, call,
+        lease::Candidate,
+        perimeter::{self, JobRules, Perimeter},
+    },
     notify::Outbox,
     serve,
 };
@@ -50,6 +54,12 @@ pub struct Arguments {
     /// One more network that no Connector may connect to. May be given several times.
     #[arg(long = "deny-egress", value_name = "CIDR", value_parser = cli::local::network)]
     pub deny_egress: Vec<IpNet>,
+    /// An image that `job` definitions may run, or what it begins with, ending with `/`. May be given several times. Default: any.
+    #[arg(long = "job-image", value_name = "IMAGE")]
+    pub job_images: Vec<String>,
+    /// A service account that `job` definitions may name. May be given several times. Default: none.
+    #[arg(long = "job-service-account", value_name = "NAME")]
+    pub job_service_accounts: Vec<String>,
 }
 
 /// Runs the operator until SIGTERM or SIGINT.
@@ -86,7 +96,12 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
     for network in arguments.deny_egress {
         egress = egress.without(network, "closed by --deny-egress");
     }
-    let operator = Operator::new(client.clone(), &namespaces, outbox, egress);
+    let jobs = JobRules {
+        images: arguments.job_images,
+        service_accounts: arguments.job_service_accounts,
+    };
+    let perimeter = Perimeter { egress, jobs };
+    let operator = Operator::new(client.clone(), &namespaces, outbox, perimeter);
     let health = tokio::spawn(serve::serve(arguments.listen, operator.context()));
     let woken = operator.context();
     if arguments.wake.is_some() {

@@ -38,6 +38,7 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::perimeter::JobRules;
 use crate::{
     api::definition::JobDriver,
     connectors::job::{Job, Ran, Runner},
@@ -64,6 +65,7 @@ const PROGRAM: &str = "program";
 /// Runs programs in a cluster.
 pub struct ClusterRunner {
     client: Client,
+    rules: JobRules,
     /// Finished tries whose answer was taken, by uid, and since when.
     taken: Mutex<BTreeMap<String, Instant>>,
 }
@@ -75,10 +77,11 @@ struct Try {
 }
 
 impl ClusterRunner {
-    /// A runner that works with this client's rights.
-    pub fn new(client: Client) -> Self {
+    /// A runner that works with this client's rights, within `rules`.
+    pub fn new(client: Client, rules: JobRules) -> Self {
         Self {
             client,
+            rules,
             taken: Mutex::default(),
         }
     }
@@ -244,7 +247,10 @@ impl ClusterRunner {
 impl Runner for ClusterRunner {
     fn check(&self, section: &JobDriver) -> Result<(), SetupError> {
         match section.image.as_deref() {
-            Some(image) if !image.is_empty() => Ok(()),
+            Some(image) if !image.is_empty() => {
+                let account = section.service_account.as_deref().unwrap_or_default();
+                self.rules.check(image, account)
+            }
             _ => Err(SetupError::Field("job.image")),
         }
     }

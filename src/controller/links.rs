@@ -330,6 +330,7 @@ fn reason_of(error: &Error) -> &'static str {
         Error::Setup(SetupError::Destination(_)) => "HostNotNamed",
         Error::Setup(SetupError::DefinitionNotNamed(_)) => "DefinitionNotNamed",
         Error::Setup(SetupError::Closed { .. }) => "AddressClosed",
+        Error::Setup(SetupError::NotAllowed(..)) => "NotAllowed",
         Error::Setup(SetupError::Plain(_)) => "Unencrypted",
         Error::Setup(_) => "InvalidSetup",
     }

@@ -11,7 +11,47 @@ use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::{Api, Client, api::ListParams};
 
 use super::call::within;
-use crate::transport::egress::Egress;
+use crate::transport::{SetupError, egress::Egress};
+
+/// What whoever installed the operator allows those who configure it.
+#[derive(Debug, Clone)]
+pub struct Perimeter {
+    /// Which addresses Connectors may connect to.
+    pub egress: Egress,
+    /// Which programs may be run as Jobs, and as whom.
+    pub jobs: JobRules,
+}
+
+/// Which programs may be run as Jobs, and as whom.
+#[derive(Debug, Clone, Default)]
+pub struct JobRules {
+    /// Images, or what they begin with where an entry ends with `/`; none: any.
+    pub images: Vec<String>,
+    /// Service accounts beside the namespace's default one.
+    pub service_accounts: Vec<String>,
+}
+
+impl JobRules {
+    /// Whether `image` may be run as `account`; empty: the namespace's default one.
+    ///
+    /// # Errors
+    /// What is not allowed.
+    pub fn check(&self, image: &str, account: &str) -> Result<(), SetupError> {
+        let of = |entry: &String| entry == image || entry.ends_with('/') && image.starts_with(entry.as_str());
+        if !self.images.is_empty() && !self.images.iter().any(of) {
+            return Err(SetupError::NotAllowed(
+                "job.image",
+                image.to_owned(),
+                "jobs.images",
+            ));
+        }
+        if !account.is_empty() && !self.service_accounts.iter().any(|allowed| allowed == account) {
+            let (field, list) = ("job.serviceAccount", "jobs.serviceAccounts");
+            return Err(SetupError::NotAllowed(field, account.to_owned(), list));
+        }
+        Ok(())
+    }
+}
 
 /// How much around the API server's Service is closed where the cluster does not say more, as prefix lengths.
 const AROUND: (u8, u8) = (16, 112);
@@ -53,6 +93,36 @@ async fn service_networks(client: &Client, service: Option<IpAddr>) -> Vec<IpNet
                 "the cluster does not say which networks its Services have: this one is closed to Connectors"
             );
             around.into_iter().collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_run_only_as_whom_and_from_where_the_installer_allows() {
+        let anything = JobRules::default();
+        assert!(anything.check("registry.example.com/legacy:1", "").is_ok());
+        assert!(
+            anything
+                .check("registry.example.com/legacy:1", "cluster-admin")
+                .is_err()
+        );
+        let rules = JobRules {
+            images: vec!["registry.example.com/tools/".into(), "docker.io/legacy:2".into()],
+            service_accounts: vec!["legacy".into()],
+        };
+        for (image, account, allowed) in [
+            ("registry.example.com/tools/payroll:7", "legacy", true),
+            ("docker.io/legacy:2", "", true),
+            ("docker.io/legacy:20", "", false),
+            ("registry.example.com/tools", "", false),
+            ("registry.example.com.evil.test/tools/x", "", false),
+            ("docker.io/legacy:2", "default-admin", false),
+        ] {
+            assert_eq!(rules.check(image, account).is_ok(), allowed, "{image} {account}");
         }
     }
 }

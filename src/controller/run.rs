@@ -33,6 +33,7 @@ use super::{
     memory::Leavers,
     metrics::Metrics,
     notices::Notices,
+    perimeter::Perimeter,
     pulse::Pulse,
     reconcile, sources,
     votes::Index,
@@ -41,7 +42,6 @@ use super::{
 use crate::{
     api::{Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy},
     notify::Outbox,
-    transport::egress::Egress,
 };
 
 /// Urgent leavers that are worked on at the same time, in each namespace.
@@ -75,12 +75,12 @@ struct NamespaceEnds {
 }
 
 impl Operator {
-    /// An operator for these namespaces, which sends messages by `outbox` and connects to nothing that `egress` closes.
+    /// An operator for these namespaces, which sends messages by `outbox` and lets nobody out of `perimeter`.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "the outbox is the operator's from now on"
     )]
-    pub fn new(client: Client, namespaces: &[String], outbox: Outbox, egress: Egress) -> Self {
+    pub fn new(client: Client, namespaces: &[String], outbox: Outbox, perimeter: Perimeter) -> Self {
         let (definitions, definition_ends) = Kind::new();
         let mut known = BTreeMap::new();
         let mut ends = vec![];
@@ -124,7 +124,10 @@ impl Operator {
                 namespaces: known,
                 definitions,
             },
-            links: Links::new(Arc::new(ClusterRunner::new(client.clone())), egress),
+            links: Links::new(
+                Arc::new(ClusterRunner::new(client.clone(), perimeter.jobs)),
+                perimeter.egress,
+            ),
             leavers: Leavers::default(),
             sources: sources::Sources::default(),
             metrics: Metrics::default(),

@@ -81,6 +81,9 @@ pub enum SetupError {
         "{0}: it is not encrypted: use https://, or spec.insecure: true if everybody on the way may read the credentials"
     )]
     Plain(&'static str),
+    /// Whoever installed the operator does not allow it.
+    #[error("{0}: {1:?} is not allowed here: add it to the chart's {2}, if it is right")]
+    NotAllowed(&'static str, String, &'static str),
     /// The key for SSH cannot be used.
     #[error(
         "secret key \"privateKey\" holds no private key for SSH, or secret key \"passphrase\" does not open it"

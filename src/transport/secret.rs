@@ -12,6 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::destination::{Destinations, HOSTS, Named, NoHost};
+use crate::core::leavers::compare::hex;
 
 /// A text that is never shown. There is no `Display`, no `Serialize`, and `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
@@ -36,7 +37,7 @@ impl Secret {
         }
         let plain = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
         let small = text.to_ascii_lowercase();
-        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex(secret.as_bytes());
         let in_hex = small.contains(&hex) || small.len() >= TELLING && hex.contains(&small);
         in_hex
             || in_it(&plain)
@@ -297,7 +298,7 @@ mod tests {
     fn an_echo_is_known_in_its_encodings() {
         let secret = Secret::new("s3cret/+cänary-8f2b".to_owned());
         let raw = secret.expose();
-        let hex: String = raw.bytes().map(|byte| format!("{byte:02X}")).collect();
+        let hex = hex(raw.as_bytes()).to_uppercase();
         let percent = utf8_percent_encode(raw, NON_ALPHANUMERIC).to_string();
         let basic = |user: &str| STANDARD_NO_PAD.encode(format!("{user}:{raw}"));
         for echo in [

@@ -123,7 +123,10 @@ async fn a_pass_that_panics_is_shown_at_its_own_leaver_and_nobody_else_notices()
         client,
         &["people".to_owned()],
         crate::notify::Outbox::default(),
-        crate::transport::egress::Egress::new(vec![]),
+        Perimeter {
+            egress: crate::transport::egress::Egress::new(vec![]),
+            jobs: crate::controller::perimeter::JobRules::default(),
+        },
     );
     let connector: Connector = serde_json::from_value(json!({
         "apiVersion": "offboard.dev/v1alpha1", "kind": "Connector",

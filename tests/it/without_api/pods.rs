@@ -26,7 +26,7 @@ use offboard::{
         driver::JobRequest,
         job::{Job, Ran, Runner},
     },
-    controller::jobs::ClusterRunner,
+    controller::{jobs::ClusterRunner, perimeter::JobRules},
     core::{
         fact::Verdict,
         fault::{Fault, FaultKind, Reason},
@@ -105,6 +105,7 @@ impl Cluster {
     async fn runner(&self) -> Arc<ClusterRunner> {
         Arc::new(ClusterRunner::new(
             plane().client_of(&self.site.namespace, "offboard").await,
+            JobRules::default(),
         ))
     }
 
