@@ -42,6 +42,10 @@ pub struct OffboardingPolicySpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxLength" = 1024))]
     pub when: Option<String>,
+    /// Whoever asks for an Offboarding, or a `LeaverSource`, may choose this policy by `policyRef` instead of the one that fits.
+    /// Where it asks for less than that one, whoever may make Offboardings may then have less.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub selectable: bool,
     /// Of the policies whose `when` holds, the one with the highest number is used. Two with `when` cannot have the same.
     pub priority: i32,
     /// `Enforce` changes things; `Plan` only shows what would be changed.

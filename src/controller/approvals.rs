@@ -50,9 +50,7 @@ authorizer.group('offboard.dev').resource('offboardings').namespace(object.metad
 authorizer.group('offboard.dev').resource('leaversources').namespace(object.metadata.namespace)\
 .name(object.spec.sourceRef.name).check('approve').allowed()";
 
-/// What an Approval made after this was checked by: the policies have not been away or other ones since.
-///
-/// Approvals are trusted only so long after the policies were last written: an API server takes a moment to heed them.
+/// So long after the policies were last written an Approval is trusted first: an API server takes a moment to heed them.
 const HEEDED: SignedDuration = SignedDuration::from_secs(10);
 
 /// What is known about the policies, and when it was read: since when Approvals can be trusted.

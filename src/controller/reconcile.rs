@@ -231,6 +231,12 @@ impl<'a> Pass<'a> {
                 let text = format!("record: {what}: restore it, or move it away for a new one");
                 return self.refused("RecordUnreadable", &text, gathered.inputs).await;
             }
+            Err(NoRecord::Altered(what)) => {
+                let text = format!(
+                    "record: {what}: somebody has changed it; find out who, then restore it, or move it away for a new one"
+                );
+                return self.refused("RecordAltered", &text, gathered.inputs).await;
+            }
             Err(NoRecord::Failed(failed)) => return self.failed("record not read", &failed),
         };
         if let Some(at) = record.ledger.at_once.filter(|at| *at != case.cutoff)

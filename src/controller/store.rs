@@ -25,7 +25,7 @@ use crate::{
         gate::Vote,
         ledger::{Ledger, SystemLedger},
     },
-    drive::{Interim, Record, Store},
+    drive::{Interim, Record, Store, evidence},
 };
 
 /// The longest part of an Offboarding's name in the name of its record.
@@ -43,6 +43,8 @@ pub fn record_name(name: &str, uid: &str) -> String {
 pub enum NoRecord {
     /// It is there, and is not one of ours or not understood. It is never written over.
     Unreadable(String),
+    /// Its evidence does not fit together: somebody else has changed it. Nothing is done by it, or written into it.
+    Altered(String),
     /// The API server did not give it; later.
     Failed(Failed),
 }
@@ -65,6 +67,9 @@ pub async fn load(
         ))),
         Ok(record) => {
             let version = record.resource_version();
+            if let Some(what) = altered(&record.spec) {
+                return Err(NoRecord::Altered(format!("{name}: {what}")));
+            }
             let record =
                 understand(record.spec).map_err(|what| NoRecord::Unreadable(format!("{name}: {what}")))?;
             Ok((record, version))
@@ -73,6 +78,18 @@ pub async fn load(
         Err(Failed::Unreadable) => Err(NoRecord::Unreadable(name)),
         Err(failed) => Err(NoRecord::Failed(failed)),
     }
+}
+
+/// What does not fit together in the evidence of a record, if anything.
+fn altered(spec: &OffboardingRecordSpec) -> Option<String> {
+    if let Some(at) = evidence::first_broken(&spec.evidence) {
+        return Some(format!("spec.evidence[{at}] does not fit what stands before it"));
+    }
+    let head = spec.evidence.last().map(|entry| &entry.digest);
+    if spec.head.as_ref() != head || usize::try_from(spec.entries) != Ok(spec.evidence.len()) {
+        return Some("spec.evidence is not what spec.head and spec.entries say".to_owned());
+    }
+    None
 }
 
 fn understand(spec: OffboardingRecordSpec) -> Result<Record, String> {
@@ -270,6 +287,43 @@ mod tests {
         record.ledger.systems.insert("crm".into(), ledger);
         let spec = write_down(RecordOf::default(), &record).unwrap();
         assert_eq!(understand(spec), Ok(record));
+    }
+
+    #[test]
+    fn evidence_that_somebody_changed_cut_or_added_to_is_noticed() {
+        let mut record = Record::default();
+        for fact in ["AccountDisabled", "SessionsRevoked", "GroupsRemoved"] {
+            let happening = evidence::Happening {
+                at: Timestamp::UNIX_EPOCH,
+                system: "crm".into(),
+                fact: fact.into(),
+                event: evidence::Event::Verified,
+                account: "7".into(),
+            };
+            evidence::append(&mut record.evidence, happening);
+        }
+        let spec = write_down(RecordOf::default(), &record).unwrap();
+        assert_eq!(altered(&spec), None);
+        let change = |change: fn(&mut OffboardingRecordSpec)| {
+            let mut changed = spec.clone();
+            change(&mut changed);
+            altered(&changed)
+        };
+        let broken = change(|spec| spec.evidence[1].event = "Asked".into());
+        assert_eq!(
+            broken.as_deref(),
+            Some("spec.evidence[1] does not fit what stands before it")
+        );
+        let changes: [fn(&mut OffboardingRecordSpec); 5] = [
+            |spec| drop(spec.evidence.remove(0)),
+            |spec| drop(spec.evidence.pop()),
+            |spec| spec.evidence.clear(),
+            |spec| spec.head = None,
+            |spec| spec.entries = 2,
+        ];
+        for changed in changes {
+            assert!(change(changed).is_some());
+        }
     }
 
     #[test]

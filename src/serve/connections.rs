@@ -9,6 +9,7 @@ use std::{
     collections::HashMap,
     io,
     net::IpAddr,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -110,8 +111,12 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits) -> io:
                 .header_read_timeout(limits.head)
                 .max_buf_size(HEAD)
                 .serve_connection(TokioIo::new(stream), service);
-            // However it ends, it has ended.
-            drop(timeout(limits.longest, connection).await);
+            let mut connection = pin!(connection);
+            // However it ends, it has ended. One that has lasted long ends its present request first.
+            if timeout(limits.longest, connection.as_mut()).await.is_err() {
+                connection.as_mut().graceful_shutdown();
+                drop(timeout(limits.head, connection).await);
+            }
             drop(place);
         });
     }

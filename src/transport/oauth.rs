@@ -39,6 +39,9 @@ const SPARE: SignedDuration = SignedDuration::from_mins(1);
 /// A refused token that never worked is taken for a wrong login only while it is younger than this.
 const FRESH: SignedDuration = SignedDuration::from_mins(1);
 
+/// The longest answer with a token, in bytes.
+const LARGEST_ANSWER: usize = 256 << 10;
+
 /// Subjects whose tokens are kept at the same time.
 const SUBJECTS: usize = 1024;
 
@@ -273,7 +276,9 @@ impl Tokens {
 
     /// The token in the answer of the token endpoint (RFC 6749 section 5).
     fn read(&self, reply: &Reply) -> Result<Token, Fault> {
-        let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        // What is longer is no answer with a token.
+        let body = reply.body.get(..LARGEST_ANSWER).map_or(&reply.body[..], |_| &[]);
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let now = (self.clock)();
         if !(200..300).contains(&reply.status) {
             let fault = match reply.status {

@@ -54,6 +54,8 @@ enum Charge {
     Copied,
     /// It is looked at in all its depth.
     Whole,
+    /// It is looked for something in: in all its depth, or in a map by its key.
+    Within,
     /// Its elements are compared with each other.
     Square,
     /// A text that falls into pieces.
@@ -70,6 +72,7 @@ impl Charge {
             Self::Seen => "@seen",
             Self::Copied => "@copied",
             Self::Whole => "@whole",
+            Self::Within => "@within",
             Self::Square => "@square",
             Self::Pieces => "@pieces",
             Self::Document => "@document",
@@ -118,7 +121,8 @@ impl Charge {
             | "string"
             | "bytes"
             | "merged" => Self::Copied,
-            operators::EQUALS | operators::NOT_EQUALS | operators::IN | "flatten" => Self::Whole,
+            operators::EQUALS | operators::NOT_EQUALS | "flatten" => Self::Whole,
+            operators::IN => Self::Within,
             "distinct" => Self::Square,
             "split" | "splitUnquoted" => Self::Pieces,
             "xml" => Self::Document,
@@ -334,7 +338,8 @@ fn units(kind: Charge, value: &dyn Val) -> u64 {
         Charge::Seen => length,
         Charge::Copied if is_text(value) => length,
         Charge::Copied | Charge::Pieces => length.saturating_mul(ELEMENT),
-        Charge::Whole => whole(value),
+        Charge::Within if value.downcast_ref::<CelMap>().is_some() => 1,
+        Charge::Whole | Charge::Within => whole(value),
         Charge::Square => length.saturating_mul(length),
         Charge::Document => length / PARSED,
         Charge::Count => value.downcast_ref::<CelInt>().map_or(0, |count| {
@@ -362,6 +367,7 @@ macro_rules! toll {
 toll!(seen, Charge::Seen);
 toll!(copied, Charge::Copied);
 toll!(taken_whole, Charge::Whole);
+toll!(within, Charge::Within);
 toll!(square, Charge::Square);
 toll!(pieces, Charge::Pieces);
 toll!(document, Charge::Document);
@@ -455,10 +461,11 @@ fn compiled(pattern: &str) -> Result<Regex, ExecutionError> {
 
 /// Adds the functions that an expression is rewritten with.
 pub(super) fn add_to(env: &mut Env) -> Result<(), cel::DeclarationError> {
-    let tolls: [(Charge, cel::common::functions::Function); 7] = [
+    let tolls: [(Charge, cel::common::functions::Function); 8] = [
         (Charge::Seen, seen),
         (Charge::Copied, copied),
         (Charge::Whole, taken_whole),
+        (Charge::Within, within),
         (Charge::Square, square),
         (Charge::Pieces, pieces),
         (Charge::Document, document),
@@ -560,7 +567,8 @@ mod tests {
             .map(|n| json!({"value": format!("user-{n}"), "type": "User"}))
             .collect();
         let groups: Vec<Value> = (0..100).map(|n| json!({"id": n, "members": members})).collect();
-        let x = json!({ "groups": groups, "names": vec!["cn=somebody,ou=people"; 20_000], "text": "a,b;".repeat(10_000) });
+        let by_name: Value = (0..5_000).map(|n| (format!("cn={n}"), json!(n))).collect();
+        let x = json!({ "groups": groups, "names": vec!["cn=somebody,ou=people"; 20_000], "text": "a,b;".repeat(10_000), "by_name": by_name });
         for (text, expected) in [
             (
                 "size(x.groups.filter(g, g.members.exists(m, m.value == 'user-799')))",
@@ -588,6 +596,7 @@ mod tests {
             ),
             ("base64.encode(b'a') + strings.quote('b')", json!("YQ==\"b\"")),
             ("[3, 1, 2].sortBy(n, -n)", json!([3, 2, 1])),
+            ("size(x.names.filter(n, !(n in x.by_name)))", json!(20_000)),
         ] {
             assert_eq!(value(text, &x), Ok(expected), "{text}");
         }

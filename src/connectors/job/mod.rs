@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::{
     driver::{Answer, Driver, JobRequest, Resolved},
     http::duration,
+    json,
 };
 use crate::{
     api::definition,
@@ -30,6 +31,8 @@ pub use local::LocalRunner;
 
 /// How long one run may take where the definition says nothing.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// The largest answer of a program, in bytes.
+const LARGEST_ANSWER: usize = 8 << 20;
 /// No definition may say more: a call takes no longer than a minute.
 pub const LONGEST_RUN: Duration = Duration::from_secs(50);
 
@@ -162,7 +165,7 @@ fn answer(ran: &Ran) -> Answer {
     let parsed = if empty {
         Some(Value::Null)
     } else {
-        serde_json::from_slice(&ran.output).ok()
+        json::cost(&ran.output, LARGEST_ANSWER).and_then(|_| json::read(&ran.output))
     };
     let fault = match (table(ran.exit), &parsed) {
         (None, None) => Some(Fault::unknown_outcome(Reason::Malformed).with_code("output")),

@@ -31,6 +31,7 @@ use self::{mysql::Mysql, pool::Pools, postgres::Postgres};
 use super::{
     driver::{Answer, Driver, Resolved, SqlRequest},
     http::duration,
+    json,
     login::Login,
 };
 use crate::{
@@ -48,6 +49,9 @@ use crate::{
 
 /// The most that one statement may bring, in bytes on the wire, and in bytes of text with what each value costs beside.
 const LARGEST: usize = 32 << 20;
+
+/// The largest document in one value, in bytes.
+const CELL: usize = 8 << 20;
 
 /// What a value costs beside its bytes.
 const VALUE: usize = 64;
@@ -327,6 +331,11 @@ async fn read(
         found.push(row);
     }
     Ok((found, memory))
+}
+
+/// A document in one value; none: it is none, or fuller than any.
+fn cell(bytes: &[u8]) -> Option<Value> {
+    json::cost(bytes, CELL).and_then(|_| json::read(bytes))
 }
 
 fn weight(value: &Value) -> usize {

@@ -56,11 +56,27 @@ pub fn choose<'p>(
             );
             return Err(invalid("spec.policyRef.name", problem));
         };
+        if !spec.selectable && fitting(offboarding, &policies)?.map(|(name, _)| name) != Some(&named.name) {
+            let problem = format!(
+                "OffboardingPolicy {:?} is not the one that fits, and may not be chosen: leave policyRef out, or have \
+                 selectable: true put into that policy",
+                named.name
+            );
+            return Err(invalid("spec.policyRef.name", problem));
+        }
         return Ok(chosen(&named.name, spec));
     }
+    Ok(fitting(offboarding, &policies)?.map_or_else(Chosen::default, |(name, spec)| chosen(name, spec)))
+}
+
+/// The policy of whose `when` holds the one with the highest priority, else the one named `default`; none: the built-in one.
+fn fitting<'p>(
+    offboarding: &Offboarding,
+    policies: &BTreeMap<&'p str, &'p OffboardingPolicySpec>,
+) -> Result<Option<(&'p str, &'p OffboardingPolicySpec)>, Invalid> {
     let audience = Audience::of(offboarding);
     let mut best: Option<(&str, &OffboardingPolicySpec)> = None;
-    for (name, spec) in &policies {
+    for (name, spec) in policies {
         let Some(when) = &spec.when else { continue };
         let higher = best.is_none_or(|(_, other)| other.priority < spec.priority);
         if higher && audience.fits(when, &format!("OffboardingPolicy {name}: spec.when"))? {
@@ -68,9 +84,7 @@ pub fn choose<'p>(
         }
     }
     let fallback = || policies.get(DEFAULT).map(|spec| (DEFAULT, *spec));
-    Ok(best
-        .or_else(fallback)
-        .map_or_else(Chosen::default, |(name, spec)| chosen(name, spec)))
+    Ok(best.or_else(fallback))
 }
 
 /// What expressions of a policy see of one leaver.

@@ -161,3 +161,28 @@ async fn a_record_that_is_not_understood_stops_the_work_and_is_never_written_ove
     assert_eq!(site.records()[0]["metadata"]["resourceVersion"], version);
     assert_eq!(crm.is_active(&id), Some(false));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_whose_evidence_somebody_changed_is_worked_with_no_more() {
+    let (crm, id) = application("jane@example.com").await;
+    let site = Site::new("altered");
+    site.connect("crm", &crm);
+    site.policy("{recheck: {every: 1s}}");
+    let operator = site.start();
+    site.leaver("leaver-1", "jane@example.com");
+    site.until("offboarding/leaver-1", "Ready", "True/Offboarded");
+    drop(operator);
+    let name = site.records()[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    let patch = r#"[{"op": "replace", "path": "/spec/evidence/0/account", "value": "somebody-else"}]"#;
+    site.kubectl(
+        &["patch", "offboardingrecord", &name, "--type=json", "-p", patch],
+        "",
+    )
+    .expect_ok();
+    let version = site.records()[0]["metadata"]["resourceVersion"].clone();
+    let _operator = site.start();
+    let message = site.until("offboarding/leaver-1", "Stalled", "True/RecordAltered");
+    assert!(message.contains("spec.evidence[0] does not fit"), "{message}");
+    assert_eq!(site.records()[0]["metadata"]["resourceVersion"], version);
+    assert_eq!(crm.is_active(&id), Some(false));
+}

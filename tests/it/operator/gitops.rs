@@ -152,9 +152,9 @@ async fn every_right_that_the_chart_grants_is_used_and_none_is_missing() {
     let judged = || site.condition(SOURCE, "Ready").1.contains("not trusted");
     assert!(poll(super::site::PATIENCE, judged), "{}", office.status());
     let used = || {
-        // Definitions belong to no namespace: the operator of another test may be faster.
+        // Definitions and networks belong to no namespace: the operator of another test may be faster.
         let mut shared = control_plane().requests_of_operators();
-        shared.retain(|r| r.resource.starts_with("connectordefinitions"));
+        shared.retain(|r| r.resource.starts_with("connectordefinitions") || r.resource == "servicecidrs");
         site.requests()
             .iter()
             .chain(&shared)

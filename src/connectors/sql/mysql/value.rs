@@ -3,6 +3,8 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
+use super::super::cell;
+
 /// A value by the name of its type; none if the type has no text here or the value breaks its form.
 pub(super) fn decode(type_name: &str, bytes: &[u8]) -> Option<Value> {
     Some(match type_name {
@@ -14,7 +16,7 @@ pub(super) fn decode(type_name: &str, bytes: &[u8]) -> Option<Value> {
         "DOUBLE" => json!(f64::from_le_bytes(bytes.try_into().ok()?)),
         "DECIMAL" => json!(std::str::from_utf8(bytes).ok()?),
         // MariaDB has no such type: there it is text.
-        "JSON" => serde_json::from_slice(bytes).ok()?,
+        "JSON" => cell(bytes)?,
         "DATE" => json!(moment(bytes)?.0),
         "DATETIME" => {
             let (day, time) = moment(bytes)?;

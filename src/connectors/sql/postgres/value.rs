@@ -8,6 +8,8 @@ use std::{
 use jiff::{Timestamp, ToSpan, civil::date, tz::TimeZone};
 use serde_json::{Value, json};
 
+use super::super::cell;
+
 /// 2000-01-01T00:00:00Z in microseconds since 1970: what PostgreSQL counts from.
 const EPOCH: i64 = 946_684_800_000_000;
 
@@ -34,8 +36,8 @@ pub(super) fn simple(oid: u32, bytes: &[u8]) -> Option<Value> {
         1184 => json!(instant(bytes, true)?),
         1114 => json!(instant(bytes, false)?),
         1082 => json!(day(i32::from_be_bytes(bytes.try_into().ok()?))?),
-        114 => serde_json::from_slice(bytes).ok()?,
-        3802 => serde_json::from_slice(bytes.strip_prefix(&[1])?).ok()?,
+        114 => cell(bytes)?,
+        3802 => cell(bytes.strip_prefix(&[1])?)?,
         2950 => json!(uuid(bytes)?),
         869 | 650 => json!(address(bytes)?),
         17 => json!(hexadecimal(bytes)),

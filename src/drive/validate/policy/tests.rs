@@ -33,7 +33,7 @@ fn the_highest_priority_of_those_that_fit_is_chosen_then_the_default_then_none()
             "germany",
             json!({"when": "employee.country == 'DE'", "priority": 10}),
         ),
-        ("by-name-only", json!({"priority": 100})),
+        ("by-name-only", json!({"priority": 100, "selectable": true})),
     ];
     let chosen = |more: &Value| choice(&jane(more), &policies).unwrap().unwrap();
     assert_eq!(chosen(&json!({})), "default");
@@ -48,6 +48,26 @@ fn the_highest_priority_of_those_that_fit_is_chosen_then_the_default_then_none()
         choice(&jane(&json!({})), &policies[1..]),
         Ok(None),
         "the built-in one"
+    );
+}
+
+#[test]
+fn who_asks_does_not_choose_a_weaker_policy_unless_it_may_be_chosen() {
+    let policies = [
+        ("default", json!({"gates": [{"gate": "Delete", "approvals": 2}]})),
+        (
+            "interns",
+            json!({"when": "employee.country == 'US'", "priority": 1}),
+        ),
+        ("short", json!({"selectable": true})),
+    ];
+    let named = |name: &str| choice(&jane(&json!({"policyRef": {"name": name}})), &policies);
+    refused(named("interns"), "spec.policyRef.name", "may not be chosen");
+    assert_eq!(named("short"), Ok(Some("short".into())));
+    assert_eq!(
+        named("default"),
+        Ok(Some("default".into())),
+        "the one that fits anyway"
     );
 }
 
