@@ -534,18 +534,32 @@ fn people_get_no_more_than_their_role_says() {
         ]);
         plane().kubeconfig_of(&namespace, role)
     };
-    let (viewer, operator, auditor) = (of("viewer"), of("operator"), of("auditor"));
-    let approver = of("approver");
+    let (viewer, auditor) = (of("viewer"), of("auditor"));
+    let (requester, configurer, approver) = (of("requester"), of("configurer"), of("approver"));
     for (who, verb, resource, expected) in [
         (&viewer, "list", OFFBOARDINGS, true),
         (&viewer, "create", OFFBOARDINGS, false),
         (&viewer, "get", RECORDS, false),
-        (&operator, "create", OFFBOARDINGS, true),
-        (&operator, "patch", CONNECTORS, true),
-        (&operator, "get", RECORDS, false),
-        (&operator, "get", "secrets", false),
+        (&requester, "create", OFFBOARDINGS, true),
+        (&requester, "patch", OFFBOARDINGS, true),
+        (&requester, "patch", CONNECTORS, false),
+        (&requester, "patch", POLICIES, false),
+        (&requester, "create", APPROVALS, false),
+        (&requester, "approve", OFFBOARDINGS, false),
+        (&requester, "get", RECORDS, false),
+        (&requester, "get", "secrets", false),
+        (&configurer, "patch", CONNECTORS, true),
+        (&configurer, "create", POLICIES, true),
+        (&configurer, "create", OFFBOARDINGS, false),
+        (&configurer, "create", APPROVALS, false),
+        (&configurer, "approve", OFFBOARDINGS, false),
+        (&configurer, "get", "secrets", false),
+        (&approver, "create", APPROVALS, true),
+        (&approver, "patch", POLICIES, false),
+        (&approver, "create", OFFBOARDINGS, false),
         (&viewer, "list", HELD, false),
-        (&operator, "list", HELD, false),
+        (&requester, "list", HELD, false),
+        (&configurer, "list", HELD, false),
         (&approver, "list", HELD, true),
         (&approver, "get", RECORDS, false),
         (&approver, "delete", HELD, false),
@@ -564,7 +578,7 @@ fn people_get_no_more_than_their_role_says() {
     }
     let status = format!("{OFFBOARDINGS}/status");
     assert!(
-        !may(&operator, &namespace, "patch", &status, ""),
+        !may(&requester, &namespace, "patch", &status, ""),
         "only the controller says what is true"
     );
 }
