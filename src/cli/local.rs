@@ -161,7 +161,7 @@ fn connected(
 ) -> Result<Connected, String> {
     let spec = &connector.spec;
     let credentials = match &spec.secret_ref {
-        None => Credentials::from_data([], "none"),
+        None => Credentials::default(),
         Some(secret) => credentials(&secret.name, manifests)?,
     };
     let definition = assembly.definition(&spec.definition, own);

@@ -26,7 +26,10 @@ use self::{
     files::Files,
     kinds::{Meaning, OURS, meaning, name_fits},
 };
-use super::{approvals::Found, terminal::tell};
+use super::{
+    approvals::Found,
+    terminal::{one_line, tell},
+};
 use crate::{
     api::{Approval, Connector, ConnectorDefinition, ConnectorSpec, Offboarding, OffboardingPolicy},
     connectors::declarative::builtin,
@@ -169,10 +172,11 @@ impl Manifests {
     /// Says what is not used, and gives what a command has to fail for in the end.
     pub fn say(&self) -> Vec<String> {
         for problem in &self.problems {
-            tell!("{}", problem.message());
+            tell!("{}", one_line(&problem.message()));
         }
         if !self.ignored.is_empty() {
-            tell!("not read, nothing for offboard: {}", self.ignored.join(", "));
+            let ignored = self.ignored.join(", ");
+            tell!("not read, nothing for offboard: {}", one_line(&ignored));
         }
         let all = self.problems.len();
         let first = self.problems.first().map(|problem| match all {

@@ -330,8 +330,9 @@ fn end(local: &Local) -> String {
     let left = left(&local.status);
     let colon = if message.is_empty() { "" } else { ": " };
     format!(
-        "{BOLD}{}{PLAIN}: {reason} · {progress} systems · {left} left{colon}{message}",
-        local.case.name
+        "{BOLD}{}{PLAIN}: {reason} · {progress} systems · {left} left{colon}{}",
+        local.case.name,
+        one_line(message)
     )
 }
 

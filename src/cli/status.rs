@@ -253,10 +253,10 @@ fn tree(name: &str, status: &OffboardingStatus) {
     for row in rows {
         let sign = seal(bad(row) == 0);
         let observed = row.conditions.iter().find(|c| c.type_ == ENFORCED);
-        let observed = observed.map(|c| format!("  {YELLOW}{}{PLAIN}", c.message));
+        let observed = observed.map(|c| format!("  {YELLOW}{}{PLAIN}", one_line(&c.message)));
         out!(
             "├─ {sign} {}  {}{}",
-            row.name,
+            one_line(&row.name),
             one_line(row.account.as_deref().unwrap_or("no account")),
             observed.unwrap_or_default()
         );

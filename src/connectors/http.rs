@@ -135,7 +135,7 @@ impl HttpDriver {
         };
         let mut headers = HeaderMap::new();
         for (name, value) in &config.headers {
-            let name = HeaderName::try_from(name).map_err(|_| SetupError::Field("http.headers"))?;
+            let name = request::header(name).ok_or(SetupError::Field("http.headers"))?;
             let value = HeaderValue::try_from(value).map_err(|_| SetupError::Field("http.headers"))?;
             headers.insert(name, value);
         }

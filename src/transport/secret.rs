@@ -176,14 +176,17 @@ impl Credentials {
         }
     }
 
-    /// From a folder with a file for each key, as a mounted Kubernetes Secret has: its files are links, and stay `below`. Hidden
-    /// files and folders inside are left out.
+    /// From a folder with a file for each key, as a mounted Kubernetes Secret has: its files are links, and stay in it, as it
+    /// stays `below`. What a link to another Secret leads to would go where that one does not say. Hidden files and folders inside
+    /// are left out.
     ///
     /// # Errors
-    /// When the folder or a file in it cannot be read, is too large, or is a link out of `below`.
+    /// When the folder or a file in it cannot be read, is too large, or is a link out of it.
     pub fn from_folder(folder: &Path, below: &Path) -> Result<Self, SecretError> {
         let failed = |error: io::Error| SecretError::Folder(error.kind());
         let below = fs::canonicalize(below).map_err(failed)?;
+        let within = fs::canonicalize(folder).map_err(failed)?;
+        let mut whole = 0;
         let mut data = BTreeMap::new();
         let mut revision = BTreeMap::new();
         for entry in fs::read_dir(folder).map_err(failed)? {
@@ -196,10 +199,11 @@ impl Credentials {
             if name.starts_with('.') || !about.is_file() {
                 continue;
             }
-            if !fs::canonicalize(&path).map_err(failed)?.starts_with(&below) {
+            if !within.starts_with(&below) || !fs::canonicalize(&path).map_err(failed)?.starts_with(&within) {
                 return Err(SecretError::Outside(name.to_owned()));
             }
-            if about.len() > LARGEST {
+            whole += about.len();
+            if whole > LARGEST {
                 return Err(SecretError::TooLarge(name.to_owned()));
             }
             let changed = about
@@ -292,6 +296,30 @@ mod tests {
         assert!(!shown.contains("canary"), "{shown}");
         assert_eq!(credentials.get("token").unwrap().expose(), "canary-7");
         assert!(credentials.appear_in("error canary-7") && !credentials.appear_in("error"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_another_secret_is_no_key_and_a_folder_holds_no_more_than_a_secret() {
+        use std::os::unix::fs::symlink;
+        let all = std::env::temp_dir().join(format!("offboard-secrets-{:016x}", rand::random::<u64>()));
+        for name in ["crm/..data", "mine"] {
+            fs::create_dir_all(all.join(name)).unwrap();
+        }
+        fs::write(all.join("crm/..data/token"), "canary").unwrap();
+        symlink("..data/token", all.join("crm/token")).unwrap();
+        let crm = Credentials::from_folder(&all.join("crm"), &all).unwrap();
+        assert_eq!(crm.get("token").unwrap().expose(), "canary");
+        symlink("../crm/token", all.join("mine/token")).unwrap();
+        let stolen = Credentials::from_folder(&all.join("mine"), &all).map(|_| ());
+        assert_eq!(stolen, Err(SecretError::Outside("token".into())));
+        fs::remove_file(all.join("mine/token")).unwrap();
+        for key in ["a", "b"] {
+            fs::write(all.join("mine").join(key), vec![b'x'; 600 << 10]).unwrap();
+        }
+        let large = Credentials::from_folder(&all.join("mine"), &all).map(|_| ());
+        assert!(matches!(large, Err(SecretError::TooLarge(_))));
+        fs::remove_dir_all(&all).unwrap();
     }
 
     #[test]

@@ -40,6 +40,7 @@ impl Plan {
             } else {
                 (line.system.as_str(), line.login.as_deref().unwrap_or("?"))
             };
+            let system = one_line(system);
             last = &line.system;
             let (one, two) = widths;
             let (sign, said, when) = (line.mark.sign(), &line.text, &line.when);
@@ -55,6 +56,7 @@ impl Plan {
             );
         }
         for system in &self.no_account {
+            let system = one_line(system);
             let (one, two) = widths;
             put(
                 &mut text,
@@ -63,6 +65,7 @@ impl Plan {
         }
         for (system, what) in &self.not_covered {
             let ((one, two), what) = (widths, what.join(", "));
+            let (system, what) = (one_line(system), one_line(&what));
             put(
                 &mut text,
                 &format!(
@@ -72,6 +75,7 @@ impl Plan {
             );
         }
         for system in &self.insecure {
+            let system = one_line(system);
             let (one, two) = widths;
             put(
                 &mut text,

@@ -25,9 +25,15 @@ use regex::{Regex, RegexBuilder};
 use super::{functions::refused, references::qualified};
 
 /// What one evaluation may cost. Some hundred milliseconds, and some ten megabytes, at the worst.
-const BUDGET: u64 = 4_000_000;
+const BUDGET: u64 = 6_000_000;
 /// An element of a new list.
 const ELEMENT: u64 = 8;
+/// A node of a value that is copied into another one, or becomes the result.
+const NODE: u64 = 4;
+/// Bytes of text that are copied so for one unit.
+const COPIED: u64 = 4;
+/// A byte of text that a pattern is tried on: patterns may have some hundred states.
+const TRIED: u64 = 8;
 /// Bytes of text that are looked at for one unit.
 const LOOKED_AT: u64 = 32;
 /// Bytes of XML that are read for one unit.
@@ -52,6 +58,8 @@ enum Charge {
     Seen,
     /// It becomes part of a new text or list.
     Copied,
+    /// It is copied in all its depth.
+    Kept,
     /// It is looked at in all its depth.
     Whole,
     /// It is looked for something in: in all its depth, or in a map by its key.
@@ -71,6 +79,7 @@ impl Charge {
         match self {
             Self::Seen => "@seen",
             Self::Copied => "@copied",
+            Self::Kept => "@kept",
             Self::Whole => "@whole",
             Self::Within => "@within",
             Self::Square => "@square",
@@ -154,6 +163,8 @@ fn charge(units: u64) -> Result<(), ExecutionError> {
 /// The expression with everything charged for that may be large.
 pub(super) fn metered(mut tree: IdedExpr) -> IdedExpr {
     rewrite(&mut tree, &mut vec![]);
+    // The result is copied once more, out of the evaluation.
+    wrap(&mut tree, Charge::Kept.function(), vec![]);
     tree
 }
 
@@ -162,13 +173,13 @@ fn rewrite(tree: &mut IdedExpr, sums: &mut Vec<String>) {
     match &mut tree.expr {
         Expr::Call(call) => rewrite_call(call, sums),
         Expr::Comprehension(comprehension) => rewrite_loop(comprehension, sums),
-        Expr::List(list) => list.elements.iter_mut().for_each(|part| rewrite(part, sums)),
+        Expr::List(list) => list.elements.iter_mut().for_each(|part| keep(part, sums)),
         Expr::Map(map) => map.entries.iter_mut().for_each(|entry| match &mut entry.expr {
             EntryExpr::MapEntry(entry) => {
-                rewrite(&mut entry.key, sums);
-                rewrite(&mut entry.value, sums);
+                keep(&mut entry.key, sums);
+                keep(&mut entry.value, sums);
             }
-            EntryExpr::StructField(field) => rewrite(&mut field.value, sums),
+            EntryExpr::StructField(field) => keep(&mut field.value, sums),
         }),
         Expr::Struct(message) => message.entries.iter_mut().for_each(|entry| {
             if let EntryExpr::StructField(field) = &mut entry.expr {
@@ -177,6 +188,16 @@ fn rewrite(tree: &mut IdedExpr, sums: &mut Vec<String>) {
         }),
         Expr::Select(select) => rewrite(&mut select.operand, sums),
         Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+}
+
+/// A part of a new list or map: what it is becomes part of that, however often it was written.
+fn keep(part: &mut IdedExpr, sums: &mut Vec<String>) {
+    // A list inside a list is taken over as it is, and its own parts have paid.
+    let free = matches!(part.expr, Expr::Literal(_) | Expr::List(_) | Expr::Map(_));
+    rewrite(part, sums);
+    if !free {
+        wrap(part, Charge::Kept.function(), vec![]);
     }
 }
 
@@ -311,21 +332,31 @@ fn is_text(value: &dyn Val) -> bool {
     value.downcast_ref::<CelString>().is_some() || value.downcast_ref::<CelBytes>().is_some()
 }
 
-/// Everything in the value, down to its depth, as far as it can be paid.
+/// Everything in the value, down to its depth, as far as it can be paid, where it is only looked at.
 fn whole(value: &dyn Val) -> u64 {
+    sum(value, 1, LOOKED_AT)
+}
+
+/// The same where it is copied.
+fn kept(value: &dyn Val) -> u64 {
+    sum(value, NODE, COPIED)
+}
+
+fn sum(value: &dyn Val, node: u64, bytes: u64) -> u64 {
     let mut open: Vec<&dyn Val> = vec![value];
     let mut found = 0;
     let left = LEFT.get();
     while let Some(value) = open.pop()
         && found <= left
     {
-        found += 1;
+        found += node;
         if let Some(list) = value.downcast_ref::<CelList>() {
             open.extend(list.inner().iter().map(AsRef::as_ref));
         } else if let Some(map) = value.downcast_ref::<CelMap>() {
             open.extend(map.inner().values().map(AsRef::as_ref));
+            found += node * length(value);
         } else {
-            found += length(value) / LOOKED_AT;
+            found += length(value) / bytes;
         }
     }
     found
@@ -338,6 +369,7 @@ fn units(kind: Charge, value: &dyn Val) -> u64 {
         Charge::Seen => length,
         Charge::Copied if is_text(value) => length,
         Charge::Copied | Charge::Pieces => length.saturating_mul(ELEMENT),
+        Charge::Kept => kept(value),
         Charge::Within if value.downcast_ref::<CelMap>().is_some() => 1,
         Charge::Whole | Charge::Within => whole(value),
         Charge::Square => length.saturating_mul(length),
@@ -367,6 +399,7 @@ macro_rules! toll {
 toll!(seen, Charge::Seen);
 toll!(copied, Charge::Copied);
 toll!(taken_whole, Charge::Whole);
+toll!(taken_over, Charge::Kept);
 toll!(within, Charge::Within);
 toll!(square, Charge::Square);
 toll!(pieces, Charge::Pieces);
@@ -436,6 +469,7 @@ fn join<'b, 'v>(args: Values<'b, 'v>) -> Outcome<'b, 'v> {
 
 fn matches<'b, 'v>(args: Values<'b, 'v>) -> Outcome<'b, 'v> {
     let (text, pattern) = (text(&args, 0)?, text(&args, 1)?);
+    charge((text.len() as u64).saturating_mul(TRIED))?;
     let mut known = KNOWN.take();
     let found = match known.get(pattern) {
         Some(compiled) => Ok(compiled.is_match(text)),
@@ -461,10 +495,11 @@ fn compiled(pattern: &str) -> Result<Regex, ExecutionError> {
 
 /// Adds the functions that an expression is rewritten with.
 pub(super) fn add_to(env: &mut Env) -> Result<(), cel::DeclarationError> {
-    let tolls: [(Charge, cel::common::functions::Function); 8] = [
+    let tolls: [(Charge, cel::common::functions::Function); 9] = [
         (Charge::Seen, seen),
         (Charge::Copied, copied),
         (Charge::Whole, taken_whole),
+        (Charge::Kept, taken_over),
         (Charge::Within, within),
         (Charge::Square, square),
         (Charge::Pieces, pieces),
@@ -511,6 +546,8 @@ mod tests {
         let doubled = format!("['0123456789abcdef']{}", ".map(a, a + a)".repeat(27));
         let added = format!("['0123456789abcdef']{}", ".map(a, [a, a].join(a))".repeat(25));
         let nested = "[[1, 2, 3, 4, 5, 6, 7, 8]]".to_owned() + &".map(l, l + l)".repeat(25);
+        let listed = format!("size([0]{})", ".map(a, [a, a, a])".repeat(20));
+        let mapped = format!("size([0]{})", ".map(a, {'a': a, 'b': a})".repeat(20));
         let long = json!({ "text": "a".repeat(4 << 20), "list": vec![0; 400_000], "some": vec!["ab"; 3000] });
         for text in [
             "size(lists.range(1000000).map(a, lists.range(1000000).map(b, a * b)))",
@@ -530,6 +567,12 @@ mod tests {
             "x.list.exists(a, x.text.contains('b'))",
             "x.some.map(s, x.text + s)",
             "x.list.exists(a, x.text.matches('b' + string(a)))",
+            "x.text.matches('a[ab]{600}[c-e]')",
+            &listed,
+            &mapped,
+            "lists.range(100).map(i, x.text)",
+            "[x.text, x.text, x.text, x.text, x.text, x.text, x.text]",
+            "x.list.map(i, x.some)",
             // An error that somebody catches is one all the same.
             "lists.range(900000).size() == 1 || true",
         ] {

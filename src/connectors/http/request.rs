@@ -4,7 +4,10 @@ use std::{borrow::Cow, cell::OnceCell};
 
 use reqwest::{
     Method, Request, Url,
-    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    header::{
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+        TRANSFER_ENCODING, UPGRADE,
+    },
 };
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -59,12 +62,27 @@ pub fn build(asked: &HttpRequest, headers: &HeaderMap) -> Result<Request, Fault>
     }
     *request.body_mut() = body;
     for (name, value) in &asked.headers {
-        let name = HeaderName::try_from(name).map_err(|_| malformed("header"))?;
+        let name = header(name).ok_or_else(|| malformed("header"))?;
         let value =
             HeaderValue::try_from(&*fresh.replace(value, RANDOM)?).map_err(|_| malformed("header"))?;
         request.headers_mut().insert(name, value);
     }
     Ok(request)
+}
+
+/// The name of a header that a definition may set: not one that says whom the request is for, or where it ends.
+pub fn header(name: &str) -> Option<HeaderName> {
+    const OURS: [HeaderName; 7] = [
+        HOST,
+        CONNECTION,
+        CONTENT_LENGTH,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        TE,
+        TRAILER,
+    ];
+    let name = HeaderName::try_from(name).ok()?;
+    (!OURS.contains(&name)).then_some(name)
 }
 
 /// As in a form body.

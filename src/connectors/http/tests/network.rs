@@ -161,6 +161,48 @@ async fn nothing_goes_unencrypted_to_other_machines_unless_somebody_says_so() {
     assert_ne!(fault.reason, Reason::ConnectorNotReady);
 }
 
+#[tokio::test]
+async fn no_definition_says_whom_a_request_is_for_or_where_it_ends() {
+    let system = Raw::start(answer(200, "", "{}")).await;
+    for name in [
+        "host",
+        "Host",
+        "connection",
+        "transfer-encoding",
+        "content-length",
+        "te",
+        "upgrade",
+    ] {
+        let headers = std::collections::BTreeMap::from([(name.to_owned(), "evil.example.com".to_owned())]);
+        let odd = definition::HttpDriver {
+            headers: headers.clone(),
+            ..config(&system.url)
+        };
+        let limit = HttpDriver::limit(&odd, system_clock());
+        let made = HttpDriver::new(
+            &odd,
+            credentials(&[]),
+            limit,
+            system_clock(),
+            (&Dialer::trusted(), false),
+        );
+        assert_eq!(made.unwrap_err(), SetupError::Field("http.headers"), "{name}");
+        let Resolved::Http(mut request) = get(&system.url) else {
+            panic!("no HTTP")
+        };
+        request.headers = headers;
+        let sent = driver(&config(&system.url), &[])
+            .perform(&Resolved::Http(request))
+            .await;
+        assert_eq!(
+            sent,
+            Err(Fault::permanent(Reason::Malformed).with_code("header")),
+            "{name}"
+        );
+    }
+    assert_eq!(system.count(), 0);
+}
+
 /// Where the credential may go is asked at every request: the base, a next page, a status address, the token endpoint.
 #[tokio::test]
 async fn a_credential_goes_nowhere_but_where_its_secret_says() {
