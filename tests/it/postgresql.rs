@@ -618,6 +618,7 @@ async fn a_server_that_cannot_be_reached_says_nothing_about_the_leaver() {
 async fn a_session_that_slips_in_is_ended_in_the_end() {
     let name = person("nina");
     let mut driven = Driven::leaver(&system(&[]), leaves(&name));
+    let (opened, first) = std::sync::mpsc::channel();
     let opener = std::thread::spawn({
         let name = name.clone();
         move || {
@@ -630,10 +631,13 @@ async fn a_session_that_slips_in_is_ended_in_the_end() {
                     .stdout(Stdio::null())
                     .stderr(Stdio::null());
                 open.push(client.spawn().unwrap());
+                opened.send(()).ok();
             }
             open
         }
     });
+    // On a machine that is busy access might be gone before anybody came.
+    first.recv().unwrap();
     driven.follow(&[]).await;
     let open = opener.join().unwrap();
     assert!(!open.is_empty());
