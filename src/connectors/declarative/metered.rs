@@ -173,13 +173,13 @@ fn rewrite(tree: &mut IdedExpr, sums: &mut Vec<String>) {
     match &mut tree.expr {
         Expr::Call(call) => rewrite_call(call, sums),
         Expr::Comprehension(comprehension) => rewrite_loop(comprehension, sums),
-        Expr::List(list) => list.elements.iter_mut().for_each(|part| keep(part, sums)),
+        Expr::List(list) => list.elements.iter_mut().for_each(|part| rewrite_part(part, sums)),
         Expr::Map(map) => map.entries.iter_mut().for_each(|entry| match &mut entry.expr {
             EntryExpr::MapEntry(entry) => {
-                keep(&mut entry.key, sums);
-                keep(&mut entry.value, sums);
+                rewrite_part(&mut entry.key, sums);
+                rewrite_part(&mut entry.value, sums);
             }
-            EntryExpr::StructField(field) => keep(&mut field.value, sums),
+            EntryExpr::StructField(field) => rewrite_part(&mut field.value, sums),
         }),
         Expr::Struct(message) => message.entries.iter_mut().for_each(|entry| {
             if let EntryExpr::StructField(field) = &mut entry.expr {
@@ -192,7 +192,7 @@ fn rewrite(tree: &mut IdedExpr, sums: &mut Vec<String>) {
 }
 
 /// A part of a new list or map: what it is becomes part of that, however often it was written.
-fn keep(part: &mut IdedExpr, sums: &mut Vec<String>) {
+fn rewrite_part(part: &mut IdedExpr, sums: &mut Vec<String>) {
     // A list inside a list is taken over as it is, and its own parts have paid.
     let free = matches!(part.expr, Expr::Literal(_) | Expr::List(_) | Expr::Map(_));
     rewrite(part, sums);
@@ -368,8 +368,9 @@ fn units(kind: Charge, value: &dyn Val) -> u64 {
         Charge::Seen if is_text(value) => length / LOOKED_AT,
         Charge::Seen => length,
         Charge::Copied if is_text(value) => length,
-        Charge::Copied | Charge::Pieces => length.saturating_mul(ELEMENT),
-        Charge::Kept => kept(value),
+        Charge::Pieces => length.saturating_mul(ELEMENT),
+        // The library copies lists and maps in all their depth.
+        Charge::Copied | Charge::Kept => kept(value),
         Charge::Within if value.downcast_ref::<CelMap>().is_some() => 1,
         Charge::Whole | Charge::Within => whole(value),
         Charge::Square => length.saturating_mul(length),
@@ -418,6 +419,8 @@ fn over<'b, 'v>(args: Values<'b, 'v>) -> Outcome<'b, 'v> {
         .map_or(1, |each| *each.inner());
     let steps = length(range.as_ref());
     charge(1 + steps.saturating_mul(u64::try_from(each).unwrap_or(u64::MAX)))?;
+    // Each step copies its element in all its depth.
+    charge(whole(range.as_ref()))?;
     Ok(range)
 }
 
@@ -548,7 +551,8 @@ mod tests {
         let nested = "[[1, 2, 3, 4, 5, 6, 7, 8]]".to_owned() + &".map(l, l + l)".repeat(25);
         let listed = format!("size([0]{})", ".map(a, [a, a, a])".repeat(20));
         let mapped = format!("size([0]{})", ".map(a, {'a': a, 'b': a})".repeat(20));
-        let long = json!({ "text": "a".repeat(4 << 20), "list": vec![0; 400_000], "some": vec!["ab"; 3000] });
+        let long = json!({ "text": "a".repeat(4 << 20), "list": vec![0; 400_000], "some": vec!["ab"; 3000],
+            "deep": vec![vec![0; 4000]; 10] });
         for text in [
             "size(lists.range(1000000).map(a, lists.range(1000000).map(b, a * b)))",
             "lists.range(100000).exists(a, lists.range(100000).exists(b, a + b < 0))",
@@ -573,6 +577,8 @@ mod tests {
             "lists.range(100).map(i, x.text)",
             "[x.text, x.text, x.text, x.text, x.text, x.text, x.text]",
             "x.list.map(i, x.some)",
+            "lists.range(2000).exists(i, x.deep.exists(d, i < 0))",
+            "lists.range(2000).exists(i, size(x.deep.reverse()) < 0)",
             // An error that somebody catches is one all the same.
             "lists.range(900000).size() == 1 || true",
         ] {
