@@ -169,11 +169,10 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             permissions,
         } => {
             let state = beside(&file, state);
-            let assembly = permissions.assembly();
             wait_for(cli::plan::run(
                 &file,
                 &state,
-                &assembly,
+                &permissions,
                 approvers.as_deref(),
                 (output, detailed_exitcode),
             ))
@@ -187,11 +186,10 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             notifications,
         } => {
             let state = beside(&file, state);
-            let assembly = permissions.assembly();
             wait_for(cli::run::run(
                 &file,
                 &state,
-                &assembly,
+                &permissions,
                 wait,
                 (notifications.as_deref(), approvers.as_deref()),
             ))

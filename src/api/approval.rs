@@ -33,8 +33,8 @@ use crate::core::gate::{Decision, Gate};
     validation = Rule::new("self.spec == oldSelf.spec").message("an approval cannot be changed: make another one"),
     validation = Rule::new("has(self.spec.offboardingRef) != has(self.spec.sourceRef)")
         .message("set either offboardingRef, or sourceRef"),
-    validation = Rule::new("(self.spec.gate == 'Guard') == has(self.spec.sourceRef)")
-        .message("gate Guard belongs to a sourceRef, every other gate to an offboardingRef"),
+    validation = Rule::new("!has(self.spec.sourceRef) || self.spec.gate == 'Guard'")
+        .message("a sourceRef has the gate Guard, and no other"),
     validation = Rule::new("(self.spec.gate == 'Task' || self.spec.gate == 'Waiver') == has(self.spec.connector)")
         .message("connector belongs to the gates Task and Waiver"),
     validation = Rule::new("self.spec.gate == 'Waiver' ? has(self.spec.fact) : (self.spec.gate == 'Task' || !has(self.spec.fact))")

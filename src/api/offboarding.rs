@@ -9,7 +9,7 @@ use super::{
     Condition, LocalRef,
     policy::{Audience, NotifyOn},
 };
-use crate::core::gate::Gate;
+use crate::core::{gate::Gate, guard::Admission};
 
 /// What must be true for one employee who leaves: all access revoked, data handed over.
 #[derive(Debug, Clone, Default, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
@@ -102,6 +102,12 @@ pub struct OffboardingSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("minLength" = 1, "maxLength" = 256))]
     pub requested_by: Option<String>,
+    /// The user names of all who changed what loosens the end, or who takes over: none of them can approve anything of this
+    /// leaver. Whoever changes `desired`, `suspend`, `exceptions`, `lastDay`, `cutoff`, `urgency`, `legalHold`, `policyRef` or
+    /// `transfers` adds their own; none is ever removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("maxItems" = 64, "items" = {"type": "string", "minLength": 1, "maxLength": 256}, "x-kubernetes-list-type" = "set"))]
+    pub changed_by: Vec<String>,
     /// Stops all work on this leaver until it is false again. Nothing is given back.
     #[serde(default)]
     pub suspend: bool,
@@ -334,6 +340,9 @@ pub struct OffboardingStatus {
     /// The leaver's manager as a directory tells, where the Offboarding names none. Stays as first told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manager: Option<KnownManager>,
+    /// That there is leave to begin with this leaver: the release's guard asks nobody again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted: Option<Admission>,
     /// Digest of the plan: accounts, facts and acts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,

@@ -72,7 +72,7 @@ pub struct OffboardingPolicySpec {
     pub retention: Retention,
     /// What waits for a person's yes. Without a rule only what cannot be brought back needs none but the policy's own word.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("maxItems" = 3))]
+    #[schemars(extend("maxItems" = 6))]
     pub gates: Vec<GateRule>,
     /// Who is told what.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -199,7 +199,8 @@ pub enum Weekday {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "self.gate in ['Revoke', 'Transfer', 'Delete']", "message": "gate: one of Revoke, Transfer, Delete"}
+    {"rule": "self.gate in ['Revoke', 'Transfer', 'Delete', 'Account', 'Reinstate', 'Loosen']",
+        "message": "gate: one of Revoke, Transfer, Delete, Account, Reinstate, Loosen"}
 ]))]
 pub struct GateRule {
     /// What waits.

@@ -39,6 +39,10 @@ pub struct OffboardingRecordSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub at_once: Option<Timestamp>,
+    /// What the end of access is held to: what people must say yes to, and what was agreed when it had come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_object")]
+    pub terms: Option<Value>,
     /// When everything that is to be handed over was first proven to be; retention counts from then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]

@@ -13,6 +13,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ use super::{
     exit,
     local::{self, Links},
     manifests::Manifests,
+    safeguards,
 };
 use crate::{
     api::{Approval, Offboarding, offboarding::GateState},
@@ -31,8 +33,11 @@ use crate::{
     },
     core::{
         digest::digest_of,
+        case::Case,
         duplicate::Duplicate,
-        gate::{Gate, Vote},
+        gate::{Gate, Safeguards, Vote},
+        guard::{self, Admissions, AdmittedBy, FirstActs},
+        ledger::Ledger,
     },
     drive::folder::{self, Folder},
     transport::ssh::signers::Signers,
@@ -79,6 +84,9 @@ pub struct Voices {
     about: Vec<Approval>,
     signers: Option<PathBuf>,
     leaving: Leaving,
+    demands: Safeguards,
+    first_acts: FirstActs,
+    admissions: Mutex<Admissions>,
 }
 
 impl Voices {
@@ -91,6 +99,7 @@ impl Voices {
         links: &Links,
         state: &Path,
         signers: Option<&Path>,
+        demands: &safeguards::Arguments,
         now: Timestamp,
     ) -> Result<Self, exit::Error> {
         let known = signers.map(read).transpose().map_err(exit::Error)?;
@@ -117,6 +126,9 @@ impl Voices {
                 .collect(),
             signers: signers.map(Path::to_owned),
             leaving: leaving(manifests, links, state, now),
+            demands: demands.safeguards(),
+            first_acts: demands.first_acts(),
+            admissions: Mutex::default(),
         })
     }
 
@@ -142,7 +154,10 @@ impl Voices {
             let mut approval = found.approval.clone();
             let at = *seen.get(approval.metadata.uid.as_deref().unwrap_or_default())?;
             approval.metadata.creation_timestamp = Some(Time(at));
-            vote(&approval, &leaver)
+            let vote = vote(&approval, &leaver)?;
+            // Whoever runs this has named them.
+            let person = Some(vote.approver.clone());
+            Some(Vote { person, ..vote })
         });
         let mut votes: Vec<Vote> = heard.collect();
         votes.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
@@ -158,6 +173,35 @@ impl Voices {
                 .any(|approval| vote(approval, &leaver).is_some())
         };
         self.signers.is_none() && (asks || said())
+    }
+
+    /// What is demanded of people whatever the policies say.
+    pub fn safeguards(&self) -> &Safeguards {
+        &self.demands
+    }
+
+    /// Whether something is demanded for every leaver.
+    pub fn asks(&self) -> bool {
+        !self.demands.floor.is_empty()
+    }
+
+    /// Lets work on `case` begin, or has it wait for a yes, by what the statuses below `state` say of the others.
+    pub fn admit(&self, case: &mut Case, ledger: &Ledger, state: &Path, now: Timestamp) {
+        if case.guard.is_empty() {
+            return;
+        }
+        let uid = case.uid.clone();
+        let ask = || {
+            // What cannot be read is said where it is opened.
+            let known = folder::leavers(state).unwrap_or_default().into_iter().filter_map(|uid| {
+                let admitted = Folder::look(state, &uid).status().ok()??.admitted?;
+                (admitted.by == AdmittedBy::Room).then_some((uid, admitted.at))
+            });
+            let mut admissions = self.admissions.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = admissions.ask(&uid, known, self.first_acts, now);
+            room.then_some(AdmittedBy::Room)
+        };
+        guard::admit(case, ledger, ask, now);
     }
 
     /// Of those who said something, who leaves too.

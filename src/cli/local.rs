@@ -16,6 +16,7 @@ use super::{
     approvals::Voices,
     manifests::{Manifests, leaver_of},
     messages::Messages,
+    safeguards,
 };
 use crate::{
     api::{
@@ -31,7 +32,7 @@ use crate::{
         case::Case,
         fault::{Fault, Reason},
         gate::Vote,
-        ledger::SystemLedger,
+        ledger::{Ledger, SystemLedger},
         scope,
     },
     drive::{
@@ -58,12 +59,15 @@ pub struct Permissions {
     /// neither a Secret nor --trust-hosts names it. May be given several times.
     #[arg(long = "allow-egress", value_name = "CIDR", value_parser = network)]
     pub allow_egress: Vec<IpNet>,
+    /// What people must say yes to.
+    #[command(flatten)]
+    pub safeguards: safeguards::Arguments,
 }
 
 impl Permissions {
     /// What puts connectors together with these permissions.
-    pub fn assembly(self) -> Assembly {
-        let egress = Egress::new(self.allow_egress).with_named_loopback();
+    pub fn assembly(&self) -> Assembly {
+        let egress = Egress::new(self.allow_egress.clone()).with_named_loopback();
         let mut assembly = Assembly::default().with_egress(egress);
         if self.trust_hosts {
             assembly = assembly.trusting_hosts();
@@ -196,12 +200,12 @@ pub fn case(
     make(leaver, manifests, links, (status, None), (None, vec![]), now)
 }
 
-/// The case of `leaver` with what people said about it; `at_once` is what the record knows of that.
+/// The case of `leaver` with what people said about it, and what the record knows.
 fn make(
     leaver: &Offboarding,
     manifests: &Manifests,
     links: &Links,
-    (status, at_once): (Option<&OffboardingStatus>, Option<Timestamp>),
+    (status, recorded): (Option<&OffboardingStatus>, Option<&Ledger>),
     (voices, votes): (Option<&Voices>, Vec<Vote>),
     now: Timestamp,
 ) -> Result<Case, Invalid> {
@@ -224,7 +228,7 @@ fn make(
     let mut known = leaver.clone();
     known.status = status.cloned();
     let alone = Given {
-        at_once,
+        recorded,
         ..Given::alone(&known, &policy, &members)
     };
     let Some(voices) = voices else {
@@ -235,8 +239,9 @@ fn make(
         .and_then(|status| status.cutoff)
         .map_or(now, |ends| ends.max(now));
     let given = Given {
+        safeguards: voices.safeguards(),
         leaves_too: &|name| voices.leaves_too(name, &uid, until),
-        untrusted: voices.untrusted(leaver, !policy.spec.gates.is_empty()),
+        untrusted: voices.untrusted(leaver, !policy.spec.gates.is_empty() || voices.asks()),
         leaving: voices.leaving(&votes, &uid, now),
         duplicates: voices.duplicates(leaver),
         votes,
@@ -330,7 +335,9 @@ impl Local {
         known_as_another(leaver, manifests, state)?;
         let mut folder = Folder::open(state, &uid(leaver))?;
         folder.ask(voices.stands());
-        Self::within(folder, leaver, manifests, links, Some(voices), now)
+        let mut local = Self::within(folder, leaver, manifests, links, Some(voices), now)?;
+        voices.admit(&mut local.case, &local.record.ledger, state, now);
+        Ok(local)
     }
 
     /// As [`Self::hear`], only to look: makes no folder, and another process may be at work on it.
@@ -365,7 +372,7 @@ impl Local {
             .transpose()?;
         let said = (voices, votes.unwrap_or_default());
         let record = folder.record()?;
-        let earlier = (status.as_ref(), record.ledger.at_once);
+        let earlier = (status.as_ref(), Some(&record.ledger));
         let mut case =
             make(leaver, manifests, links, earlier, said, now).map_err(|e| Error::Invalid(name, e))?;
         scope::include_recorded(&mut case, &record.ledger, |name| links.by_name.contains_key(name));

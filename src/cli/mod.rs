@@ -12,5 +12,6 @@ pub mod messages;
 pub mod operator;
 pub mod plan;
 pub mod run;
+pub mod safeguards;
 pub mod status;
 pub mod terminal;

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Args;
@@ -17,9 +18,10 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    cli::{self, exit},
+    cli::{self, exit, safeguards},
     controller::{
         Operator, call,
+        demands::{Demands, PersonOf},
         lease::Candidate,
         perimeter::{self, JobRules, Perimeter},
     },
@@ -60,6 +62,17 @@ pub struct Arguments {
     /// A service account that `job` definitions may name. May be given several times. Default: none.
     #[arg(long = "job-service-account", value_name = "NAME")]
     pub job_service_accounts: Vec<String>,
+    /// What people must say yes to.
+    #[command(flatten)]
+    pub safeguards: safeguards::Arguments,
+    /// An expression over user, a user name of the API server, that gives the address, number or login name of the person, or an
+    /// empty text for nobody. Without it only approvers count whom a policy names.
+    #[arg(long, value_name = "EXPRESSION", value_parser = person)]
+    pub person: Option<Arc<PersonOf>>,
+}
+
+fn person(text: &str) -> Result<Arc<PersonOf>, String> {
+    PersonOf::compile(text).map(Arc::new)
 }
 
 /// Runs the operator until SIGTERM or SIGINT.
@@ -100,7 +113,16 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
         images: arguments.job_images,
         service_accounts: arguments.job_service_accounts,
     };
-    let perimeter = Perimeter { egress, jobs };
+    let demands = Demands {
+        safeguards: arguments.safeguards.safeguards(),
+        first_acts: arguments.safeguards.first_acts(),
+        person: arguments.person,
+    };
+    let perimeter = Perimeter {
+        egress,
+        jobs,
+        demands,
+    };
     let operator = Operator::new(client.clone(), &namespaces, outbox, perimeter);
     let health = tokio::spawn(serve::serve(arguments.listen, operator.context()));
     let woken = operator.context();

@@ -16,13 +16,12 @@ pub use self::text::distance;
 use super::{
     approvals::Voices,
     exit,
-    local::{self, Links, Local},
+    local::{self, Links, Local, Permissions},
     manifests::Manifests,
     status::quoted,
     terminal::{self, out, tell},
 };
 use crate::{
-    connectors::assemble::Assembly,
     core::{case::Case, digest::digest_of, duplicate, fact::Verdict},
     drive::{Clock, Outcome, Scope, SystemClock, report},
 };
@@ -239,15 +238,22 @@ pub enum Output {
 pub async fn run(
     folder: &Path,
     state: &Path,
-    assembly: &Assembly,
+    permissions: &Permissions,
     approvers: Option<&Path>,
     (output, detailed): (Output, bool),
 ) -> Result<ExitCode, exit::Error> {
     let apart: Vec<&Path> = [Some(state), approvers].into_iter().flatten().collect();
     let manifests = Manifests::read_without(folder, &apart)?;
     let mut wrong = manifests.say();
-    let links = Links::new(&manifests, assembly);
-    let voices = Voices::hear(&manifests, &links, state, approvers, SystemClock.now())?;
+    let links = Links::new(&manifests, &permissions.assembly());
+    let voices = Voices::hear(
+        &manifests,
+        &links,
+        state,
+        approvers,
+        &permissions.safeguards,
+        SystemClock.now(),
+    )?;
     let mut plans = vec![];
     for leaver in &manifests.offboardings {
         let now = SystemClock.now();

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     approvals::{Voices, how_to, leaving},
     exit,
-    local::{Links, Local},
+    local::{Links, Local, Permissions},
     manifests::Manifests,
     plan::verdict_words,
     status::left,
@@ -22,7 +22,6 @@ use super::{
 };
 use crate::{
     api::{ConditionStatus, OffboardingStatus},
-    connectors::assemble::Assembly,
     core::{
         case::{OBSERVED_ONLY, SUSPENDED},
         duplicate,
@@ -44,7 +43,7 @@ use crate::{
 pub async fn run(
     folder: &Path,
     state: &Path,
-    assembly: &Assembly,
+    permissions: &Permissions,
     patience: SignedDuration,
     (notifications, approvers): (Option<&Path>, Option<&Path>),
 ) -> Result<ExitCode, exit::Error> {
@@ -60,12 +59,19 @@ pub async fn run(
         .collect();
     let manifests = Manifests::read_without(folder, &apart)?;
     let mut wrong = manifests.say();
-    let links = Links::new(&manifests, assembly);
+    let links = Links::new(&manifests, &permissions.assembly());
     if manifests.offboardings.is_empty() {
         wrong.push(format!("no Offboarding in {} can be used", folder.display()));
         return Err(exit::Error(wrong.join("\n")));
     }
-    let voices = Voices::hear(&manifests, &links, state, approvers, SystemClock.now())?;
+    let voices = Voices::hear(
+        &manifests,
+        &links,
+        state,
+        approvers,
+        &permissions.safeguards,
+        SystemClock.now(),
+    )?;
     for refused in &voices.refused {
         tell!("does not count: {refused}");
     }

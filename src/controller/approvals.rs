@@ -234,6 +234,10 @@ fn words(why: Option<Refusal>) -> (&'static str, &'static str) {
             "SelfApproval",
             "the leaver, who asked for this, who is in the held set, and who leaves too cannot approve it: somebody else must",
         ),
+        Some(Refusal::UnknownPerson) => (
+            "UnknownPerson",
+            "nobody knows which person this user name is: set approvals.person in the chart, or name the approvers in the policy's gate",
+        ),
         Some(Refusal::NotAnApprover) => ("NotAnApprover", "the policy's gate names other approvers"),
         Some(Refusal::Superseded) => ("Superseded", "the same person decided again later"),
     }

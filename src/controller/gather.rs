@@ -9,17 +9,19 @@ use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use super::{
     Context,
     approvals::trusted_since,
+    demands::Demands,
     links::{Links, Made},
     votes::{self, About},
     watch::Namespace,
 };
 use crate::{
     api::{Connector, Offboarding},
-    core::{case::Case, duplicate::Duplicate, gate::Vote},
+    core::{case::Case, duplicate::Duplicate, gate::Vote, ledger::Ledger},
     drive::{
         Link,
         validate::{Chosen, Given, Invalid, Member, choose, connector_of, validate},
     },
+    sources::offboarding::source_of,
 };
 
 /// What a pass is made of.
@@ -63,10 +65,11 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
         )
         .expect("a String takes every text");
     }
-    let asks = policy.as_ref().is_ok_and(|policy| !policy.spec.gates.is_empty());
+    let floor = !context.demands.safeguards.floor.is_empty();
+    let asks = floor || policy.as_ref().is_ok_and(|policy| !policy.spec.gates.is_empty());
     // Approvals that are not listed yet only mean that nobody said yes: their list wakes the leaver, and nothing waits for it.
     let namespace = offboarding.namespace().unwrap_or_default();
-    let mut votes = votes::votes(caches, &namespace, &About::leaver(offboarding));
+    let mut votes = votes::votes(&context.demands, caches, &namespace, &About::leaver(offboarding));
     let mut untrusted = false;
     if asks || !votes.is_empty() {
         let since = trusted_since(context).await;
@@ -123,16 +126,24 @@ fn policy(caches: &Namespace, offboarding: &Offboarding, inputs: &mut String) ->
     )
 }
 
+/// Whether a source made `offboarding`, and nobody changed it by hand: what it says of the person is what HR says.
+fn from_hr(caches: &Namespace, offboarding: &Offboarding) -> bool {
+    let source = source_of(offboarding);
+    let known = source.is_some_and(|name| caches.sources.cache.state().iter().any(|s| s.name_any() == name));
+    known && offboarding.spec.changed_by.is_empty()
+}
+
 impl Gathered {
-    /// The case with a link for every row; `at_once` is what the record knows of that.
+    /// The case with a link for every row; `recorded` is what the record knows, once it is read.
     ///
     /// # Errors
     /// The first field that cannot be used.
     pub fn case(
         &self,
+        demands: &Demands,
         caches: &Namespace,
         offboarding: &Offboarding,
-        at_once: Option<Timestamp>,
+        recorded: Option<&Ledger>,
         now: Timestamp,
     ) -> Result<(Case, BTreeMap<String, Link>), Invalid> {
         let policy = self.policy.as_ref().map_err(Clone::clone)?;
@@ -148,7 +159,9 @@ impl Gathered {
         let given = Given {
             leaves_too: &|name| caches.leaving.has_left(name, &uid, until),
             votes: self.votes.clone(),
-            at_once,
+            recorded,
+            safeguards: &demands.safeguards,
+            from_hr: from_hr(caches, offboarding),
             untrusted: self.untrusted,
             leaving: self.leaving.clone(),
             duplicates: self.duplicates.clone(),

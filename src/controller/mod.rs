@@ -28,6 +28,7 @@
 pub mod approvals;
 pub mod call;
 pub mod callbacks;
+pub mod demands;
 pub mod events;
 pub mod gather;
 pub mod jobs;
@@ -61,6 +62,7 @@ use kube::{Client, runtime::events::Recorder};
 use tokio::sync::Semaphore;
 
 use self::{
+    demands::Demands,
     lease::Tenure, links::Links, memory::Leavers, metrics::Metrics, notices::Notices, pulse::Pulse,
     watch::Caches,
 };
@@ -85,6 +87,8 @@ pub struct Context {
     pub notices: Notices,
     /// For Events.
     pub recorder: Recorder,
+    /// What is demanded of people.
+    pub demands: Demands,
     /// Whether Approvals can be trusted.
     pub trust: approvals::Trust,
     /// Whether this process may act.

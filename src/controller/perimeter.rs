@@ -10,16 +10,18 @@ use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::{Api, Client, api::ListParams};
 
-use super::call::within;
+use super::{call::within, demands::Demands};
 use crate::transport::{SetupError, egress::Egress};
 
 /// What whoever installed the operator allows those who configure it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Perimeter {
     /// Which addresses Connectors may connect to.
     pub egress: Egress,
     /// Which programs may be run as Jobs, and as whom.
     pub jobs: JobRules,
+    /// What people must say yes to.
+    pub demands: Demands,
 }
 
 /// Which programs may be run as Jobs, and as whom.

@@ -37,6 +37,7 @@ use crate::{
     core::{
         case::Case,
         fact::{Verdict, Why},
+        ledger::Ledger,
         schedule, scope,
     },
     drive::{Clock, Drive, Outcome, Record, Row, Scope, SystemClock, drive, report, validate::connector_of},
@@ -100,6 +101,9 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
     );
     if still.is_none_or(|o| o.metadata.uid != offboarding.metadata.uid) {
         context.leavers.forget(&uid);
+        if let Some(caches) = context.caches.namespaces.get(&offboarding.namespace().unwrap_or_default()) {
+            caches.begun.forget(&offboarding);
+        }
     }
     Ok(action)
 }
@@ -208,7 +212,7 @@ impl<'a> Pass<'a> {
         if nothing_new && self.state.next.is_none_or(|at| now < at) {
             return (Ended::Idle, self.until_next(now));
         }
-        let (mut case, mut links) = match gathered.case(caches, &self.offboarding, None, now) {
+        let (mut case, mut links) = match gathered.case(&self.context.demands, caches, &self.offboarding, None, now) {
             Ok(made) => made,
             Err(invalid) => {
                 return self
@@ -239,14 +243,24 @@ impl<'a> Pass<'a> {
             }
             Err(NoRecord::Failed(failed)) => return self.failed("record not read", &failed),
         };
-        if let Some(at) = record.ledger.at_once.filter(|at| *at != case.cutoff)
-            && let Ok(made) = gathered.case(caches, &self.offboarding, Some(at), now)
-        {
-            (case, links) = made;
+        if record.ledger != Ledger::default() {
+            let demands = &self.context.demands;
+            // What the end is held to is in the record alone.
+            match gathered.case(demands, caches, &self.offboarding, Some(&record.ledger), now) {
+                Ok(known) => (case, links) = known,
+                Err(invalid) => {
+                    let text = invalid.to_string();
+                    self.keep(record, version.map_or(Version::None, Version::Of));
+                    return self.refused("InvalidSpec", &text, gathered.inputs).await;
+                }
+            }
         }
         scope::include_recorded(&mut case, &record.ledger, |name| {
             gathered.connectors.contains_key(name)
         });
+        caches
+            .begun
+            .admit(&mut case, &record.ledger, &self.context.demands, caches, now);
         self.forget_faults_of_changed_links(&case, &gathered);
         let shown = Shown::new(self.context, &case, &links, self.offboarding.clone());
         let store = ClusterStore::new(self.context, &self.offboarding, version, shown);

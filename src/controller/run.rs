@@ -25,6 +25,7 @@ use kube::{
 use tokio::sync::{Semaphore, watch as signal};
 
 use super::{
+    demands::Begun,
     Context, approvals,
     jobs::ClusterRunner,
     kinds,
@@ -99,6 +100,7 @@ impl Operator {
                 sources,
                 approvals,
                 said: Index::default(),
+                begun: Begun::default(),
                 leaving: Leaving::default(),
             };
             if known.insert(name.clone(), namespace).is_none() {
@@ -131,6 +133,7 @@ impl Operator {
             leavers: Leavers::default(),
             sources: sources::Sources::default(),
             metrics: Metrics::default(),
+            demands: perimeter.demands,
             trust: approvals::Trust::default(),
             notices: Notices::new(outbox),
             tenure: Arc::default(),

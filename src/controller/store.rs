@@ -102,10 +102,13 @@ fn understand(spec: OffboardingRecordSpec) -> Result<Record, String> {
     }
     let manager = spec.manager.map(serde_path_to_error::deserialize).transpose();
     let manager = manager.map_err(|error| format!("spec.manager.{} is not understood", error.path()))?;
+    let terms = spec.terms.map(serde_path_to_error::deserialize).transpose();
+    let terms = terms.map_err(|error| format!("spec.terms.{} is not understood", error.path()))?;
     Ok(Record {
         ledger: Ledger {
             systems,
             at_once: spec.at_once,
+            terms,
             handed_over: spec.handed_over,
             manager,
         },
@@ -126,10 +129,13 @@ fn write_down(of: RecordOf, record: &Record) -> Result<OffboardingRecordSpec, Fa
         .map(serde_json::to_value)
         .transpose();
     let manager = manager.map_err(|_| Fault::permanent(Reason::StoreUnavailable))?;
+    let terms = record.ledger.terms.as_ref().map(serde_json::to_value).transpose();
+    let terms = terms.map_err(|_| Fault::permanent(Reason::StoreUnavailable))?;
     Ok(OffboardingRecordSpec {
         offboarding: of,
         systems,
         at_once: record.ledger.at_once,
+        terms,
         handed_over: record.ledger.handed_over,
         manager,
         evidence: record.evidence.clone(),
@@ -333,6 +339,7 @@ mod tests {
             at_once: None,
             handed_over: None,
             manager: None,
+            terms: None,
             systems: BTreeMap::from([("crm".into(), json!({"facts": {"F": {"intent": "canary"}}}))]),
             evidence: vec![],
             entries: 0,

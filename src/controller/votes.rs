@@ -11,6 +11,7 @@ use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
 use super::{
     Context, approvals,
     call::{Failed, within},
+    demands::Demands,
     watch::{self, Namespace},
 };
 use crate::{
@@ -144,6 +145,7 @@ pub fn vote(approval: &Approval, about: &About) -> Option<Vote> {
         fact: spec.fact.clone(),
         plan: spec.plan.clone().unwrap_or_default(),
         approver: spec.approver.clone(),
+        person: None,
         on_behalf_of: spec.on_behalf_of.clone(),
         decision: spec.decision,
         // The API server's clock, not the approver's.
@@ -158,14 +160,15 @@ pub fn vote(approval: &Approval, about: &About) -> Option<Vote> {
 }
 
 /// All votes about `about` in `namespace`, in a fixed order.
-pub fn votes(caches: &Namespace, namespace: &str, about: &About) -> Vec<Vote> {
+pub fn votes(demands: &Demands, caches: &Namespace, namespace: &str, about: &About) -> Vec<Vote> {
     let names = caches.said.about(about.uid());
     let cached = |name: &String| {
         let key = ObjectRef::new(name).within(namespace);
         caches.approvals.cache.get(&key)
     };
     let all = names.iter().filter_map(cached);
-    let mut votes: Vec<Vote> = all.filter_map(|approval| vote(&approval, about)).collect();
+    let votes = all.filter_map(|approval| vote(&approval, about));
+    let mut votes: Vec<Vote> = votes.map(|vote| demands.identify(vote)).collect();
     votes.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
     votes
 }
@@ -179,10 +182,8 @@ pub async fn stands(context: &Context, namespace: &str, about: &About, given: &V
     match within(api.get(&given.name)).await {
         Ok(approval) => {
             let since = approvals::trusted_since_now(context).await;
-            Ok(
-                vote(&approval, about).as_ref() == Some(given)
-                    && since.is_some_and(|since| given.at >= since),
-            )
+            let there = vote(&approval, about).map(|vote| context.demands.identify(vote));
+            Ok(there.as_ref() == Some(given) && since.is_some_and(|since| given.at >= since))
         }
         Err(Failed::NotFound) => Ok(false),
         Err(failed) => Err(failed.into()),

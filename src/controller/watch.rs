@@ -22,7 +22,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::watch as signal;
 
-use super::{leaving::Leaving, votes::Index};
+use super::{demands::Begun, leaving::Leaving, votes::Index};
 use crate::api::{Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy};
 
 /// One kind of object: its cache, and the queue of those that are to be looked at again.
@@ -96,6 +96,8 @@ pub struct Namespace {
     pub said: Index,
     /// Who leaves.
     pub leaving: Leaving,
+    /// Whom the release's guard let through.
+    pub begun: Begun,
 }
 
 /// What is known without a call.

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    commitment::Terms,
     duplicate::{Duplicate, Hold},
     fact::{FactSpec, Stage},
-    gate::{Attestation, Rule, Vote},
+    gate::{Attestation, Counted, Rule, Vote},
+    guard::Admission,
     identity::Person,
     schedule,
 };
@@ -59,6 +61,16 @@ pub struct Case {
     pub reinstate: bool,
     /// What waits for people.
     pub gates: Vec<Rule>,
+    /// What waits for people before anything is done, where there is no leave to begin; empty where none is needed.
+    pub guard: Vec<Rule>,
+    /// The policy, or whoever installed the operator, has a gate for every leaver.
+    pub asks_people: bool,
+    /// What would loosen an end that has come, with what people said about it.
+    pub loosenings: Vec<Counted>,
+    /// What the end is held to from now on.
+    pub terms: Terms,
+    /// That there is leave to begin with this leaver; none before that was asked for.
+    pub admitted: Option<Admission>,
     /// What people said.
     pub votes: Vec<Vote>,
     /// The cluster lacks what makes Approvals trustworthy, so none of them counts.
@@ -86,11 +98,26 @@ pub struct Case {
 pub struct UnknownManager {
     /// The rows of the systems.
     pub rows: Vec<String>,
+    /// Those where the request names somebody who may be the manager.
+    pub asked_for: Vec<String>,
     /// Who takes over where no directory knows a manager, or it is the leaver.
     pub fallback: Option<Person>,
 }
 
 impl Case {
+    /// Whether something is to be done now.
+    pub fn begins(&self, now: Timestamp) -> bool {
+        let due = |system: &System| {
+            let kept = system.kept_until.is_some_and(|until| now < until);
+            let mut wanted = system.wanted.values();
+            system.gone.is_none()
+                && !system.observe_only
+                && !kept
+                && wanted.any(|wanted| wanted.from(None).is_some_and(|at| at <= now))
+        };
+        self.enforce && !self.suspended && !self.reinstate && !self.is_held(now) && self.systems.iter().any(due)
+    }
+
     /// Whether a person has to say first which of several Offboardings is meant.
     pub fn is_held(&self, now: Timestamp) -> bool {
         self.hold.is_some_and(|hold| hold.holds(now))
@@ -120,6 +147,10 @@ impl Case {
         {
             system.successor = taker.cloned();
         }
+        for system in &mut self.systems {
+            let is_manager = manager.is_some_and(|manager| system.successor.as_ref().is_some_and(|who| who.is(manager)));
+            system.successor_is_asked_for &= !is_manager;
+        }
     }
 }
 
@@ -134,6 +165,8 @@ pub struct System {
     pub named: Vec<String>,
     /// Who takes over here.
     pub successor: Option<Person>,
+    /// Nobody but the request names them, as far as that is known.
+    pub successor_is_asked_for: bool,
     /// Only looks, changes nothing (`mode: Observe`).
     pub observe_only: bool,
     /// An exception keeps the whole system until this instant.

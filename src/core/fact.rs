@@ -121,6 +121,8 @@ pub struct FactSpec {
     pub settle: SignedDuration,
     /// A person does it: there is a task instead of an act.
     pub by_hand: bool,
+    /// Digest of what its definition and its Connector say is sent, and how it is known; empty where nothing is sent.
+    pub digest: String,
     /// The system itself says later that it is done, and is waited for so long before it is asked again. Only of what cannot be
     /// read.
     pub reported: Option<SignedDuration>,
@@ -145,6 +147,7 @@ impl FactSpec {
             removes: false,
             settle: SignedDuration::ZERO,
             by_hand: false,
+            digest: String::new(),
             reported: None,
         }
     }

@@ -6,14 +6,18 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod safeguards;
+
 use super::{
-    case::{Case, Wanted},
+    case::{Case, System, Wanted},
     digest::digest_of,
     fact::{Class, FactSpec},
-    identity::folded,
-    ledger::Ledger,
+    identity::{Binding, folded},
+    ledger::{Ledger, SystemLedger},
     schedule,
 };
+
+pub use safeguards::Safeguards;
 
 /// The word for a fact that waits for a yes.
 pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
@@ -36,8 +40,15 @@ pub enum Gate {
     Task,
     /// A fact that is left alone until a day.
     Waiver,
-    /// A set of new leavers of a source that is larger than its guard lets through.
+    /// More leavers than a guard lets through: the held set of a source, or somebody with whom more would be begun in a while
+    /// than whoever installed the operator allows.
     Guard,
+    /// An account that the Offboarding names, and that shows no address and no number of the leaver.
+    Account,
+    /// Giving back what was taken, after access has ended.
+    Reinstate,
+    /// An exception, a pause or a later date, after access has ended.
+    Loosen,
 }
 
 /// Yes or no.
@@ -53,28 +64,36 @@ pub enum Decision {
 }
 
 /// Which people must say yes before something is done.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Rule {
     /// What waits.
     pub gate: Gate,
     /// How many must say yes.
     pub approvals: usize,
-    /// Only these count; empty: whoever may approve at all.
+    /// Only these count; empty: whoever may approve at all, if it is known which person they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvers: Vec<Approver>,
     /// After this time a yes does not count any more.
     pub expires_after: SignedDuration,
     /// When others count too: how long after the waiting began, and who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalation: Option<(SignedDuration, Vec<Approver>)>,
+    /// Of hand-overs, only those to somebody whom nobody but the request names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub to_strangers: bool,
     /// The plan that was waited with last, and since when.
+    #[serde(skip)]
     pub since: Option<(String, Timestamp)>,
 }
 
 /// Who may say yes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approver {
     /// The user name.
     pub user: String,
     /// Who may say so in their place, and until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegate: Option<(String, Timestamp)>,
 }
 
@@ -93,8 +112,10 @@ pub struct Vote {
     pub fact: Option<String>,
     /// The digest that was shown.
     pub plan: String,
-    /// Who said it.
+    /// Who said it: a user name.
     pub approver: String,
+    /// Which person that is, as people are known here; none where nothing maps user names to people.
+    pub person: Option<String>,
     /// In whose place.
     pub on_behalf_of: Option<String>,
     /// What.
@@ -130,6 +151,8 @@ pub enum Refusal {
     SelfApproval,
     /// The policy wants somebody else's word.
     NotAnApprover,
+    /// Anybody's word would do, and nobody knows which person this user name is.
+    UnknownPerson,
     /// The same person said something later.
     Superseded,
 }
@@ -149,7 +172,46 @@ pub struct Standing {
     pub wake: Option<Timestamp>,
 }
 
+impl Vote {
+    /// Whether somebody who is known by `name` said it, or has it said in their place.
+    pub fn is_of(&self, name: &str) -> bool {
+        let users = [Some(&self.approver), self.person.as_ref(), self.on_behalf_of.as_ref()];
+        users.into_iter().flatten().any(|user| same_person(user, name))
+    }
+
+    /// Who it is as a voice: the person, else what the user name says of one.
+    fn human(&self) -> String {
+        human(self.person.as_ref().unwrap_or(&self.approver))
+    }
+}
+
 impl Rule {
+    /// One yes of anybody who may approve, within thirty days.
+    pub fn of(gate: Gate) -> Self {
+        Self {
+            gate,
+            approvals: 1,
+            approvers: vec![],
+            expires_after: SignedDuration::from_hours(30 * 24),
+            escalation: None,
+            to_strangers: false,
+            since: None,
+        }
+    }
+
+    /// Whether `fact` of `system` waits for this.
+    pub fn covers(&self, system: &System, ledger: &SystemLedger, fact: &FactSpec) -> bool {
+        match self.gate {
+            Gate::Guard => true,
+            Gate::Account => names_a_stranger(system, ledger),
+            Gate::Transfer => {
+                Gate::of(fact) == Some(Gate::Transfer) && (!self.to_strangers || system.successor_is_asked_for)
+            }
+            Gate::Revoke | Gate::Delete => Gate::of(fact) == Some(self.gate),
+            Gate::Task | Gate::Waiver | Gate::Reinstate | Gate::Loosen => false,
+        }
+    }
+
     /// Counts `votes` about `plan`. `partial` are names of people who cannot say yes; `since` is when the waiting began.
     pub fn count(
         &self,
@@ -171,7 +233,7 @@ impl Rule {
         let voices = voices(&eligible);
         let mut latest: BTreeMap<&str, &Vote> = BTreeMap::new();
         for vote in eligible {
-            let voice = voices.get(&human(&vote.approver)).map_or("", String::as_str);
+            let voice = voices.get(&vote.human()).map_or("", String::as_str);
             match latest.get(voice).copied() {
                 Some(other) if order(other) > order(vote) => {
                     refused.push((vote.id.clone(), Refusal::Superseded));
@@ -219,12 +281,7 @@ impl Rule {
         since: Timestamp,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let people = [Some(&vote.approver), vote.on_behalf_of.as_ref()];
-        if people
-            .into_iter()
-            .flatten()
-            .any(|person| partial.iter().any(|name| same_person(person, name)))
-        {
+        if partial.iter().any(|name| vote.is_of(name)) {
             return Err(Refusal::SelfApproval);
         }
         if vote.plan != plan {
@@ -233,6 +290,9 @@ impl Rule {
         // A no does not expire: it is taken back by a yes of the same person.
         if vote.decision != Decision::Denied && schedule::later(vote.at, self.expires_after) <= now {
             return Err(Refusal::Expired);
+        }
+        if self.approvers.is_empty() && vote.on_behalf_of.is_none() && vote.person.is_none() {
+            return Err(Refusal::UnknownPerson);
         }
         let may = self.may_approve(vote, since, now);
         may.then_some(()).ok_or(Refusal::NotAnApprover)
@@ -268,7 +328,7 @@ fn order(vote: &Vote) -> (Timestamp, bool, &str) {
 fn voices(votes: &[&Vote]) -> BTreeMap<String, String> {
     let mut voices: BTreeMap<String, String> = BTreeMap::new();
     for vote in votes {
-        let person = human(&vote.approver);
+        let person = vote.human();
         let principal = vote.on_behalf_of.as_deref().map(human);
         let mut join = |person: &str| {
             let voice = voices
@@ -307,15 +367,25 @@ fn human(user: &str) -> String {
     folded(bare(user))
 }
 
-/// What one gate keeps from being done: the accounts and facts that a yes is about.
+/// Whether the request names an account of `system` that shows nothing of the person, or was not found yet.
+fn names_a_stranger(system: &System, ledger: &SystemLedger) -> bool {
+    let shows = |bound: &Binding| bound.shows(&system.who);
+    system.who.account_name.is_some() && !ledger.account.as_ref().is_some_and(shows)
+}
+
+/// What one gate keeps from being done: the accounts and facts that a yes is about, and what would be sent for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Item {
     /// The row of the system.
     pub row: String,
+    /// The fingerprint of the system.
+    pub system: String,
     /// The durable id of the account.
     pub account: String,
-    /// The fact.
+    /// The fact; empty where it is about the account as a whole.
     pub fact: String,
+    /// The digest of what its definition and Connector say would be sent.
+    pub requests: String,
     /// The durable id of the successor's account, of a hand-over.
     pub successor: Option<String>,
 }
@@ -335,17 +405,30 @@ impl Gate {
 /// One gate of one leaver with what is behind it and what people said about that.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Counted {
-    /// The gate.
-    pub gate: Gate,
+    /// The rule by which it was counted.
+    pub rule: Rule,
     /// Digest of what is behind it: another plan needs another yes.
     pub plan: String,
-    /// How many must say yes.
-    pub needed: usize,
     /// Since when it waits, or would.
     pub since: Timestamp,
     /// How it stands.
     pub standing: Standing,
     items: BTreeSet<Item>,
+}
+
+impl Counted {
+    /// Counts what is said about `items` as a whole, wherever they are.
+    pub fn new(rule: Rule, case: &Case, items: BTreeSet<Item>, now: Timestamp) -> Self {
+        rule.counted((&case.uid, &case.votes, &case.ineligible), items, false, now)
+    }
+
+    /// Whether it is about `fact` of `account` in this row.
+    pub fn is_about(&self, row: &str, account: &str, fact: &str) -> bool {
+        let concerns = |item: &Item| {
+            item.row == row && item.account == account && (item.fact == fact || item.fact.is_empty())
+        };
+        self.rule.gate == Gate::Guard || self.items.iter().any(concerns)
+    }
 }
 
 /// All gates of one leaver.
@@ -375,76 +458,133 @@ impl Gates {
             .filter_map(|system| system.account.as_ref());
         let names = bound.flat_map(|account| [account.name.clone(), account.id.clone()]);
         let partial: Vec<String> = case.ineligible.iter().cloned().chain(names).collect();
-        let counted: Vec<Counted> = case
-            .gates
-            .iter()
-            .map(|rule| rule.counted(case, ledger, facts, &partial, now))
-            .collect();
+        let behind = case.gates.iter().map(|rule| {
+            let (items, unclear) = rule.behind(case, ledger, facts);
+            let mut partial = partial.clone();
+            if rule.gate == Gate::Transfer {
+                // Who would get it has an interest.
+                partial.extend(takers(case, ledger));
+            }
+            rule.clone()
+                .counted((&case.uid, &case.votes, &partial), items, unclear, now)
+        });
+        let counted: Vec<Counted> = behind.chain(case.loosenings.iter().cloned()).collect();
         let wake = counted.iter().filter_map(|c| c.standing.wake).min();
         Self { counted, wake }
     }
 
-    /// The word for why `fact` of `account` waits for people; none when it does not.
-    pub fn closed(&self, fact: &FactSpec, row: &str, account: &str) -> Option<&'static str> {
-        let gate = Gate::of(fact)?;
-        let counted = self.counted.iter().find(|counted| counted.gate == gate)?;
-        let known = counted
-            .items
-            .iter()
-            .any(|item| item.row == row && item.account == account && item.fact == fact.name);
-        match counted.standing.state {
-            State::Open if known => None,
-            State::Denied => Some(APPROVAL_DENIED),
-            // What was bound since the people were asked is not what they said yes to.
-            State::Open | State::Waiting | State::Expired => Some(AWAITING_APPROVAL),
+    /// The word for why `fact` of `system` waits for people; none when it does not.
+    pub fn closed(&self, system: &System, ledger: &SystemLedger, fact: &FactSpec) -> Option<&'static str> {
+        let account = ledger.account.as_ref().map_or("", |bound| bound.id.as_str());
+        let mut word = None;
+        for counted in self.covering(system, ledger, fact) {
+            match counted.standing.state {
+                State::Open if counted.is_about(&system.row, account, &fact.name) => {}
+                State::Denied => return Some(APPROVAL_DENIED),
+                // What was bound since the people were asked is not what they said yes to.
+                State::Open | State::Waiting | State::Expired => word = Some(AWAITING_APPROVAL),
+            }
         }
+        word
     }
 
-    /// The votes that opened the gate of `fact`.
-    pub fn opened_by<'v>(&self, fact: &FactSpec, votes: &'v [Vote]) -> Vec<&'v Vote> {
-        let gate = Gate::of(fact);
-        let counted = self.counted.iter().find(|counted| Some(counted.gate) == gate);
-        let ids = counted.map(|c| c.standing.counted.as_slice()).unwrap_or_default();
+    /// The votes that opened the gates of `fact`.
+    pub fn opened_by<'v>(
+        &self,
+        system: &System,
+        ledger: &SystemLedger,
+        fact: &FactSpec,
+        votes: &'v [Vote],
+    ) -> Vec<&'v Vote> {
+        let ids: BTreeSet<&String> = self
+            .covering(system, ledger, fact)
+            .flat_map(|counted| &counted.standing.counted)
+            .collect();
         votes.iter().filter(|vote| ids.contains(&vote.id)).collect()
+    }
+
+    fn covering<'g>(
+        &'g self,
+        system: &'g System,
+        ledger: &'g SystemLedger,
+        fact: &'g FactSpec,
+    ) -> impl Iterator<Item = &'g Counted> {
+        self.counted
+            .iter()
+            .filter(|counted| counted.rule.covers(system, ledger, fact))
     }
 }
 
+/// The names of those who would take something over.
+fn takers(case: &Case, ledger: &Ledger) -> Vec<String> {
+    let people = case.systems.iter().filter_map(|system| system.successor.as_ref());
+    let known = people.flat_map(|taker| taker.emails().chain(&taker.employee_id).cloned());
+    let bound = ledger
+        .systems
+        .values()
+        .filter_map(|system| system.successor.as_ref());
+    known
+        .chain(bound.flat_map(|taker| [taker.name.clone(), taker.id.clone()]))
+        .collect()
+}
+
 impl Rule {
-    fn counted<'f>(
+    /// What is behind it, and whether that is not known as a whole: a connector with an account is broken.
+    fn behind<'f>(
         &self,
         case: &Case,
         ledger: &Ledger,
         facts: &dyn Fn(&str) -> &'f [FactSpec],
-        partial: &[String],
-        now: Timestamp,
-    ) -> Counted {
+    ) -> (BTreeSet<Item>, bool) {
         let mut items = BTreeSet::new();
         let mut unclear = false;
+        if self.gate == Gate::Guard {
+            // The leaver as such, whatever there is of them.
+            return (items, unclear);
+        }
         for system in &case.systems {
             let Some(kept) = ledger.systems.get(&system.row) else {
                 continue;
             };
             let Some(account) = &kept.account else { continue };
+            let item = Item {
+                row: system.row.clone(),
+                system: account.fingerprint.clone().unwrap_or_default(),
+                account: account.id.clone(),
+                ..Item::default()
+            };
+            if self.gate == Gate::Account {
+                items.extend(names_a_stranger(system, kept).then_some(item));
+                continue;
+            }
             let known = facts(&system.row);
             unclear |= known.is_empty();
             let wanted = |fact: &&FactSpec| {
                 let wanted = system.wanted.get(&fact.name);
-                Gate::of(fact) == Some(self.gate) && wanted.is_some_and(|wanted| *wanted != Wanted::Not)
+                self.covers(system, kept, fact) && wanted.is_some_and(|wanted| *wanted != Wanted::Not)
             };
+            let taker = kept.successor.as_ref().filter(|_| self.gate == Gate::Transfer);
             items.extend(known.iter().filter(wanted).map(|fact| {
                 Item {
-                    row: system.row.clone(),
-                    account: account.id.clone(),
                     fact: fact.name.clone(),
-                    successor: kept
-                        .successor
-                        .as_ref()
-                        .filter(|_| self.gate == Gate::Transfer)
-                        .map(|taker| taker.id.clone()),
+                    requests: fact.digest.clone(),
+                    successor: taker.map(|taker| taker.id.clone()),
+                    ..item.clone()
                 }
             }));
         }
-        let mut plan = plan_of(&case.uid, self.gate, &items);
+        (items, unclear)
+    }
+
+    /// Counts the `votes` about `items` for the Offboarding `uid`; those who are `partial` cannot say yes.
+    fn counted(
+        self,
+        (uid, votes, partial): (&str, &[Vote], &[String]),
+        items: BTreeSet<Item>,
+        unclear: bool,
+        now: Timestamp,
+    ) -> Counted {
+        let mut plan = plan_of(uid, self.gate, &items);
         let mut since = now;
         if let Some((earlier, began)) = &self.since {
             if unclear {
@@ -454,14 +594,13 @@ impl Rule {
                 since = *began;
             }
         }
-        let mut standing = self.count(&plan, &case.votes, partial, since, now);
+        let mut standing = self.count(&plan, votes, partial, since, now);
         if unclear && standing.state == State::Open {
             standing.state = State::Waiting;
         }
         Counted {
-            gate: self.gate,
+            rule: self,
             plan,
-            needed: self.approvals.max(1),
             since,
             standing,
             items,
@@ -474,7 +613,14 @@ pub fn plan_of(uid: &str, gate: Gate, items: &BTreeSet<Item>) -> String {
     let gate = format!("{gate:?}");
     let parts = items.iter().flat_map(|item| {
         let successor = item.successor.as_deref().unwrap_or_default();
-        [item.row.as_str(), &item.account, &item.fact, successor]
+        [
+            item.row.as_str(),
+            &item.system,
+            &item.account,
+            &item.fact,
+            &item.requests,
+            successor,
+        ]
     });
     format!("sha256:{}", digest_of([uid, &gate].into_iter().chain(parts)))
 }

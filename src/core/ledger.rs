@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    commitment::Terms,
     fact::Class,
     identity::{Binding, Person},
     planted::{Bug, planted},
@@ -28,6 +29,9 @@ pub struct Ledger {
     /// in a crash before the first status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_once: Option<Timestamp>,
+    /// What the end of access is held to; none before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
     /// When everything that is to be handed over was first proven to be: what is deleted is kept for the policy's retention
     /// from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

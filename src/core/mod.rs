@@ -1,6 +1,7 @@
 //! The rules. Pure: no clock, no network, no Kubernetes.
 pub mod callback;
 pub mod case;
+pub mod commitment;
 pub mod digest;
 pub mod duplicate;
 pub mod fact;

@@ -377,8 +377,7 @@ impl View<'_> {
         if self.legal_hold && held_back(fact) && !planted(Bug::IgnoresHold) {
             return Some(LEGAL_HOLD);
         }
-        let account = self.ledger.account.as_ref().map_or("", |bound| bound.id.as_str());
-        self.gates.closed(fact, &self.system.row, account)
+        self.gates.closed(self.system, self.ledger, fact)
     }
 
     /// A task that no read shows done: a person's word counts until something that was true later says otherwise.

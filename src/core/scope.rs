@@ -10,7 +10,7 @@ use super::{
     case::{Case, Gone, System, Wanted},
     fact::{Class, Exempt, FactSpec, Verdict},
     fault::{Fault, Reason},
-    gate::{Decision, Gate, Vote, same_person},
+    gate::{Decision, Gate, Vote},
     ledger::{Ledger, SystemLedger},
     planted::{Bug, planted},
     schedule,
@@ -47,7 +47,8 @@ pub fn waive(system: &mut System, votes: &[Vote], ineligible: &[String]) {
     for vote in votes {
         let signed = vote.gate == Gate::Waiver
             && vote.decision == Decision::Approved
-            && !ineligible.iter().any(|name| same_person(&vote.approver, name));
+            && vote.person.is_some()
+            && !ineligible.iter().any(|name| vote.is_of(name));
         if let (true, Some(fact), Some(until)) = (signed, &vote.fact, vote.until)
             && vote.connector.as_deref() == Some(system.connector())
         {
@@ -176,6 +177,7 @@ mod tests {
             gate: Gate::Waiver,
             decision: Decision::Approved,
             approver: approver.into(),
+            person: Some(approver.into()),
             connector: Some("forge".into()),
             fact: Some(fact.into()),
             until: Some(NOW + SignedDuration::from_hours(1)),

@@ -97,6 +97,7 @@ pub fn status(
             .as_ref()
             .map(known_manager)
             .or_else(|| earlier.manager.clone()),
+        admitted: case.admitted.or_else(|| gates::admitted(outcome, now)),
         plan: earlier.plan.clone(),
         gates: gates::rows(case, outcome, &earlier.gates, now),
         notified: earlier.notified.clone(),

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::core::{
     case::Wanted,
+    commitment::Terms,
     fact::{FactSpec, Verdict},
     fault::{Fault, Reason},
     gate::Gates,
@@ -48,6 +49,7 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
     }
     let at_once = drive.case.at_once && !drive.case.reinstate;
     record.ledger.at_once = at_once.then_some(drive.case.cutoff);
+    keep_terms(drive, record);
     let around = Around {
         gates: Arc::new(gates(drive, record, began)),
         handed_over: record.ledger.handed_over,
@@ -452,8 +454,12 @@ enum HandOver {
 
 /// The gates of the case, by what is bound now.
 fn gates(drive: &Drive<'_>, record: &Record, now: Timestamp) -> Gates {
-    if drive.case.gates.is_empty() || drive.case.reinstate {
-        return Gates::default();
+    let case = drive.case;
+    if case.reinstate {
+        // Nothing but what was ours is given back, and somebody said yes to that as a whole.
+        let counted = case.loosenings.clone();
+        let wake = counted.iter().filter_map(|c| c.standing.wake).min();
+        return Gates { counted, wake };
     }
     let facts = |row: &str| -> &[FactSpec] {
         match drive.links.get(row) {
@@ -461,7 +467,15 @@ fn gates(drive: &Drive<'_>, record: &Record, now: Timestamp) -> Gates {
             _ => &[],
         }
     };
-    Gates::count(drive.case, &record.ledger, &facts, now)
+    Gates::count(case, &record.ledger, &facts, now)
+}
+
+/// Takes what the end is held to into the record. Nothing of it is worth an object of its own before anything is demanded.
+fn keep_terms(drive: &Drive<'_>, record: &mut Record) {
+    let terms = &drive.case.terms;
+    if drive.scope != Scope::Everything && (record.ledger.terms.is_some() || *terms != Terms::default()) {
+        record.ledger.terms = Some(terms.clone());
+    }
 }
 
 /// Starts a timer when there is something to wait for, keeps a running one, drops one that is not needed any more.

@@ -15,6 +15,7 @@ use crate::{
     core::{
         fact::{Verdict, Why},
         fault::{Fault, FaultKind, Reason},
+        gate::AWAITING_APPROVAL,
         identity::Person,
         ledger::Manager,
         plan::LONGEST_CALL,
@@ -44,7 +45,12 @@ pub(super) async fn ask(drive: &Drive<'_>, record: &Record, rows: &[&Row], now: 
     if let Some(known) = &record.ledger.manager {
         return Asked::Found(known.clone());
     }
-    let waits = |row: &&&Row| unknown.rows.contains(&row.name) && row.facts.iter().any(|(_, v, _)| waits(v));
+    let waits = |row: &&&Row| {
+        let (unnamed, named) = (unknown.rows.contains(&row.name), unknown.asked_for.contains(&row.name));
+        let facts = || row.facts.iter();
+        unnamed && facts().any(|(_, verdict, _)| waits(verdict))
+            || named && facts().any(|(fact, verdict, _)| fact.class.hands_over() && is_gated(verdict))
+    };
     if case.suspended || !case.enforce || case.reinstate || !rows.iter().any(|row| waits(&row)) {
         return Asked::Nothing;
     }
@@ -130,6 +136,10 @@ async fn one(
 
 fn is_undecided(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Unknown(fault) if fault.kind == FaultKind::NeedsDecision)
+}
+
+fn is_gated(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Unmet(Why::Gated(AWAITING_APPROVAL)))
 }
 
 /// Whether something waits for somebody to hand it over to.

@@ -4,12 +4,15 @@ mod policy;
 mod successor;
 mod timeline;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
-pub use policy::{Chosen, check, choose};
+pub use policy::{Chosen, check, choose, rules};
 
 use self::successor::Taker;
 use super::Link;
@@ -17,16 +20,18 @@ use crate::{
     api::{
         Condition, Connector, Offboarding, OffboardingPolicySpec, OffboardingStatus,
         connector::{ConnectorMode, ConnectorSpec},
-        offboarding::{Desired, Exception, LegalHold, OffboardingSpec, Urgency},
+        offboarding::{Desired, LegalHold, OffboardingSpec, Urgency},
         policy::Enforcement,
     },
     core::{
         case::{Case, SUSPENDED, System, UnknownManager},
+        commitment::{self, Commitment, Kept, Settled, Terms},
         duplicate::{self, Duplicate, Own},
         fact::FactSpec,
-        gate::{Attestation, Decision, Gate, Vote, same_person, task_plan},
+        gate::{Attestation, Counted, Decision, Gate, Item, Rule, Safeguards, State, Vote, task_plan},
         identity::{Person, is_invisible},
         leavers,
+        ledger::Ledger,
         schedule::{self, Anchors, LAST_ZONE},
         scope::waive,
     },
@@ -103,8 +108,12 @@ pub struct Given<'a> {
     pub leaves_too: &'a dyn Fn(&str) -> bool,
     /// What people said about this leaver.
     pub votes: Vec<Vote>,
-    /// When access of somebody who goes at once ended, as the record knows it.
-    pub at_once: Option<Timestamp>,
+    /// What the record knows; none while it was not read.
+    pub recorded: Option<&'a Ledger>,
+    /// What is demanded whatever the policy says.
+    pub safeguards: &'a Safeguards,
+    /// A source found the person in an HR system: who is named as the manager is who HR names.
+    pub from_hr: bool,
     /// The cluster does not vouch for who said it.
     pub untrusted: bool,
     /// Names of people who leave too: they approve nothing.
@@ -113,8 +122,11 @@ pub struct Given<'a> {
     pub duplicates: Vec<Duplicate>,
 }
 
+/// Nothing is demanded but what policies demand.
+static LENIENT: LazyLock<Safeguards> = LazyLock::new(Safeguards::none);
+
 impl<'a> Given<'a> {
-    /// A leaver about whom nobody said anything, and who leaves alone.
+    /// A leaver about whom nobody said anything, who leaves alone, and for whom nothing is demanded but what the policy does.
     pub fn alone(offboarding: &'a Offboarding, policy: &'a Chosen, members: &'a [Member<'a>]) -> Self {
         Self {
             offboarding,
@@ -122,7 +134,9 @@ impl<'a> Given<'a> {
             members,
             leaves_too: &|_| false,
             votes: vec![],
-            at_once: None,
+            recorded: None,
+            safeguards: &LENIENT,
+            from_hr: false,
             untrusted: false,
             leaving: vec![],
             duplicates: vec![],
@@ -145,8 +159,50 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         .filter(|status| !has_come_back(spec, status));
     let earlier = earlier.and_then(|status| status.cutoff);
     let known = offboarding.status.as_ref().and_then(|status| status.cutoff);
-    let earlier = given.at_once.or(earlier).or_else(|| made_as_it_is(offboarding));
-    let cutoff = cutoff(spec, policy, zone, (earlier, known), now)?;
+    let at_once = given.recorded.and_then(|ledger| ledger.at_once);
+    let earlier = at_once.or(earlier).or_else(|| made_as_it_is(offboarding));
+    let wished = Commitment {
+        cutoff: cutoff(spec, policy, zone, (earlier, known), now)?,
+        kept: exceptions(&given, zone)?,
+        suspended: spec.suspend,
+        plan_only: policy.enforcement == Enforcement::Plan,
+        deletes: spec.legal_hold == LegalHold::None,
+        reinstated: spec.desired == Desired::Reinstated,
+    };
+    let uid = offboarding.metadata.uid.clone().unwrap_or_default();
+    let ineligible = ineligible(spec, &given.leaving);
+    let demands = policy::gates(policy, zone.unwrap_or(LAST_ZONE))?;
+    let first = given.recorded.and_then(|ledger| ledger.terms.as_ref());
+    let mut gates = given
+        .safeguards
+        .rules(&demands, first.map_or(&[], |terms| &terms.gates));
+    let asks_people = !(given.safeguards.floor.is_empty() && demands.is_empty());
+    policy::remember(&mut gates, offboarding);
+    let counting = Counting {
+        about: Case {
+            uid: uid.clone(),
+            votes: given.votes.clone(),
+            ineligible: ineligible.clone(),
+            ..Case::default()
+        },
+        gates: &gates,
+        given: &given,
+        now,
+    };
+    let agreed = first.and_then(|terms| terms.end.as_ref());
+    let yes = |gate, items: &BTreeSet<Item>| counting.is_open(gate, items);
+    let Settled {
+        now: agreed,
+        remembered,
+        asked,
+    } = commitment::settle(agreed, wished, yes, now);
+    let asked = asked.into_iter();
+    let loosenings = asked.flat_map(|(gate, items)| counting.count(gate, &items)).collect();
+    let terms = Terms {
+        gates: first.map_or(demands, |terms| terms.gates.clone()),
+        end: remembered,
+    };
+    let cutoff = agreed.cutoff;
     let from_cutoff = |field: &str, text: &str| {
         let length = schedule::duration(text).map_err(|e| invalid(field, e))?;
         Ok(schedule::later(cutoff, length))
@@ -162,9 +218,8 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
     let recheck_every = schedule::duration(&policy.recheck.every);
     let anchors = anchors(offboarding, cutoff, zone)?;
     let timeline = timeline::timeline(given.policy, &given, &anchors, zone.unwrap_or(LAST_ZONE))?;
-    let ineligible = ineligible(spec, &given.leaving);
-    let uid = offboarding.metadata.uid.clone().unwrap_or_default();
-    let mut systems = systems(&given, zone)?;
+    let guard = counting.rules(Gate::Guard);
+    let mut systems = systems(&given, &agreed)?;
     let unknown_manager = unknown_manager(&given, &systems)?;
     for system in &mut systems {
         let facts = facts_of(given.members, &system.row);
@@ -180,7 +235,7 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
             .status
             .as_ref()
             .is_some_and(|status| has_begun(status, cutoff)),
-        reinstates: spec.desired == Desired::Reinstated,
+        reinstates: agreed.reinstated,
     };
     Ok(Case {
         uid,
@@ -192,11 +247,16 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         at_once: spec.urgency == Urgency::Immediate,
         access_deadline: deadline,
         data_deadline,
-        enforce: policy.enforcement == Enforcement::Enforce,
-        suspended: spec.suspend,
-        legal_hold: spec.legal_hold == LegalHold::Hold,
-        reinstate: spec.desired == Desired::Reinstated,
-        gates: policy::gates(policy, offboarding, zone.unwrap_or(LAST_ZONE))?,
+        enforce: !agreed.plan_only,
+        suspended: agreed.suspended,
+        legal_hold: !agreed.deletes,
+        reinstate: agreed.reinstated,
+        guard,
+        asks_people,
+        gates,
+        loosenings,
+        terms,
+        admitted: offboarding.status.as_ref().and_then(|status| status.admitted),
         untrusted: given.untrusted,
         ineligible,
         votes: given.votes,
@@ -213,15 +273,49 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
 /// Where the manager takes over, while a directory may know who that is and was not asked.
 fn unknown_manager(given: &Given<'_>, systems: &[System]) -> Result<Option<UnknownManager>, Invalid> {
     let mut rows = vec![];
+    let mut asked_for = vec![];
+    let unknown = successor::may_be_known(given);
     for system in systems {
         if successor::of(given, connector_of(&system.row))? == Taker::Manager {
             rows.push(system.row.clone());
+        } else if system.successor_is_asked_for && unknown {
+            asked_for.push(system.row.clone());
         }
     }
-    Ok((!rows.is_empty()).then(|| UnknownManager {
+    let nobody = rows.is_empty() && asked_for.is_empty();
+    Ok((!nobody).then(|| UnknownManager {
         rows,
+        asked_for,
         fallback: successor::fallback(given),
     }))
+}
+
+/// What is needed to count what people said about a loosening.
+struct Counting<'a> {
+    /// The leaver, as far as votes are about them.
+    about: Case,
+    gates: &'a [Rule],
+    given: &'a Given<'a>,
+    now: Timestamp,
+}
+
+impl Counting<'_> {
+    /// What people said about `items`, by each rule for `gate`.
+    fn count(&self, gate: Gate, items: &BTreeSet<Item>) -> Vec<Counted> {
+        let count = |rule| Counted::new(rule, &self.about, items.clone(), self.now);
+        self.rules(gate).into_iter().map(count).collect()
+    }
+
+    fn rules(&self, gate: Gate) -> Vec<Rule> {
+        let mut rules = self.given.safeguards.for_all(gate, self.gates);
+        policy::remember(&mut rules, self.given.offboarding);
+        rules
+    }
+
+    fn is_open(&self, gate: Gate, items: &BTreeSet<Item>) -> bool {
+        let counted = self.count(gate, items);
+        counted.iter().all(|counted| counted.standing.state == State::Open)
+    }
 }
 
 /// The Connector of a row; the text after the slash is a login name.
@@ -247,6 +341,7 @@ fn ineligible(spec: &OffboardingSpec, leaving: &[String]) -> Vec<String> {
     own.into_iter()
         .flatten()
         .chain(&employee.other_emails)
+        .chain(&spec.changed_by)
         .chain(accounts)
         .chain(leaving)
         .cloned()
@@ -276,7 +371,8 @@ fn attested(
         vote.gate == Gate::Task
             && vote.connector.as_deref() == Some(connector)
             && vote.plan == plan
-            && !ineligible.iter().any(|name| same_person(&vote.approver, name))
+            && vote.person.is_some()
+            && !ineligible.iter().any(|name| vote.is_of(name))
     });
     for vote in words {
         for task in tasks
@@ -332,26 +428,19 @@ fn check_names(spec: &OffboardingSpec) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn systems(given: &Given<'_>, zone: Option<&str>) -> Result<Vec<System>, Invalid> {
+fn systems(given: &Given<'_>, agreed: &Commitment) -> Result<Vec<System>, Invalid> {
     let spec = &given.offboarding.spec;
     let mut systems = vec![];
     for member in given.members.iter().filter(|m| selected(&given.policy.spec, m)) {
-        systems.push(system(given, member, None, zone)?);
+        systems.push(system(given, member, None, agreed)?);
     }
     for (index, account) in spec.employee.accounts.iter().enumerate() {
         let field = format!("spec.employee.accounts[{index}].connector");
         if let Some(member) = member(given, &account.connector, field)? {
-            systems.push(system(given, member, Some(&account.name), zone)?);
+            systems.push(system(given, member, Some(&account.name), agreed)?);
         }
     }
-    // A name that fits none would leave alone, or hand over, nothing.
-    for (index, exception) in spec.exceptions.iter().enumerate() {
-        member(
-            given,
-            &exception.connector,
-            format!("spec.exceptions[{index}].connector"),
-        )?;
-    }
+    // A name that fits none would hand over nothing.
     for (index, transfer) in spec.transfers.iter().enumerate() {
         if let Some(name) = &transfer.connector {
             member(given, name, format!("spec.transfers[{index}].connector"))?;
@@ -506,7 +595,7 @@ fn system(
     given: &Given<'_>,
     member: &Member<'_>,
     account: Option<&str>,
-    zone: Option<&str>,
+    agreed: &Commitment,
 ) -> Result<System, Invalid> {
     let spec = &given.offboarding.spec;
     let named = spec
@@ -514,7 +603,12 @@ fn system(
         .accounts
         .iter()
         .filter(|known| known.connector == member.name);
-    let mut system = System {
+    let kept = agreed.kept.get(member.name).cloned().unwrap_or_default();
+    let successor = match successor::of(given, member.name)? {
+        Taker::Known(person) => Some(person),
+        Taker::Nobody | Taker::Manager => None,
+    };
+    Ok(System {
         named: named.map(|known| known.name.clone()).collect(),
         row: account.map_or_else(
             || member.name.to_owned(),
@@ -524,43 +618,41 @@ fn system(
             account_name: account.map(str::to_owned),
             ..person(spec)
         },
-        successor: match successor::of(given, member.name)? {
-            Taker::Known(person) => Some(person),
-            Taker::Nobody | Taker::Manager => None,
-        },
+        successor_is_asked_for: successor
+            .as_ref()
+            .is_some_and(|taker| successor::is_asked_for(given, member.name, taker)),
+        successor,
+        kept_until: kept.all,
+        kept_facts: kept.facts,
         observe_only: member.spec.mode == ConnectorMode::Observe,
         ..System::default()
-    };
-    for (index, exception) in spec.exceptions.iter().enumerate() {
-        if exception.connector == member.name {
-            except(&mut system, exception, index, zone.unwrap_or(LAST_ZONE), member)?;
-        }
-    }
-    Ok(system)
+    })
 }
 
-fn except(
-    system: &mut System,
-    exception: &Exception,
-    index: usize,
-    zone: &str,
-    member: &Member<'_>,
-) -> Result<(), Invalid> {
-    let field = format!("spec.exceptions[{index}]");
-    let until = schedule::end_of_day(&exception.until, zone);
-    let until = until.map_err(|e| invalid(format!("{field}.until"), e))?;
-    if exception.facts.is_empty() {
-        system.kept_until = system.kept_until.max(Some(until));
-    }
-    for fact in &exception.facts {
-        // A broken connector hides its facts.
-        if !member.facts.is_empty() && !member.facts.iter().any(|f| f.name == *fact) {
-            let problem = format!("{:?} has no fact {fact:?}", member.name);
-            return Err(invalid(format!("{field}.facts"), problem));
+/// What the exceptions leave alone, by connector.
+fn exceptions(given: &Given<'_>, zone: Option<&str>) -> Result<BTreeMap<String, Kept>, Invalid> {
+    let mut all: BTreeMap<String, Kept> = BTreeMap::new();
+    for (index, exception) in given.offboarding.spec.exceptions.iter().enumerate() {
+        let field = format!("spec.exceptions[{index}]");
+        // A name that fits none would leave alone nothing.
+        let member = member(given, &exception.connector, format!("{field}.connector"))?;
+        let until = schedule::end_of_day(&exception.until, zone.unwrap_or(LAST_ZONE));
+        let until = until.map_err(|e| invalid(format!("{field}.until"), e))?;
+        let kept = all.entry(exception.connector.clone()).or_default();
+        if exception.facts.is_empty() {
+            kept.all = kept.all.max(Some(until));
         }
-        system.kept_facts.insert(fact.clone(), until);
+        for fact in &exception.facts {
+            // A broken connector hides its facts.
+            let facts = member.map_or(&[][..], |member| member.facts);
+            if !facts.is_empty() && !facts.iter().any(|f| f.name == *fact) {
+                let problem = format!("{:?} has no fact {fact:?}", exception.connector);
+                return Err(invalid(format!("{field}.facts"), problem));
+            }
+            kept.facts.insert(fact.clone(), until);
+        }
     }
-    Ok(())
+    Ok(all)
 }
 
 #[cfg(test)]

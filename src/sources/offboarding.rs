@@ -38,6 +38,14 @@ pub const MANAGER: &str = "offboard-source";
 /// What client-side `kubectl apply` leaves behind.
 const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// The source that made `offboarding`, unless somebody else applies it by now. Nobody but the operator may write what says so
+/// where the chart's admission policies are in force.
+pub fn source_of(offboarding: &Offboarding) -> Option<&str> {
+    let annotations = offboarding.annotations();
+    let made = annotations.contains_key(PERSON) && !annotations.contains_key(APPLIED);
+    annotations.get(SOURCE).filter(|_| made).map(String::as_str)
+}
+
 /// What is known of an Offboarding for the source of this name.
 pub fn known(offboarding: &Offboarding, source: &str, now: Timestamp) -> Known {
     let annotations = offboarding.annotations();

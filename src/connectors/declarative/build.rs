@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     connectors::{Capabilities, driver::Driver},
-    core::digest::digest_of,
+    core::{digest::digest_of, fact::FactSpec},
 };
 
 /// What a Connector says beyond its inputs.
@@ -94,10 +94,11 @@ impl Definition {
             }
         };
         let inputs = inputs::check(&self.0.spec, given)?;
-        let capabilities = Capabilities {
+        let mut capabilities = Capabilities {
             fingerprint: self.fingerprint(&origin, &inputs),
             ..self.capabilities(&options)
         };
+        self.digest_facts(&mut capabilities.facts, &[&origin, &base, &inputs.to_string()]);
         problems.or(|| Declarative {
             loaded: self.0.clone(),
             inputs: Arc::new(Inputs::new(
@@ -138,6 +139,20 @@ impl Definition {
             facts,
             not_covered: self.0.spec.not_covered.clone(),
             fingerprint: String::new(),
+        }
+    }
+
+    /// Gives each of `facts` the digest of what decides what is sent for it, and how that is known; `given` is what the Connector
+    /// says. Whoever changes a word of it has another plan.
+    fn digest_facts(&self, facts: &mut [FactSpec], given: &[&str]) {
+        let mut shared = serde_json::to_value(&self.0.spec).unwrap_or_default();
+        let all = shared.as_object_mut().and_then(|spec| spec.remove("facts"));
+        let shared = shared.to_string();
+        for fact in facts {
+            let own = all.as_ref().and_then(|all| all.get(&fact.name));
+            let own = own.map(Value::to_string).unwrap_or_default();
+            let parts = [shared.as_str(), &own].into_iter().chain(given.iter().copied());
+            fact.digest = digest_of(parts);
         }
     }
 

@@ -237,7 +237,8 @@ fn fact_spec(name: &str, fact: &Fact, spec: &ConnectorDefinitionSpec, problems: 
         prefers_after: fact.prefers_after.clone(),
         irreversible: fact.irreversible,
         repeatable: !fact.unrepeatable,
-        // Known with what is compiled.
+        // Known with what is compiled, and with the Connector.
+        digest: String::new(),
         dated: false,
         configured: false,
         removes: fact.snapshot.is_some(),

@@ -283,7 +283,8 @@ impl<'a> Work<'a> {
                 self.progress(at * BATCH, changes.len()).await;
             }
             let batch: Vec<&Change> = batch.iter().collect();
-            let outcome = write::make(self.context, &self.source, &batch, read).await;
+            let approved = |change: &Change| guard::is_released(state, &change.line());
+            let outcome = write::make(self.context, &self.source, &batch, read, approved).await;
             *state = guard::done(state, &outcome.done);
             refused += outcome.failed;
             for made in outcome.made {

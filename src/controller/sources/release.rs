@@ -102,7 +102,7 @@ impl Work<'_> {
             return Voted::Nobody;
         };
         let about = About::source(&self.source);
-        let mut votes = votes::votes(caches, &self.namespace, &about);
+        let mut votes = votes::votes(&self.context.demands, caches, &self.namespace, &about);
         if votes.is_empty() {
             return Voted::Nobody;
         }

@@ -56,7 +56,15 @@ pub async fn make(
     source: &Arc<LeaverSource>,
     changes: &[&Change],
     read: &BTreeMap<String, Offboarding>,
+    approved: impl Fn(&Change) -> bool,
 ) -> Outcome {
+    let namespace = context.caches.namespaces.get(&source.namespace().unwrap_or_default());
+    // Before any of them is there to be looked at.
+    for change in changes.iter().filter(|change| change.kind == Kind::Create && approved(change)) {
+        if let Some(caches) = namespace {
+            caches.begun.approve(&change.name);
+        }
+    }
     let each: Vec<BoxFuture<'_, (&Change, Result<Offboarding, Failed>)>> = changes
         .iter()
         .map(|change| {

@@ -8,12 +8,8 @@ fn at(hours: i64) -> Timestamp {
 
 fn rule() -> Rule {
     Rule {
-        gate: Gate::Delete,
-        approvals: 1,
-        approvers: vec![],
         expires_after: SignedDuration::from_hours(24),
-        escalation: None,
-        since: None,
+        ..Rule::of(Gate::Delete)
     }
 }
 
@@ -33,6 +29,7 @@ fn vote(id: &str, approver: &str) -> Vote {
         fact: None,
         plan: PLAN.into(),
         approver: approver.into(),
+        person: Some(approver.into()),
         on_behalf_of: None,
         decision: Decision::Approved,
         at: at(0),
@@ -244,7 +241,7 @@ fn the_plan_is_bound_to_the_object_the_gate_the_accounts_and_the_facts() {
         row: "crm".into(),
         account: "7".into(),
         fact: "AccountDeleted".into(),
-        successor: None,
+        ..Item::default()
     };
     let of = |uid, gate, item: &Item| plan_of(uid, gate, &BTreeSet::from([item.clone()]));
     let plan = of("u", Gate::Delete, &item);

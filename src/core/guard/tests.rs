@@ -445,6 +445,7 @@ fn vote(approver: &str, on_behalf_of: Option<&str>, decision: Decision) -> Vote 
         fact: None,
         plan: "sha256:1".into(),
         approver: approver.into(),
+        person: Some(approver.into()),
         on_behalf_of: on_behalf_of.map(str::to_owned),
         decision,
         at: noon(),

@@ -1,5 +1,7 @@
 //! What waits for people, as the status shows it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::plain;
@@ -14,6 +16,7 @@ use crate::{
         case::Case,
         fact::{Verdict, Why},
         gate::{APPROVAL_DENIED, AWAITING_APPROVAL, Counted, Gate, State, task_plan},
+        guard::{Admission, AdmittedBy},
         plan::TASK_OVERDUE,
     },
     drive::{Outcome, validate::connector_of},
@@ -24,18 +27,39 @@ pub(super) fn rows(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Tim
     let Some(gates) = &outcome.gates else {
         return earlier.to_vec();
     };
-    let waits = |gate| waiting(outcome, gate) || earlier.iter().any(|row| row.gate == gate);
-    let counted = gates.counted.iter().filter(|counted| waits(counted.gate));
-    let gates = counted.map(|counted| GateRow {
-        gate: counted.gate,
+    let waits = |counted: &Counted| {
+        let known = earlier.iter().any(|row| row.gate == counted.rule.gate && row.plan == counted.plan);
+        known || waiting(outcome, counted)
+    };
+    let mut shown: Vec<&Counted> = vec![];
+    for counted in gates.counted.iter().filter(|counted| waits(counted)) {
+        // Of several rules for one gate, the one that keeps it closed.
+        match shown.iter_mut().find(|other| other.rule.gate == counted.rule.gate) {
+            Some(other) if other.standing.state == State::Open => *other = counted,
+            Some(_) => {}
+            None => shown.push(counted),
+        }
+    }
+    let gates = shown.into_iter().map(|counted| GateRow {
+        gate: counted.rule.gate,
         task: None,
         plan: counted.plan.clone(),
         state: state(case, counted),
-        approvals: format!("{}/{}", counted.standing.yes, counted.needed),
+        approvals: format!("{}/{}", counted.standing.yes, counted.rule.approvals.max(1)),
         since: counted.since,
         overdue: None,
     });
     gates.chain(tasks(case, outcome, earlier, now)).collect()
+}
+
+/// That somebody approved of beginning with this leaver.
+pub(super) fn admitted(outcome: &Outcome, now: Timestamp) -> Option<Admission> {
+    let mut counted = outcome.gates.iter().flat_map(|gates| &gates.counted);
+    let guard = counted.find(|counted| counted.rule.gate == Gate::Guard)?;
+    (guard.standing.state == State::Open).then_some(Admission {
+        at: now,
+        by: AdmittedBy::Approval,
+    })
 }
 
 /// One row for each connector whose tasks a person has still to do, or has done.
@@ -94,39 +118,41 @@ fn state(case: &Case, counted: &Counted) -> GateState {
     }
 }
 
-/// Whether a fact that is due waits behind `gate`.
-fn waiting(outcome: &Outcome, gate: Gate) -> bool {
-    outcome
-        .rows
-        .iter()
-        .flat_map(|row| &row.facts)
-        .any(|(fact, verdict, _)| {
+/// Whether somebody is waited for behind `counted`: a fact that is due, or what would loosen the end.
+fn waiting(outcome: &Outcome, counted: &Counted) -> bool {
+    if matches!(counted.rule.gate, Gate::Reinstate | Gate::Loosen) {
+        return counted.standing.state != State::Open;
+    }
+    outcome.rows.iter().any(|row| {
+        let account = row.account.as_ref().map_or("", |(id, _)| id.as_str());
+        row.facts.iter().any(|(fact, verdict, _)| {
             let gated = matches!(
                 verdict,
                 Verdict::Unmet(Why::Gated(AWAITING_APPROVAL | APPROVAL_DENIED))
             );
-            gated && Gate::of(fact) == Some(gate)
+            gated && counted.is_about(&row.name, account, &fact.name)
         })
+    })
 }
 
 /// `Approved`, of a leaver whose policy has gates.
 pub(super) fn approved(case: &Case, outcome: &Outcome, earlier: &OffboardingStatus) -> Option<Condition> {
-    if case.gates.is_empty() {
-        return None;
-    }
     let Some(gates) = &outcome.gates else {
         return earlier.conditions.iter().find(|c| c.type_ == "Approved").cloned();
     };
     let waits: Vec<&Counted> = gates
         .counted
         .iter()
-        .filter(|counted| waiting(outcome, counted.gate))
+        .filter(|counted| counted.standing.state != State::Open && waiting(outcome, counted))
         .collect();
+    let yes = gates.counted.iter().any(|counted| counted.standing.yes > 0);
+    if waits.is_empty() && !yes && !case.asks_people {
+        return None;
+    }
     let names = |state: State| {
         let of = waits.iter().filter(|counted| counted.standing.state == state);
-        of.map(|counted| format!("{:?}", counted.gate))
-            .collect::<Vec<_>>()
-            .join(", ")
+        let names: BTreeSet<_> = of.map(|counted| format!("{:?}", counted.rule.gate)).collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
     };
     let (denied, expired) = (names(State::Denied), names(State::Expired));
     Some(match () {
@@ -134,15 +160,9 @@ pub(super) fn approved(case: &Case, outcome: &Outcome, earlier: &OffboardingStat
         () if case.untrusted && !waits.is_empty() => plain("Approved", False, "PolicyMissing", UNTRUSTED),
         () if !expired.is_empty() => plain("Approved", False, "Expired", &expired),
         () if !waits.is_empty() => {
-            let gates: Vec<_> = waits
-                .iter()
-                .map(|counted| format!("{:?}", counted.gate))
-                .collect();
-            plain("Approved", Unknown, "AwaitingApproval", &gates.join(", "))
+            plain("Approved", Unknown, "AwaitingApproval", &names(State::Waiting))
         }
-        () if gates.counted.iter().any(|counted| counted.standing.yes > 0) => {
-            plain("Approved", True, "ApprovedBy", "")
-        }
+        () if yes => plain("Approved", True, "ApprovedBy", ""),
         () => plain("Approved", True, "NotRequired", ""),
     })
 }

@@ -69,7 +69,8 @@ impl<'a> Pass<'a> {
         self.pace.last_sent = Some(self.drive.clock.now());
         let committed = must_commit.then(|| self.commit());
         let drive = self.drive;
-        let gates = self.around.gates.clone();
+        let gates = &self.around.gates;
+        let votes = gates.opened_by(&self.system, &self.ledger, fact, &drive.case.votes);
         let fact = fact.clone();
         let name = fact.name.clone();
         let key = subject.keys.of(&subject.account.id, &fact.name);
@@ -84,7 +85,6 @@ impl<'a> Pass<'a> {
                             .await
                             .map_err(|_| Fault::transient(Reason::StoreUnavailable))??;
                     }
-                    let votes = gates.opened_by(&fact, &drive.case.votes);
                     if plan::held_back(&fact) && !drive.store.confirm(&votes).await?
                         || !(drive.store.current() || planted(Bug::IgnoresDeletion))
                     {

@@ -9,13 +9,12 @@ use super::{Invalid, Member, invalid, timeline};
 use crate::{
     api::{
         Offboarding, OffboardingPolicySpec,
-        offboarding::GateRow,
         policy::{self, During},
     },
     connectors::declarative::{Expression, Problems, Scope},
     core::{
         fact::Class,
-        gate::{Approver, Gate, Rule},
+        gate::{Approver, Rule},
         schedule::{self, Anchors},
     },
 };
@@ -218,7 +217,7 @@ fn sound<'p>(
             );
             return Err(invalid(format!("{path}.approvals"), problem));
         }
-        self::rule(rule, &path, "UTC", None)?;
+        self::rule(rule, &path, "UTC")?;
     }
     Ok(())
 }
@@ -291,21 +290,33 @@ fn moment(entry: &policy::Moment, path: &str, members: &[Member<'_>]) -> Result<
     Ok(())
 }
 
-/// The gates of one leaver, with what the status remembers of them.
-pub(super) fn gates(
-    policy: &OffboardingPolicySpec,
-    offboarding: &Offboarding,
-    zone: &str,
-) -> Result<Vec<Rule>, Invalid> {
-    let rows = offboarding.status.as_ref().map(|status| status.gates.as_slice());
-    let row = |gate: Gate| rows.unwrap_or_default().iter().find(|row| row.gate == gate);
-    let rules = policy.gates.iter().enumerate();
+/// What `policy` demands of people.
+pub(super) fn gates(policy: &OffboardingPolicySpec, zone: &str) -> Result<Vec<Rule>, Invalid> {
+    rules(&policy.gates, "policy.spec.gates", zone)
+}
+
+/// The rules that the list at `path` says; last days are days of the time zone `zone`.
+///
+/// # Errors
+/// The first field that is wrong.
+pub fn rules(list: &[policy::GateRule], path: &str, zone: &str) -> Result<Vec<Rule>, Invalid> {
+    let rules = list.iter().enumerate();
     rules
-        .map(|(index, rule)| self::rule(rule, &format!("policy.spec.gates[{index}]"), zone, row(rule.gate)))
+        .map(|(index, rule)| self::rule(rule, &format!("{path}[{index}]"), zone))
         .collect()
 }
 
-fn rule(rule: &policy::GateRule, path: &str, zone: &str, row: Option<&GateRow>) -> Result<Rule, Invalid> {
+/// Since when each of `rules` is waited with, as the status of `offboarding` remembers.
+pub(super) fn remember(rules: &mut [Rule], offboarding: &Offboarding) {
+    let rows = offboarding.status.as_ref().map(|status| status.gates.as_slice());
+    for rule in rules {
+        let mut rows = rows.unwrap_or_default().iter();
+        let row = rows.find(|row| row.gate == rule.gate);
+        rule.since = row.map(|row| (row.plan.clone(), row.since));
+    }
+}
+
+fn rule(rule: &policy::GateRule, path: &str, zone: &str) -> Result<Rule, Invalid> {
     let length =
         |field: &str, text: &str| schedule::duration(text).map_err(|e| invalid(format!("{path}.{field}"), e));
     length("remindEvery", &rule.remind_every)?;
@@ -322,7 +333,8 @@ fn rule(rule: &policy::GateRule, path: &str, zone: &str, row: Option<&GateRow>) 
         approvers: approvers(&rule.approvers, path, zone)?,
         expires_after: length("expiresAfter", &rule.expires_after)?,
         escalation: escalation.transpose()?,
-        since: row.map(|row| (row.plan.clone(), row.since)),
+        to_strangers: false,
+        since: None,
     })
 }
 

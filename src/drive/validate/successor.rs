@@ -45,6 +45,45 @@ pub(super) fn of(given: &Given<'_>, connector: &str) -> Result<Taker, Invalid> {
     Ok(taker.map_or(Taker::Nobody, Taker::Known))
 }
 
+/// Whether nobody but the request names `taker`, who takes over in `connector`: not the policy, not HR as the manager, and no
+/// directory that was asked.
+pub(super) fn is_asked_for(given: &Given<'_>, connector: &str, taker: &Person) -> bool {
+    let spec = &given.offboarding.spec;
+    let named = spec.transfers.iter();
+    let here = named.filter(|t| t.connector.as_deref().is_none_or(|name| name == connector));
+    let by_name = here.map(|t| t.to.as_str()).any(|to| to != MANAGER && address(to).is(taker));
+    let own = spec.profile.as_ref().and_then(|profile| profile.manager.as_deref());
+    let as_manager = own.is_some_and(|manager| address(manager).is(taker));
+    if as_manager && given.from_hr {
+        return false;
+    }
+    let directory = known_manager(given).is_some_and(|manager| manager.is(taker));
+    let policy = given.policy.spec.transfer.as_ref();
+    let by_policy = policy.is_some_and(|policy| {
+        let mut named = [Some(&policy.to), policy.fallback.as_ref()].into_iter().flatten();
+        named.any(|named| named != MANAGER && address(named).is(taker))
+    });
+    (by_name || as_manager) && !directory && !by_policy
+}
+
+/// Whether a directory may know who the manager is, and was not asked yet.
+pub(super) fn may_be_known(given: &Given<'_>) -> bool {
+    let status = given.offboarding.status.as_ref();
+    let asked = status.is_some_and(|status| status.manager.is_some());
+    !asked && given.members.iter().any(|member| member.knows_managers)
+}
+
+/// The manager that a directory named when it was asked.
+fn known_manager(given: &Given<'_>) -> Option<Person> {
+    let told = given.offboarding.status.as_ref()?.manager.as_ref()?;
+    let manager = Person {
+        email: told.email.clone(),
+        employee_id: told.employee_id.clone(),
+        ..Person::default()
+    };
+    (manager != Person::default()).then_some(manager)
+}
+
 /// Who takes over where there is no manager who stays.
 pub(super) fn fallback(given: &Given<'_>) -> Option<Person> {
     let policy = given.policy.spec.transfer.as_ref()?;
@@ -70,24 +109,10 @@ fn manager(given: &Given<'_>) -> Taker {
     if let Some(email) = profile.and_then(|profile| profile.manager.as_deref()) {
         return Taker::Known(address(email));
     }
-    let status = given.offboarding.status.as_ref();
-    if let Some(told) = status.and_then(|status| status.manager.as_ref()) {
-        let manager = Person {
-            email: told.email.clone(),
-            employee_id: told.employee_id.clone(),
-            ..Person::default()
-        };
-        return if manager == Person::default() {
-            Taker::Nobody
-        } else {
-            Taker::Known(manager)
-        };
+    if may_be_known(given) {
+        return Taker::Manager;
     }
-    if given.members.iter().any(|member| member.knows_managers) {
-        Taker::Manager
-    } else {
-        Taker::Nobody
-    }
+    known_manager(given).map_or(Taker::Nobody, Taker::Known)
 }
 
 /// Who is named, and where.

@@ -111,8 +111,12 @@ fn an_immediate_cutoff_is_when_it_was_asked_for_however_often_we_begin_anew() {
     assert_eq!(cutoff(&leaver, at(90)), at(80));
     // The record is written before the status: the process may end in between.
     let policy = Chosen::default();
-    let given = Given {
+    let recorded = Ledger {
         at_once: Some(at(85)),
+        ..Ledger::default()
+    };
+    let given = Given {
+        recorded: Some(&recorded),
         ..Given::alone(&leaver, &policy, &[])
     };
     assert_eq!(validate(given, at(90)).unwrap().cutoff, at(85));
@@ -246,6 +250,7 @@ fn waiver(by: &str, connector: &str, fact: &str) -> Vote {
         fact: Some(fact.into()),
         plan: String::new(),
         approver: by.into(),
+        person: Some(by.into()),
         on_behalf_of: None,
         decision: Decision::Approved,
         at: at("2026-09-01T00:00:00Z"),

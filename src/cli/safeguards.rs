@@ -1,0 +1,97 @@
+//! What whoever starts the operator, or runs a folder, demands of people whatever the policies say.
+
+use std::collections::BTreeSet;
+
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use jiff::SignedDuration;
+
+use crate::{
+    api::policy::GateRule,
+    core::{
+        gate::{Gate, Rule, Safeguards},
+        guard::FirstActs,
+        schedule,
+    },
+    drive::validate,
+};
+
+/// The arguments for what is demanded.
+#[derive(Debug, Clone, Args)]
+pub struct Arguments {
+    /// Gates for every leaver, beside those of the policies: a list as in spec.gates of a policy, in JSON or YAML.
+    #[arg(long = "gate-floor", value_name = "RULES", default_value = "[]", hide_default_value = true, value_parser = floor)]
+    pub floor: Floor,
+    /// A gate that needs no yes unless a rule says so: an account that the request names and that shows nothing of the leaver, a
+    /// hand-over to somebody whom only the request names, giving back or loosening after access has ended, more leavers than the
+    /// guard lets through. May be given several times.
+    #[arg(long, value_name = "GATE", value_parser = gate())]
+    pub ungated: Vec<Gate>,
+    /// With how many leavers work may begin within --guard-window before each further one needs a yes.
+    #[arg(long, value_name = "LEAVERS", default_value_t = FirstActs::default().max)]
+    pub guard_max: u32,
+    /// The length of that window, such as 24h.
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = window)]
+    pub guard_window: SignedDuration,
+}
+
+/// Gates that no policy undercuts.
+#[derive(Debug, Clone, Default)]
+pub struct Floor(Vec<Rule>);
+
+impl Default for Arguments {
+    fn default() -> Self {
+        let FirstActs { max, window } = FirstActs::default();
+        Self {
+            floor: Floor::default(),
+            ungated: vec![],
+            guard_max: max,
+            guard_window: window,
+        }
+    }
+}
+
+impl Arguments {
+    /// What they demand.
+    pub fn safeguards(&self) -> Safeguards {
+        Safeguards {
+            floor: self.floor.0.clone(),
+            ungated: self.ungated.iter().copied().collect::<BTreeSet<_>>(),
+        }
+    }
+
+    /// With how many leavers work may begin in a while.
+    pub fn first_acts(&self) -> FirstActs {
+        FirstActs {
+            window: self.guard_window,
+            max: self.guard_max,
+        }
+    }
+}
+
+fn floor(text: &str) -> Result<Floor, String> {
+    let rules: Vec<GateRule> = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
+    let rules = validate::rules(&rules, "gate-floor", schedule::LAST_ZONE).map_err(|e| e.to_string())?;
+    let odd = rules.iter().find(|rule| matches!(rule.gate, Gate::Task | Gate::Waiver));
+    match odd {
+        Some(rule) => Err(format!("{:?} is no gate that can be demanded", rule.gate)),
+        None => Ok(Floor(rules)),
+    }
+}
+
+fn gate() -> impl TypedValueParser<Value = Gate> {
+    let names = ["Account", "Transfer", "Reinstate", "Loosen", "Guard"];
+    PossibleValuesParser::new(names).map(|name| match &*name {
+        "Account" => Gate::Account,
+        "Transfer" => Gate::Transfer,
+        "Reinstate" => Gate::Reinstate,
+        "Loosen" => Gate::Loosen,
+        _ => Gate::Guard,
+    })
+}
+
+fn window(text: &str) -> Result<SignedDuration, String> {
+    schedule::duration(text).map_err(|e| e.to_string())
+}
