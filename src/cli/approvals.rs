@@ -7,6 +7,9 @@
 //! `offboard run` has named (`--approvers`, as OpenSSH's and git's `allowed_signers`). From there on everything is as in the
 //! cluster: bound to the uid and the plan, self-approval, quorum, expiry.
 //!
+//! Without `--approvers` there is nobody to ask: whoever runs this answers for what the manifests say, and nothing waits but
+//! what a policy or `--gate-floor` demands.
+//!
 //! A signature has no time that could be believed: an Approval counts from when a run first saw it.
 
 use std::{
@@ -32,8 +35,8 @@ use crate::{
         votes::{About, vote},
     },
     core::{
-        digest::digest_of,
         case::Case,
+        digest::digest_of,
         duplicate::Duplicate,
         gate::{Gate, Safeguards, Vote},
         guard::{self, Admissions, AdmittedBy, FirstActs},
@@ -126,7 +129,10 @@ impl Voices {
                 .collect(),
             signers: signers.map(Path::to_owned),
             leaving: leaving(manifests, links, state, now),
-            demands: demands.safeguards(),
+            demands: match signers {
+                Some(_) => demands.safeguards(),
+                None => demands.floor_only(),
+            },
             first_acts: demands.first_acts(),
             admissions: Mutex::default(),
         })
@@ -193,10 +199,13 @@ impl Voices {
         let uid = case.uid.clone();
         let ask = || {
             // What cannot be read is said where it is opened.
-            let known = folder::leavers(state).unwrap_or_default().into_iter().filter_map(|uid| {
-                let admitted = Folder::look(state, &uid).status().ok()??.admitted?;
-                (admitted.by == AdmittedBy::Room).then_some((uid, admitted.at))
-            });
+            let known = folder::leavers(state)
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|uid| {
+                    let admitted = Folder::look(state, &uid).status().ok()??.admitted?;
+                    (admitted.by == AdmittedBy::Room).then_some((uid, admitted.at))
+                });
             let mut admissions = self.admissions.lock().unwrap_or_else(PoisonError::into_inner);
             let room = admissions.ask(&uid, known, self.first_acts, now);
             room.then_some(AdmittedBy::Room)

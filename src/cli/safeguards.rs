@@ -20,6 +20,7 @@ use crate::{
 
 /// The arguments for what is demanded.
 #[derive(Debug, Clone, Args)]
+#[group(id = "safeguards")]
 pub struct Arguments {
     /// Gates for every leaver, beside those of the policies: a list as in spec.gates of a policy, in JSON or YAML.
     #[arg(long = "gate-floor", value_name = "RULES", default_value = "[]", hide_default_value = true, value_parser = floor)]
@@ -62,6 +63,14 @@ impl Arguments {
         }
     }
 
+    /// What they demand where there is nobody to ask: the floor alone.
+    pub fn floor_only(&self) -> Safeguards {
+        Safeguards {
+            floor: self.floor.0.clone(),
+            ..Safeguards::none()
+        }
+    }
+
     /// With how many leavers work may begin in a while.
     pub fn first_acts(&self) -> FirstActs {
         FirstActs {
@@ -74,7 +83,9 @@ impl Arguments {
 fn floor(text: &str) -> Result<Floor, String> {
     let rules: Vec<GateRule> = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
     let rules = validate::rules(&rules, "gate-floor", schedule::LAST_ZONE).map_err(|e| e.to_string())?;
-    let odd = rules.iter().find(|rule| matches!(rule.gate, Gate::Task | Gate::Waiver));
+    let odd = rules
+        .iter()
+        .find(|rule| matches!(rule.gate, Gate::Task | Gate::Waiver));
     match odd {
         Some(rule) => Err(format!("{:?} is no gate that can be demanded", rule.gate)),
         None => Ok(Floor(rules)),

@@ -97,7 +97,14 @@ impl Begun {
     }
 
     /// Lets work on `case` begin, or has it wait for a yes.
-    pub fn admit(&self, case: &mut Case, ledger: &Ledger, demands: &Demands, caches: &Namespace, now: Timestamp) {
+    pub fn admit(
+        &self,
+        case: &mut Case,
+        ledger: &Ledger,
+        demands: &Demands,
+        caches: &Namespace,
+        now: Timestamp,
+    ) {
         if case.guard.is_empty() {
             return;
         }

@@ -62,9 +62,8 @@ use kube::{Client, runtime::events::Recorder};
 use tokio::sync::Semaphore;
 
 use self::{
-    demands::Demands,
-    lease::Tenure, links::Links, memory::Leavers, metrics::Metrics, notices::Notices, pulse::Pulse,
-    watch::Caches,
+    demands::Demands, lease::Tenure, links::Links, memory::Leavers, metrics::Metrics, notices::Notices,
+    pulse::Pulse, watch::Caches,
 };
 
 pub use run::Operator;

@@ -5,6 +5,7 @@
 //! it is gone; the pass that goes on over it stops before its next act.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     panic::AssertUnwindSafe,
     sync::{Arc, PoisonError, atomic::Ordering},
@@ -27,7 +28,7 @@ use super::{
     pause::{AGAIN, INVALID_EVERY, after_a_start, next, seed, wait},
     show::{self, Shown},
     store::{self, ClusterStore, NoRecord, Version},
-    watch::version,
+    watch::{Namespace, version},
 };
 use crate::{
     api::{
@@ -40,7 +41,10 @@ use crate::{
         ledger::Ledger,
         schedule, scope,
     },
-    drive::{Clock, Drive, Outcome, Record, Row, Scope, SystemClock, drive, report, validate::connector_of},
+    drive::{
+        Clock, Drive, Link, Outcome, Record, Row, Scope, SystemClock, drive, report,
+        validate::{Invalid, connector_of},
+    },
     notify::due,
 };
 
@@ -101,7 +105,11 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
     );
     if still.is_none_or(|o| o.metadata.uid != offboarding.metadata.uid) {
         context.leavers.forget(&uid);
-        if let Some(caches) = context.caches.namespaces.get(&offboarding.namespace().unwrap_or_default()) {
+        if let Some(caches) = context
+            .caches
+            .namespaces
+            .get(&offboarding.namespace().unwrap_or_default())
+        {
             caches.begun.forget(&offboarding);
         }
     }
@@ -212,14 +220,15 @@ impl<'a> Pass<'a> {
         if nothing_new && self.state.next.is_none_or(|at| now < at) {
             return (Ended::Idle, self.until_next(now));
         }
-        let (mut case, mut links) = match gathered.case(&self.context.demands, caches, &self.offboarding, None, now) {
-            Ok(made) => made,
-            Err(invalid) => {
-                return self
-                    .refused("InvalidSpec", &invalid.to_string(), gathered.inputs)
-                    .await;
-            }
-        };
+        let (mut case, mut links) =
+            match gathered.case(&self.context.demands, caches, &self.offboarding, None, now) {
+                Ok(made) => made,
+                Err(invalid) => {
+                    return self
+                        .refused("InvalidSpec", &invalid.to_string(), gathered.inputs)
+                        .await;
+                }
+            };
         if self.state.inputs.is_empty()
             && said.is_empty()
             && let Some(at) = after_a_start(&case, &self.earlier(), now).filter(|_| !self.state.looked)
@@ -243,16 +252,14 @@ impl<'a> Pass<'a> {
             }
             Err(NoRecord::Failed(failed)) => return self.failed("record not read", &failed),
         };
-        if record.ledger != Ledger::default() {
-            let demands = &self.context.demands;
-            // What the end is held to is in the record alone.
-            match gathered.case(demands, caches, &self.offboarding, Some(&record.ledger), now) {
-                Ok(known) => (case, links) = known,
-                Err(invalid) => {
-                    let text = invalid.to_string();
-                    self.keep(record, version.map_or(Version::None, Version::Of));
-                    return self.refused("InvalidSpec", &text, gathered.inputs).await;
-                }
+        match self.recorded_case(&gathered, caches, &record.ledger, now) {
+            None => {}
+            Some(Ok(known)) => (case, links) = known,
+            Some(Err(invalid)) => {
+                self.keep(record, version.map_or(Version::None, Version::Of));
+                return self
+                    .refused("InvalidSpec", &invalid.to_string(), gathered.inputs)
+                    .await;
             }
         }
         scope::include_recorded(&mut case, &record.ledger, |name| {
@@ -301,6 +308,26 @@ impl<'a> Pass<'a> {
         }
         self.report(&case, &outcome, &before, evidence, gathered.inputs)
             .await
+    }
+
+    /// The case with what the record alone knows: what the end is held to. None where it knows nothing.
+    fn recorded_case(
+        &self,
+        gathered: &Gathered,
+        caches: &Namespace,
+        ledger: &Ledger,
+        now: Timestamp,
+    ) -> Option<Result<(Case, BTreeMap<String, Link>), Invalid>> {
+        let known = *ledger != Ledger::default();
+        known.then(|| {
+            gathered.case(
+                &self.context.demands,
+                caches,
+                &self.offboarding,
+                Some(ledger),
+                now,
+            )
+        })
     }
 
     async fn record(&mut self) -> Result<(Record, Option<String>), NoRecord> {

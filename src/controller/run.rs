@@ -25,8 +25,8 @@ use kube::{
 use tokio::sync::{Semaphore, watch as signal};
 
 use super::{
-    demands::Begun,
     Context, approvals,
+    demands::Begun,
     jobs::ClusterRunner,
     kinds,
     leaving::Leaving,

@@ -115,7 +115,11 @@ impl Case {
                 && !kept
                 && wanted.any(|wanted| wanted.from(None).is_some_and(|at| at <= now))
         };
-        self.enforce && !self.suspended && !self.reinstate && !self.is_held(now) && self.systems.iter().any(due)
+        self.enforce
+            && !self.suspended
+            && !self.reinstate
+            && !self.is_held(now)
+            && self.systems.iter().any(due)
     }
 
     /// Whether a person has to say first which of several Offboardings is meant.
@@ -148,7 +152,8 @@ impl Case {
             system.successor = taker.cloned();
         }
         for system in &mut self.systems {
-            let is_manager = manager.is_some_and(|manager| system.successor.as_ref().is_some_and(|who| who.is(manager)));
+            let is_manager =
+                manager.is_some_and(|manager| system.successor.as_ref().is_some_and(|who| who.is(manager)));
             system.successor_is_asked_for &= !is_manager;
         }
     }

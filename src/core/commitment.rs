@@ -236,13 +236,25 @@ mod tests {
             ..end()
         };
         let settled = settle(None, later.clone(), |_, _| false, at(1));
-        assert_eq!((settled.now, settled.remembered, settled.asked), (later, None, vec![]));
+        assert_eq!(
+            (settled.now, settled.remembered, settled.asked),
+            (later, None, vec![])
+        );
         let settled = settle(None, end(), |_, _| false, at(1));
         assert_eq!(settled.remembered, Some(end()));
         for begun in [
-            Commitment { suspended: true, ..end() },
-            Commitment { plan_only: true, ..end() },
-            Commitment { reinstated: true, ..end() },
+            Commitment {
+                suspended: true,
+                ..end()
+            },
+            Commitment {
+                plan_only: true,
+                ..end()
+            },
+            Commitment {
+                reinstated: true,
+                ..end()
+            },
         ] {
             assert_eq!(settle(None, begun, |_, _| false, at(1)).remembered, None);
         }
@@ -251,29 +263,68 @@ mod tests {
     #[test]
     fn what_loosens_the_end_waits_for_a_yes_and_then_stays() {
         for wished in [
-            Commitment { cutoff: at(9), ..end() },
-            Commitment { suspended: true, ..end() },
-            Commitment { plan_only: true, ..end() },
+            Commitment {
+                cutoff: at(9),
+                ..end()
+            },
+            Commitment {
+                suspended: true,
+                ..end()
+            },
+            Commitment {
+                plan_only: true,
+                ..end()
+            },
             keeping("crm", &[], Some(9)),
             keeping("crm", &[("AccountBlocked", 9)], None),
         ] {
             let settled = without_a_yes(wished.clone());
-            assert_eq!(settled.now, Commitment { kept: settled.now.kept.clone(), ..end() }, "{wished:?}");
-            assert!(settled.now.kept.values().all(|kept| *kept == Kept::default()), "{wished:?}");
+            assert_eq!(
+                settled.now,
+                Commitment {
+                    kept: settled.now.kept.clone(),
+                    ..end()
+                },
+                "{wished:?}"
+            );
+            assert!(
+                settled.now.kept.values().all(|kept| *kept == Kept::default()),
+                "{wished:?}"
+            );
             assert!(matches!(&settled.asked[..], [(Gate::Loosen, items)] if items.len() == 1));
             let granted = settle(Some(&end()), wished.clone(), |_, _| true, at(1));
             assert_eq!(granted.now, wished);
             let later = settle(granted.remembered.as_ref(), wished.clone(), |_, _| false, at(2));
-            assert_eq!((later.now, later.asked), (wished, vec![]), "a yes is not needed twice");
+            assert_eq!(
+                (later.now, later.asked),
+                (wished, vec![]),
+                "a yes is not needed twice"
+            );
         }
     }
 
     #[test]
     fn a_yes_is_about_exactly_what_is_loosened() {
         let items = |wished| without_a_yes(wished).asked[0].1.clone();
-        let one = items(Commitment { cutoff: at(9), ..end() });
-        assert_ne!(one, items(Commitment { cutoff: at(10), ..end() }));
-        assert_ne!(one, items(Commitment { cutoff: at(9), suspended: true, ..end() }));
+        let one = items(Commitment {
+            cutoff: at(9),
+            ..end()
+        });
+        assert_ne!(
+            one,
+            items(Commitment {
+                cutoff: at(10),
+                ..end()
+            })
+        );
+        assert_ne!(
+            one,
+            items(Commitment {
+                cutoff: at(9),
+                suspended: true,
+                ..end()
+            })
+        );
         assert_ne!(
             items(keeping("crm", &[("A", 9)], None)),
             items(keeping("crm", &[("A", 10)], None))
@@ -285,24 +336,40 @@ mod tests {
         let kept = keeping("crm", &[("A", 9)], Some(5));
         for wished in [
             end(),
-            Commitment { cutoff: at(-5), ..end() },
+            Commitment {
+                cutoff: at(-5),
+                ..end()
+            },
             keeping("crm", &[("A", 8)], Some(4)),
             keeping("crm", &[("B", 5)], None),
-            Commitment { deletes: false, ..end() },
+            Commitment {
+                deletes: false,
+                ..end()
+            },
         ] {
             let settled = settle(Some(&kept), wished.clone(), |_, _| false, at(1));
             assert_eq!((settled.now, settled.asked), (wished, vec![]));
         }
-        let past = Commitment { cutoff: at(1), ..end() };
+        let past = Commitment {
+            cutoff: at(1),
+            ..end()
+        };
         let settled = settle(Some(&end()), past.clone(), |_, _| false, at(2));
-        assert_eq!((settled.now, settled.asked), (past, vec![]), "a day within the past");
+        assert_eq!(
+            (settled.now, settled.asked),
+            (past, vec![]),
+            "a day within the past"
+        );
         let over = keeping("crm", &[], Some(1));
         assert_eq!(settle(Some(&end()), over, |_, _| false, at(2)).asked, vec![]);
     }
 
     #[test]
     fn a_legal_hold_that_is_lifted_waits_for_a_yes() {
-        let held = Commitment { deletes: false, ..end() };
+        let held = Commitment {
+            deletes: false,
+            ..end()
+        };
         let settled = settle(Some(&held), end(), |_, _| false, at(1));
         assert!(!settled.now.deletes && settled.asked.len() == 1);
     }
@@ -321,8 +388,14 @@ mod tests {
         let only_that = |gate, _: &BTreeSet<Item>| gate == Gate::Reinstate;
         let granted = settle(Some(&end()), back.clone(), only_that, at(1));
         assert_eq!(granted.now, back);
-        let again = Commitment { cutoff: at(99), ..end() };
+        let again = Commitment {
+            cutoff: at(99),
+            ..end()
+        };
         let settled = settle(granted.remembered.as_ref(), again.clone(), |_, _| false, at(3));
-        assert_eq!((settled.now, settled.remembered, settled.asked), (again, None, vec![]));
+        assert_eq!(
+            (settled.now, settled.remembered, settled.asked),
+            (again, None, vec![])
+        );
     }
 }

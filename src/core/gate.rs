@@ -175,7 +175,11 @@ pub struct Standing {
 impl Vote {
     /// Whether somebody who is known by `name` said it, or has it said in their place.
     pub fn is_of(&self, name: &str) -> bool {
-        let users = [Some(&self.approver), self.person.as_ref(), self.on_behalf_of.as_ref()];
+        let users = [
+            Some(&self.approver),
+            self.person.as_ref(),
+            self.on_behalf_of.as_ref(),
+        ];
         users.into_iter().flatten().any(|user| same_person(user, name))
     }
 
@@ -205,7 +209,8 @@ impl Rule {
             Gate::Guard => true,
             Gate::Account => names_a_stranger(system, ledger),
             Gate::Transfer => {
-                Gate::of(fact) == Some(Gate::Transfer) && (!self.to_strangers || system.successor_is_asked_for)
+                Gate::of(fact) == Some(Gate::Transfer)
+                    && (!self.to_strangers || system.successor_is_asked_for)
             }
             Gate::Revoke | Gate::Delete => Gate::of(fact) == Some(self.gate),
             Gate::Task | Gate::Waiver | Gate::Reinstate | Gate::Loosen => false,
@@ -564,13 +569,11 @@ impl Rule {
                 self.covers(system, kept, fact) && wanted.is_some_and(|wanted| *wanted != Wanted::Not)
             };
             let taker = kept.successor.as_ref().filter(|_| self.gate == Gate::Transfer);
-            items.extend(known.iter().filter(wanted).map(|fact| {
-                Item {
-                    fact: fact.name.clone(),
-                    requests: fact.digest.clone(),
-                    successor: taker.map(|taker| taker.id.clone()),
-                    ..item.clone()
-                }
+            items.extend(known.iter().filter(wanted).map(|fact| Item {
+                fact: fact.name.clone(),
+                requests: fact.digest.clone(),
+                successor: taker.map(|taker| taker.id.clone()),
+                ..item.clone()
             }));
         }
         (items, unclear)

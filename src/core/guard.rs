@@ -348,7 +348,8 @@ impl Admissions {
     ) -> bool {
         self.recent.extend(known);
         // What lies ahead of the clock counts as well.
-        self.recent.retain(|_, at| schedule::later(*at, limits.window) > now);
+        self.recent
+            .retain(|_, at| schedule::later(*at, limits.window) > now);
         self.waiting.insert(uid.to_owned());
         let all = self.recent.len() + self.waiting.len();
         let fits = all <= usize::try_from(limits.max).unwrap_or(usize::MAX);

@@ -188,7 +188,10 @@ impl Binding {
     /// Whether it showed an address or the number of `who` when it was bound.
     pub fn shows(&self, who: &Person) -> bool {
         let emails = who.emails().map(|email| key_digest("email", email));
-        let number = who.employee_id.iter().map(|number| key_digest("employeeID", number));
+        let number = who
+            .employee_id
+            .iter()
+            .map(|number| key_digest("employeeID", number));
         emails.chain(number).any(|key| self.keys.contains(&key))
     }
 

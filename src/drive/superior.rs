@@ -46,7 +46,10 @@ pub(super) async fn ask(drive: &Drive<'_>, record: &Record, rows: &[&Row], now: 
         return Asked::Found(known.clone());
     }
     let waits = |row: &&&Row| {
-        let (unnamed, named) = (unknown.rows.contains(&row.name), unknown.asked_for.contains(&row.name));
+        let (unnamed, named) = (
+            unknown.rows.contains(&row.name),
+            unknown.asked_for.contains(&row.name),
+        );
         let facts = || row.facts.iter();
         unnamed && facts().any(|(_, verdict, _)| waits(verdict))
             || named && facts().any(|(fact, verdict, _)| fact.class.hands_over() && is_gated(verdict))

@@ -1,20 +1,18 @@
 //! From the kinds users write to a [`Case`]: everything that can be wrong is found here, with its field and the fix.
 
+mod agreement;
 mod policy;
 mod successor;
 mod timeline;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::LazyLock,
-};
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
 pub use policy::{Chosen, check, choose, rules};
 
-use self::successor::Taker;
+use self::{agreement::Agreement, successor::Taker};
 use super::Link;
 use crate::{
     api::{
@@ -25,10 +23,10 @@ use crate::{
     },
     core::{
         case::{Case, SUSPENDED, System, UnknownManager},
-        commitment::{self, Commitment, Kept, Settled, Terms},
+        commitment::{Commitment, Kept},
         duplicate::{self, Duplicate, Own},
         fact::FactSpec,
-        gate::{Attestation, Counted, Decision, Gate, Item, Rule, Safeguards, State, Vote, task_plan},
+        gate::{Attestation, Decision, Gate, Safeguards, Vote, task_plan},
         identity::{Person, is_invisible},
         leavers,
         ledger::Ledger,
@@ -169,39 +167,10 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         deletes: spec.legal_hold == LegalHold::None,
         reinstated: spec.desired == Desired::Reinstated,
     };
-    let uid = offboarding.metadata.uid.clone().unwrap_or_default();
     let ineligible = ineligible(spec, &given.leaving);
-    let demands = policy::gates(policy, zone.unwrap_or(LAST_ZONE))?;
-    let first = given.recorded.and_then(|ledger| ledger.terms.as_ref());
-    let mut gates = given
-        .safeguards
-        .rules(&demands, first.map_or(&[], |terms| &terms.gates));
-    let asks_people = !(given.safeguards.floor.is_empty() && demands.is_empty());
-    policy::remember(&mut gates, offboarding);
-    let counting = Counting {
-        about: Case {
-            uid: uid.clone(),
-            votes: given.votes.clone(),
-            ineligible: ineligible.clone(),
-            ..Case::default()
-        },
-        gates: &gates,
-        given: &given,
-        now,
-    };
-    let agreed = first.and_then(|terms| terms.end.as_ref());
-    let yes = |gate, items: &BTreeSet<Item>| counting.is_open(gate, items);
-    let Settled {
-        now: agreed,
-        remembered,
-        asked,
-    } = commitment::settle(agreed, wished, yes, now);
-    let asked = asked.into_iter();
-    let loosenings = asked.flat_map(|(gate, items)| counting.count(gate, &items)).collect();
-    let terms = Terms {
-        gates: first.map_or(demands, |terms| terms.gates.clone()),
-        end: remembered,
-    };
+    let uid = offboarding.metadata.uid.clone().unwrap_or_default();
+    let agreement = Agreement::new(&given, wished, &ineligible, zone.unwrap_or(LAST_ZONE), now)?;
+    let agreed = &agreement.end;
     let cutoff = agreed.cutoff;
     let from_cutoff = |field: &str, text: &str| {
         let length = schedule::duration(text).map_err(|e| invalid(field, e))?;
@@ -218,8 +187,7 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
     let recheck_every = schedule::duration(&policy.recheck.every);
     let anchors = anchors(offboarding, cutoff, zone)?;
     let timeline = timeline::timeline(given.policy, &given, &anchors, zone.unwrap_or(LAST_ZONE))?;
-    let guard = counting.rules(Gate::Guard);
-    let mut systems = systems(&given, &agreed)?;
+    let mut systems = systems(&given, agreed)?;
     let unknown_manager = unknown_manager(&given, &systems)?;
     for system in &mut systems {
         let facts = facts_of(given.members, &system.row);
@@ -251,11 +219,11 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         suspended: agreed.suspended,
         legal_hold: !agreed.deletes,
         reinstate: agreed.reinstated,
-        guard,
-        asks_people,
-        gates,
-        loosenings,
-        terms,
+        guard: agreement.guard,
+        asks_people: agreement.asks_people,
+        gates: agreement.gates,
+        loosenings: agreement.loosenings,
+        terms: agreement.terms,
         admitted: offboarding.status.as_ref().and_then(|status| status.admitted),
         untrusted: given.untrusted,
         ineligible,
@@ -288,34 +256,6 @@ fn unknown_manager(given: &Given<'_>, systems: &[System]) -> Result<Option<Unkno
         asked_for,
         fallback: successor::fallback(given),
     }))
-}
-
-/// What is needed to count what people said about a loosening.
-struct Counting<'a> {
-    /// The leaver, as far as votes are about them.
-    about: Case,
-    gates: &'a [Rule],
-    given: &'a Given<'a>,
-    now: Timestamp,
-}
-
-impl Counting<'_> {
-    /// What people said about `items`, by each rule for `gate`.
-    fn count(&self, gate: Gate, items: &BTreeSet<Item>) -> Vec<Counted> {
-        let count = |rule| Counted::new(rule, &self.about, items.clone(), self.now);
-        self.rules(gate).into_iter().map(count).collect()
-    }
-
-    fn rules(&self, gate: Gate) -> Vec<Rule> {
-        let mut rules = self.given.safeguards.for_all(gate, self.gates);
-        policy::remember(&mut rules, self.given.offboarding);
-        rules
-    }
-
-    fn is_open(&self, gate: Gate, items: &BTreeSet<Item>) -> bool {
-        let counted = self.count(gate, items);
-        counted.iter().all(|counted| counted.standing.state == State::Open)
-    }
 }
 
 /// The Connector of a row; the text after the slash is a login name.

@@ -232,7 +232,9 @@ async fn of_forty_forged_approvals_none_is_accepted_and_a_true_one_is() {
     refused.push(("alice", BOTH, without(yes("alice"), "/spec", "plan")));
     refused.push(("alice", BOTH, with(yes("alice"), "/spec/plan", "sha256:77ab03c1")));
     refused.push(("alice", BOTH, with(yes("alice"), "/spec/decision", "Done")));
-    refused.push(("alice", BOTH, with(yes("alice"), "/spec/gate", "Guard")));
+    for gate in ["Waiver", "Everything", "delete"] {
+        refused.push(("alice", BOTH, with(yes("alice"), "/spec/gate", gate)));
+    }
     refused.push(("alice", BOTH, with(yes("alice"), "/spec/gate", "Task")));
     refused.push((
         "alice",
@@ -293,7 +295,7 @@ async fn of_forty_forged_approvals_none_is_accepted_and_a_true_one_is() {
     for (name, reason) in &made {
         scene.refused(name, reason);
     }
-    for gate in ["Transfer", "Revoke"] {
+    for gate in ["Transfer", "Revoke", "Guard", "Account", "Reinstate", "Loosen"] {
         scene
             .of("alice", BOTH, &with(yes("alice"), "/spec/gate", gate))
             .unwrap();
@@ -350,7 +352,7 @@ async fn of_forty_forged_approvals_none_is_accepted_and_a_true_one_is() {
 
     scene.waits();
     scene.still_there();
-    assert!(tried >= 40, "only {tried} were tried");
+    assert!(tried >= 45, "only {tried} were tried");
 
     scene.of("alice", BOTH, &yes("alice")).unwrap();
     scene.site.until(JANE, "Complete", "True/Verified");

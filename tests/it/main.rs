@@ -36,6 +36,7 @@ mod people;
 mod postgresql;
 mod reinstated;
 mod relay;
+mod safeguards;
 mod salesforce;
 mod scenarios;
 mod scim;

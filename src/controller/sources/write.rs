@@ -58,9 +58,15 @@ pub async fn make(
     read: &BTreeMap<String, Offboarding>,
     approved: impl Fn(&Change) -> bool,
 ) -> Outcome {
-    let namespace = context.caches.namespaces.get(&source.namespace().unwrap_or_default());
+    let namespace = context
+        .caches
+        .namespaces
+        .get(&source.namespace().unwrap_or_default());
     // Before any of them is there to be looked at.
-    for change in changes.iter().filter(|change| change.kind == Kind::Create && approved(change)) {
+    for change in changes
+        .iter()
+        .filter(|change| change.kind == Kind::Create && approved(change))
+    {
         if let Some(caches) = namespace {
             caches.begun.approve(&change.name);
         }

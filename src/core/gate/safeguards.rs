@@ -100,14 +100,28 @@ mod tests {
     fn what_needs_no_rule_is_left_out_only_by_name_and_a_rule_brings_it_back() {
         let rules = Safeguards::default().rules(&[], &[]);
         assert_eq!(sizes(&rules, Gate::Account), [1]);
-        assert!(rules.iter().any(|rule| rule.gate == Gate::Transfer && rule.to_strangers));
+        assert!(
+            rules
+                .iter()
+                .any(|rule| rule.gate == Gate::Transfer && rule.to_strangers)
+        );
         let wider = Safeguards::default().rules(&[quorum(Gate::Transfer, 1)], &[]);
-        assert!(wider.iter().all(|rule| rule.gate != Gate::Transfer || !rule.to_strangers));
+        assert!(
+            wider
+                .iter()
+                .all(|rule| rule.gate != Gate::Transfer || !rule.to_strangers)
+        );
         let nothing = Safeguards::none();
         assert!(nothing.rules(&[], &[]).is_empty());
         assert!(nothing.for_all(Gate::Reinstate, &[]).is_empty());
         let two = [quorum(Gate::Reinstate, 2)];
-        assert_eq!(sizes(&nothing.for_all(Gate::Reinstate, &two), Gate::Reinstate), [2]);
-        assert_eq!(sizes(&Safeguards::default().for_all(Gate::Loosen, &[]), Gate::Loosen), [1]);
+        assert_eq!(
+            sizes(&nothing.for_all(Gate::Reinstate, &two), Gate::Reinstate),
+            [2]
+        );
+        assert_eq!(
+            sizes(&Safeguards::default().for_all(Gate::Loosen, &[]), Gate::Loosen),
+            [1]
+        );
     }
 }

@@ -28,13 +28,18 @@ pub(super) fn rows(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Tim
         return earlier.to_vec();
     };
     let waits = |counted: &Counted| {
-        let known = earlier.iter().any(|row| row.gate == counted.rule.gate && row.plan == counted.plan);
+        let known = earlier
+            .iter()
+            .any(|row| row.gate == counted.rule.gate && row.plan == counted.plan);
         known || waiting(outcome, counted)
     };
     let mut shown: Vec<&Counted> = vec![];
     for counted in gates.counted.iter().filter(|counted| waits(counted)) {
         // Of several rules for one gate, the one that keeps it closed.
-        match shown.iter_mut().find(|other| other.rule.gate == counted.rule.gate) {
+        match shown
+            .iter_mut()
+            .find(|other| other.rule.gate == counted.rule.gate)
+        {
             Some(other) if other.standing.state == State::Open => *other = counted,
             Some(_) => {}
             None => shown.push(counted),
@@ -159,9 +164,7 @@ pub(super) fn approved(case: &Case, outcome: &Outcome, earlier: &OffboardingStat
         () if !denied.is_empty() => plain("Approved", False, "Denied", &denied),
         () if case.untrusted && !waits.is_empty() => plain("Approved", False, "PolicyMissing", UNTRUSTED),
         () if !expired.is_empty() => plain("Approved", False, "Expired", &expired),
-        () if !waits.is_empty() => {
-            plain("Approved", Unknown, "AwaitingApproval", &names(State::Waiting))
-        }
+        () if !waits.is_empty() => plain("Approved", Unknown, "AwaitingApproval", &names(State::Waiting)),
         () if yes => plain("Approved", True, "ApprovedBy", ""),
         () => plain("Approved", True, "NotRequired", ""),
     })

@@ -51,8 +51,13 @@ pub(super) fn is_asked_for(given: &Given<'_>, connector: &str, taker: &Person) -
     let spec = &given.offboarding.spec;
     let named = spec.transfers.iter();
     let here = named.filter(|t| t.connector.as_deref().is_none_or(|name| name == connector));
-    let by_name = here.map(|t| t.to.as_str()).any(|to| to != MANAGER && address(to).is(taker));
-    let own = spec.profile.as_ref().and_then(|profile| profile.manager.as_deref());
+    let by_name = here
+        .map(|t| t.to.as_str())
+        .any(|to| to != MANAGER && address(to).is(taker));
+    let own = spec
+        .profile
+        .as_ref()
+        .and_then(|profile| profile.manager.as_deref());
     let as_manager = own.is_some_and(|manager| address(manager).is(taker));
     if as_manager && given.from_hr {
         return false;
@@ -152,6 +157,8 @@ fn named<'g>(given: &'g Given<'_>, connector: &str) -> Result<Option<(&'g str, &
 mod tests {
     use serde_json::{Value, json};
 
+    use crate::api::offboarding::KnownManager;
+
     use super::{
         super::tests::{Company, chosen, jane, refused},
         *,
@@ -209,6 +216,52 @@ mod tests {
         refused(taker(&two, &policy), "spec.transfers", "name the connector");
         let same = json!({"transfers": [any, own(None, "ADA")]});
         assert_eq!(taker(&same, &policy), somebody("ada"), "one person, twice");
+    }
+
+    #[test]
+    fn who_is_named_by_the_request_alone_is_asked_for() {
+        let company = Company::new();
+        let members = company.members();
+        let asked = |leaver: &Value, policy: &Value, from_hr: bool, directory: Option<&str>| {
+            let (mut leaver, policy) = (jane(leaver), chosen(policy.clone()));
+            leaver.status.get_or_insert_default().manager = directory.map(|name| KnownManager {
+                email: Some(format!("{name}@example.com")),
+                ..KnownManager::default()
+            });
+            let given = Given {
+                from_hr,
+                ..Given::alone(&leaver, &policy, &members)
+            };
+            match of(&given, "crm").unwrap() {
+                Taker::Known(taker) => is_asked_for(&given, "crm", &taker),
+                Taker::Nobody | Taker::Manager => panic!("nobody takes over"),
+            }
+        };
+        let mallory = json!({"transfers": [{"what": "Files", "to": "Mallory@example.com"}]});
+        let elsewhere =
+            json!({"transfers": [{"what": "Files", "connector": "crm", "to": "Mallory@example.com"}]});
+        let own_manager = manager("mallory");
+        let by_manager = to("Manager");
+        for (leaver, policy) in [
+            (&mallory, &json!({})),
+            (&mallory, &to("ada@example.com")),
+            (&elsewhere, &json!({})),
+            (&own_manager, &by_manager),
+        ] {
+            assert!(asked(leaver, policy, false, None), "{leaver} {policy}");
+            assert!(asked(leaver, policy, false, Some("ada")), "{leaver} {policy}");
+            assert!(
+                !asked(leaver, policy, false, Some("mallory")),
+                "a directory says so: {leaver}"
+            );
+        }
+        assert!(!asked(&own_manager, &by_manager, true, None), "HR says so");
+        assert!(asked(&mallory, &by_manager, true, None), "HR says nothing of her");
+        assert!(
+            !asked(&mallory, &to("mallory@example.com"), false, None),
+            "the policy says so"
+        );
+        assert!(!asked(&json!({}), &to("ada@example.com"), false, None));
     }
 
     #[test]

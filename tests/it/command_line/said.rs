@@ -303,7 +303,8 @@ async fn before_what_cannot_be_taken_back_everything_is_read_again() {
     let links = Links::new(&manifests, &Permissions::default().assembly());
     let (state, signers) = (office.desk.state(), office.keys.join("signers"));
     let now = Timestamp::now();
-    let voices = Voices::hear(&manifests, &links, &state, Some(&signers), now).unwrap();
+    let demands = Permissions::default().safeguards;
+    let voices = Voices::hear(&manifests, &links, &state, Some(&signers), &demands, now).unwrap();
     let leaver = &manifests.offboardings[0];
     let folder = Folder::look(&state, leaver.metadata.uid.as_ref().unwrap());
     let votes = voices.votes(leaver, &folder, now).unwrap();

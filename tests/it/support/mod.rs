@@ -122,6 +122,9 @@ pub fn with_policies(plane: &ControlPlane) {
     });
 }
 
+/// The user as whom tests call an API server unless they say otherwise.
+const ADMINISTRATOR: &str = "admin";
+
 /// The admission policies that an Approval needs to be believed.
 pub const POLICIES: &[&str] = &["offboard-approvals", "offboard-requests"];
 
@@ -144,6 +147,8 @@ pub fn admission(namespace: &str, names: &[&str]) -> String {
         "-n",
         namespace,
         "--kube-version=1.33.0",
+        // Whoever sets the stage of a test.
+        &format!("--set=approvals.automation={{{ADMINISTRATOR}}}"),
     ]);
     let text = run(helm.args(["-s", "templates/admission.yaml"]), "").expect_ok();
     let objects = serde_saphyr::from_multiple::<serde_json::Value>(&text).unwrap();

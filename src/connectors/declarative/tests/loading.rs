@@ -290,3 +290,36 @@ fn a_fact_that_is_reported_tells_where_and_cannot_be_read() {
     let problems = wrong(&without).to_string();
     assert!(problems.contains("http.callback"), "{problems}");
 }
+
+#[test]
+fn another_word_in_what_is_sent_or_where_is_another_digest_of_its_fact() {
+    let script = Script::new(|_| (200, json!({})));
+    let digests = |text: &str, url: &str| -> BTreeMap<String, String> {
+        let given = BTreeMap::from([("url".to_owned(), json!(url))]);
+        let built = sound(text).build(&given, Options::default(), script.clone());
+        let built = built.unwrap_or_else(|problems| panic!("{problems}"));
+        let facts = built.capabilities().facts.iter();
+        facts
+            .map(|fact| (fact.name.clone(), fact.digest.clone()))
+            .collect()
+    };
+    let own = digests(DEFINITION, "http://small");
+    assert_eq!(own, digests(DEFINITION, "http://small"));
+    let elsewhere = digests(DEFINITION, "http://small/x");
+    assert!(
+        own.iter().all(|(name, digest)| elsewhere[name] != *digest),
+        "another base"
+    );
+    let act = DEFINITION.find("act:").unwrap();
+    let (before, after) = DEFINITION.split_at(act);
+    let sent = format!("{before}{}", after.replacen("/users/", "/people/", 1));
+    let other = digests(&sent, "http://small");
+    let changed = own.iter().filter(|(name, digest)| other[*name] != **digest);
+    assert_eq!(changed.count(), 1, "only the fact whose request is another one");
+    let read = DEFINITION.replacen("/users/${account.id}/groups", "/users/${account.id}/all", 1);
+    assert!(
+        digests(&read, "http://small")
+            .iter()
+            .all(|(name, digest)| own[name] != *digest)
+    );
+}

@@ -1,0 +1,113 @@
+//! What is done of what an Offboarding and its policy wish for, and what waits for people.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::{Given, Invalid, policy};
+use crate::core::{
+    case::Case,
+    commitment::{self, Commitment, Settled, Terms},
+    gate::{Counted, Gate, Item, Rule, State},
+};
+
+/// What is done, and on which terms.
+pub(super) struct Agreement {
+    /// The end of access that is done.
+    pub end: Commitment,
+    /// What facts wait for.
+    pub gates: Vec<Rule>,
+    /// What waits for people where there is no leave to begin.
+    pub guard: Vec<Rule>,
+    /// What would loosen the end, with what people said about it.
+    pub loosenings: Vec<Counted>,
+    /// What is to be remembered.
+    pub terms: Terms,
+    /// There is a rule for every leaver.
+    pub asks_people: bool,
+}
+
+impl Agreement {
+    /// Compares `wished` with what the record knows; those who are `ineligible` can let nothing through.
+    ///
+    /// # Errors
+    /// When a gate of the policy cannot be used.
+    pub(super) fn new(
+        given: &Given<'_>,
+        wished: Commitment,
+        ineligible: &[String],
+        zone: &str,
+        now: Timestamp,
+    ) -> Result<Self, Invalid> {
+        let demands = policy::gates(&given.policy.spec, zone)?;
+        let known = given.recorded.and_then(|ledger| ledger.terms.as_ref());
+        let first = known.map_or(&[][..], |terms| &terms.gates);
+        let mut gates = given.safeguards.rules(&demands, first);
+        policy::remember(&mut gates, given.offboarding);
+        let counting = Counting {
+            about: Case {
+                uid: given.offboarding.metadata.uid.clone().unwrap_or_default(),
+                votes: given.votes.clone(),
+                ineligible: ineligible.to_vec(),
+                ..Case::default()
+            },
+            gates: &gates,
+            given,
+            now,
+        };
+        let yes = |gate, items: &BTreeSet<Item>| counting.is_open(gate, items);
+        let Settled {
+            now: end,
+            remembered,
+            asked,
+        } = commitment::settle(known.and_then(|terms| terms.end.as_ref()), wished, yes, now);
+        let asked = asked.into_iter();
+        let loosenings = asked
+            .flat_map(|(gate, items)| counting.count(gate, &items))
+            .collect();
+        let guard = counting.rules(Gate::Guard);
+        let asks_people = !(given.safeguards.floor.is_empty() && demands.is_empty());
+        let terms = Terms {
+            gates: known.map_or(demands, |terms| terms.gates.clone()),
+            end: remembered,
+        };
+        Ok(Self {
+            end,
+            gates,
+            guard,
+            loosenings,
+            terms,
+            asks_people,
+        })
+    }
+}
+
+/// What is needed to count what people said about a loosening.
+struct Counting<'a> {
+    /// The leaver, as far as votes are about them.
+    about: Case,
+    gates: &'a [Rule],
+    given: &'a Given<'a>,
+    now: Timestamp,
+}
+
+impl Counting<'_> {
+    /// What people said about `items`, by each rule for `gate`.
+    fn count(&self, gate: Gate, items: &BTreeSet<Item>) -> Vec<Counted> {
+        let count = |rule| Counted::new(rule, &self.about, items.clone(), self.now);
+        self.rules(gate).into_iter().map(count).collect()
+    }
+
+    fn rules(&self, gate: Gate) -> Vec<Rule> {
+        let mut rules = self.given.safeguards.for_all(gate, self.gates);
+        policy::remember(&mut rules, self.given.offboarding);
+        rules
+    }
+
+    fn is_open(&self, gate: Gate, items: &BTreeSet<Item>) -> bool {
+        let counted = self.count(gate, items);
+        counted
+            .iter()
+            .all(|counted| counted.standing.state == State::Open)
+    }
+}

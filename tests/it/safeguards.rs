@@ -1,0 +1,350 @@
+//! What waits for a person whatever the policies of a namespace say, on a real API server with the chart's policies.
+
+use offboard::simulators::scim::Scim;
+use serde_json::{Value, json};
+
+use crate::{
+    operator::site::{Operator, PATIENCE, Site, application},
+    support::{self, control_plane_with_admission, poll},
+};
+
+const JANE: &str = "offboarding/jane";
+/// Who may write Offboardings and Approvals, and who may also approve. Nobody may write a status.
+const RIGHTS: &str = r#"
+{apiVersion: v1, kind: List, items: [
+  {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: people}, rules: [
+    {apiGroups: [offboard.dev], resources: [approvals, offboardings], verbs: [create, get, list, patch, update]}]},
+  {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: approvers}, rules: [
+    {apiGroups: [offboard.dev], resources: [offboardings], verbs: [approve]}]},
+  {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: people},
+    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: people},
+    subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: people}]},
+  {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: approvers},
+    roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: approvers},
+    subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: people}]}]}
+"#;
+
+/// An application, and an operator as the chart starts it, but for `more`.
+struct Scene {
+    site: Site,
+    crm: Scim,
+    account: String,
+    operator: Operator,
+}
+
+impl Scene {
+    async fn new(stem: &str, policy: &str, more: &[&str]) -> Self {
+        let (crm, account) = application("jane@example.com").await;
+        let site = Site::on(control_plane_with_admission(), stem);
+        site.apply(RIGHTS);
+        site.secret("crm", "token", crm.token());
+        let inputs = format!("{{url: '{}'}}", crm.base());
+        site.connector_with("crm", "scim", &inputs, ", facts: {include: [AccountDeleted]}");
+        if !policy.is_empty() {
+            site.policy(policy);
+        }
+        let here = ["--allow-egress=127.0.0.0/8", "--allow-egress=::1/128"];
+        let operator = site.start_strict(&[&here[..1], more].concat());
+        Self {
+            site,
+            crm,
+            account,
+            operator,
+        }
+    }
+
+    /// kubectl as `user`, who may write everything and approve.
+    fn of(&self, user: &str, arguments: &[&str], input: &str) -> Result<String, String> {
+        let who = ["--as", user, "--as-group", "people"];
+        let ran = self.site.kubectl(&[&who[..], arguments].concat(), input);
+        if ran.ok() { Ok(ran.stdout) } else { Err(ran.stderr) }
+    }
+
+    fn leaver(&self, name: &str, spec: &Value) {
+        let mut spec = spec.clone();
+        spec["requestedBy"] = json!("rita");
+        let object = json!({"apiVersion": "offboard.dev/v1alpha1", "kind": "Offboarding", "metadata": {"name": name}, "spec": spec});
+        self.of("rita", &["create", "-f", "-"], &object.to_string())
+            .unwrap();
+    }
+
+    /// Jane leaves at once.
+    fn jane(&self) {
+        let spec = json!({"employee": {"email": "jane@example.com"}, "urgency": "Immediate"});
+        self.leaver("jane", &spec);
+    }
+
+    fn change(&self, user: &str, spec: &Value) -> Result<String, String> {
+        let patch = json!({"spec": spec}).to_string();
+        self.of(user, &["patch", JANE, "--type=merge", "-p", &patch], "")
+    }
+
+    fn row(&self, leaver: &str, gate: &str) -> Value {
+        let object = self.site.get(leaver);
+        let rows = object["status"]["gates"].as_array().cloned().unwrap_or_default();
+        rows.into_iter()
+            .find(|row| row["gate"] == gate)
+            .unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn waits(&self, leaver: &str, gate: &str, approvals: &str) {
+        let waits = || {
+            let row = self.row(leaver, gate);
+            row["state"] == "Waiting" && row["approvals"] == approvals
+        };
+        assert!(
+            poll(PATIENCE, waits),
+            "{gate}: {:#}\n{}",
+            self.site.get(leaver)["status"],
+            self.operator.log()
+        );
+    }
+
+    /// `user` says yes to what waits behind `gate`; the name of the Approval.
+    fn yes(&self, user: &str, leaver: &str, gate: &str) -> String {
+        let object = self.site.get(leaver);
+        let plan = self.row(leaver, gate)["plan"].clone();
+        let about = json!({"name": object["metadata"]["name"], "uid": object["metadata"]["uid"]});
+        let approval = json!({
+            "apiVersion": "offboard.dev/v1alpha1", "kind": "Approval", "metadata": {"generateName": "yes-"},
+            "spec": {"offboardingRef": about, "gate": gate, "decision": "Approved", "plan": plan, "approver": user},
+        });
+        let made = self.of(user, &["create", "-f", "-", "-o", "name"], &approval.to_string());
+        made.unwrap().trim().to_owned()
+    }
+
+    fn reopen(&self) {
+        self.crm.set_attribute(&self.account, "active", &json!(true));
+    }
+}
+
+const MAPPED: &str = "--person=user.endsWith('@example.com') ? user : (user in ['alice', 'rita', 'mallory', 'bob'] ? user : '')";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_loosened_only_by_somebody_else_than_who_asks_for_it() {
+    let scene = Scene::new("loosen", "{recheck: {every: 2s}}", &[MAPPED]).await;
+    scene.jane();
+    scene.site.until(JANE, "Ready", "True/Offboarded");
+    for loosening in [
+        json!({"suspend": true}),
+        json!({"desired": "Reinstated"}),
+        json!({"urgency": "Scheduled", "lastDay": "2031-01-31", "cutoff": {"timeZone": "UTC"}}),
+        json!({"exceptions": [{"connector": "crm", "until": "2031-01-31", "reason": "x"}]}),
+    ] {
+        let refused = scene.change("mallory", &loosening).unwrap_err();
+        assert!(refused.contains("spec.changedBy"), "{refused}");
+        let mut by_bob = loosening.clone();
+        by_bob["changedBy"] = json!(["bob"]);
+        assert!(scene.change("mallory", &by_bob).is_err(), "in another's name");
+    }
+    let mallory = json!(["mallory"]);
+    scene
+        .change("mallory", &json!({"suspend": true, "changedBy": mallory}))
+        .unwrap();
+    scene.waits(JANE, "Loosen", "0/1");
+    // It is kept up all the same.
+    scene.reopen();
+    assert!(poll(PATIENCE, || scene.crm.is_active(&scene.account) == Some(false)));
+    let own = scene.yes("mallory", JANE, "Loosen");
+    scene.site.until(&own, "Ready", "False/SelfApproval");
+    let asked = scene.yes("rita", JANE, "Loosen");
+    scene.site.until(&asked, "Ready", "False/SelfApproval");
+    assert!(
+        scene
+            .change("bob", &json!({"changedBy": ["bob"], "suspend": true}))
+            .is_err(),
+        "nobody is removed"
+    );
+    scene.yes("alice", JANE, "Loosen");
+    scene.site.until(JANE, "Ready", "False/Suspended");
+    scene
+        .change("bob", &json!({"changedBy": ["mallory", "bob"], "suspend": false}))
+        .unwrap();
+    scene.site.until(JANE, "Ready", "True/Offboarded");
+
+    scene.change("bob", &json!({"desired": "Reinstated"})).unwrap();
+    scene.waits(JANE, "Reinstate", "0/1");
+    assert_eq!(scene.crm.is_active(&scene.account), Some(false));
+    let before = scene.row(JANE, "Reinstate")["since"].clone();
+    scene.change("bob", &json!({"reference": "CHG-1"})).unwrap();
+    scene.yes("bob", JANE, "Reinstate");
+    assert_eq!(
+        scene.row(JANE, "Reinstate")["since"],
+        before,
+        "it waits since then"
+    );
+    assert_eq!(scene.crm.is_active(&scene.account), Some(false));
+    scene.yes("alice", JANE, "Reinstate");
+    scene.site.until(JANE, "Ready", "True/Reinstated");
+    assert_eq!(scene.crm.is_active(&scene.account), Some(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_shows_nothing_of_the_leaver_is_closed_only_after_a_yes() {
+    let scene = Scene::new("stranger", "", &[MAPPED]).await;
+    let sam = scene.crm.add_user("sam@example.com", None, "x");
+    let own = scene.crm.add_user("jane.admin@example.com", None, "x");
+    let named = ["jane@example.com", "jane.admin@example.com", "sam@example.com"];
+    let accounts: Vec<Value> = named.map(|name| json!({"connector": "crm", "name": name})).into();
+    let spec = json!({"employee": {"email": "jane@example.com", "otherEmails": ["jane.admin@example.com"], "accounts": accounts},
+        "urgency": "Immediate"});
+    scene.leaver("jane", &spec);
+    scene.waits(JANE, "Account", "0/1");
+    assert!(
+        poll(PATIENCE, || scene.crm.is_active(&own) == Some(false)),
+        "what is known to be hers waits for nobody"
+    );
+    assert_eq!(scene.crm.is_active(&sam), Some(true));
+    let asked = scene.yes("rita", JANE, "Account");
+    scene.site.until(&asked, "Ready", "False/SelfApproval");
+    assert_eq!(scene.crm.is_active(&sam), Some(true));
+    scene.yes("alice", JANE, "Account");
+    scene.site.until(JANE, "Ready", "True/Offboarded");
+    assert_eq!(scene.crm.is_active(&sam), Some(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_begins_with_no_more_leavers_than_the_release_allows_whoever_asks_for_them() {
+    let scene = Scene::new("guard", "", &[MAPPED, "--guard-max=3"]).await;
+    let names: Vec<String> = (0..5).map(|n| format!("leaver{n}")).collect();
+    let accounts: Vec<String> = names
+        .iter()
+        .map(|name| scene.crm.add_user(&format!("{name}@example.com"), None, "x"))
+        .collect();
+    for name in &names {
+        let spec = json!({"employee": {"email": format!("{name}@example.com")}, "urgency": "Immediate"});
+        scene.leaver(name, &spec);
+    }
+    let object = |name: &String| format!("offboarding/{name}");
+    let ready = |name: &String| scene.site.condition(&object(name), "Ready").0;
+    let settled = || {
+        let done = names
+            .iter()
+            .filter(|name| ready(name) == "True/Offboarded")
+            .count();
+        let held = names
+            .iter()
+            .filter(|name| ready(name) == "False/AwaitingApproval")
+            .count();
+        (done, held) == (3, 2)
+    };
+    assert!(poll(PATIENCE, settled), "{}", scene.operator.log());
+    let active = || {
+        accounts
+            .iter()
+            .filter(|id| scene.crm.is_active(id) == Some(true))
+            .count()
+    };
+    assert_eq!(active(), 2);
+    // Another process counts on.
+    let Scene {
+        site,
+        crm,
+        operator,
+        account,
+    } = scene;
+    drop(operator);
+    let operator = site.start_strict(&["--allow-egress=127.0.0.0/8", MAPPED, "--guard-max=3"]);
+    let scene = Scene {
+        site,
+        crm,
+        operator,
+        account,
+    };
+    let held = names
+        .iter()
+        .find(|name| scene.site.condition(&object(name), "Ready").0 == "False/AwaitingApproval");
+    let held = object(held.unwrap());
+    scene.waits(&held, "Guard", "0/1");
+    scene.yes("alice", &held, "Guard");
+    scene.site.until(&held, "Ready", "True/Offboarded");
+    assert_eq!(
+        accounts
+            .iter()
+            .filter(|id| scene.crm.is_active(id) == Some(true))
+            .count(),
+        1
+    );
+}
+
+const DELETED: &str = "timeline: [{want: [AccountDeleted], at: cutoff}], retention: {accounts: 0s}";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_policy_undercuts_the_floor_or_what_was_demanded_when_the_leaver_was_first_seen() {
+    let two = "{gate: Delete, approvals: 2}";
+    let policy = format!("{{{DELETED}, gates: [{two}]}}");
+    let scene = Scene::new("undercut", &policy, &[MAPPED]).await;
+    scene.jane();
+    scene.waits(JANE, "Delete", "0/2");
+    scene.site.policy(&format!("{{{DELETED}}}"));
+    scene.yes("alice", JANE, "Delete");
+    scene.waits(JANE, "Delete", "1/2");
+    assert_eq!(scene.crm.is_active(&scene.account), Some(false));
+    scene.yes("bob", JANE, "Delete");
+    scene.site.until(JANE, "Complete", "True/Verified");
+
+    let floor = r#"--gate-floor=[{"gate": "Delete", "approvals": 2}]"#;
+    let scene = Scene::new("floor", &format!("{{{DELETED}}}"), &[MAPPED, floor]).await;
+    scene.jane();
+    scene.waits(JANE, "Delete", "0/2");
+    scene.yes("alice", JANE, "Delete");
+    scene.waits(JANE, "Delete", "1/2");
+    scene.yes("bob", JANE, "Delete");
+    scene.site.until(JANE, "Complete", "True/Verified");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_rule_from_user_names_to_people_only_named_approvers_count() {
+    let policy = format!("{{{DELETED}, gates: [{{gate: Delete}}]}}");
+    let scene = Scene::new("unmapped", &policy, &[]).await;
+    scene.jane();
+    scene.waits(JANE, "Delete", "0/1");
+    let yes = scene.yes("alice", JANE, "Delete");
+    scene.site.until(&yes, "Ready", "False/UnknownPerson");
+    assert_eq!(scene.crm.is_active(&scene.account), Some(false));
+    let named = format!("{{{DELETED}, gates: [{{gate: Delete, approvers: [{{user: alice}}]}}]}}");
+    scene.site.policy(&named);
+    // Both have to be met: what was demanded at first, and what is demanded now.
+    scene.site.until(&yes, "Ready", "False/UnknownPerson");
+    assert_eq!(scene.crm.is_active(&scene.account), Some(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_says_who_they_are_and_nobody_speaks_for_an_hr_system() {
+    let scene = Scene::new("asking", "", &[MAPPED]).await;
+    let spec = json!({"employee": {"email": "jane@example.com"}, "lastDay": "2031-01-31", "cutoff": {"timeZone": "UTC"}});
+    let object = |spec: &Value, annotations: Value| {
+        json!({"apiVersion": "offboard.dev/v1alpha1", "kind": "Offboarding",
+            "metadata": {"name": "jane", "annotations": annotations}, "spec": spec})
+        .to_string()
+    };
+    let create = |user: &str, text: &str| scene.of(user, &["create", "--dry-run=server", "-f", "-"], text);
+    let why = create("rita", &object(&spec, json!({}))).unwrap_err();
+    assert!(
+        why.contains("spec.requestedBy must be your own user name"),
+        "{why}"
+    );
+    let mut by_rita = spec.clone();
+    by_rita["requestedBy"] = json!("rita");
+    create("rita", &object(&by_rita, json!({}))).unwrap();
+    assert!(create("mallory", &object(&by_rita, json!({}))).is_err());
+    // Named automation speaks for others.
+    let ran = scene.site.kubectl(
+        &["create", "--dry-run=server", "-f", "-"],
+        &object(&by_rita, json!({})),
+    );
+    assert!(ran.ok(), "{}", ran.stderr);
+
+    // A source is named by nobody but the operator of the namespace.
+    let release = format!("{}-offboard-sources", scene.site.namespace);
+    let policy = support::admission(&scene.site.namespace, &[&release]);
+    scene.site.kubectl(&["apply", "-f", "-"], &policy).expect_ok();
+    let named = object(
+        &by_rita,
+        json!({"offboard.dev/source": "hr", "offboard.dev/person": "7"}),
+    );
+    let refused = || create("rita", &named).is_err_and(|why| why.contains("which source"));
+    assert!(poll(PATIENCE, refused), "{:?}", create("rita", &named));
+    create("rita", &object(&by_rita, json!({"team": "hr"}))).unwrap();
+}
