@@ -434,6 +434,130 @@ async fn an_administrators_membership_is_reported_while_the_account_is_disabled(
     assert!(samba.login(&mail(&al), PASSWORD).is_err());
 }
 
+/// The RID of a group.
+fn rid(group: &str) -> String {
+    let found = support::samba().search(&format!("(distinguishedName={group})"), &["primaryGroupToken"]);
+    let rid = found
+        .lines()
+        .find_map(|line| line.strip_prefix("primaryGroupToken: "));
+    rid.unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_last_administrator_stays_until_another_one_can_sign_in() {
+    let samba = support::samba();
+    let ((al, al_dn), (_, bo_dn)) = (employee(), employee());
+    let inner = samba.add_group(&unique("in"), &[&al_dn]);
+    let admins = samba.add_group(&unique("adm"), &[&inner, &bo_dn]);
+    let more = json!({ "inputs": { "administratorsRid": rid(&admins) } });
+    change(&bo_dn, "replace: userAccountControl\nuserAccountControl: 514");
+    let (account, group) = (untouched(&al_dn), untouched(&inner));
+    let mut leaver = Leaver::new(connector(more), &secret(), &leaving(&al), &json!({}));
+    leaver.settle(2).await;
+    let held = "Protected (last domain administrator)";
+    for fact in [
+        "ExpiryArmed",
+        "AccountDisabled",
+        "PasswordRandomised",
+        "GroupsRemoved",
+    ] {
+        assert_eq!(leaver.fault(fact), held, "{fact}");
+    }
+    assert!(account() && group());
+
+    let past = filetime(Timestamp::now() - SignedDuration::from_secs(60));
+    change(
+        &bo_dn,
+        &format!("replace: accountExpires\naccountExpires: {past}"),
+    );
+    change(&bo_dn, "replace: userAccountControl\nuserAccountControl: 512");
+    leaver.pass().await;
+    assert_eq!(leaver.fault("AccountDisabled"), held);
+    assert!(account() && group());
+
+    change(&bo_dn, "replace: accountExpires\naccountExpires: 0");
+    leaver.settle_ahead(10).await;
+    assert_eq!(leaver.verdict("AccountDisabled"), Verdict::Verified);
+    assert!(!members(&inner).contains(&al_dn));
+    assert!(refused(&al));
+
+    // Without the input nobody is kept.
+    let (bo, _) = bo_dn.split_once(',').unwrap();
+    let off = json!({ "inputs": { "administratorsRid": "" } });
+    let mut leaver = Leaver::new(connector(off), &secret(), &leaving(&bo[3..]), &json!({}));
+    leaver.settle(5).await;
+    assert_eq!(leaver.left(), []);
+}
+
+#[tokio::test]
+async fn the_last_of_domain_admins_stays_until_the_built_in_administrator_is_enabled() {
+    let samba = support::another_samba();
+    let al = unique("al");
+    let dn = samba.add_person(&al, PASSWORD);
+    let as_al = |ldif: &str| samba.ldif_as(&mail(&al), PASSWORD, ldif).expect_ok();
+    let domain_admins = format!("CN=Domain Admins,CN=Users,{}", Samba::BASE);
+    samba.ldif_as_admin(&format!(
+        "dn: {domain_admins}\nchangetype: modify\nadd: member\nmember: {dn}\n"
+    ));
+    let built_in = |control: &str| {
+        format!(
+            "dn: {}\nchangetype: modify\nreplace: userAccountControl\nuserAccountControl: {control}\n",
+            Samba::ADMIN
+        )
+    };
+    as_al(&built_in("514"));
+    // Another one is locked out for now.
+    let bo = unique("bo");
+    as_al(&Samba::person(&bo, PASSWORD, Samba::DOMAIN));
+    as_al(&format!(
+        "dn: {}\nchangetype: modify\nreplace: lockoutThreshold\nlockoutThreshold: 2\n\n\
+         dn: {domain_admins}\nchangetype: modify\nadd: member\nmember: {}\n",
+        Samba::BASE,
+        Samba::dn(&bo)
+    ));
+    for _ in 0..2 {
+        assert!(samba.login(&mail(&bo), "wrong").is_err());
+    }
+    assert_eq!(samba.login(&mail(&bo), PASSWORD), Err("775".to_owned()));
+    let more = json!({ "inputs": { "url": samba.ldaps } });
+    let mut secret = secret();
+    secret["ca.crt"] = json!(samba.tls.ca_pem());
+    let mut leaver = Leaver::new(connector(more), &secret, &leaving(&al), &json!({}));
+    leaver.settle(2).await;
+    assert_eq!(
+        leaver.fault("AccountDisabled"),
+        "Protected (last domain administrator)"
+    );
+    as_al(&built_in("512"));
+    leaver.settle_ahead(10).await;
+    assert_eq!(leaver.verdict("AccountDisabled"), Verdict::Verified);
+    assert!(samba.login(&mail(&al), PASSWORD).is_err());
+}
+
+#[tokio::test]
+async fn an_administrator_by_the_primary_group_alone_is_one_too() {
+    let samba = support::samba();
+    let (al, al_dn) = employee();
+    let admins = samba.add_group(&unique("adm"), &[&al_dn]);
+    let rid = rid(&admins);
+    change(&al_dn, &format!("replace: primaryGroupID\nprimaryGroupID: {rid}"));
+    let as_before = untouched(&al_dn);
+    let more = json!({ "inputs": { "administratorsRid": rid } });
+    let mut leaver = Leaver::new(connector(more), &secret(), &leaving(&al), &json!({}));
+    leaver.settle(2).await;
+    assert_eq!(
+        leaver.fault("PrimaryGroupNeutral"),
+        "Protected (last domain administrator)"
+    );
+    assert!(as_before());
+    let (_, bo_dn) = employee();
+    change(&admins, &format!("add: member\nmember: {bo_dn}"));
+    change(&bo_dn, &format!("replace: primaryGroupID\nprimaryGroupID: {rid}"));
+    leaver.settle_ahead(10).await;
+    assert_eq!(leaver.left(), []);
+    assert!(refused(&al));
+}
+
 #[tokio::test]
 async fn a_membership_through_other_groups_ends_with_the_direct_one() {
     let samba = support::samba();
@@ -458,11 +582,7 @@ async fn another_primary_group_is_made_neutral_and_left() {
     let samba = support::samba();
     let (al, dn) = employee();
     let group = samba.add_group(&unique("prim"), &[&dn]);
-    let sid = samba.search(&format!("(distinguishedName={group})"), &["primaryGroupToken"]);
-    let rid = sid
-        .lines()
-        .find_map(|line| line.strip_prefix("primaryGroupToken: "))
-        .unwrap();
+    let rid = rid(&group);
     change(&dn, &format!("replace: primaryGroupID\nprimaryGroupID: {rid}"));
     let mut leaver = leaver(&al);
     leaver.settle(5).await;

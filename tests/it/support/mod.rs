@@ -66,6 +66,15 @@ pub fn samba() -> &'static Samba {
 
 static SAMBA: OnceLock<Samba> = OnceLock::new();
 
+/// Another domain of the same name, for the one test that decides who administers it.
+pub fn another_samba() -> &'static Samba {
+    // Afterwards the addresses are different.
+    samba();
+    ANOTHER_SAMBA.get_or_init(Samba::start)
+}
+
+static ANOTHER_SAMBA: OnceLock<Samba> = OnceLock::new();
+
 /// OpenSSH, for files.
 pub fn sshd() -> &'static Sshd {
     static SSHD: LazyLock<Sshd> = LazyLock::new(Sshd::start);
@@ -161,8 +170,10 @@ pub fn admission(namespace: &str, names: &[&str]) -> String {
 
 /// The servers of this machine, as a Secret names where its credentials may go.
 pub fn here() -> String {
-    let samba = SAMBA.get().map(|samba| samba.address.to_string());
-    format!("127.0.0.1:* localhost:* [::1]:* {}", samba.unwrap_or_default())
+    let samba = [&SAMBA, &ANOTHER_SAMBA].map(OnceLock::get).into_iter().flatten();
+    let names = samba.map(|samba| samba.address.to_string());
+    let local = ["127.0.0.1:*", "localhost:*", "[::1]:*"].map(str::to_owned);
+    local.into_iter().chain(names).collect::<Vec<_>>().join(" ")
 }
 
 /// What a Secret says of where its credentials may go, and which definition may use them that is not built in.
