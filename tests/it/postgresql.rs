@@ -438,6 +438,82 @@ async fn a_superuser_stays_out_of_reach_and_that_is_said_of_each_fact() {
     assert!(server().login(&name, PASSWORD, "postgres"));
 }
 
+/// Says that `facts` wait for another administrator.
+#[track_caller]
+fn assert_held(driven: &Driven, facts: &[&str]) {
+    for fact in facts {
+        let verdict = driven.verdict(fact);
+        assert!(
+            matches!(verdict, Verdict::Unmet(Why::Failed(fault))
+                if fault.reason == Reason::Protected && fault.code == "last administrator"),
+            "{fact}: {verdict:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_last_superuser_stays_until_another_one_can_log_in() {
+    let server = support::another_postgres();
+    server.sql_as_admin(
+        "postgres",
+        "CREATE ROLE operator LOGIN SUPERUSER PASSWORD 'operator';
+         CREATE ROLE jane LOGIN SUPERUSER PASSWORD 'jane'; CREATE ROLE bob NOLOGIN SUPERUSER PASSWORD 'bob';
+         ALTER ROLE admin NOLOGIN",
+    );
+    let sql = |text: &str| server.sql_as("jane", "jane", "postgres", text).expect_ok();
+    let mut system = system_at(server.port, ("operator", "operator"), &[]);
+    system.secret[2].1 = server.tls.ca_pem();
+    let mut driven = Driven::leaver(&system, leaves("jane"));
+    driven.pass().await;
+    let taken = [
+        "LoginRevoked",
+        "ExpiryArmed",
+        "PasswordCleared",
+        "AttributesRevoked",
+    ];
+    assert_held(&driven, &taken);
+    sql("ALTER ROLE bob LOGIN VALID UNTIL '2001-01-01'");
+    driven.pass().await;
+    assert_held(&driven, &taken);
+    let now = "SELECT rolcanlogin, rolsuper, rolvaliduntil IS NULL FROM pg_roles WHERE rolname = 'jane'";
+    assert_eq!(sql(now), "t|t|t\n");
+    sql("ALTER ROLE bob VALID UNTIL 'infinity'");
+    driven.restart();
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(!server.login("jane", "jane", "postgres"));
+
+    system.inputs["adminRole"] = json!("");
+    let mut driven = Driven::leaver(&system, leaves("bob"));
+    driven.follow(&[]).await;
+    driven.assert_done();
+}
+
+#[tokio::test]
+async fn where_a_role_administers_its_last_member_stays_also_through_others() {
+    let (jane, bob) = (person("jane"), person("bob"));
+    let (admins, team) = (unique("rds_superuser"), unique("team"));
+    sql(&format!(
+        "CREATE ROLE {admins}; CREATE ROLE {team}; GRANT {admins} TO {team}; GRANT {team} TO {jane}; GRANT {admins} TO {bob};
+         GRANT {admins} TO {}; ALTER ROLE {bob} NOLOGIN",
+        Postgres::OPERATOR
+    ));
+    let mut system = system(&[]);
+    system.inputs["adminRole"] = json!(admins);
+    let mut driven = Driven::leaver(&system, leaves(&jane));
+    driven.pass().await;
+    assert_held(
+        &driven,
+        &["LoginRevoked", "PasswordCleared", "MembershipsRevoked"],
+    );
+    assert!(server().login(&jane, PASSWORD, "postgres"));
+    sql(&format!("ALTER ROLE {bob} LOGIN"));
+    driven.restart();
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(!server().login(&jane, PASSWORD, "postgres"));
+}
+
 #[tokio::test]
 async fn a_right_that_is_missing_hurts_only_its_own_fact() {
     let (name, operator) = (person("gil"), unique("small"));

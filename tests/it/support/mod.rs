@@ -87,6 +87,12 @@ pub fn postgres() -> &'static Postgres {
     &POSTGRES
 }
 
+/// Another one, for the one test that decides who administers it.
+pub fn another_postgres() -> &'static Postgres {
+    static POSTGRES: LazyLock<Postgres> = LazyLock::new(Postgres::start);
+    &POSTGRES
+}
+
 /// PostgreSQL 16, 17 and 18, whose rules for roles are others.
 pub fn newer_postgres() -> &'static [Postgres; 3] {
     static POSTGRES: LazyLock<[Postgres; 3]> = LazyLock::new(|| [16, 17, 18].map(Postgres::of_version));
