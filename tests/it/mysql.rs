@@ -371,6 +371,49 @@ async fn an_account_that_vanished_for_no_reason_of_ours_is_never_taken_for_done(
 }
 
 #[tokio::test]
+async fn the_last_administrator_stays_until_another_one_can_log_in() {
+    let server = support::another_mariadb();
+    server.sql_as_admin(
+        "CREATE USER jane@'%' IDENTIFIED BY 'jane'; CREATE USER bob@'%' IDENTIFIED BY 'bob' ACCOUNT LOCK; CREATE ROLE dba;
+         GRANT ALL PRIVILEGES ON *.* TO dba WITH GRANT OPTION; GRANT dba TO jane@'%'; SET DEFAULT ROLE dba FOR jane@'%';
+         GRANT SUPER ON *.* TO bob@'%' WITH GRANT OPTION;
+         CREATE USER operator@'%' IDENTIFIED BY 'operator'; GRANT ALL PRIVILEGES ON *.* TO operator@'%' WITH GRANT OPTION;
+         CREATE USER small@'%' IDENTIFIED BY 'small'; GRANT SUPER ON *.* TO small@'%'",
+    );
+    let sql = |text: &str| server.sql_as("jane", "jane", text).expect_ok();
+    for host in sql("SELECT Host FROM mysql.global_priv WHERE User = 'root'").lines() {
+        sql(&format!("ALTER USER root@'{host}' ACCOUNT LOCK"));
+    }
+    let mut system = system_at(server.port, ("operator", "operator"), &[]);
+    system.secret[2].1 = server.tls.ca_pem();
+    let mut driven = Driven::leaver(&system, leaves("jane"));
+    driven.pass().await;
+    for fact in ["LoginsLocked", "PasswordsRandomised", "GrantsRevoked"] {
+        let verdict = driven.verdict(fact);
+        assert!(
+            matches!(verdict, Verdict::Unmet(Why::Failed(fault))
+                if fault.reason == Reason::Protected && fault.code == "last administrator"),
+            "{fact}: {verdict:?}"
+        );
+    }
+    assert!(sql("SHOW GRANTS").contains("GRANT ALL PRIVILEGES ON *.* TO `dba` WITH GRANT OPTION"));
+    // Who is less is no administrator, and leaves.
+    let mut small = Driven::leaver(&system, leaves("small"));
+    small.follow(&[]).await;
+    small.assert_done();
+    sql("ALTER USER bob@'%' ACCOUNT UNLOCK");
+    driven.restart();
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(!server.login("jane", "localhost", "jane"));
+
+    system.inputs["keepLastAdministrator"] = json!(false);
+    let mut driven = Driven::leaver(&system, leaves("bob"));
+    driven.follow(&[]).await;
+    driven.assert_done();
+}
+
+#[tokio::test]
 async fn whatever_moment_the_wire_is_cut_the_end_is_the_same() {
     let name = person("frank");
     let mut session = server().session(&name, PASSWORD);

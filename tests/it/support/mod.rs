@@ -105,6 +105,12 @@ pub fn mariadb() -> &'static Mariadb {
     &MARIADB
 }
 
+/// Another one, for the one test that decides who administers it.
+pub fn another_mariadb() -> &'static Mariadb {
+    static MARIADB: LazyLock<Mariadb> = LazyLock::new(Mariadb::start);
+    &MARIADB
+}
+
 /// Keycloak. Its very first start in a checkout takes some two minutes.
 pub fn keycloak() -> &'static Keycloak {
     static KEYCLOAK: LazyLock<Keycloak> = LazyLock::new(Keycloak::start);
