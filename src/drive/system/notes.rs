@@ -8,6 +8,7 @@ use crate::{
     core::{
         fact::{FactSpec, Proof, Receipt, Truth, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
+        identity::LAST,
         ledger::FactLedger,
         plan::{Sent, Trouble, without_effect},
         planted::{Bug, planted},
@@ -154,12 +155,15 @@ impl Pass<'_> {
         self.note_fact_fault(&fact.name, &fault.with_code(NOTHING_TO_DO));
     }
 
-    /// What there is something to do about by now does not wait any longer.
-    fn forget_nothing_to_do(&mut self) {
+    /// What there is something to do about by now does not wait any longer, and what was held back for the last of its kind goes
+    /// on all at once, in its order.
+    fn forget_what_was_held_back(&mut self) {
         let sights = &self.sights;
         self.pace.facts.retain(|fact, trouble| {
             let possible = sights.get(fact).is_some_and(|sight| sight.act.is_some());
-            trouble.fault.code != NOTHING_TO_DO || !possible
+            let fault = &trouble.fault;
+            let last = fault.reason == Reason::Protected && fault.code.starts_with(LAST);
+            !possible || !(last || fault.code == NOTHING_TO_DO)
         });
     }
 
@@ -343,7 +347,7 @@ impl Pass<'_> {
 
     /// What a finished look proves, and what it failed to read.
     pub(super) fn note_sights(&mut self, facts: &[FactSpec]) {
-        self.forget_nothing_to_do();
+        self.forget_what_was_held_back();
         let now = self.drive.clock.now();
         let verdicts: Vec<_> = {
             let view = self.view(facts, None);
