@@ -4,13 +4,17 @@
 pub mod scene;
 pub mod vendor;
 
+use jiff::Timestamp;
 use offboard::{
     core::{
         fact::{Exempt, Verdict, Why},
         fault::Reason,
         identity::Person,
     },
-    simulators::server::{Entry, Mishap, Refusal, Staleness},
+    simulators::{
+        google::state::SUPER_ADMIN,
+        server::{Entry, Mishap, Refusal, Staleness},
+    },
 };
 use serde_json::json;
 
@@ -271,6 +275,64 @@ async fn the_connectors_own_administrator_and_a_recycled_alias_are_for_a_person_
     assert_eq!(
         trial.verdict("AccountSuspended"),
         Verdict::NotNeeded(Exempt::NoAccount)
+    );
+}
+
+#[tokio::test]
+async fn the_last_super_administrator_is_suspended_once_another_one_is_active() {
+    let scene = Scene::new().await;
+    let other = scene.google.seed(|domain| {
+        domain.assign(SUPER_ADMIN, &scene.lea);
+        let other = domain.add_admin("former", "x");
+        domain.users.get_mut(&other).unwrap().suspended = Some(Timestamp::now());
+        other
+    });
+    let mut trial = Trial::new(&scene.setup());
+    trial.settles(10).await;
+    for fact in [
+        "AccountSuspended",
+        "PasswordRandomised",
+        "TokensDeleted",
+        "AdminRolesRemoved",
+        "GroupsLeft",
+    ] {
+        let verdict = trial.verdict(fact);
+        assert!(
+            matches!(&verdict, Verdict::Unmet(Why::Failed(fault))
+                if fault.reason == Reason::Protected && fault.code == "last super administrator"),
+            "{fact}: {verdict:?}"
+        );
+    }
+    let changes = scene.changes("/admin/directory/");
+    assert!(changes.is_empty(), "{changes:?}");
+    assert_eq!(scene.ways_in().await, [false, true, true, true]);
+    scene
+        .google
+        .seed(|domain| domain.users.get_mut(&other).unwrap().suspended = None);
+    assert!(trial.settles(80).await, "{:?}", trial.all());
+    assert_eq!(trial.verdict("AccountSuspended"), Verdict::Verified);
+    scene.is_over().await;
+    vendor::every_request_is_in_the_vendors_words(&scene.google.control().journal());
+
+    let former = "former@example.com";
+    let mut setup = scene.setup();
+    setup.who = person(former);
+    setup.inputs["keepLastAdministrator"] = json!(false);
+    let mut trial = Trial::new(&setup);
+    assert!(trial.settles(80).await, "{:?}", trial.all());
+    assert_eq!(trial.verdict("AccountSuspended"), Verdict::Verified);
+}
+
+#[tokio::test]
+async fn who_is_no_super_administrator_costs_no_look_at_them() {
+    let scene = Scene::new().await;
+    let mut trial = Trial::new(&scene.setup());
+    trial.settles(60).await;
+    let journal = scene.google.control().journal();
+    assert!(
+        !journal
+            .iter()
+            .any(|entry| entry.parameter("query").is_some() && entry.path.ends_with("/users"))
     );
 }
 
