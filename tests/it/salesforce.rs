@@ -445,3 +445,68 @@ async fn two_users_with_one_address_are_a_decision_for_a_person() {
     assert_eq!(fault.reason, Reason::Ambiguous);
     assert!(scene.changes("/data/").is_empty());
 }
+
+#[tokio::test]
+async fn the_last_administrator_is_frozen_once_another_one_can_log_in() {
+    let scene = scene().await;
+    let may = |set: &str, permissions: &[&str]| {
+        let set = &scene.org.values("PermissionSet", "Name", set, "Id")[0];
+        for permission in permissions {
+            let field = format!("Permissions{permission}");
+            scene.org.set("PermissionSet", set, &json!({ field: true }));
+        }
+    };
+    let give = |user: &str, profile: &str, permissions: &[&str]| {
+        scene.org.assign_permission_set(user, profile, true);
+        may(profile, permissions);
+    };
+    // By the profile and a permission set together; who else may do both is frozen, or a program.
+    may("Standard", &["ModifyAllData"]);
+    may("Sales", &["ManageUsers"]);
+    let ada = scene.org.add_user("ada@corp.test", "ada@corp.test", "x");
+    give(&ada, "System Administrator", &["ModifyAllData", "ManageUsers"]);
+    give(&scene.sam, "Operator", &["ModifyAllData"]);
+    let integration = scene.org.values("User", "Username", INTEGRATION, "Id").remove(0);
+    give(&integration, "Program", &["ModifyAllData", "ManageUsers"]);
+    let login = scene.org.values("UserLogin", "UserId", &ada, "Id").remove(0);
+    scene.org.set("UserLogin", &login, &json!({"IsFrozen": true}));
+    let held = |trial: &Trial| {
+        for fact in [
+            "LoginFrozen",
+            "OAuthTokensRevoked",
+            "SessionsEnded",
+            "PermissionSetsRemoved",
+            "UserDeactivated",
+        ] {
+            let verdict = trial.verdict(fact);
+            assert!(
+                matches!(&verdict, Verdict::Unmet(Why::Failed(fault))
+                    if fault.reason == Reason::Protected && fault.code == "last administrator"),
+                "{fact}: {verdict:?}"
+            );
+        }
+    };
+    let mut setup = scene.setup();
+    setup.successor = None;
+    let mut trial = Trial::new(&setup);
+    trial.settles(4).await;
+    held(&trial);
+    assert!(scene.changes("/data/").is_empty());
+    assert!(scene.open(&scene.session).await);
+    scene.org.set("UserLogin", &login, &json!({"IsFrozen": false}));
+    scene.org.set("User", &ada, &json!({"IsActive": false}));
+    trial.wait(3600);
+    trial.pass().await;
+    held(&trial);
+    scene.org.set("User", &ada, &json!({"IsActive": true}));
+    trial.wait(3600);
+    trial.settles(10).await;
+    assert_eq!(trial.verdict("LoginFrozen"), Verdict::Verified);
+    scene.access_is_over().await;
+
+    setup.who = person("ada@corp.test");
+    setup.inputs["keepLastAdministrator"] = json!(false);
+    let mut trial = Trial::new(&setup);
+    trial.settles(10).await;
+    assert_eq!(trial.verdict("LoginFrozen"), Verdict::Verified);
+}

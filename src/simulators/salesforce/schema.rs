@@ -165,6 +165,8 @@ const OBJECTS: &[Object] = &[
             ("Label", Text),
             ("IsOwnedByProfile", Flag),
             ("ProfileId", Id),
+            ("PermissionsModifyAllData", Flag),
+            ("PermissionsManageUsers", Flag),
         ],
         &[],
         &[],
