@@ -842,3 +842,46 @@ fn sent(entry: &Entry) -> Vec<String> {
     names.retain(|name| !["id", "externalId", "schemas"].contains(&name.as_str()));
     names
 }
+
+#[tokio::test]
+async fn the_last_active_member_of_the_administrators_group_stays_until_there_is_another() {
+    for (filter, patch) in [
+        (true, PatchSupport::Full),
+        (false, PatchSupport::Full),
+        (true, PatchSupport::NotImplemented),
+    ] {
+        let scene = scene().await;
+        scene
+            .scim
+            .set_quirks(|quirks| (quirks.filter, quirks.patch) = (filter, patch));
+        scene.scim.set_attribute(&scene.bob, "active", &json!(false));
+        let mut setup = scene.setup();
+        setup.inputs["administratorsGroup"] = json!("admins");
+        let mut trial = Trial::new(&setup);
+        trial.settles(3).await;
+        for fact in ["AccountDisabled", "GroupsRemoved"] {
+            let verdict = trial.verdict(fact);
+            assert!(
+                matches!(&verdict, Verdict::Unmet(Why::Failed(fault))
+                    if fault.reason == Reason::Protected && fault.code == "last administrator"),
+                "{fact}: {verdict:?}"
+            );
+        }
+        assert!(scene.changes("/scim/").is_empty());
+        assert!(scene.works(&scene.session).await);
+        scene.scim.set_attribute(&scene.bob, "active", &json!(true));
+        trial.wait(3600);
+        assert!(trial.settles(300).await, "{:?}", trial.all());
+        scene.is_over().await;
+    }
+    // Where no group is named, and where somebody is in another one, nobody is kept.
+    for group in ["", "others"] {
+        let scene = scene().await;
+        scene.scim.set_attribute(&scene.bob, "active", &json!(false));
+        let mut setup = scene.setup();
+        setup.inputs["administratorsGroup"] = json!(group);
+        let mut trial = Trial::new(&setup);
+        assert!(trial.settles(20).await, "{:?}", trial.all());
+        assert_eq!(trial.verdict("AccountDisabled"), Verdict::Verified);
+    }
+}
