@@ -253,7 +253,9 @@ async fn the_last_global_administrator_is_not_taken_away_and_a_hardware_token_is
         tenant.add_method(&scene.lea, "hardwareOath");
         tenant.users.get_mut(&scene.lea).unwrap().default_method = None;
     });
-    let mut trial = Trial::new(&scene.setup());
+    let mut setup = scene.setup();
+    setup.inputs["keepLastAdministrator"] = json!(false);
+    let mut trial = Trial::new(&setup);
     assert!(!trial.settles(60).await);
     let verdict = trial.verdict("DirectoryRolesRemoved");
     assert!(
@@ -268,7 +270,7 @@ async fn the_last_global_administrator_is_not_taken_away_and_a_hardware_token_is
 }
 
 #[tokio::test]
-async fn where_it_is_asked_for_the_last_global_administrator_is_disabled_once_there_is_another() {
+async fn the_last_global_administrator_is_disabled_once_there_is_another() {
     let scene = Scene::new().await;
     let other = scene.tenant.seed(|tenant| {
         tenant.roles.retain(|_, (_, role)| role != GLOBAL_ADMINISTRATOR);
@@ -278,9 +280,7 @@ async fn where_it_is_asked_for_the_last_global_administrator_is_disabled_once_th
         tenant.assign(&other, GLOBAL_ADMINISTRATOR);
         other
     });
-    let mut setup = scene.setup();
-    setup.inputs["keepLastAdministrator"] = json!(true);
-    let mut trial = Trial::new(&setup);
+    let mut trial = Trial::new(&scene.setup());
     trial.settles(10).await;
     for fact in ["AccountDisabled", "DirectoryRolesRemoved"] {
         let verdict = trial.verdict(fact);
