@@ -9,12 +9,23 @@ pub fn request_digest(request: &serde_json::Value) -> String {
 
 /// A digest over texts, each with its length so that no two lists look the same.
 pub fn digest_of<'t>(parts: impl IntoIterator<Item = &'t str>) -> String {
-    use std::fmt::Write as _;
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
+    hex(hash)
+}
+
+/// A digest of `bytes`.
+pub fn digest_of_bytes(bytes: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(bytes);
+    hex(hash)
+}
+
+fn hex(hash: Sha256) -> String {
+    use std::fmt::Write as _;
     hash.finalize()
         .iter()
         .fold(String::with_capacity(64), |mut text, byte| {

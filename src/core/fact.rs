@@ -204,6 +204,20 @@ impl Sight {
             refused: None,
         }
     }
+
+    /// The same for showing it: what is there may be large, and is of no use once the look is over.
+    #[must_use]
+    pub fn without_snapshot(&self) -> Self {
+        Self {
+            truth: self.truth.clone(),
+            act: self.act.clone(),
+            snapshot: None,
+            says: self.says.clone(),
+            count: self.count,
+            task: self.task.clone(),
+            refused: self.refused.clone(),
+        }
+    }
 }
 
 /// The requests that make one fact true. What they are is the connector's business; the rules only see that

@@ -14,7 +14,7 @@ use super::{
     commitment::Terms,
     fact::Class,
     identity::{Binding, Person},
-    planted::{Bug, planted},
+    kept::{Packed, TooLarge},
     way_back::WaysBack,
 };
 
@@ -91,6 +91,12 @@ pub struct SystemLedger {
     /// What was there before our first removal, by fact. Never overwritten by less: see [`SystemLedger::keep`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub snapshot: BTreeMap<String, Value>,
+    /// The same of the facts where that is too long to be kept as it is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packed: BTreeMap<String, Packed>,
+    /// What was there and is not kept, by fact: a reinstatement cannot give it back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub too_large: BTreeMap<String, TooLarge>,
     /// How each fact that we made true is taken back, as its definition said when it was first asked for.
     #[serde(default, skip_serializing_if = "WaysBack::is_empty")]
     pub ways_back: WaysBack,
@@ -176,6 +182,12 @@ impl FactLedger {
 }
 
 impl Ledger {
+    /// The first system and fact whose snapshot is not what was written, as `system/fact`.
+    pub fn first_altered(&self) -> Option<String> {
+        let mut systems = self.systems.iter();
+        systems.find_map(|(row, ledger)| Some(format!("{row}/{}", ledger.first_altered()?)))
+    }
+
     /// The same with all instants of asking set to one value: what is left differs only when something happened.
     #[must_use]
     pub fn without_times(&self) -> Self {
@@ -223,6 +235,14 @@ impl SystemLedger {
             .collect()
     }
 
+    /// What is not kept of what was taken away, by fact, in words.
+    pub fn not_kept(&self) -> BTreeMap<String, String> {
+        let not_kept = self.too_large.iter();
+        not_kept
+            .map(|(fact, too_large)| (fact.clone(), too_large.to_string()))
+            .collect()
+    }
+
     /// What is durable about `fact`, empty when nothing is yet.
     pub fn fact(&self, fact: &str) -> &FactLedger {
         const NOTHING: &FactLedger = &FactLedger {
@@ -246,33 +266,6 @@ impl SystemLedger {
         };
         self.facts.get(fact).unwrap_or(NOTHING)
     }
-
-    /// Adds `seen` to the snapshot of `fact` and says whether that changed anything.
-    ///
-    /// Arrays grow by the elements that were not in them, anything else is kept as first seen: after half of the
-    /// groups are gone, a later look must not shrink what a reinstatement has to bring back.
-    pub fn keep(&mut self, fact: &str, seen: &Value) -> bool {
-        match self.snapshot.get_mut(fact) {
-            None => {
-                self.snapshot.insert(fact.to_owned(), seen.clone());
-                true
-            }
-            Some(Value::Array(kept)) => {
-                let Value::Array(seen) = seen else { return false };
-                let before = kept.len();
-                if planted(Bug::SnapshotShrinks) {
-                    kept.clone_from(seen);
-                }
-                for element in seen {
-                    if !kept.contains(element) {
-                        kept.push(element.clone());
-                    }
-                }
-                kept.len() != before
-            }
-            Some(_) => false,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -280,13 +273,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::core::kept::Room;
 
     #[test]
     fn a_later_look_never_shrinks_a_snapshot() {
-        let mut ledger = SystemLedger::default();
-        assert!(ledger.keep("GroupsRemoved", &json!(["a", "b"])));
-        assert!(!ledger.keep("GroupsRemoved", &json!(["b"])));
-        assert!(ledger.keep("GroupsRemoved", &json!(["c"])));
+        let (mut ledger, room) = (SystemLedger::default(), Room::default());
+        assert!(ledger.keep("GroupsRemoved", &json!(["a", "b"]), &room));
+        assert!(!ledger.keep("GroupsRemoved", &json!(["b"]), &room));
+        assert!(ledger.keep("GroupsRemoved", &json!(["c"]), &room));
         assert_eq!(ledger.snapshot["GroupsRemoved"], json!(["a", "b", "c"]));
     }
 }

@@ -9,6 +9,7 @@ pub mod fault;
 pub mod gate;
 pub mod guard;
 pub mod identity;
+pub mod kept;
 pub mod leavers;
 pub mod ledger;
 pub mod people;

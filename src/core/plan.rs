@@ -203,7 +203,7 @@ impl View<'_> {
     /// to be ended where there was, takes away the look and not the access (R21). With the account that we deleted it is gone.
     fn was_switched_off(&self, fact: &FactSpec) -> bool {
         let entry = self.ledger.fact(&fact.name);
-        let asked = entry.begun() || self.ledger.snapshot.contains_key(&fact.name);
+        let asked = entry.begun() || self.ledger.had(&fact.name);
         let deleted = || {
             let mut all = self.facts.iter();
             all.any(|other| other.class == Class::Deletion && self.ledger.fact(&other.name).begun())

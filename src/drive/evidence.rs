@@ -37,6 +37,8 @@ pub enum Event {
     IdentityMismatch,
     /// Others lost what only the leaver was to lose.
     OthersAffected,
+    /// What it takes away was too large to be kept, or some of it.
+    NotKept,
 }
 
 impl Event {
@@ -50,6 +52,7 @@ impl Event {
             Self::Gone => "Gone",
             Self::IdentityMismatch => "IdentityMismatch",
             Self::OthersAffected => "OthersAffected",
+            Self::NotKept => "NotKept",
         }
     }
 }

@@ -57,6 +57,9 @@ pub enum Error {
     /// A later version wrote it.
     #[error("{0}: written by a newer offboard (format {1}; this one knows {FORMAT}): use that one")]
     Newer(PathBuf, u32),
+    /// What was taken from an account is not kept as it was written.
+    #[error("{0}: what is kept of {1} was changed after it was written")]
+    Altered(PathBuf, String),
     /// The chain of evidence is broken.
     #[error("{0}: entry {1} of the evidence was changed after it was written")]
     Tampered(PathBuf, usize),
@@ -152,6 +155,9 @@ impl Folder {
         }
         if let Some(at) = super::evidence::first_broken(&file.evidence) {
             return Err(Error::Tampered(path, at));
+        }
+        if let Some(fact) = file.ledger.first_altered() {
+            return Err(Error::Altered(path, fact));
         }
         Ok(Record {
             ledger: file.ledger,
@@ -350,6 +356,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+    use crate::core::kept::Room;
 
     /// A folder of its own, removed at the end.
     struct Scratch(PathBuf);
@@ -413,6 +420,30 @@ mod tests {
         folder.save_status(&OffboardingStatus::default()).unwrap();
         assert_eq!(fs::read_to_string(elsewhere.join("theirs")).unwrap(), "{}");
         assert!(folder.status().unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_of_thousands_of_keys_is_read_again_and_noticed_when_it_was_changed() {
+        let scratch = Scratch::new();
+        let folder = Folder::open(&scratch.0, "jane-0").unwrap();
+        let mut record = Record::default();
+        let keys: Vec<String> = (0..3_000).map(|n| format!("ssh-ed25519 {n:0>700}")).collect();
+        let ledger = record.ledger.systems.entry("forge".into()).or_default();
+        ledger.keep("KeysDeleted", &keys.into(), &Room::default());
+        folder.save(&record).await.unwrap();
+        assert_eq!(folder.record().unwrap(), record);
+        let path = scratch.0.join("jane-0/record.json");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.len() < 100_000, "{} bytes", text.len());
+        let at = text.find("\"data\": \"").unwrap() + 40;
+        let mut changed = text.into_bytes();
+        changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+        fs::write(&path, changed).unwrap();
+        let altered = folder.record().unwrap_err().to_string();
+        assert!(
+            altered.ends_with("what is kept of forge/KeysDeleted was changed after it was written"),
+            "{altered}"
+        );
     }
 
     #[tokio::test]

@@ -144,6 +144,8 @@ pub struct Row {
     pub reversals: BTreeMap<String, usize>,
     /// What others lost by what was done, by fact.
     pub others: BTreeMap<String, String>,
+    /// What is not kept of what was taken away, and so cannot be given back, by fact.
+    pub not_kept: BTreeMap<String, String>,
     /// When something may change by itself.
     pub wake: Option<Timestamp>,
 }

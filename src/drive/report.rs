@@ -693,6 +693,7 @@ fn fact_condition(row: &Row, fact: &FactSpec, verdict: &Verdict, sight: Option<&
         Some(detail.clone()).filter(|text| !text.is_empty()),
         back,
         others.cloned(),
+        row.not_kept.get(&fact.name).cloned(),
     ];
     let text = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
     plain(&fact.name, status, &reason, &text)

@@ -20,6 +20,7 @@ use crate::core::{
     fact::{FactSpec, Verdict},
     fault::{Fault, Reason},
     gate::Gates,
+    kept::Room,
     planted::{Bug, planted},
     schedule,
 };
@@ -54,6 +55,7 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
         gates: Arc::new(gates(drive, record, began)),
         handed_over: record.ledger.handed_over,
         said: vec![],
+        room: Arc::new(Room::beside(record.ledger.systems.values())),
     };
     let mut run = Run {
         began,

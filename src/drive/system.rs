@@ -34,6 +34,7 @@ use crate::{
         fault::{Fault, Reason},
         gate::Gates,
         identity,
+        kept::Room,
         ledger::SystemLedger,
         plan::{LONGEST_CALL, Pace, Sent, View},
         planted::{Bug, planted},
@@ -89,6 +90,8 @@ pub(super) struct Around {
     pub handed_over: Option<Timestamp>,
     /// What the system itself said about what it was asked for.
     pub said: Vec<Statement>,
+    /// How much of what is taken away may be kept still.
+    pub room: Arc<Room>,
 }
 
 /// One pass over one system.
@@ -217,6 +220,7 @@ impl<'a> Pass<'a> {
             row.retain(|(known, _, _)| known.name != fact.name);
             row.push((fact, verdict, None));
         }
+        finished.row.not_kept = finished.ledger.not_kept();
         finished
     }
 
@@ -625,7 +629,7 @@ impl<'a> Pass<'a> {
                 (
                     fact.clone(),
                     view.verdict(fact),
-                    self.sights.get(&fact.name).cloned(),
+                    self.sights.get(&fact.name).map(Sight::without_snapshot),
                 )
             })
             .chain(beyond)
@@ -658,6 +662,7 @@ impl<'a> Pass<'a> {
             drifted: self.drifted.clone(),
             reversals: self.ledger.reversals(),
             others: self.ledger.others(),
+            not_kept: self.ledger.not_kept(),
             wake,
         };
         Finished {

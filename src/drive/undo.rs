@@ -48,7 +48,7 @@ fn original(name: &str) -> &str {
 /// Whether the ledger says that we asked for `fact`, or may have.
 pub(super) fn ours(ledger: &SystemLedger, fact: &str) -> bool {
     let entry = ledger.fact(fact);
-    entry.accepted.or(entry.intent).or(entry.tried).is_some() || ledger.snapshot.contains_key(fact)
+    entry.accepted.or(entry.intent).or(entry.tried).is_some() || ledger.had(fact)
 }
 
 /// A connector whose facts say that another one's are undone.
@@ -177,13 +177,14 @@ impl Undoing {
 /// Drops what `ledger` says about `fact`.
 fn forget(ledger: &mut SystemLedger, fact: &str) {
     ledger.facts.remove(fact);
-    ledger.snapshot.remove(fact);
+    ledger.forget_kept(fact, &undone(fact));
     ledger.ways_back.forget(fact);
 }
 
 /// Drops what is left of an earlier reinstatement from the ledger of a leaver who is one again.
 pub(super) fn leaves_again(ledger: &mut SystemLedger) {
     ledger.facts.retain(|name, _| !name.ends_with(UNDONE));
+    ledger.too_large.retain(|name, _| !name.ends_with(UNDONE));
 }
 
 /// Settles in `ledger` what was proven undone, and what cannot be undone at all by `facts`, the connector's own.
@@ -236,7 +237,9 @@ pub(super) fn settled(ledger: &SystemLedger, facts: &[FactSpec]) -> Vec<(FactSpe
         .filter_map(|fact| {
             let name = undone(&fact.name);
             let entry = ledger.facts.get(&name)?;
-            let verdict = match (entry.lost, entry.gone.len()) {
+            // All of it that was kept may be given back by now, and that was not all.
+            let lost = entry.lost || ledger.too_large.contains_key(&name);
+            let verdict = match (lost, entry.gone.len()) {
                 (true, _) => Verdict::NotNeeded(Exempt::NotRestorable),
                 (false, _) if entry.verified.is_none() || ours(ledger, &fact.name) => return None,
                 (false, 0) => Verdict::Verified,
@@ -255,7 +258,7 @@ fn former(ledger: &SystemLedger, name: &str) -> FactSpec {
 /// What `ledger` says we took and `facts`, the connector's own, cannot give back because it is not among them any more. Not
 /// durable: what comes back into a definition is given back then.
 pub(super) fn out_of_reach(ledger: &SystemLedger, facts: &[FactSpec]) -> Vec<(FactSpec, Verdict)> {
-    let known = ledger.facts.keys().chain(ledger.snapshot.keys());
+    let known = ledger.facts.keys().chain(ledger.facts_that_had());
     let mut names: Vec<&String> = known
         .filter(|name| !name.ends_with(UNDONE) && ours(ledger, name))
         .filter(|name| !facts.iter().any(|fact| fact.name == **name))

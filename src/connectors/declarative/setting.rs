@@ -76,6 +76,18 @@ impl<'s> Setting<'s> {
         Value::Object(keys.collect())
     }
 
+    /// What was there before our removals. What is kept packed is unpacked only for what asks for it.
+    fn with_snapshots<'a>(&'a self, scope: Scope<'a>, uses: &Uses) -> Scope<'a> {
+        let ledger = &self.subject.ledger;
+        let plain = |fact: &String| ledger.snapshot.contains_key(fact) || !ledger.packed.contains_key(fact);
+        if uses.snapshots.iter().all(plain) {
+            return scope.with_map("snapshot", entries(&ledger.snapshot));
+        }
+        let kept = uses.snapshots.iter();
+        let kept = kept.filter_map(|fact| Some((fact.clone(), ledger.kept(fact)?.into_owned())));
+        scope.with_owned("snapshot", Value::Object(kept.collect()))
+    }
+
     /// The names that `uses` asks for. A read that is faulted or missing is not there.
     pub fn scope<'a>(&'a self, uses: &'a Uses, readings: &'a Readings, since: Timestamp) -> Scope<'a> {
         let mut scope = Scope::new();
@@ -91,7 +103,7 @@ impl<'s> Setting<'s> {
                 "operations" => scope.with("operations", &self.operations),
                 "accepted" => scope.with("accepted", &self.accepted),
                 "keys" => scope.with_owned("keys", self.keys(uses)),
-                "snapshot" => scope.with_map("snapshot", entries(&self.subject.ledger.snapshot)),
+                "snapshot" => self.with_snapshots(scope, uses),
                 "reads" => scope.with_map(
                     "reads",
                     uses.reads.iter().filter_map(|name| {

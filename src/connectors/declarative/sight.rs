@@ -1,5 +1,7 @@
 //! Judges one fact by readings, and resolves the requests that would make it true or take it back. No call, no clock.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -74,9 +76,16 @@ impl View<'_> {
         let Some(snapshot) = fact.snapshot.as_ref().filter(|_| by_snapshot) else {
             return Ok(if held()? { Missing::All } else { Missing::Nothing });
         };
-        let Some(kept) = self.subject.ledger.snapshot.get(&fact.spec.name) else {
+        let ledger = &self.subject.ledger;
+        let asked = fact.undo.iter().flat_map(|request| &request.uses.snapshots);
+        let lost = |name: &String| ledger.too_large.contains_key(name) && ledger.kept(name).is_none();
+        if asked.clone().any(lost) {
+            return Err(Truth::NotApplicable);
+        }
+        let Some(kept) = ledger.kept(&fact.spec.name) else {
             return Ok(Missing::Nothing);
         };
+        let kept = kept.as_ref();
         if !kept.is_array() && !held()? {
             // Somebody else has changed since what we had made true.
             return Ok(Missing::Nothing);
@@ -381,9 +390,12 @@ impl View<'_> {
 fn lacking(kept: &Value, there: &Value) -> Option<Value> {
     match (kept, there) {
         (Value::Array(kept), Value::Array(there)) => {
+            let same: HashSet<&Value> = there.iter().collect();
+            // What is no object is included in nothing but its like.
+            let alike = |k: &Value| (k.is_object() || k.is_array()) && there.iter().any(|t| includes(t, k));
             let lacking: Vec<Value> = kept
                 .iter()
-                .filter(|k| !there.iter().any(|t| includes(t, k)))
+                .filter(|k| !same.contains(k) && !alike(k))
                 .cloned()
                 .collect();
             (!lacking.is_empty()).then_some(Value::Array(lacking))

@@ -26,7 +26,7 @@ impl Pass<'_> {
         self.ledger.facts.entry(fact.to_owned()).or_default()
     }
 
-    fn happened(&mut self, fact: &str, event: Event) {
+    pub(super) fn happened(&mut self, fact: &str, event: Event) {
         self.happenings.push(Happening {
             at: self.drive.clock.now(),
             system: self.system.row.clone(),

@@ -16,6 +16,7 @@ use crate::{
         plan::{self, Sent},
         planted::{Bug, planted},
     },
+    drive::evidence::Event,
 };
 
 impl<'a> Pass<'a> {
@@ -39,7 +40,7 @@ impl<'a> Pass<'a> {
         let mut must_commit = false;
         let mut ahead = None;
         if let Some(there) = sight.snapshot.clone().filter(|_| fact.removes) {
-            let news = self.ledger.keep(&fact.name, &there);
+            let news = self.keep(&fact.name, &there);
             ahead = self.ahead.remove(&fact.name).filter(|_| !news);
             // Also when it was kept before: that commit may have failed. What is durable already is not written again.
             must_commit |= ahead.is_none() && !planted(Bug::NoSnapshot);
@@ -120,13 +121,23 @@ impl<'a> Pass<'a> {
         }
         for (fact, there) in waiting {
             self.forget_stale_way_back(&fact);
-            if self.ledger.keep(&fact, &there) {
+            if self.keep(&fact, &there) {
                 // After a crash nobody else knows when it may have been sent.
                 self.entry(&fact).tried = Some(self.drive.clock.now());
                 let durable = self.commit();
                 self.ahead.insert(fact, durable);
             }
         }
+    }
+
+    /// Keeps what is `there` before it is taken away, and says whether that was news.
+    fn keep(&mut self, fact: &str, there: &Value) -> bool {
+        let before = self.ledger.too_large.get(fact).cloned();
+        let news = self.ledger.keep(fact, there, &self.around.room);
+        if self.ledger.too_large.get(fact) != before.as_ref() {
+            self.happened(fact, Event::NotKept);
+        }
+        news
     }
 
     fn commit(&mut self) -> oneshot::Receiver<Result<(), Fault>> {

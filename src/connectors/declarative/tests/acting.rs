@@ -1,7 +1,7 @@
 //! Acts: what is sent, and what it says before.
 
 use super::*;
-use crate::core::digest::request_digest;
+use crate::core::{digest::request_digest, kept::Room};
 
 async fn sight_of(connector: &Declarative, subject: &Subject, fact: &str) -> crate::core::fact::Sight {
     let readings = connector.observe(subject, &[fact]).await;
@@ -166,6 +166,25 @@ async fn undo_brings_back_what_the_snapshot_has() {
         "http://small/v1/groups/g7/members/a%2Fb%3Fc"
     );
     assert_eq!(act.requests[0]["http"]["method"], "PUT");
+}
+
+#[test]
+fn what_is_kept_packed_is_given_back_and_what_was_too_large_is_not() {
+    let connector = small(&Script::new(usual));
+    let groups = |count: usize| Value::Array((0..count).map(|n| json!(format!("g{n:09}"))).collect());
+    let readings = BTreeMap::from([("groups".to_owned(), Ok(json!([{ "id": "g000000001" }])))]);
+    let back = |looks: &[usize], room: Room| {
+        let mut subject = subject();
+        for count in looks {
+            subject.ledger.keep("GroupsLeft", &groups(*count), &room);
+        }
+        let act = connector.undo(&subject, "GroupsLeft", &readings);
+        act.map(|act| act.map_or(0, |act| act.requests.len()))
+    };
+    assert_eq!(back(&[5_000], Room::default()), Ok(4_999));
+    assert_eq!(back(&[5_000], Room::of(100)), Err(Truth::NotApplicable));
+    // What was kept before there was too much is given back.
+    assert_eq!(back(&[3, 5_000], Room::of(100)), Ok(2));
 }
 
 #[tokio::test]
