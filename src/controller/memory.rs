@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
+use super::store::Stored;
 use crate::{
     api::Offboarding,
     core::callback::Statement,
@@ -44,7 +45,7 @@ pub struct State {
     /// Of the drive loop.
     pub memory: Memory,
     /// The record with its version; absent when it has to be read.
-    pub record: Option<(Record, Option<String>)>,
+    pub record: Option<(Record, Option<Stored>)>,
     /// The object as the API server answered our last write, until the cache has caught up.
     pub written: Option<Arc<Offboarding>>,
     /// What the last pass was made of.

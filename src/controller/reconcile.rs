@@ -27,7 +27,7 @@ use super::{
     notices::{self, Told},
     pause::{AGAIN, INVALID_EVERY, after_a_start, next, seed, wait},
     show::{self, Shown},
-    store::{self, ClusterStore, NoRecord, Version},
+    store::{self, ClusterStore, NoRecord, Stored, Version},
     watch::{Namespace, version},
 };
 use crate::{
@@ -330,7 +330,7 @@ impl<'a> Pass<'a> {
         })
     }
 
-    async fn record(&mut self) -> Result<(Record, Option<String>), NoRecord> {
+    async fn record(&mut self) -> Result<(Record, Option<Stored>), NoRecord> {
         match self.state.record.take() {
             Some(known) => Ok(known),
             None if self.leaver.new.swap(false, Ordering::Relaxed) => Ok((Record::default(), None)),
@@ -341,7 +341,7 @@ impl<'a> Pass<'a> {
     fn keep(&mut self, record: Record, version: Version) {
         self.state.record = match version {
             Version::None => Some((record, None)),
-            Version::Of(version) => Some((record, Some(version))),
+            Version::Of(stored) => Some((record, Some(stored))),
             Version::Lost => None,
         };
     }
@@ -392,6 +392,9 @@ impl<'a> Pass<'a> {
             self.state.record = None;
             self.state.memory.rested.clear();
         }
+        // Nor is what is large of those who are not.
+        let large = |(_, stored): &(Record, Option<Stored>)| stored.as_ref().is_some_and(Stored::is_large);
+        self.state.record.take_if(|record| large(record));
         for counted in outcome.gates.iter().flat_map(|gates| &gates.counted) {
             approvals::show(self.context, &self.namespace, &counted.standing).await;
         }

@@ -1,7 +1,8 @@
 //! The durable state of one leaver in the cluster: its `OffboardingRecord`, and whether it is still wanted.
 //!
 //! The record has no owner: it outlives its Offboarding, and an Offboarding that is made anew under the same name gets a
-//! record of its own. It is always replaced as a whole, at the version that was read.
+//! record of its own. It is always replaced as a whole, at the version that was read. What is too long for one object is split over
+//! further ones, which are written before it and bound by a digest in it; they are no one's either, and have its label.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,6 +12,8 @@ use kube::{Api, ResourceExt, api::PostParams};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+mod parts;
+
 use super::{
     Context,
     call::{Failed, within},
@@ -19,7 +22,7 @@ use super::{
     watch,
 };
 use crate::{
-    api::{Offboarding, OffboardingRecord, OffboardingRecordSpec, approval::BoundRef, record::RecordOf},
+    api::{Offboarding, OffboardingRecord, OffboardingRecordSpec, approval::BoundRef, record::{Parts, RecordOf}},
     core::{
         fault::{Fault, Reason},
         gate::Vote,
@@ -28,8 +31,11 @@ use crate::{
     drive::{Interim, Record, Store, evidence},
 };
 
-/// The longest part of an Offboarding's name in the name of its record.
+/// The longest part of an Offboarding's name in the name of its record, which leaves room for the name of a part.
 const LONGEST_STEM: usize = 240;
+
+/// The label of a record and of all of its parts: the uid of the Offboarding.
+const LABEL: &str = "offboard.dev/offboarding-uid";
 
 /// The name of the record of an Offboarding: its own name, and enough of its uid to tell it from another of that name.
 pub fn record_name(name: &str, uid: &str) -> String {
@@ -43,20 +49,43 @@ pub fn record_name(name: &str, uid: &str) -> String {
 pub enum NoRecord {
     /// It is there, and is not one of ours or not understood. It is never written over.
     Unreadable(String),
-    /// Its evidence does not fit together: somebody else has changed it. Nothing is done by it, or written into it.
+    /// Its evidence or its parts do not fit together: somebody else has changed it. Nothing is done by it, or written into it.
     Altered(String),
     /// The API server did not give it; later.
     Failed(Failed),
 }
 
-/// The record of `offboarding` with its version; without one when there is none yet.
+/// What the record is that we may replace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its version at the API server.
+    version: String,
+    /// Its parts, if it has any.
+    parts: Option<Parts>,
+}
+
+impl Stored {
+    /// Whether it takes more than one object.
+    pub fn is_large(&self) -> bool {
+        self.parts.is_some()
+    }
+
+    fn of(object: OffboardingRecord) -> Option<Self> {
+        Some(Self {
+            version: object.resource_version()?,
+            parts: object.spec.parts,
+        })
+    }
+}
+
+/// The record of `offboarding` as it is stored; without that when there is none yet.
 ///
 /// # Errors
 /// When it cannot be read, or not be understood.
 pub async fn load(
     context: &Context,
     offboarding: &Offboarding,
-) -> Result<(Record, Option<String>), NoRecord> {
+) -> Result<(Record, Option<Stored>), NoRecord> {
     let uid = offboarding.uid().unwrap_or_default();
     let name = record_name(&offboarding.name_any(), &uid);
     let api: Api<OffboardingRecord> =
@@ -65,14 +94,19 @@ pub async fn load(
         Ok(record) if record.spec.offboarding.uid != uid => Err(NoRecord::Unreadable(format!(
             "{name} belongs to another Offboarding"
         ))),
-        Ok(record) => {
-            let version = record.resource_version();
+        Ok(mut record) => {
             if let Some(what) = altered(&record.spec) {
                 return Err(NoRecord::Altered(format!("{name}: {what}")));
             }
+            parts::gather(&api, &name, &mut record).await?;
+            let stored = Stored::of(record.clone());
             let record =
                 understand(record.spec).map_err(|what| NoRecord::Unreadable(format!("{name}: {what}")))?;
-            Ok((record, version))
+            if let Some(fact) = record.ledger.first_altered() {
+                let what = format!("what is kept of {fact} is not what was written");
+                return Err(NoRecord::Altered(format!("{name}: {what}")));
+            }
+            Ok((record, stored))
         }
         Err(Failed::NotFound) => Ok((Record::default(), None)),
         Err(Failed::Unreadable) => Err(NoRecord::Unreadable(name)),
@@ -132,7 +166,6 @@ fn write_down(of: RecordOf, record: &Record) -> Result<OffboardingRecordSpec, Fa
     let terms = record.ledger.terms.as_ref().map(serde_json::to_value).transpose();
     let terms = terms.map_err(|_| Fault::permanent(Reason::StoreUnavailable))?;
     Ok(OffboardingRecordSpec {
-        offboarding: of,
         systems,
         at_once: record.ledger.at_once,
         terms,
@@ -141,6 +174,7 @@ fn write_down(of: RecordOf, record: &Record) -> Result<OffboardingRecordSpec, Fa
         evidence: record.evidence.clone(),
         entries: i64::try_from(record.evidence.len()).unwrap_or(i64::MAX),
         head: record.evidence.last().map(|entry| entry.digest.clone()),
+        ..OffboardingRecordSpec::empty(of)
     })
 }
 
@@ -160,17 +194,17 @@ pub enum Version {
     /// There is none: it is created.
     None,
     /// This one.
-    Of(String),
+    Of(Stored),
     /// A write failed or somebody else wrote: the record must be read again before anything is written.
     Lost,
 }
 
 impl<'a> ClusterStore<'a> {
-    /// The state of `offboarding`, whose record was read at `version`.
+    /// The state of `offboarding`, whose record is `stored`.
     pub fn new(
         context: &'a Context,
         offboarding: &Offboarding,
-        version: Option<String>,
+        stored: Option<Stored>,
         shown: Shown<'a>,
     ) -> Self {
         Self {
@@ -181,7 +215,7 @@ impl<'a> ClusterStore<'a> {
                 uid: offboarding.uid().unwrap_or_default(),
             },
             generation: offboarding.metadata.generation,
-            version: Mutex::new(version.map_or(Version::None, Version::Of)),
+            version: Mutex::new(stored.map_or(Version::None, Version::Of)),
             shown,
         }
     }
@@ -203,19 +237,39 @@ impl<'a> ClusterStore<'a> {
     }
 
     async fn write(&self, version: &Version, record: &Record) -> Result<OffboardingRecord, Fault> {
-        let api: Api<OffboardingRecord> = watch::api(&self.context.client, &self.namespace);
-        let name = self.record_name();
-        let mut object = OffboardingRecord::new(&name, write_down(self.of.clone(), record)?);
-        let written = match version {
-            Version::None => within(api.create(&PostParams::default(), &object)).await,
-            Version::Of(version) => {
-                object.metadata.resource_version = Some(version.clone());
-                within(api.replace(&name, &PostParams::default(), &object)).await
-            }
+        let stored = match version {
+            Version::None => None,
+            Version::Of(stored) => Some(stored),
             Version::Lost => return Err(Fault::transient(Reason::StoreUnavailable)),
         };
-        Ok(written?)
+        let api: Api<OffboardingRecord> = watch::api(&self.context.client, &self.namespace);
+        let name = self.record_name();
+        let before = stored.and_then(|stored| stored.parts.as_ref());
+        let mut spec = write_down(self.of.clone(), record)?;
+        let lasts = || !self.context.tenure.over();
+        parts::spread(&api, &name, &mut spec, before, &lasts).await?;
+        let mut object = object(&name, spec);
+        let written = match stored {
+            None => within(api.create(&PostParams::default(), &object)).await,
+            Some(stored) => {
+                object.metadata.resource_version = Some(stored.version.clone());
+                within(api.replace(&name, &PostParams::default(), &object)).await
+            }
+        };
+        let written = written?;
+        if before.is_some() && written.spec.parts.is_none() {
+            parts::clear(&api, &name).await;
+        }
+        Ok(written)
     }
+}
+
+/// An object of this kind with the label that all objects of one Offboarding have.
+fn object(name: &str, spec: OffboardingRecordSpec) -> OffboardingRecord {
+    let label = (LABEL.to_owned(), spec.offboarding.uid.clone());
+    let mut object = OffboardingRecord::new(name, spec);
+    object.metadata.labels = Some(BTreeMap::from([label]));
+    object
 }
 
 #[async_trait]
@@ -227,12 +281,13 @@ impl Store for ClusterStore<'_> {
             return Err(Fault::transient(Reason::StoreUnavailable).with_code("lease lost"));
         }
         let written = self.write(&version, record).await;
-        *version = match &written {
-            Ok(object) => object.resource_version().map_or(Version::Lost, Version::Of),
+        let (stored, result) = match written {
+            Ok(object) => (Stored::of(object), Ok(())),
             // It may have been written: only a read tells.
-            Err(_) => Version::Lost,
+            Err(fault) => (None, Err(fault)),
         };
-        written.map(|_| ())
+        *version = stored.map_or(Version::Lost, Version::Of);
+        result
     }
 
     fn current(&self) -> bool {
@@ -272,13 +327,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{api::record::PartSet, core::parts::MOST_PIECES};
 
     #[test]
     fn an_offboarding_made_anew_never_shares_a_record() {
         let name = record_name("jane", "0f3c-11aa-bb");
         assert_eq!(name, "jane-0f3c11aa");
         assert_ne!(name, record_name("jane", "0f3c-11ab-bb"));
-        assert!(record_name(&"x".repeat(253), "0f3c-11aa-bb").len() <= 253);
+        let longest = record_name(&"x".repeat(253), "0f3c-11aa-bb");
+        assert!(parts::part_name(&longest, PartSet::A, MOST_PIECES - 1).len() <= 253);
     }
 
     #[test]
@@ -335,15 +392,8 @@ mod tests {
     #[test]
     fn a_record_that_is_not_understood_says_where_and_quotes_nothing() {
         let spec = OffboardingRecordSpec {
-            offboarding: RecordOf::default(),
-            at_once: None,
-            handed_over: None,
-            manager: None,
-            terms: None,
             systems: BTreeMap::from([("crm".into(), json!({"facts": {"F": {"intent": "canary"}}}))]),
-            evidence: vec![],
-            entries: 0,
-            head: None,
+            ..OffboardingRecordSpec::empty(RecordOf::default())
         };
         let text = understand(spec).unwrap_err();
         assert_eq!(text, "spec.systems[\"crm\"].facts.F.intent is not understood");

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod kept;
 pub mod leavers;
 pub mod ledger;
+pub mod parts;
 pub mod people;
 pub mod plan;
 pub mod planted;
