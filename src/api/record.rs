@@ -77,6 +77,7 @@ impl OffboardingRecordSpec {
             offboarding,
             systems: BTreeMap::new(),
             at_once: None,
+            terms: None,
             handed_over: None,
             manager: None,
             parts: None,

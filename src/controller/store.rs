@@ -22,7 +22,11 @@ use super::{
     watch,
 };
 use crate::{
-    api::{Offboarding, OffboardingRecord, OffboardingRecordSpec, approval::BoundRef, record::{Parts, RecordOf}},
+    api::{
+        Offboarding, OffboardingRecord, OffboardingRecordSpec,
+        approval::BoundRef,
+        record::{Parts, RecordOf},
+    },
     core::{
         fault::{Fault, Reason},
         gate::Vote,

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{fault::Fault, gate::Task};
+use super::{fault::Fault, gate::Task, kept::There};
 
 /// What a fact is about. Decides when it is wanted and what it may wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -180,7 +180,7 @@ pub struct Sight {
     /// The requests that would make it true, in order; empty when it holds or nothing can be sent.
     pub act: Option<Act>,
     /// What is there now and would be taken away; goes into the snapshot before the act.
-    pub snapshot: Option<Value>,
+    pub snapshot: Option<There>,
     /// A person's sentence for the plan, such as `leave 14 groups`.
     pub says: String,
     /// How many things the act would change (for `leave 14 groups`: 14).

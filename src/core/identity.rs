@@ -60,6 +60,9 @@ pub fn is_invisible(c: char) -> bool {
     c.is_control() || unseen
 }
 
+/// The longest id, name, address or number of anybody, in bytes. They are written down with all that happens to an account.
+pub const LONGEST: usize = 1024;
+
 /// The code of a fault: a person named an account, and none of this name was ever there.
 pub const NEVER_FOUND: &str = "never found";
 
@@ -97,7 +100,34 @@ pub struct Person {
     pub account_name: Option<String>,
 }
 
+/// That each of `texts`, which have names, is short enough to be written down.
+fn short<'t>(texts: impl IntoIterator<Item = (&'static str, &'t String)>) -> Result<(), Fault> {
+    match texts.into_iter().find(|(_, text)| text.len() > LONGEST) {
+        Some((name, _)) => {
+            Err(Fault::permanent(Reason::Malformed).with_code(format!("{name}: longer than {LONGEST} bytes")))
+        }
+        None => Ok(()),
+    }
+}
+
 impl Person {
+    /// Whether what a system says of them is short enough to be written down.
+    ///
+    /// # Errors
+    /// `Permanent/Malformed` when it is not.
+    pub fn check(&self) -> Result<(), Fault> {
+        let named = [
+            ("email", &self.email),
+            ("employeeID", &self.employee_id),
+            ("displayName", &self.display_name),
+            ("accountName", &self.account_name),
+        ];
+        let known = named
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text.as_ref()?)));
+        short(known.chain(self.other_emails.iter().map(|email| ("email", email))))
+    }
+
     /// Whether both have an address or the number in common.
     pub fn is(&self, other: &Self) -> bool {
         let address = |email: &String| other.emails().any(|known| folded(known) == folded(email));
@@ -288,6 +318,14 @@ pub fn candidates(found: &[Account], named: &[String]) -> Vec<String> {
 }
 
 impl Account {
+    /// Whether what it is called by is short enough to be written down.
+    ///
+    /// # Errors
+    /// `Permanent/Malformed` when it is not.
+    pub fn check(&self) -> Result<(), Fault> {
+        short([("id", &self.id), ("name", &self.name)])
+    }
+
     /// Whether it is one of `named`, login names.
     pub fn is_one_of(&self, named: &[String]) -> bool {
         let own = folded(&self.name);
@@ -298,6 +336,42 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_to_be_written_down_is_no_id_and_no_address() {
+        let (longest, longer) = ("x".repeat(LONGEST), "x".repeat(LONGEST + 1));
+        let account = |id: &str, name: &str| Account {
+            id: id.into(),
+            name: name.into(),
+            item: Value::Null,
+            doubt: None,
+            keys: vec![],
+        };
+        assert_eq!(account(&longest, &longest).check(), Ok(()));
+        let code = |result: Result<(), Fault>| result.unwrap_err().code;
+        assert_eq!(
+            code(account(&longer, "jane").check()),
+            "id: longer than 1024 bytes"
+        );
+        assert_eq!(
+            code(account("7", &longer).check()),
+            "name: longer than 1024 bytes"
+        );
+        let person = |email: &str, others: &[String]| Person {
+            email: Some(email.into()),
+            other_emails: others.to_vec(),
+            ..Person::default()
+        };
+        assert_eq!(person(&longest, &[]).check(), Ok(()));
+        assert_eq!(
+            code(person(&longer, &[]).check()),
+            "email: longer than 1024 bytes"
+        );
+        assert_eq!(
+            code(person("jane@x", &[longer]).check()),
+            "email: longer than 1024 bytes"
+        );
+    }
 
     #[test]
     fn a_person_is_whoever_has_one_of_their_addresses_and_is_asked_for_by_each_once() {

@@ -66,6 +66,15 @@ pub struct TooLarge {
     pub count: usize,
 }
 
+/// What there is to take away, as a look showed it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum There {
+    /// All of it.
+    Whole(Value),
+    /// It is too much even to say what would be kept of it.
+    TooLarge(TooLarge),
+}
+
 /// How much may be kept still of one leaver, in all systems together.
 #[derive(Debug)]
 pub struct Room(AtomicUsize);
@@ -123,11 +132,14 @@ impl Packed {
 }
 
 impl TooLarge {
-    fn new(text: &str, count: usize) -> Self {
+    /// What is known of all of `values`.
+    pub fn new<'v>(values: impl IntoIterator<Item = &'v Value>) -> Self {
+        let values: Vec<&Value> = values.into_iter().collect();
+        let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
         Self {
-            digest: digest_of([text]),
-            size: text.len(),
-            count,
+            digest: digest_of(texts.iter().map(String::as_str)),
+            size: texts.iter().map(String::len).sum(),
+            count: values.into_iter().map(count).sum(),
         }
     }
 }
@@ -146,6 +158,14 @@ impl fmt::Display for TooLarge {
 }
 
 impl SystemLedger {
+    /// Adds what is `there` to the snapshot of `fact` as far as there is `room`, and says whether that changed anything.
+    pub fn keep_there(&mut self, fact: &str, there: &There, room: &Room) -> bool {
+        match there {
+            There::Whole(seen) => self.keep(fact, seen, room),
+            There::TooLarge(too_large) => self.mark_too_large(fact, too_large.clone()),
+        }
+    }
+
     /// Adds `seen` to the snapshot of `fact` as far as there is `room`, and says whether that changed anything.
     ///
     /// Arrays grow by the elements that were not in them, anything else is kept as first seen: after half of the
@@ -154,9 +174,9 @@ impl SystemLedger {
         let Some(kept) = self.kept(fact) else {
             // What was too large once is gone from then on: a smaller rest is no snapshot of it.
             return if self.too_large.contains_key(fact) {
-                self.mark_too_large(fact, seen)
+                self.mark_too_large(fact, TooLarge::new([seen]))
             } else {
-                self.hold(fact, seen, room) || self.mark_too_large(fact, seen)
+                self.hold(fact, seen, room) || self.mark_too_large(fact, TooLarge::new([seen]))
             };
         };
         let (Value::Array(kept), Value::Array(seen)) = (kept.as_ref(), seen) else {
@@ -172,7 +192,7 @@ impl SystemLedger {
             return false;
         }
         let grown = Value::Array(kept.iter().chain(&added).cloned().collect());
-        self.hold(fact, &grown, room) || self.mark_too_large(fact, &Value::Array(added))
+        self.hold(fact, &grown, room) || self.mark_too_large(fact, TooLarge::new([&Value::Array(added)]))
     }
 
     /// What is kept of the snapshot of `fact`.
@@ -248,17 +268,15 @@ impl SystemLedger {
         true
     }
 
-    /// Keeps the digest and the size of `value` alone, unless those of something larger are kept.
-    fn mark_too_large(&mut self, fact: &str, value: &Value) -> bool {
-        let text = value.to_string();
+    /// Keeps the digest and the size of something alone, unless those of something larger are kept.
+    fn mark_too_large(&mut self, fact: &str, too_large: TooLarge) -> bool {
         if self
             .too_large
             .get(fact)
-            .is_some_and(|known| known.size >= text.len())
+            .is_some_and(|known| known.size >= too_large.size)
         {
             return false;
         }
-        let too_large = TooLarge::new(&text, count(value));
         self.too_large.insert(fact.to_owned(), too_large);
         true
     }

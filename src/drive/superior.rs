@@ -134,7 +134,9 @@ async fn one(
     };
     let longest = LONGEST_CALL.unsigned_abs();
     let asked = timeout(longest, connector.manager(&subject)).await;
-    asked.unwrap_or_else(|_| Err(Fault::transient(Reason::Timeout)))
+    let manager = asked.unwrap_or_else(|_| Err(Fault::transient(Reason::Timeout)))?;
+    manager.as_ref().map_or(Ok(()), Person::check)?;
+    Ok(manager)
 }
 
 fn is_undecided(verdict: &Verdict) -> bool {

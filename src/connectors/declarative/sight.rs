@@ -21,6 +21,7 @@ use crate::{
         fault::{Fault, Reason},
         gate::Task,
         identity::LAST,
+        kept::{There, TooLarge},
     },
 };
 
@@ -160,7 +161,14 @@ impl View<'_> {
         if let Some(snapshot) = &fact.snapshot {
             self.ready(snapshot.uses())?;
             let scope = self.setting.scope(snapshot.uses(), self.readings, since);
-            sight.snapshot = Some(snapshot.evaluate(&scope).map_err(unreadable)?);
+            sight.snapshot = Some(match snapshot.evaluate(&scope) {
+                Ok(there) => There::Whole(there),
+                // That there is so much keeps nobody's access.
+                Err(error) if error.reason() == Reason::ExpressionTooCostly => {
+                    self.too_large(snapshot.uses())
+                }
+                Err(error) => return Err(unreadable(error)),
+            });
         }
         let (requests, rung) = if fact.ladder.is_empty() {
             (self.requests(fact, &fact.act)?, 0)
@@ -202,6 +210,15 @@ impl View<'_> {
             more: rung + 1 < fact.ladder.len(),
         });
         Ok(sight)
+    }
+
+    /// What is there of all that `uses` reads.
+    fn too_large(&self, uses: &Uses) -> There {
+        let reads = uses
+            .reads
+            .iter()
+            .filter_map(|read| self.readings.get(read)?.as_ref().ok());
+        There::TooLarge(TooLarge::new(reads))
     }
 
     /// `sight` of a fact that nothing can be sent for: a person may have to do it.

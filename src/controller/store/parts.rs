@@ -83,7 +83,9 @@ async fn put_together(
         let name = part_name(name, parts.set, number);
         match within(api.get(&name)).await {
             Ok(part) => match part.spec.part {
-                Some(held) if part.spec.offboarding == *of && (held.set, held.number) == (parts.set, number) => {
+                Some(held)
+                    if part.spec.offboarding == *of && (held.set, held.number) == (parts.set, number) =>
+                {
                     Ok(held.data)
                 }
                 _ => Err(altered(&format!("its part {name} is another one"))),
@@ -143,13 +145,17 @@ pub(super) async fn spread(
         size: split.size,
     });
     let of = &spec.offboarding;
-    let writes = split.pieces.into_iter().enumerate().map(|(number, data)| async move {
-        if lasts() {
-            put(api, name, of, Part { set, number, data }).await
-        } else {
-            Err(Fault::transient(Reason::StoreUnavailable).with_code("lease lost"))
-        }
-    });
+    let writes = split
+        .pieces
+        .into_iter()
+        .enumerate()
+        .map(|(number, data)| async move {
+            if lasts() {
+                put(api, name, of, Part { set, number, data }).await
+            } else {
+                Err(Fault::transient(Reason::StoreUnavailable).with_code("lease lost"))
+            }
+        });
     stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
 }
 

@@ -17,6 +17,7 @@ use crate::{
         fact::{Act, Class, FactSpec, Proof, Receipt, Sight, Truth},
         fault::{Fault, FaultKind, Reason},
         identity::{Account, Person},
+        kept::There,
         ledger::SystemLedger,
         planted::{Bug, planted},
         schedule::mix,
@@ -604,7 +605,7 @@ impl Connector for Sim {
                 rung: 0,
                 more: false,
             }),
-            snapshot: (fact == "GroupsRemoved").then_some(reading),
+            snapshot: (fact == "GroupsRemoved").then_some(There::Whole(reading)),
             ..Sight::of(truth)
         }
     }

@@ -340,8 +340,8 @@ pub(super) fn latest_silence<'f>(faults: impl Iterator<Item = &'f Fault>) -> Opt
 }
 
 async fn bounded_find(connector: &dyn Connector, who: &Person) -> Result<Vec<Account>, Fault> {
-    match tokio::time::timeout(longest_call(), connector.find(who)).await {
-        Ok(found) => found,
-        Err(_) => Err(Fault::transient(Reason::Timeout)),
-    }
+    let found = tokio::time::timeout(longest_call(), connector.find(who)).await;
+    let found = found.unwrap_or_else(|_| Err(Fault::transient(Reason::Timeout)))?;
+    found.iter().try_for_each(Account::check)?;
+    Ok(found)
 }

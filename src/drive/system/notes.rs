@@ -8,7 +8,7 @@ use crate::{
     core::{
         fact::{FactSpec, Proof, Receipt, Truth, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
-        identity::LAST,
+        identity::{LAST, LONGEST},
         ledger::FactLedger,
         plan::{Sent, Trouble, without_effect},
         planted::{Bug, planted},
@@ -62,9 +62,9 @@ impl Pass<'_> {
                 (entry.accepted, entry.concluded) = (Some(now), false);
                 entry.accepted_there = receipt.at;
                 entry.intent = None;
-                if receipt.operation.is_some() {
-                    entry.operation = receipt.operation;
-                }
+                // What is longer is no id, and not written down.
+                let operation = receipt.operation.filter(|id| id.len() <= LONGEST);
+                entry.operation = operation.or(entry.operation.take());
                 self.sent.insert(fact.to_owned(), Sent::Accepted);
             }
             Err(fault) => {

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{Answered, Commit, Pass, longest_call};
@@ -13,6 +12,7 @@ use crate::{
     core::{
         fact::{Act, FactSpec, Proof, Receipt},
         fault::{Fault, Reason},
+        kept::There,
         plan::{self, Sent},
         planted::{Bug, planted},
     },
@@ -106,7 +106,7 @@ impl<'a> Pass<'a> {
     /// What an act will take away is known while the act still waits for another one: its snapshot becomes durable
     /// meanwhile, and the write is not on the way of the access that ends.
     pub(super) fn commit_ahead(&mut self, facts: &[FactSpec]) {
-        let waiting: Vec<(String, Value)> = {
+        let waiting: Vec<(String, There)> = {
             let view = self.view(facts, None);
             let removing = facts.iter().filter(|fact| {
                 fact.removes && !self.sent.contains_key(&fact.name) && !self.ahead.contains_key(&fact.name)
@@ -131,9 +131,9 @@ impl<'a> Pass<'a> {
     }
 
     /// Keeps what is `there` before it is taken away, and says whether that was news.
-    fn keep(&mut self, fact: &str, there: &Value) -> bool {
+    fn keep(&mut self, fact: &str, there: &There) -> bool {
         let before = self.ledger.too_large.get(fact).cloned();
-        let news = self.ledger.keep(fact, there, &self.around.room);
+        let news = self.ledger.keep_there(fact, there, &self.around.room);
         if self.ledger.too_large.get(fact) != before.as_ref() {
             self.happened(fact, Event::NotKept);
         }

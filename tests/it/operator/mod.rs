@@ -13,5 +13,6 @@ mod interrupted;
 mod late;
 mod main_job;
 mod notices;
+mod plenty;
 pub mod site;
 mod steady;

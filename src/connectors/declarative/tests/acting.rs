@@ -1,7 +1,10 @@
 //! Acts: what is sent, and what it says before.
 
 use super::*;
-use crate::core::{digest::request_digest, kept::Room};
+use crate::core::{
+    digest::request_digest,
+    kept::{Room, There},
+};
 
 async fn sight_of(connector: &Declarative, subject: &Subject, fact: &str) -> crate::core::fact::Sight {
     let readings = connector.observe(subject, &[fact]).await;
@@ -15,7 +18,7 @@ async fn each_element_becomes_a_request_of_one_segment_a_hole() {
     let sight = sight_of(&connector, &subject(), "GroupsLeft").await;
     assert_eq!(sight.truth, Truth::DoesNotHold);
     assert_eq!((sight.count, sight.says.as_str()), (2, "leave 2 groups"));
-    assert_eq!(sight.snapshot, Some(json!(["g1", "g2"])));
+    assert_eq!(sight.snapshot, Some(There::Whole(json!(["g1", "g2"]))));
     connector
         .act(&subject(), &sight.act.unwrap(), &no_key())
         .await
@@ -185,6 +188,19 @@ fn what_is_kept_packed_is_given_back_and_what_was_too_large_is_not() {
     assert_eq!(back(&[5_000], Room::of(100)), Err(Truth::NotApplicable));
     // What was kept before there was too much is given back.
     assert_eq!(back(&[3, 5_000], Room::of(100)), Ok(2));
+}
+
+#[tokio::test]
+async fn what_is_too_much_to_say_what_would_be_kept_is_removed_all_the_same() {
+    let connector = small(&Script::new(usual));
+    let groups: Vec<Value> = (0..30_000).map(|n| json!({"id": format!("{n:0>400}")})).collect();
+    let readings = BTreeMap::from([("groups".to_owned(), Ok(groups.into()))]);
+    let sight = connector.sight(&subject(), "GroupsLeft", &readings);
+    assert_eq!(sight.act.unwrap().requests.len(), 30_000);
+    let Some(There::TooLarge(too_large)) = sight.snapshot else {
+        panic!("it was kept");
+    };
+    assert_eq!((too_large.count, too_large.size > 12_000_000), (30_000, true));
 }
 
 #[tokio::test]
