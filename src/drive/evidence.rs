@@ -72,12 +72,12 @@ impl Event {
 /// Appends `happening` to `chain`, as long as there is room: then once that more happened, and nothing any more.
 pub fn append(chain: &mut Vec<Entry>, mut happening: Happening) {
     let same = |entry: &&Entry| entry.system == happening.system && entry.fact == happening.fact;
-    let of_the_fact = chain.iter().filter(same);
+    let mut of_the_fact = chain.iter().filter(same);
     let known = of_the_fact.clone().count();
     let taken: usize = chain.iter().map(|entry| FRAME + texts(entry)).sum();
     if known >= MOST_OF_A_FACT || taken >= LARGEST {
         let omitted = Event::Omitted.as_str();
-        let mut last = of_the_fact.last().into_iter().chain(chain.last());
+        let mut last = of_the_fact.next_back().into_iter().chain(chain.last());
         if last.any(|entry| entry.event == omitted) {
             return;
         }
