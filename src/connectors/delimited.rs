@@ -249,6 +249,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::core::garbled::{Garbler, soon};
 
     fn table(columns: &[&str]) -> Table {
         Table {
@@ -366,5 +367,42 @@ mod tests {
         assert_eq!(counted(2).map(|rows| rows.len()), Ok(2));
         assert_eq!(counted(1), Err(incomplete("trailer counts other rows")));
         assert_eq!(counted(3), Err(incomplete("trailer counts other rows")));
+    }
+
+    #[test]
+    fn whatever_comes_is_a_table_or_none_and_has_no_more_rows_than_lines() {
+        let good = [
+            "id;name;mail\r\n1;\"Jane; \"\"JJ\"\"\";j@x\r\n2;Joe;\r\n",
+            "EXPORT 7\nid\tname\n1\tJane\n2\t\"a\nb\"\n",
+            "a;b;c;d;e;note\n1;2;3;4;5;\"x\ny\"\n",
+        ];
+        let words = [
+            ";", "\"", "\"\"", "\n", "\r", "\r\n", "\t", "\u{feff}", "\0", "\";\"", "\"\n",
+        ];
+        let mut garbler = Garbler::new(2);
+        let mut read = 0;
+        for round in 0..8_000_usize {
+            let text = garbler.text(&good, &words);
+            let flag = |bit: usize| round >> bit & 1 == 1;
+            let table = Table {
+                delimiter: if flag(0) { ";" } else { "\t" }.into(),
+                header: flag(1),
+                columns: if flag(2) || !flag(1) {
+                    vec!["id".into(), "name".into()]
+                } else {
+                    vec![]
+                },
+                skip: usize::from(flag(3)),
+                quotes: flag(4),
+                line_breaks: flag(5),
+            };
+            let rows = soon(&text, || rows(&text, &table));
+            let Ok(rows) = rows else { continue };
+            read += 1;
+            assert!(rows.len() <= text.split(['\n', '\r']).count(), "{text:?}");
+            let values: usize = rows.iter().map(|row| row.as_object().unwrap().len()).sum();
+            assert!(values <= text.len() + rows.len(), "{text:?}");
+        }
+        assert!(read > 400, "{read}");
     }
 }

@@ -48,6 +48,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::core::garbled::{Garbler, soon};
 
     const LARGEST: usize = 8 << 20;
 
@@ -85,14 +86,26 @@ mod tests {
             };
             assert!(values(text.as_bytes()) >= counted(&value), "{text}");
         }
-        // Whatever comes is counted, and read or not.
-        for _ in 0..5_000 {
-            let mut text = made(&mut random, 0).to_string().into_bytes();
-            let at = random.random_range(0..text.len());
-            text[at] = random.random();
-            cost(&text, LARGEST);
-            read(&text);
+    }
+
+    #[test]
+    fn whatever_comes_is_counted_and_read_or_not() {
+        let mut random = SmallRng::seed_from_u64(11);
+        let good: Vec<String> = (0..50).map(|_| made(&mut random, 0).to_string()).collect();
+        let words = [
+            "[", "{", "]", "}", ",", ":", "\"", "\\u", "\\ud800", "1e999", "-", "null", "\0", "\\",
+        ];
+        let mut garbler = Garbler::new(3);
+        let mut some = 0;
+        for _ in 0..10_000 {
+            let text = garbler.bytes(&good, &words);
+            let (cost, value) = soon(&text, || (cost(&text, LARGEST), read(&text)));
+            let Some(value) = value else { continue };
+            some += 1;
+            // Whatever is read was counted, and never as less than it is.
+            assert!(cost.unwrap() >= text.len() + counted(&value) * COST, "{value}");
         }
+        assert!(some > 500, "{some}");
         assert_eq!(read("[".repeat(100_000).as_bytes()), None);
     }
 

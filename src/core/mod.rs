@@ -6,6 +6,8 @@ pub mod digest;
 pub mod duplicate;
 pub mod fact;
 pub mod fault;
+#[cfg(test)]
+pub(crate) mod garbled;
 pub mod gate;
 pub mod guard;
 pub mod identity;

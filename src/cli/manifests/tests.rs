@@ -3,6 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
+use crate::core::garbled::{Garbler, soon};
 
 /// A folder of its own, gone at the end.
 struct Folder(PathBuf);
@@ -393,4 +394,86 @@ fn what_belongs_to_others_is_no_error_and_no_silence() {
         assert!(ignored.contains(part), "{part} in {ignored}");
     }
     assert_eq!(read.ignored.len(), 4, "{ignored}");
+}
+
+#[test]
+fn whatever_stands_in_a_file_is_an_object_or_a_problem() {
+    // As much stack as the main thread has, which reads them: without optimisation the deepest document that is read takes more
+    // than a test has.
+    let thread = std::thread::Builder::new().stack_size(8 << 20);
+    thread.spawn(read_whatever_comes).unwrap().join().unwrap();
+}
+
+fn read_whatever_comes() {
+    let joe = leaver("joe", "joe@example.com");
+    let good = [
+        JANE.to_owned(),
+        format!("---\n{JANE}---\n{joe}\n...\n"),
+        "apiVersion: v1\nkind: List\nitems:\n- &a {apiVersion: v1, kind: Secret, metadata: {name: s}, data: {k: eA==}}\n- *a\n".to_owned(),
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s, annotations: {offboard.dev/hosts: x}}\nstringData:\n  k: |\n    a\n    ---\n    b\n"
+            .to_owned(),
+    ];
+    let words = [
+        "---\n",
+        "...\n",
+        "- ",
+        ": ",
+        "? ",
+        "&a ",
+        "*a",
+        "<<: *a\n",
+        "!!binary ",
+        "!x ",
+        "|\n",
+        ">-\n",
+        "\"",
+        "'",
+        "{",
+        "}",
+        "[",
+        "]",
+        "#",
+        "%YAML 9\n",
+        "\t",
+        "\0",
+        "~",
+        "1e999",
+        "kind: ",
+        "metadata: ",
+    ];
+    let mut garbler = Garbler::new(4);
+    for _ in 0..1_500 {
+        let text = garbler.text(&good, &words);
+        soon(&text, || {
+            for document in document::documents(&text) {
+                if let Err(flaw) = document.value() {
+                    assert!(flaw.text.len() < 1_000, "{text:?}");
+                    assert!(
+                        flaw.line
+                            .is_none_or(|line| line <= text.lines().count() as u64 + 1),
+                        "{text:?}"
+                    );
+                }
+                document.likely();
+                document.place(&[]);
+            }
+        });
+    }
+    // Each of these as a file of its own: nothing is passed over in silence.
+    for number in 0..15 {
+        let texts: Vec<String> = (0..10).map(|_| garbler.text(&good, &words)).collect();
+        let names: Vec<String> = (0..10).map(|n| format!("{n}.yaml")).collect();
+        let files: Vec<(&str, &str)> = names
+            .iter()
+            .map(String::as_str)
+            .zip(texts.iter().map(String::as_str))
+            .collect();
+        let folder = Folder::of(&files);
+        let (manifests, problems) = soon(&texts, || (folder.read(), folder.problems()));
+        assert!(
+            problems.iter().all(|problem| problem.len() < 2_000),
+            "{number}: {problems:#?}"
+        );
+        drop(manifests);
+    }
 }

@@ -3,6 +3,7 @@
 mod acting;
 mod files;
 mod finding;
+mod garbled;
 mod loading;
 mod looking;
 mod people;

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 const LARGEST: usize = 8 << 20;
 const DEEPEST: usize = 64;
+/// Elements, and attributes of those that are kept.
 const MOST: usize = 100_000;
 
 /// The document is not well-formed, or beyond the limits.
@@ -36,7 +37,7 @@ pub(super) fn elements(document: &str, path: &str) -> Result<Vec<Value>, Refused
     let mut reader = Reader::from_str(document);
     let mut open: Vec<Open> = vec![];
     let mut found = vec![];
-    let mut count = 0;
+    let mut count: usize = 0;
     loop {
         match reader.read_event().map_err(|_| Refused)? {
             Event::Start(start) => {
@@ -44,7 +45,7 @@ pub(super) fn elements(document: &str, path: &str) -> Result<Vec<Value>, Refused
                 if open.len() >= DEEPEST || count > MOST {
                     return Err(Refused);
                 }
-                let element = begin(&start, &path, &open)?;
+                let element = begin(&start, &path, &open, &mut count)?;
                 open.push(element);
             }
             Event::Empty(start) => {
@@ -52,7 +53,7 @@ pub(super) fn elements(document: &str, path: &str) -> Result<Vec<Value>, Refused
                 if count > MOST {
                     return Err(Refused);
                 }
-                let element = begin(&start, &path, &open)?;
+                let element = begin(&start, &path, &open, &mut count)?;
                 close(element, path.len(), &mut open, &mut found);
             }
             Event::End(_) => {
@@ -76,7 +77,8 @@ pub(super) fn elements(document: &str, path: &str) -> Result<Vec<Value>, Refused
     }
 }
 
-fn begin(start: &BytesStart<'_>, path: &[&str], open: &[Open]) -> Result<Open, Refused> {
+/// An element that begins. Each of its attributes counts as one in `count`.
+fn begin(start: &BytesStart<'_>, path: &[&str], open: &[Open], count: &mut usize) -> Result<Open, Refused> {
     let name = start.local_name().into_inner().to_owned();
     let step = path.get(open.len());
     let matches =
@@ -87,6 +89,10 @@ fn begin(start: &BytesStart<'_>, path: &[&str], open: &[Open]) -> Result<Open, R
     if wanted {
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|_| Refused)?;
+            *count += 1;
+            if *count > MOST {
+                return Err(Refused);
+            }
             let value = attribute
                 .normalized_value(XmlVersion::Explicit1_0)
                 .map_err(|_| Refused)?;
@@ -146,6 +152,7 @@ fn predefined(name: &str) -> Option<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::garbled::{Garbler, soon};
 
     #[test]
     fn elements_are_found_by_local_names_with_their_children() {
@@ -164,5 +171,61 @@ mod tests {
         assert_eq!(elements("<a>&b;</a>", "a"), Err(Refused));
         assert_eq!(elements("<a><b>", "a"), Err(Refused));
         assert_eq!(elements(&"<a>".repeat(65), "a"), Err(Refused));
+    }
+
+    /// How many values there are in what was found.
+    fn counted(value: &Value) -> usize {
+        1 + match value {
+            Value::Array(values) => values.iter().map(counted).sum::<usize>(),
+            Value::Object(fields) => fields.values().map(counted).sum(),
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn whatever_comes_is_read_or_refused_and_never_becomes_more_than_it_was() {
+        let good = [
+            r#"<s:Envelope xmlns:s="x"><s:Body><list><user id="1" n='a&#x41;'><mail>a&amp;b</mail></user><user id="2"/></list></s:Body></s:Envelope>"#,
+            "<?xml version='1.0' encoding='UTF-8'?><!-- c --><a><b><![CDATA[<x>]]></b><b>&lt;&#38;</b></a>",
+            r#"<a><b c="1" d="2">t<e/>u</b></a>"#,
+        ];
+        let words = [
+            "<a>",
+            "</a>",
+            "<b/>",
+            "<![CDATA[",
+            "]]>",
+            "<!DOCTYPE a [",
+            "&a;",
+            "&#0;",
+            "&#x110000;",
+            "<?a",
+            "\"",
+            "=''",
+            "xmlns:",
+        ];
+        let mut garbler = Garbler::new(1);
+        let mut read = 0;
+        for _ in 0..5_000 {
+            let document = garbler.text(&good, &words);
+            for path in ["*/*", "Envelope/Body/list/user", "a/b", ""] {
+                let Ok(found) = soon(&document, || elements(&document, path)) else {
+                    continue;
+                };
+                read += 1;
+                let values: usize = found.iter().map(counted).sum();
+                // An element is four letters at least, and makes four values and a list; an attribute makes one.
+                assert!(values <= document.len() * 2, "{values}: {document}");
+            }
+        }
+        assert!(read > 1_000, "{read}");
+    }
+
+    #[test]
+    fn an_element_with_thousands_of_attributes_is_refused_at_once() {
+        let attributes: String = (0..300_000).map(|n| format!(" a{n}=''")).collect();
+        let document = format!("<a{attributes}/>");
+        assert!(document.len() < LARGEST);
+        assert_eq!(soon(&"attributes", || elements(&document, "a")), Err(Refused));
     }
 }

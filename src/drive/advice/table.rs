@@ -348,6 +348,8 @@ table! { STORE:
         "the state folder cannot be written", "give the right to";
     "413*", "500*"; StoreUnavailable =>
         "the API server does not take the record, which may be too large for one object", "see its log";
+    "record too large"; StoreUnavailable =>
+        "the record has grown beyond all that is kept of a leaver", "waive what is left, and begin anew with another Offboarding";
     "only to look", "lease lost", "timeout", "no answer"; StoreUnavailable =>
         "", "";
 }
