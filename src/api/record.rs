@@ -22,7 +22,7 @@ use super::connector::free_object;
     shortname = "leaverrecord",
     category = "offboard",
     printcolumn(name = "Leaver", type_ = "string", json_path = ".spec.offboarding.name"),
-    printcolumn(name = "Part", type_ = "integer", json_path = ".spec.part.number"),
+    printcolumn(name = "Part", type_ = "integer", json_path = ".spec.part.number", priority = 1),
     printcolumn(name = "Entries", type_ = "integer", json_path = ".spec.entries"),
     printcolumn(name = "Head", type_ = "string", json_path = ".spec.head", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
