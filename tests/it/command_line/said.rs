@@ -327,3 +327,58 @@ async fn before_what_cannot_be_taken_back_everything_is_read_again() {
     let local = Local::look(leaver, &manifests, &links, &state, &voices, now).unwrap();
     assert_eq!(local.case.votes.len(), 1);
 }
+
+/// The company's leaver, whose data goes to Sam because the manifests say so, and people with keys beside the folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_manifests_say_waits_for_whoever_is_named_to_be_asked_and_not_for_who_would_get_it() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    let keys = Scratch::new("keys");
+    let mut signers = String::new();
+    for person in [ALICE, SAM.email] {
+        let key = keys.join(person);
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
+        support::run(&mut keygen, "").expect_ok();
+        let public = fs::read_to_string(keys.join(format!("{person}.pub"))).unwrap();
+        signers += &format!("{person} namespaces=\"offboard\" {public}");
+    }
+    fs::write(keys.join("signers"), signers).unwrap();
+    let known = keys.join("signers").to_str().unwrap().to_owned();
+    let run = || desk.ran("run", &["--wait", "1m", "--approvers", &known]);
+    let first = run();
+    assert_eq!(code(&first), 3, "{}", all(&first));
+    let status = || -> Value {
+        let text = fs::read_to_string(desk.leaver().join("status.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let gates = |status: &Value| -> Vec<String> {
+        let rows = status["gates"].as_array().cloned().unwrap_or_default();
+        let rows = rows.iter().filter(|row| row["state"] == "Waiting");
+        rows.map(|row| row["gate"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(gates(&status()), ["Account", "Transfer"]);
+    let uid = desk.leaver().file_name().unwrap().to_str().unwrap().to_owned();
+    let name = uid.rsplit_once('-').map_or(uid.as_str(), |(name, _)| name).to_owned();
+    let answer = |approver: &str, file: &str| {
+        let status = status();
+        for row in status["gates"].as_array().unwrap() {
+            let gate = row["gate"].as_str().unwrap();
+            let approval = json!({"apiVersion": "offboard.dev/v1alpha1", "kind": "Approval", "metadata": {"name": format!("{file}-{}", gate.to_lowercase())},
+                "spec": {"gate": gate, "decision": "Approved", "plan": row["plan"], "approver": approver,
+                    "offboardingRef": {"name": name, "uid": uid}}});
+            let path = desk.0.join(format!("{file}-{gate}.json"));
+            fs::write(&path, approval.to_string()).unwrap();
+            let mut keygen = Command::new("ssh-keygen");
+            keygen.args(["-q", "-Y", "sign", "-n", "offboard", "-f"]);
+            support::run(keygen.arg(keys.join(approver)).arg(path), "").expect_ok();
+        }
+    };
+    answer(SAM.email, "sam");
+    let by_sam = run();
+    assert_eq!(code(&by_sam), 3, "{}", all(&by_sam));
+    assert_eq!(gates(&status()), ["Transfer"], "who would get it has no say in that: {}", all(&by_sam));
+    answer(ALICE, "alice");
+    let done = run();
+    assert_eq!(code(&done), 0, "{}", all(&done));
+}
