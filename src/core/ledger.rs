@@ -182,6 +182,12 @@ impl FactLedger {
 }
 
 impl Ledger {
+    /// Whether all snapshots are kept as they are.
+    pub fn is_plain(&self) -> bool {
+        let mut systems = self.systems.values();
+        systems.all(|ledger| ledger.packed.is_empty() && ledger.too_large.is_empty())
+    }
+
     /// The first system and fact whose snapshot is not what was written, as `system/fact`.
     pub fn first_altered(&self) -> Option<String> {
         let mut systems = self.systems.iter();

@@ -65,8 +65,11 @@ pub enum Error {
     Tampered(PathBuf, usize),
 }
 
-/// How a record is written. Another number: one that this version cannot read.
-const FORMAT: u32 = 1;
+/// How a record is written. A greater number: one that this version cannot read.
+const FORMAT: u32 = 2;
+
+/// How a record is written whose snapshots are all kept as they are: earlier versions read it.
+const PLAIN: u32 = 1;
 
 #[derive(Default, Serialize, Deserialize)]
 struct RecordFile {
@@ -217,7 +220,7 @@ impl Store for Folder {
             return Err(Fault::permanent(Reason::StoreUnavailable).with_code("only to look"));
         }
         let file = RecordFile {
-            format: Some(FORMAT),
+            format: Some(if record.ledger.is_plain() { PLAIN } else { FORMAT }),
             ledger: record.ledger.clone(),
             evidence: record.evidence.clone(),
         };
@@ -435,6 +438,10 @@ mod tests {
         let path = scratch.0.join("jane-0/record.json");
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.len() < 100_000, "{} bytes", text.len());
+        assert!(
+            text.contains("\"format\": 2"),
+            "an earlier version would take it for empty"
+        );
         let at = text.find("\"data\": \"").unwrap() + 40;
         let mut changed = text.into_bytes();
         changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
@@ -458,9 +465,9 @@ mod tests {
         let text = fs::read_to_string(path.join("record.json")).unwrap();
         fs::write(
             path.join("record.json"),
-            text.replace("\"format\": 1", "\"format\": 2"),
+            text.replace("\"format\": 1", "\"format\": 3"),
         )
         .unwrap();
-        assert!(matches!(folder.record(), Err(Error::Newer(_, 2))));
+        assert!(matches!(folder.record(), Err(Error::Newer(_, 3))));
     }
 }
