@@ -45,7 +45,7 @@ fn run(desk: &Desk) -> Output {
 }
 
 /// What both streams of a command said.
-fn all(output: &Output) -> String {
+pub(super) fn all(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 

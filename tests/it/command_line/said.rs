@@ -347,7 +347,7 @@ async fn what_only_the_manifests_say_waits_for_whoever_is_named_to_be_asked_and_
     let known = keys.join("signers").to_str().unwrap().to_owned();
     let run = || desk.ran("run", &["--wait", "1m", "--approvers", &known]);
     let first = run();
-    assert_eq!(code(&first), 3, "{}", all(&first));
+    assert_eq!(code(&first), 3, "{}", super::folder::all(&first));
     let status = || -> Value {
         let text = fs::read_to_string(desk.leaver().join("status.json")).unwrap();
         serde_json::from_str(&text).unwrap()
@@ -359,7 +359,10 @@ async fn what_only_the_manifests_say_waits_for_whoever_is_named_to_be_asked_and_
     };
     assert_eq!(gates(&status()), ["Account", "Transfer"]);
     let uid = desk.leaver().file_name().unwrap().to_str().unwrap().to_owned();
-    let name = uid.rsplit_once('-').map_or(uid.as_str(), |(name, _)| name).to_owned();
+    let name = uid
+        .rsplit_once('-')
+        .map_or(uid.as_str(), |(name, _)| name)
+        .to_owned();
     let answer = |approver: &str, file: &str| {
         let status = status();
         for row in status["gates"].as_array().unwrap() {
@@ -376,9 +379,14 @@ async fn what_only_the_manifests_say_waits_for_whoever_is_named_to_be_asked_and_
     };
     answer(SAM.email, "sam");
     let by_sam = run();
-    assert_eq!(code(&by_sam), 3, "{}", all(&by_sam));
-    assert_eq!(gates(&status()), ["Transfer"], "who would get it has no say in that: {}", all(&by_sam));
+    assert_eq!(code(&by_sam), 3, "{}", super::folder::all(&by_sam));
+    assert_eq!(
+        gates(&status()),
+        ["Transfer"],
+        "who would get it has no say in that: {}",
+        super::folder::all(&by_sam)
+    );
     answer(ALICE, "alice");
     let done = run();
-    assert_eq!(code(&done), 0, "{}", all(&done));
+    assert_eq!(code(&done), 0, "{}", super::folder::all(&done));
 }
