@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
 use offboard::{
-    cli::{self, exit, local::Permissions, plan::Output},
+    cli::{self, exit, local::Permissions, plan::Output, state::State},
     core::schedule,
 };
 
@@ -32,7 +32,8 @@ enum Command {
         /// A folder of manifests, or one file.
         #[arg(short, long = "file", value_name = "DIR")]
         file: PathBuf,
-        /// Where the state is kept. Default: `state` inside the folder.
+        /// Where the state is kept. Default: a folder for these manifests in `$XDG_STATE_HOME/offboard`, or else in
+        /// `~/.local/state/offboard`; the first line of output says which.
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
         /// How the plan is written.
@@ -52,7 +53,8 @@ enum Command {
         /// A folder of manifests, or one file.
         #[arg(short, long = "file", value_name = "DIR")]
         file: PathBuf,
-        /// Where the state is kept. Default: `state` inside the folder.
+        /// Where the state is kept. Default: a folder for these manifests in `$XDG_STATE_HOME/offboard`, or else in
+        /// `~/.local/state/offboard`; the first line of output says which.
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
         /// How long to stay for what will happen by itself, such as `10m`.
@@ -67,13 +69,16 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         notifications: Option<PathBuf>,
     },
-    /// Shows what is known about the leavers of a state folder.
+    /// Shows what is known about the leavers of a folder.
     Status {
         /// Only this leaver.
         leaver: Option<String>,
-        /// Where the state is kept.
-        #[arg(long, value_name = "DIR", default_value = "state")]
-        state: PathBuf,
+        /// The folder of manifests, or one file of it, as it was given to `run`.
+        #[arg(short, long = "file", value_name = "DIR", default_value = ".")]
+        file: PathBuf,
+        /// Where the state is kept, if `run` was told so.
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
         /// How it is written.
         #[arg(short, long, value_enum, default_value = "text")]
         output: Output,
@@ -151,14 +156,6 @@ fn main() -> ExitCode {
 }
 
 fn command(command: Command) -> Result<ExitCode, exit::Error> {
-    let beside = |file: &PathBuf, state: Option<PathBuf>| {
-        let folder = if file.is_dir() {
-            file.clone()
-        } else {
-            file.parent().map(PathBuf::from).unwrap_or_default()
-        };
-        state.unwrap_or_else(|| folder.join("state"))
-    };
     match command {
         Command::Plan {
             file,
@@ -168,7 +165,7 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             approvers,
             permissions,
         } => {
-            let state = beside(&file, state);
+            let state = State::choose(&file, state)?;
             wait_for(cli::plan::run(
                 &file,
                 &state,
@@ -185,7 +182,7 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             permissions,
             notifications,
         } => {
-            let state = beside(&file, state);
+            let state = State::choose(&file, state)?;
             wait_for(cli::run::run(
                 &file,
                 &state,
@@ -196,10 +193,14 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
         }
         Command::Status {
             leaver,
+            file,
             state,
             output,
             exit_status,
-        } => cli::status::run(&state, leaver.as_deref(), output, exit_status),
+        } => {
+            let state = State::choose(&file, state)?;
+            cli::status::run(&state, leaver.as_deref(), output, exit_status)
+        }
         Command::Held {
             source,
             namespace,

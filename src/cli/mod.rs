@@ -13,5 +13,6 @@ pub mod operator;
 pub mod plan;
 pub mod run;
 pub mod safeguards;
+pub mod state;
 pub mod status;
 pub mod terminal;

@@ -18,6 +18,7 @@ use super::{
     exit,
     local::{self, Links, Local, Permissions},
     manifests::Manifests,
+    state::State,
     status::quoted,
     terminal::{self, out, tell},
 };
@@ -237,19 +238,25 @@ pub enum Output {
 /// When the folder, a leaver or the state cannot be used.
 pub async fn run(
     folder: &Path,
-    state: &Path,
+    state: &State,
     permissions: &Permissions,
     approvers: Option<&Path>,
     (output, detailed): (Output, bool),
 ) -> Result<ExitCode, exit::Error> {
-    let apart: Vec<&Path> = [Some(state), approvers].into_iter().flatten().collect();
+    if output == Output::Text {
+        state.say();
+    }
+    let apart: Vec<&Path> = [Some(state.path.as_path()), approvers]
+        .into_iter()
+        .flatten()
+        .collect();
     let manifests = Manifests::read_without(folder, &apart)?;
     let mut wrong = manifests.say();
     let links = Links::new(&manifests, &permissions.assembly());
     let voices = Voices::hear(
         &manifests,
         &links,
-        state,
+        &state.path,
         approvers,
         &permissions.safeguards,
         SystemClock.now(),
@@ -257,7 +264,7 @@ pub async fn run(
     let mut plans = vec![];
     for leaver in &manifests.offboardings {
         let now = SystemClock.now();
-        let mut local = match Local::look(leaver, &manifests, &links, state, &voices, now) {
+        let mut local = match Local::look(leaver, &manifests, &links, &state.path, &voices, now) {
             Ok(local) => local,
             Err(error) => {
                 wrong.push(error.to_string());
@@ -275,7 +282,7 @@ pub async fn run(
     }
     if output == Output::Json {
         let unknown: usize = plans.iter().map(|plan| plan.unknown).sum();
-        let all = json!({ "plans": plans, "unknown": unknown });
+        let all = json!({ "plans": plans, "unknown": unknown, "state": state.path });
         terminal::json(&all)?;
     } else if !plans.is_empty() {
         tell!("Nothing was changed. Next: {}", next(folder, state, approvers));
@@ -301,18 +308,12 @@ fn code(plans: &[Plan], detailed: bool) -> u8 {
 }
 
 /// The command that does what was planned.
-fn next(folder: &Path, state: &Path, approvers: Option<&Path>) -> String {
+fn next(folder: &Path, state: &State, approvers: Option<&Path>) -> String {
     let mut words = vec![
         "offboard run -f".to_owned(),
         quoted(&folder.display().to_string()),
     ];
-    let beside = if folder.is_dir() {
-        folder
-    } else {
-        folder.parent().unwrap_or(folder)
-    };
-    let given = Some(state).filter(|state| *state != beside.join("state"));
-    for (option, path) in [("--state", given), ("--approvers", approvers)] {
+    for (option, path) in [("--state", state.beside_manifests()), ("--approvers", approvers)] {
         if let Some(path) = path {
             words.extend([option.to_owned(), quoted(&path.display().to_string())]);
         }

@@ -17,6 +17,7 @@ use super::{
     local::{Links, Local, Permissions},
     manifests::Manifests,
     plan::verdict_words,
+    state::State,
     status::left,
     terminal::{BOLD, FAINT, GREEN, PLAIN, Progress, RED, one_line, tell},
 };
@@ -42,18 +43,19 @@ use crate::{
 /// When the folder, a leaver or the state cannot be used.
 pub async fn run(
     folder: &Path,
-    state: &Path,
+    state: &State,
     permissions: &Permissions,
     patience: SignedDuration,
     (notifications, approvers): (Option<&Path>, Option<&Path>),
 ) -> Result<ExitCode, exit::Error> {
+    state.say();
     let outbox = notifications.map(Outbox::read).transpose();
     let outbox = Arc::new(
         outbox
             .map_err(|e| exit::Error(e.to_string()))?
             .unwrap_or_default(),
     );
-    let apart: Vec<&Path> = [Some(state), notifications, approvers]
+    let apart: Vec<&Path> = [Some(state.path.as_path()), notifications, approvers]
         .into_iter()
         .flatten()
         .collect();
@@ -67,7 +69,7 @@ pub async fn run(
     let voices = Voices::hear(
         &manifests,
         &links,
-        state,
+        &state.path,
         approvers,
         &permissions.safeguards,
         SystemClock.now(),
@@ -77,12 +79,18 @@ pub async fn run(
     }
     let mut locals = vec![];
     for leaver in &manifests.offboardings {
-        let opened = Local::hear(leaver, &manifests, &links, state, &voices, SystemClock.now()).and_then(
-            |mut local| {
-                local.tell_by(leaver, &manifests, outbox.clone())?;
-                Ok(local)
-            },
-        );
+        let opened = Local::hear(
+            leaver,
+            &manifests,
+            &links,
+            &state.path,
+            &voices,
+            SystemClock.now(),
+        )
+        .and_then(|mut local| {
+            local.tell_by(leaver, &manifests, outbox.clone())?;
+            Ok(local)
+        });
         match opened {
             Ok(local) => locals.push(local),
             // A broken leaver does not stop the others.
@@ -106,7 +114,7 @@ pub async fn run(
         }
     }
     show.progress.show("");
-    let found = leaving(&manifests, &links, state, SystemClock.now());
+    let found = leaving(&manifests, &links, &state.path, SystemClock.now());
     for local in &locals {
         let leaver = manifests
             .offboardings
@@ -126,8 +134,8 @@ pub async fn run(
             tell!("{text}");
         }
     }
-    if state.is_dir() {
-        tell!("Next: {}", super::status::command(state, None));
+    if state.path.is_dir() {
+        tell!("Next: {}", state.shown_by(None));
     }
     if wrong.is_empty() {
         Ok(worst.into())

@@ -10,6 +10,7 @@ use super::{
     manifests::leaver_of,
     plan::{Output, distance},
     run,
+    state::State as Kept,
     terminal::{self, BOLD, FAINT, GREEN, PLAIN, RED, YELLOW, one_line, out, tell},
 };
 use crate::{
@@ -18,8 +19,6 @@ use crate::{
     drive::{Clock, SystemClock, folder, report::EXPOSURE_OPEN},
 };
 
-/// Where the state is looked for if nobody says where.
-const DEFAULT_STATE: &str = "state";
 /// The condition of a row whose Connector is broken.
 const CONNECTED: &str = "Connected";
 /// The condition of a row that is only looked at.
@@ -30,25 +29,29 @@ const ENFORCED: &str = "Enforced";
 /// # Errors
 /// When the folder cannot be read.
 pub fn run(
-    state: &Path,
+    state: &Kept,
     leaver: Option<&str>,
     output: Output,
     by_code: bool,
 ) -> Result<ExitCode, exit::Error> {
+    if output == Output::Text {
+        state.say();
+    }
     let mut known = vec![];
-    let folders = folder::leavers(state).map_err(|error| exit::Error(unreadable(state, &error)))?;
+    let path = &state.path;
+    let folders = folder::leavers(path).map_err(|error| exit::Error(unreadable(path, &error)))?;
     for name in folders {
         let short = leaver_of(&name);
         if leaver.is_some_and(|wanted| wanted != name && wanted != short) {
             continue;
         }
-        if let Some(status) = folder::status_in(&state.join(&name))? {
+        if let Some(status) = folder::status_in(&path.join(&name))? {
             known.push((short.to_owned(), status));
         }
     }
     if known.is_empty() {
         let whom = leaver.map_or_else(|| "no leaver".to_owned(), |l| format!("no leaver {l:?}"));
-        return Err(exit::Error(format!("{whom} in {}", state.display())));
+        return Err(exit::Error(format!("{whom} in {}", path.display())));
     }
     let now = SystemClock.now();
     known.sort_by_key(|(name, status)| (State::of(status, now), name.clone()));
@@ -59,7 +62,7 @@ pub fn run(
                 .iter()
                 .map(|(name, s)| json!({ "leaver": name, "status": s }))
                 .collect();
-            terminal::json(&json!({ "leavers": rows }))?;
+            terminal::json(&json!({ "leavers": rows, "state": path }))?;
         }
         Output::Text if leaver.is_some() => known.iter().for_each(|(name, status)| tree(name, status)),
         Output::Text => table(&known, state, now),
@@ -75,21 +78,12 @@ fn unreadable(state: &Path, error: &io::Error) -> String {
     let path = state.display();
     match error.kind() {
         io::ErrorKind::NotFound => format!(
-            "{path}: there is no such folder: nothing was run with it yet. offboard run -f DIR keeps its state in DIR/state: \
-             offboard status --state DIR/state"
+            "{path}: there is no such folder: nothing was run with it yet. What offboard run -f DIR did is shown by \
+             offboard status -f DIR; what it kept in a folder of its own, by the same --state, such as offboard status \
+             --state DIR/state"
         ),
         _ => format!("{path}: {error}"),
     }
-}
-
-/// The command that shows what is in `state`, of one leaver or of all.
-pub fn command(state: &Path, leaver: Option<&str>) -> String {
-    let mut words = vec!["offboard status".to_owned()];
-    if state != Path::new(DEFAULT_STATE) {
-        words.extend(["--state".to_owned(), quoted(&state.display().to_string())]);
-    }
-    words.extend(leaver.map(str::to_owned));
-    words.join(" ")
 }
 
 /// A word of a command line as a shell takes it.
@@ -188,7 +182,7 @@ impl State {
     }
 }
 
-fn table(known: &[(String, OffboardingStatus)], state: &Path, now: Timestamp) {
+fn table(known: &[(String, OffboardingStatus)], kept: &Kept, now: Timestamp) {
     let width = known.iter().map(|(name, _)| name.len()).max().unwrap_or(6).max(6);
     out!(
         "{FAINT}{:<width$}  {:<16}  {:<22}  {:<7}  {:<4}  {:<15}  NOTE{PLAIN}",
@@ -222,7 +216,7 @@ fn table(known: &[(String, OffboardingStatus)], state: &Path, now: Timestamp) {
         .map(|(state, n)| format!("{n} {}", state.word()))
         .collect();
     let next = match known.first() {
-        Some((name, _)) => format!(" Next: {}", command(state, Some(name))),
+        Some((name, _)) => format!(" Next: {}", kept.shown_by(Some(name))),
         None => String::new(),
     };
     tell!("{}.{next}", counts.join(" · "));
@@ -350,19 +344,6 @@ mod tests {
             };
             assert_eq!(left(&status), shown, "{:?}", status.systems);
         }
-    }
-
-    #[test]
-    fn the_next_command_works_where_this_one_did() {
-        assert_eq!(command(Path::new("state"), Some("jane")), "offboard status jane");
-        assert_eq!(
-            command(Path::new("a/state"), None),
-            "offboard status --state a/state"
-        );
-        assert_eq!(
-            command(Path::new("HR's leavers/state"), Some("jane")),
-            "offboard status --state 'HR'\\''s leavers/state' jane"
-        );
     }
 
     #[test]

@@ -105,11 +105,13 @@ impl Folder {
             let path = path.to_owned();
             move |source| Error::Io { path, source }
         };
-        if !state.exists() {
-            create_folders(state).map_err(wrong(state))?;
-            // Names and accounts are nothing for a repository.
-            let ignored = state.join(".gitignore");
-            fs::write(&ignored, "*\n").map_err(wrong(&ignored))?;
+        create_folders(state).map_err(wrong(state))?;
+        // Names and accounts are nothing for a repository.
+        let ignored = state.join(".gitignore");
+        match opened(OpenOptions::new().write(true).create_new(true), &ignored) {
+            Ok(mut file) => file.write_all(b"*\n").map_err(wrong(&ignored))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(wrong(&ignored)(source)),
         }
         if path.is_symlink() {
             return Err(Error::Link(path));

@@ -6,6 +6,7 @@ mod login_names;
 mod said;
 mod scope;
 mod shown;
+mod state;
 mod way_back;
 
 use std::{
@@ -27,10 +28,14 @@ use crate::{
 /// More than any of this takes.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Where the program keeps its state if nobody says where: never in the home of whoever runs the tests.
+const STATE_HOME: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/state-home");
+
 fn offboard(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_offboard"));
     command
         .args(arguments)
+        .env("XDG_STATE_HOME", STATE_HOME)
         .env_remove("NO_COLOR")
         .stdin(Stdio::null());
     command
@@ -52,9 +57,16 @@ impl Desk {
         self.0.to_str().unwrap()
     }
 
-    /// `offboard COMMAND -f FOLDER MORE`.
+    /// `offboard COMMAND -f FOLDER MORE`, with its state in the folder, unless that says where.
     fn command(&self, command: &str, more: &[&str]) -> Command {
-        offboard(&[&[command, "-f", self.path()], more].concat())
+        let state = self.state();
+        let state = ["--state", state.to_str().unwrap()];
+        let state = if more.contains(&"--state") {
+            &[][..]
+        } else {
+            &state
+        };
+        offboard(&[&[command, "-f", self.path()], state, more].concat())
     }
 
     fn ran(&self, command: &str, more: &[&str]) -> Output {
@@ -241,7 +253,8 @@ fn on_a_terminal(command: &str, no_color: bool) -> String {
 async fn a_terminal_gets_colours_unless_they_are_not_wanted_and_sees_how_far_it_is() {
     let company = Company::start().await.unwrap();
     let desk = Desk::of(&company);
-    let line = |command: &str| format!("{} {command} -f {}", env!("CARGO_BIN_EXE_offboard"), desk.path());
+    let program = env!("CARGO_BIN_EXE_offboard");
+    let line = |command: &str| format!("{program} {command} -f {0} --state {0}/state", desk.path());
     const RED: &str = "\u{1b}[31m";
     assert!(on_a_terminal(&line("plan"), false).contains(RED));
     assert!(!on_a_terminal(&line("plan"), true).contains(RED));

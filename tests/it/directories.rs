@@ -539,6 +539,7 @@ async fn six_leavers_of_seven_hundred_groups_share_one_connection() {
             .args(arguments)
             .arg("-f")
             .arg(&*folder)
+            .env("XDG_STATE_HOME", folder.join(".state"))
             .output()
             .unwrap();
         (ran.status.code(), String::from_utf8(ran.stdout).unwrap())

@@ -80,6 +80,7 @@ fn folder(definition: &str, inputs: &Value, annotations: Value, more: Value) -> 
 fn ran(folder: &Scratch, command: &str, more: &[&str]) -> Output {
     let mut offboard = Command::new(env!("CARGO_BIN_EXE_offboard"));
     offboard.arg(command).arg("-f").arg(&**folder).args(more);
+    offboard.env("XDG_STATE_HOME", folder.join(".state"));
     offboard.output().unwrap()
 }
 

@@ -37,6 +37,7 @@ impl Desk {
     fn run(&self) -> Ran {
         let mut offboard = Command::new(env!("CARGO_BIN_EXE_offboard"));
         offboard.arg("run").arg("-f").arg(&*self.manifests);
+        offboard.env("XDG_STATE_HOME", self.manifests.join(".state"));
         offboard
             .arg("--notifications")
             .arg(self.channels.join("notifications.yaml"));

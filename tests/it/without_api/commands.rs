@@ -139,6 +139,7 @@ fn where_nobody_said_so_no_program_of_a_manifest_is_run() {
     let offboard = |command: &str, more: &[&str]| {
         let mut offboard = std::process::Command::new(env!("CARGO_BIN_EXE_offboard"));
         offboard.arg(command).arg("-f").arg(&*folder).args(more);
+        offboard.env("XDG_STATE_HOME", folder.join(".state"));
         let ran = offboard.output().unwrap();
         (ran.status.code(), String::from_utf8(ran.stdout).unwrap())
     };
