@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     api::definition::{self, Auth, SecretIn},
-    core::fault::{Fault, FaultKind, Reason},
+    core::{
+        codes::Codes,
+        fault::{Fault, FaultKind, Reason},
+    },
     transport::{
         Clock, SetupError,
         assertion::SigningKey,
@@ -89,6 +92,7 @@ pub struct HttpDriver {
     limit: Arc<Limit>,
     deadline: Duration,
     credentials: Credentials,
+    codes: Codes,
     clock: Clock,
 }
 
@@ -151,6 +155,7 @@ impl HttpDriver {
             limit,
             deadline,
             credentials,
+            codes: Codes::default().with(config.codes.iter().cloned()),
             clock,
         })
     }
@@ -175,7 +180,7 @@ impl HttpDriver {
         }
         let reply = self.client.send(request, deadline).await?;
         let memory = answer::counted(&reply, deadline).await?;
-        let mut answer = answer::read(&reply, (self.clock)(), |code| {
+        let mut answer = answer::read(&reply, (self.clock)(), &self.codes, |code| {
             self.reveals(code, token.as_deref())
         });
         answer.memory = memory;

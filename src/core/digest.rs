@@ -14,22 +14,18 @@ pub fn digest_of<'t>(parts: impl IntoIterator<Item = &'t str>) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    hex(hash)
+    hexadecimal(&hash.finalize())
 }
 
-/// A digest of `bytes`.
-pub fn digest_of_bytes(bytes: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(bytes);
-    hex(hash)
+/// The SHA-256 of `bytes`, as `sha256sum` writes it.
+pub fn sha256_of(bytes: impl AsRef<[u8]>) -> String {
+    hexadecimal(&Sha256::digest(bytes))
 }
 
-fn hex(hash: Sha256) -> String {
+fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    hash.finalize()
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a String takes every text");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes every text");
+        text
+    })
 }

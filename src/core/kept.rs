@@ -24,7 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 use super::{
-    digest::{digest_of, digest_of_bytes},
+    digest::{digest_of, sha256_of},
     ledger::SystemLedger,
     planted::{Bug, planted},
 };
@@ -112,7 +112,7 @@ impl Packed {
     fn new(text: &str, count: usize) -> Self {
         let data: Arc<[u8]> = pack(text.as_bytes()).into();
         Self {
-            digest: digest_of_bytes(&data),
+            digest: sha256_of(&data),
             size: text.len(),
             count,
             data,
@@ -121,7 +121,7 @@ impl Packed {
 
     /// Whether it is what was written.
     fn is_whole(&self) -> bool {
-        self.digest == digest_of_bytes(&self.data)
+        self.digest == sha256_of(&self.data)
     }
 
     /// What was packed; none when it is not what was written.

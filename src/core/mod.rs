@@ -2,6 +2,7 @@
 pub mod callback;
 pub mod case;
 pub mod commitment;
+pub mod codes;
 pub mod digest;
 pub mod duplicate;
 pub mod fact;

@@ -8,7 +8,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
-    digest::digest_of_bytes,
+    digest::sha256_of,
     kept::{MOST_KEPT, pack, unpack},
 };
 
@@ -45,7 +45,7 @@ pub fn split(text: &[u8]) -> Option<Split> {
     let pieces: Vec<String> = packed.chunks(PIECE).map(|piece| STANDARD.encode(piece)).collect();
     (pieces.len() <= MOST_PIECES).then(|| Split {
         pieces,
-        digest: digest_of_bytes(&packed),
+        digest: sha256_of(&packed),
         size: text.len(),
     })
 }
@@ -56,7 +56,7 @@ pub fn join(split: &Split) -> Option<Vec<u8>> {
     for piece in &split.pieces {
         packed.extend(STANDARD.decode(piece).ok()?);
     }
-    if digest_of_bytes(&packed) != split.digest {
+    if sha256_of(&packed) != split.digest {
         return None;
     }
     unpack(&packed, split.size.min(LONGEST)).filter(|text| text.len() == split.size)

@@ -28,7 +28,10 @@ use super::{
     http::{Client, Reply},
     secret::Secret,
 };
-use crate::core::fault::{Fault, FaultKind, Reason};
+use crate::core::{
+    codes::{OAUTH, listed},
+    fault::{Fault, FaultKind, Reason},
+};
 
 /// How long a token is used whose answer tells no end (Salesforce): shorter than the shortest session there, 15 minutes.
 const UNTOLD: SignedDuration = SignedDuration::from_mins(10);
@@ -56,6 +59,16 @@ pub enum Grant {
     PrivateKeyJwt(SigningKey),
     /// A signed JWT as the grant itself (RFC 7523 section 2.1).
     JwtBearer(SigningKey),
+}
+
+impl Grant {
+    /// Whether the client's secret is in `text`, or `text` a part of it.
+    fn appears_in(&self, text: &str) -> bool {
+        match self {
+            Self::SecretInBody(secret) | Self::SecretInHeader(secret) => secret.appears_in(text),
+            Self::PrivateKeyJwt(_) | Self::JwtBearer(_) => false,
+        }
+    }
 }
 
 /// One login at one token endpoint.
@@ -285,7 +298,11 @@ impl Tokens {
                 408 | 425 | 429 | 500.. => Fault::transient(Reason::SystemUnavailable),
                 _ => Fault::permanent(Reason::CredentialRejected),
             };
-            return Err(fault.with_code(format!("token {} {}", reply.status, error_code(&body)).trim_end()));
+            let code = body["error"]
+                .as_str()
+                .filter(|code| !self.login.grant.appears_in(code));
+            let code = listed(code.unwrap_or_default(), OAUTH);
+            return Err(fault.with_code(format!("token {} {code}", reply.status).trim_end()));
         }
         let Some(token) = body["access_token"].as_str().filter(|token| !token.is_empty()) else {
             return Err(Fault::transient(Reason::Malformed).with_code("token"));
@@ -330,12 +347,6 @@ pub fn sensitive(text: &str) -> Result<HeaderValue, Fault> {
 /// As in a form body.
 fn encode(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
-}
-
-/// The error codes of RFC 6749 section 5.2 have only these characters; anything else is not shown.
-fn error_code(body: &Value) -> &str {
-    let plain = |code: &&str| code.len() <= 40 && code.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    body["error"].as_str().filter(plain).unwrap_or_default()
 }
 
 #[cfg(test)]

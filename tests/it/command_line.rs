@@ -1,5 +1,6 @@
 //! The program as people and scripts start it, on a folder of manifests, without a cluster.
 
+mod codes;
 mod drift;
 mod folder;
 mod login_names;

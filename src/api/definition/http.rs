@@ -33,6 +33,10 @@ pub struct HttpDriver {
     /// Where the system may say later what became of a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Callback>,
+    /// Codes of errors, and names of fields in them, that are shown as they are: they tell nothing about anybody. Those that the
+    /// definition names elsewhere, and those of OAuth, SCIM and SOAP, need not be listed. Any other is shown as a digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<String>,
 }
 
 /// Acts carry an address of their own, `callback`, which is good for that act only, once and for some time. The system posts

@@ -40,7 +40,11 @@ impl Definition {
     /// Inputs that are unknown, missing or unfit (at `spec.inputs.NAME`), and templates that have no value for them.
     pub fn resolve_driver(&self, given: &BTreeMap<String, Value>) -> Result<ResolvedDriver, Problems> {
         let inputs = inputs::check(&self.0.spec, given)?;
-        driver_section::resolve(&self.0.spec, &inputs)
+        let mut resolved = driver_section::resolve(&self.0.spec, &inputs)?;
+        if let ResolvedDriver::Http(http) = &mut resolved {
+            http.codes = self.0.codes.own().cloned().collect();
+        }
+        Ok(resolved)
     }
 
     /// The bases that requests have beside the one of the driver's section, filled with these inputs.

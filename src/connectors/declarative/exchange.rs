@@ -148,7 +148,13 @@ impl Exchange<'_> {
                 .code
                 .as_ref()
                 .and_then(|code| code.text_value(&scope).ok().flatten());
-            let code = code.or(own.map(|fault| fault.code.clone())).unwrap_or_default();
+            let own = own.map(|fault| fault.code.as_str()).unwrap_or_default();
+            // What the driver shows it has judged itself, such as the number of an error.
+            let code = match &code {
+                Some(code) if own.split(' ').any(|word| word == code) => code.as_str().into(),
+                Some(code) => self.loaded.codes.shown(code),
+                None => own.into(),
+            };
             return Some(Fault::new(kind, reason).with_code(code));
         }
         answer.fault.clone()

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     api::definition::{ConnectorDefinitionSpec, FaultIs},
-    core::{fact::FactSpec, fault::Reason},
+    core::{codes::Codes, fact::FactSpec, fault::Reason},
 };
 
 /// A definition that is sound, ready to be connected. Cheap to clone.
@@ -39,6 +39,8 @@ pub(super) struct Loaded {
     pub facts: BTreeMap<String, CompiledFact>,
     pub order: Vec<FactSpec>,
     pub faults: Vec<Rule>,
+    /// The codes that it names.
+    pub codes: Codes,
     pub people: Option<CompiledPeople>,
 }
 
@@ -232,9 +234,18 @@ fn load(name: &str, spec: ConnectorDefinitionSpec, protocol: Protocol, problems:
         facts,
         order,
         faults,
+        codes: codes(&spec),
         people,
         spec,
     }
+}
+
+/// The codes that a definition lists, and those that it names.
+fn codes(spec: &ConnectorDefinitionSpec) -> Codes {
+    // What was read from text can be written as text.
+    let named = Codes::of(&serde_json::to_value(spec).unwrap_or_default());
+    let listed = spec.http.iter().flat_map(|http| http.codes.iter().cloned());
+    named.with(listed)
 }
 
 fn check_inputs(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {

@@ -10,7 +10,10 @@ use tokio::time::Instant;
 
 use crate::{
     connectors::{driver::Answer, json},
-    core::fault::{Fault, Reason},
+    core::{
+        codes::Codes,
+        fault::{Fault, Reason},
+    },
     transport::{
         http::Reply,
         limit::LONGEST_SILENCE,
@@ -18,7 +21,7 @@ use crate::{
     },
 };
 
-/// Where systems put their error codes, best first. None of these is a text for people.
+/// Where systems put their error codes, best first. What is a text for people there is no code, and is not looked at.
 const CODES: [&str; 12] = [
     "/error/errors/0/reason",
     "/error/code",
@@ -68,8 +71,8 @@ pub async fn counted(reply: &Reply, deadline: Instant) -> Result<Reservation, Fa
     Ok(memory)
 }
 
-/// The answer. `reveals` tells whether a code has a secret in it.
-pub fn read(reply: &Reply, now: Timestamp, reveals: impl Fn(&str) -> bool) -> Answer {
+/// The answer. `codes` are those that are shown as they are; `reveals` tells whether one has a secret of ours in it.
+pub fn read(reply: &Reply, now: Timestamp, codes: &Codes, reveals: impl Fn(&str) -> bool) -> Answer {
     let date = reply
         .headers
         .get(DATE)
@@ -80,8 +83,8 @@ pub fn read(reply: &Reply, now: Timestamp, reveals: impl Fn(&str) -> bool) -> An
         None if !understood => Some(Fault::unknown_outcome(Reason::Malformed).with_code(reply.status)),
         None => None,
         Some(fault) => {
-            let code = moved(reply).or_else(|| code(&body));
-            let code = code.filter(|code| !reveals(code)).unwrap_or_default();
+            let moved = moved(reply).filter(|to| !reveals(to));
+            let code = moved.unwrap_or_else(|| code(&body, codes, reveals));
             Some(fault.with_code(format!("{} {code}", reply.status).trim_end()))
         }
     };
@@ -210,13 +213,17 @@ fn http_date(text: &str) -> Option<Timestamp> {
         .ok()
 }
 
-/// The system's own error code, and the field that it is about.
-fn code(body: &Value) -> Option<String> {
+/// The system's own error code, and the field that it is about; nothing where one has a secret of ours in it.
+fn code(body: &Value, codes: &Codes, reveals: impl Fn(&str) -> bool) -> String {
     let words: Vec<&str> = [&CODES[..], &FIELDS]
         .into_iter()
         .filter_map(|places| word(body, places))
         .collect();
-    Some(words.join(" ")).filter(|code| !code.is_empty())
+    if words.iter().any(|word| reveals(word)) {
+        return String::new();
+    }
+    let shown: Vec<_> = words.into_iter().map(|word| codes.shown(word)).collect();
+    shown.join(" ")
 }
 
 /// The first text at one of `places` that looks like a code or the name of a field.

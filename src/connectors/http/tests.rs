@@ -81,9 +81,26 @@ async fn receive(socket: &mut TcpStream) -> String {
     }
 }
 
+/// What the system's definition lists.
+const CODES: [&str; 12] = [
+    "E0000001",
+    "Email",
+    "INVALID_FIELD",
+    "INVALID_SESSION_ID",
+    "accessDenied",
+    "already_exists",
+    "costCentre",
+    "error-pattern-no-match",
+    "forbidden",
+    "invalid",
+    "phone",
+    "quotaExceeded",
+];
+
 fn config(base: &str) -> definition::HttpDriver {
     definition::HttpDriver {
         base: base.to_owned(),
+        codes: CODES.map(str::to_owned).into(),
         ..Default::default()
     }
 }

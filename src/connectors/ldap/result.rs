@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 use ldap3::{LdapError, LdapResult};
 use regex::Regex;
 
-use crate::core::fault::{Fault, Reason};
+use crate::core::{
+    codes::{DIRECTORY, listed, unlisted},
+    fault::{Fault, Reason},
+};
 
 /// Why an operation did not succeed.
 #[derive(Debug)]
@@ -90,8 +93,16 @@ impl Refusal {
         match &self.name {
             // A name that is taken says nothing without the name.
             Some(name) if self.code == 68 => fault.with_code(format_args!("ldap 68 {name}")),
-            _ => fault.with_code(format_args!("ldap {}", self.code)),
+            _ => fault.with_code(self.number()),
         }
+    }
+
+    /// `ldap 50`. A number that no document gives a meaning is no code of LDAP.
+    fn number(&self) -> String {
+        let number = self.code.to_string();
+        // RFC 4511 and its registry, RFC 4533, and the draft about operations that change nothing.
+        let known = matches!(self.code, 0..=123 | 4096 | 16_654);
+        format!("ldap {}", if known { number } else { unlisted(&number) })
     }
 
     /// The fault of a login that was refused so. The detail tells a wrong password (`data 52e`) from an account that
@@ -103,8 +114,8 @@ impl Refusal {
             _ => self.fault(),
         };
         match &self.detail {
-            Some(detail) => fault.with_code(format_args!("ldap {} {detail}", self.code)),
-            None => fault.with_code(format_args!("ldap {}", self.code)),
+            Some(detail) => fault.with_code(format_args!("{} {}", self.number(), listed(detail, DIRECTORY))),
+            None => fault.with_code(self.number()),
         }
     }
 }
@@ -157,6 +168,22 @@ mod tests {
             refusal(50, "no write access to userPassword of uid=alice").detail,
             None
         );
+    }
+
+    #[test]
+    fn a_number_that_nobody_knows_is_none_of_the_systems() {
+        let planted = refusal(49, "DEADBEEF: AcceptSecurityContext error, data cafe1234, v1");
+        assert_eq!(
+            planted.login_fault().code,
+            format!("ldap 49 {}", unlisted("data cafe1234"))
+        );
+        let planted = refusal(53, "DEADBEEF");
+        assert_eq!(
+            planted.login_fault().code,
+            format!("ldap 53 {}", unlisted("DEADBEEF"))
+        );
+        let planted = refusal(3_735_928_559, "");
+        assert_eq!(planted.fault().code, format!("ldap {}", unlisted("3735928559")));
     }
 
     #[test]

@@ -36,7 +36,10 @@ use super::{
 };
 use crate::{
     api::definition,
-    core::fault::{Fault, Reason},
+    core::{
+        codes::unlisted,
+        fault::{Fault, Reason},
+    },
     transport::{
         Clock, SetupError,
         dial::Dialer,
@@ -233,12 +236,18 @@ fn refused(code: u32) -> Answer {
         response: json!({ "code": code }),
         value: Value::Null,
         part: None,
-        fault: Some(fault.with_code(format_args!("sftp {code}"))),
+        fault: Some(fault.with_code(format_args!("sftp {}", number(code)))),
         date: None,
         retry_at: None,
         rows: None,
         memory: Reservation::default(),
     }
+}
+
+/// The number of a status; one that no version of the protocol has is no code.
+fn number(code: u32) -> String {
+    let number = code.to_string();
+    if code < 32 { number } else { unlisted(&number) }
 }
 
 fn described(entry: &feed::Entry) -> Value {

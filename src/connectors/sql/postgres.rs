@@ -14,7 +14,10 @@ use sqlx::{
 
 use super::{Engine, Failure, Server, Way, bind, shaped};
 use crate::{
-    core::fault::{Fault, Reason},
+    core::{
+        codes::unlisted,
+        fault::{Fault, Reason},
+    },
     transport::relay::Meter,
 };
 
@@ -111,11 +114,19 @@ impl Engine for Postgres {
             // 55006 and 2BP01 (in use, others depend on it) and all others.
             _ => Fault::permanent(Reason::Refused),
         };
-        // What a program of the definition found to be the rule, or the constraint that was broken.
-        let rule = error.constraint().map(|rule| format!("{code} {rule}"));
-        let fault = fault.with_code(rule.as_deref().unwrap_or(&code));
+        let fault = fault.with_code(shown(&code, error.constraint().unwrap_or_default()));
         (code, fault)
     }
+}
+
+/// A SQLSTATE, and what a program of the definition found to be the rule: the server itself names none in these cases. What
+/// constraint was broken in others is nothing for everybody.
+fn shown(code: &str, rule: &str) -> String {
+    let own = matches!(code, "0LP01" | "2BP01" | "42501");
+    let rule = if own { rule.to_owned() } else { unlisted(rule) };
+    let is_state = code.len() == 5 && code.bytes().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
+    let code = if is_state { code.to_owned() } else { unlisted(code) };
+    format!("{code} {rule}").trim().to_owned()
 }
 
 fn shape(row: &PgRow) -> Result<Value, Failure> {
@@ -133,5 +144,31 @@ fn decode(type_info: &PgTypeInfo, bytes: &[u8]) -> Option<Value> {
         PgTypeKind::Array(inner) => value::array(bytes, |bytes| decode(inner, bytes)),
         _ if type_info.name().eq_ignore_ascii_case("citext") => value::text(bytes),
         _ => value::simple(type_info.oid()?.0, bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_shown_and_a_rule_only_where_a_program_of_ours_names_it() {
+        for (code, rule, expected) in [
+            ("42501", "", "42501".to_owned()),
+            (
+                "42501",
+                "connector lacks CREATE on the database",
+                "42501 connector lacks CREATE on the database".to_owned(),
+            ),
+            (
+                "23505",
+                "salaries_jane_key",
+                format!("23505 {}", unlisted("salaries_jane_key")),
+            ),
+            ("hunter2", "", unlisted("hunter2")),
+            ("abcde", "", unlisted("abcde")),
+        ] {
+            assert_eq!(shown(code, rule), expected);
+        }
     }
 }

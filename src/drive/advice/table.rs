@@ -169,6 +169,8 @@ table! { HTTP:
         "it does not take the filter", "check spec.inputs: everything can be read instead";
     "invalidValue", "invalidSyntax", "uniqueness" =>
         "it finds the change wrong, often for another attribute of the account", "mend the one that its own log names";
+    "unlisted code *"; Refused =>
+        "it has a rule against it", "its own log has the code, whose SHA-256 begins so: list it in the definition's http.codes";
     "url" =>
         "the address is none", "correct it in spec.inputs";
     "method", "json", "envelope", "webhook-id" =>
