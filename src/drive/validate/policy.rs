@@ -14,6 +14,7 @@ use crate::{
     connectors::declarative::{Expression, Problems, Scope},
     core::{
         fact::Class,
+        fault::Reason,
         gate::{Approver, Rule},
         schedule::{self, Anchors},
     },
@@ -130,8 +131,17 @@ impl Audience {
         let scope = Scope::new()
             .with("employee", &self.employee)
             .with("offboarding", &self.offboarding);
-        let problem = "has no value for this leaver: test with has() what not everybody has";
-        expression.holds(&scope).map_err(|_| invalid(path, problem))
+        expression.holds(&scope).map_err(|error| match error.reason() {
+            Reason::ExpressionTooCostly => {
+                let problem =
+                    "it goes through too much of this leaver, or makes too much of it: ask for less";
+                invalid(path, format!("{}: {problem}", error.reason().as_str()))
+            }
+            _ => invalid(
+                path,
+                "has no value for this leaver: test with has() what not everybody has",
+            ),
+        })
     }
 }
 

@@ -109,6 +109,15 @@ fn a_policy_that_is_not_there_or_has_no_answer_is_an_error_and_never_another_pol
         "OffboardingPolicy asks: spec.when",
         "test with has()",
     );
+    let costly = [(
+        "costly",
+        json!({"when": "lists.range(100000).exists(a, lists.range(100000).exists(b, a + b < 0))"}),
+    )];
+    refused(
+        choice(&jane(&json!({})), &costly),
+        "OffboardingPolicy costly: spec.when",
+        "ExpressionTooCostly",
+    );
     let knows = json!({"profile": {"attributes": {"clearance": "high"}}});
     assert_eq!(choice(&jane(&knows), &asks), Ok(Some("asks".into())));
 }
