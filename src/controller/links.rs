@@ -40,6 +40,11 @@ const SECRET_LASTS: Duration = Duration::from_mins(1);
 /// The same for one that does not, or that a system refused.
 const SUSPECT_LASTS: Duration = Duration::from_secs(5);
 
+/// The reason of a Connector whose Secret could not be had.
+const NO_SECRET: &str = "SecretNotFound";
+/// The reason of one whose Secret is there and cannot be used.
+const UNFIT_SECRET: &str = "InvalidSecret";
+
 /// What came of the last login with a connector.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Login {
@@ -180,7 +185,7 @@ impl Links {
                 // What is known is better than nothing while the API server does not answer.
                 Err(missing) => missing.passes,
             };
-            if unchanged && (read.is_err() || entry.made.reason != "SecretNotFound") {
+            if unchanged && (read.is_err() || entry.made.reason != NO_SECRET) {
                 entry.read_at = Instant::now();
                 return entry.made.clone();
             }
@@ -229,7 +234,7 @@ impl Links {
         let credentials = match read {
             Ok(credentials) => credentials,
             Err(missing) => {
-                let made = broken("SecretNotFound", missing.text);
+                let made = broken(missing.reason, missing.text);
                 return (revision, Made { only_people, ..made });
             }
         };
@@ -326,7 +331,7 @@ fn reason_of(error: &Error) -> &'static str {
     match error {
         Error::NoDefinition(_) | Error::Definition(..) | Error::NoRunner => "InvalidDefinition",
         Error::Inputs(_) | Error::NoDoor => "InvalidInputs",
-        Error::Setup(SetupError::Secret(_)) => "InvalidSecret",
+        Error::Setup(SetupError::Secret(_)) => UNFIT_SECRET,
         Error::Setup(SetupError::Destination(_)) => "HostNotNamed",
         Error::Setup(SetupError::DefinitionNotNamed(_)) => "DefinitionNotNamed",
         Error::Setup(SetupError::Closed { .. }) => "AddressClosed",
@@ -362,6 +367,7 @@ fn text(connector: &Connector, error: &Error) -> String {
 
 /// A Secret that could not be had.
 struct Missing {
+    reason: &'static str,
     text: String,
     /// Nothing is wrong with the Secret; the API server did not answer.
     passes: bool,
@@ -372,7 +378,11 @@ async fn secret(client: &Client, connector: &Connector, namespace: &str) -> Resu
         return Ok(Credentials::default());
     };
     let name = &reference.name;
-    let failed = |text: String, passes| Missing { text, passes };
+    let failed = |text: String, passes| Missing {
+        reason: NO_SECRET,
+        text,
+        passes,
+    };
     match within(watch::api::<Secret>(client, namespace).get(name)).await {
         Ok(secret) => {
             let revision = format!(
@@ -386,7 +396,11 @@ async fn secret(client: &Client, connector: &Connector, namespace: &str) -> Resu
             let data = data.into_iter().map(|(key, value)| (key, value.0));
             Credentials::from_data(data, revision)
                 .with_scope(annotation(HOSTS), annotation(DEFINITIONS))
-                .map_err(|error| failed(format!("spec.secretRef.name: Secret {name:?}: {error}"), false))
+                .map_err(|error| Missing {
+                    reason: UNFIT_SECRET,
+                    text: format!("spec.secretRef.name: Secret {name:?}: metadata.annotations.{error}"),
+                    passes: false,
+                })
         }
         Err(Failed::NotFound) => Err(failed(
             format!("spec.secretRef.name: there is no Secret {name:?} in this namespace: create it"),

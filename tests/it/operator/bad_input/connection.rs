@@ -178,6 +178,39 @@ async fn a_key_that_is_missing_in_a_secret_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_none_in_a_secret_is_named_with_its_field() {
+    let scene = Scene::new("host", "jane").await;
+    let (app, _) = application("jane@example.com").await;
+    scene.site.secret("broken", "token", app.token());
+    let annotate = |hosts: &str| {
+        let hosts = format!("offboard.dev/hosts={hosts}");
+        let ran = scene
+            .site
+            .kubectl(&["annotate", "--overwrite", "secret", "broken", &hosts], "");
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    };
+    annotate("https://crm.example.com");
+    let inputs = format!("{{url: '{}'}}", app.base());
+    scene.site.connector("broken", "scim", &inputs);
+    scene.leaves();
+    let shown = scene
+        .site
+        .until("connector/broken", "Ready", "False/InvalidSecret");
+    assert!(
+        shown.starts_with(
+            "spec.secretRef.name: Secret \"broken\": metadata.annotations.offboard.dev/hosts: \"https://crm.example.com\" is no host"
+        ),
+        "{shown}"
+    );
+    scene.the_healthy_system_is_done();
+    assert!(app.control().journal().is_empty(), "nothing was even asked");
+    annotate("127.0.0.1:*");
+    scene
+        .site
+        .until("offboarding/leaver-1", "Ready", "True/Offboarded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_application_whose_authority_is_another_one_is_told_nothing() {
     let scene = Scene::new("https", "jane").await;
     let (app, _) = application("jane@example.com").await;
