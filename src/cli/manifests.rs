@@ -14,6 +14,7 @@ mod tests;
 use std::{
     collections::BTreeMap,
     fmt, fs,
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -39,6 +40,15 @@ use crate::{
         secret::Credentials,
     },
 };
+
+/// A manifest that is larger than this, in bytes, is a mistake.
+const LARGEST: u64 = 16 << 20;
+/// And so are manifests that are larger than this together.
+const LARGEST_ALL: u64 = 32 << 20;
+/// As many objects are read from a folder.
+const MOST_OBJECTS: usize = 100_000;
+/// Where as much has to be mended, something is wrong with the folder, and not with what is in it.
+const MOST_PROBLEMS: usize = 1_000;
 
 /// Something in a folder that has to be mended, and why; it is not used, but where that would leave somebody with access.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +124,10 @@ pub struct Manifests {
     broken: BTreeMap<(&'static str, String), Broken>,
     /// By kind and name: where it was read first.
     origins: BTreeMap<(&'static str, String), PathBuf>,
+    /// How much was read, in bytes.
+    size: u64,
+    /// How many documents, and objects in lists, were read.
+    objects: usize,
 }
 
 /// An object that cannot be used.
@@ -139,7 +153,7 @@ impl Manifests {
     /// Secrets may also be folders of files, `secrets/NAME/KEY`.
     ///
     /// # Errors
-    /// When `folder` itself cannot be read. What is wrong inside is in [`Self::problems`].
+    /// When `folder` itself cannot be read, or holds more than any does. What is wrong inside is in [`Self::problems`].
     pub fn read(folder: &Path) -> Result<Self, Problem> {
         Self::read_without(folder, &[&folder.join("state")])
     }
@@ -151,7 +165,7 @@ impl Manifests {
     pub fn read_without(folder: &Path, apart: &[&Path]) -> Result<Self, Problem> {
         let mut manifests = Self::default();
         if folder.is_file() {
-            manifests.file(folder);
+            manifests.file(folder)?;
             manifests.keep_one_wish_each();
             return Ok(manifests);
         }
@@ -160,7 +174,7 @@ impl Manifests {
         let others = files.others.iter().map(|path| path.display().to_string());
         manifests.ignored.extend(others);
         for path in &files.manifests {
-            manifests.file(path);
+            manifests.file(path)?;
         }
         for path in files.secrets {
             manifests.secret_folder(&path, folder);
@@ -231,9 +245,21 @@ impl Manifests {
         }
     }
 
-    fn file(&mut self, path: &Path) {
-        let text = match fs::read(path) {
-            Ok(bytes) => String::from_utf8(bytes).map_err(|_| "not UTF-8: save it as UTF-8".to_owned()),
+    /// Reads a file. What would be left unread might be a system, or a policy: so it is all or nothing.
+    fn file(&mut self, path: &Path) -> Result<(), Problem> {
+        let mut bytes = vec![];
+        let read = fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+        let size = bytes.len() as u64;
+        self.size += size;
+        let text = match read {
+            Ok(_) if size > LARGEST => Err(format!("larger than {} MiB: no manifest is", LARGEST >> 20)),
+            Ok(_) if self.size > LARGEST_ALL => {
+                let most = LARGEST_ALL >> 20;
+                let text =
+                    format!("with it the manifests are larger than {most} MiB together: keep fewer here");
+                return Err(Problem::new(path, text));
+            }
+            Ok(_) => String::from_utf8(bytes).map_err(|_| "not UTF-8: save it as UTF-8".to_owned()),
             Err(error) => Err(error.to_string()),
         };
         let text = match text {
@@ -242,10 +268,15 @@ impl Manifests {
         };
         let text = match text {
             Ok(text) => text,
-            Err(why) => return self.problems.push(Problem::new(path, why)),
+            Err(why) => {
+                self.problems.push(Problem::new(path, why));
+                return self.is_within_limits(path);
+            }
         };
         let mut approvals = 0;
         for document in documents(&text) {
+            self.objects += 1;
+            self.is_within_limits(path)?;
             match document.value() {
                 Ok(value) => {
                     let place = Place {
@@ -265,6 +296,25 @@ impl Manifests {
                 }
             }
         }
+        self.is_within_limits(path)
+    }
+
+    /// Refuses a folder that is more than one, once `path` was read so far.
+    fn is_within_limits(&self, path: &Path) -> Result<(), Problem> {
+        if self.objects > MOST_OBJECTS {
+            let text = format!("with it there are more than {MOST_OBJECTS} objects: keep fewer here");
+            return Err(Problem::new(path, text));
+        }
+        match self.problems.get(MOST_PROBLEMS) {
+            Some(_) => {
+                let first = &self.problems[0];
+                let text = format!(
+                    "more than {MOST_PROBLEMS} files or objects have to be mended, and nothing is done; the first is {first}"
+                );
+                Err(Problem::new(path, text))
+            }
+            None => Ok(()),
+        }
     }
 
     /// An object, or the objects of a list, and of lists in it.
@@ -277,7 +327,9 @@ impl Manifests {
             let Some(Value::Array(items)) = object.get("items") else {
                 return self.problem(place, object, "items: there is no list of objects");
             };
-            for (index, item) in items.iter().enumerate() {
+            self.objects += items.len();
+            // Too many are refused with the next document, or at the end of the file.
+            for (index, item) in items.iter().enumerate().take(MOST_OBJECTS) {
                 let mut item = item.clone();
                 if let (Some(kind), Some(item)) = (of, item.as_object_mut()) {
                     // What a list of one kind holds need not repeat it.
@@ -288,6 +340,9 @@ impl Manifests {
                 path.extend([Segment::Map { key: "items".into() }, Segment::Seq { index }]);
                 let place = Place { path, ..*place };
                 self.objects(&place, &item, (text, nth));
+                if self.problems.len() > MOST_PROBLEMS {
+                    break;
+                }
             }
             return;
         }

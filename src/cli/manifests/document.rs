@@ -1,5 +1,7 @@
 //! The YAML documents of a file, each with the line it begins at, so that one that is broken hurts no other and can be found.
 
+use std::cell::OnceCell;
+
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
@@ -11,11 +13,12 @@ use serde_saphyr::Spanned;
 use crate::connectors::declarative::not_yaml;
 
 /// One document of a file.
-#[derive(Debug, Clone, Copy)]
 pub(super) struct Document<'t> {
     text: &'t str,
     /// How many lines come before it.
     before: u64,
+    /// The places of everything in it, once somebody asked.
+    places: OnceCell<Option<Spanned<Tree>>>,
 }
 
 /// What is wrong with a document, and in which line of the file.
@@ -35,6 +38,7 @@ pub(super) fn documents(text: &str) -> Vec<Document<'_>> {
         let document = Document {
             text: text.get(begins..ends).unwrap_or_default(),
             before,
+            places: OnceCell::new(),
         };
         if !document.says_nothing() {
             documents.push(document);
@@ -77,8 +81,8 @@ impl Document<'_> {
     /// The line of the file in which what is at `path` stands, and what is written there. What is not there stands where it would
     /// belong.
     pub(super) fn place(&self, path: &[Segment]) -> Option<(u64, &str)> {
-        let tree: Spanned<Tree> = serde_saphyr::from_str(self.text).ok()?;
-        let mut at = &tree;
+        let places = self.places.get_or_init(|| serde_saphyr::from_str(self.text).ok());
+        let mut at = places.as_ref()?;
         for segment in path {
             let next = match (segment, &at.value) {
                 (Segment::Seq { index }, Tree::List(items)) => items.get(*index),

@@ -9,10 +9,10 @@ use std::{
 
 use super::{Problem, document::documents};
 
-/// A manifest that is larger than this, in bytes, is a mistake.
-const LARGEST: u64 = 16 << 20;
 /// So much of a file with another ending is looked at, in bytes, to see whether it is a manifest.
 const LARGEST_GUESS: u64 = 256 << 10;
+/// So many documents of one are looked at.
+const MOST_GUESSED: usize = 100;
 /// What documentation ends with.
 const DOCUMENTATION: &[&str] = &["md", "markdown", "adoc", "rst", "html"];
 
@@ -102,12 +102,7 @@ impl Files {
     fn file(&mut self, path: PathBuf, size: u64) {
         let hidden = name_of(&path).starts_with('.');
         if is_manifest(&path) && !hidden {
-            if size > LARGEST {
-                let text = format!("larger than {} MiB: no manifest is", LARGEST >> 20);
-                self.problems.push(Problem::new(&path, text));
-            } else {
-                self.manifests.push(path);
-            }
+            self.manifests.push(path);
         } else if size <= LARGEST_GUESS && looks_like_a_manifest(&path) {
             let text = if hidden {
                 "holds a manifest and is not read: its name begins with a dot"
@@ -185,5 +180,6 @@ fn looks_like_a_manifest(path: &Path) -> bool {
     };
     documents(&text)
         .iter()
+        .take(MOST_GUESSED)
         .any(|document| document.value().is_ok_and(|value| has(&value)))
 }

@@ -477,3 +477,64 @@ fn read_whatever_comes() {
         drop(manifests);
     }
 }
+
+#[test]
+fn a_folder_that_is_more_than_one_is_refused_with_the_file_and_the_limit() {
+    let refused = |files: &[(&str, &str)]| {
+        let folder = Folder::of(files);
+        let refused = Manifests::read(&folder.0)
+            .err()
+            .map(|problem| problem.to_string());
+        refused.unwrap_or_default()
+    };
+    // What is no text is counted all the same.
+    let with = |files: &[(&str, usize)]| {
+        let folder = Folder::of(&[("a.yaml", JANE)]);
+        for (name, size) in files {
+            fs::write(folder.0.join(name), vec![0xff; *size]).unwrap();
+        }
+        folder
+    };
+    let large = with(&[("b.yaml", (16 << 20) + 1)]);
+    assert_eq!(large.problems(), ["b.yaml: larger than 16 MiB: no manifest is"]);
+    assert_eq!(names(&large.read()), ["jane"]);
+    let alone = Manifests::read(&large.0.join("b.yaml")).unwrap();
+    assert_eq!(alone.problems.len(), 1, "named by itself too");
+    let size = 11 << 20;
+    let together = with(&[("b.yaml", size), ("c.yaml", size), ("d.yaml", size)]);
+    let together = Manifests::read(&together.0).err().unwrap().to_string();
+    assert!(
+        together.ends_with("d.yaml: with it the manifests are larger than 32 MiB together: keep fewer here"),
+        "{together}"
+    );
+
+    let many = refused(&[("a.yaml", JANE), ("b.yaml", &"--- {a: b}\n".repeat(1_001))]);
+    assert!(
+        many.contains("b.yaml: ") && many.contains("1000 files or objects"),
+        "{many}"
+    );
+    let nothing = format!(
+        "{{apiVersion: v1, kind: List, items: [{}~]}}",
+        "~, ".repeat(100_000)
+    );
+    let many = refused(&[("a.yaml", &nothing)]);
+    assert!(
+        many.contains("a.yaml: with it there are more than 100000 objects"),
+        "{many}"
+    );
+    let broken = "--- {\n".repeat(3_000);
+    let item = "{apiVersion: offboard.dev/v1alpha1, kind: Connector, metadata: {name: a}, spec: 7}";
+    let list = format!(
+        "{{apiVersion: v1, kind: List, items: [{}{item}]}}",
+        format!("{item}, ").repeat(3_000)
+    );
+    for text in [broken, list] {
+        let many = refused(&[("a.yaml", &text)]);
+        assert!(
+            many.contains(
+                "a.yaml: more than 1000 files or objects have to be mended, and nothing is done; the first is"
+            ),
+            "{many}"
+        );
+    }
+}
