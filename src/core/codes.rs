@@ -80,7 +80,19 @@ const SOAP: &[&str] = &[
 
 /// The prefixes that names of SOAP and WS-Security usually have.
 const PREFIXES: &[&str] = &[
-    "SOAP-ENV", "S", "S11", "S12", "env", "s", "soap", "soap11", "soap12", "soapenv", "wsse",
+    "SOAP-ENV",
+    "S",
+    "S11",
+    "S12",
+    "env",
+    "s",
+    "soap",
+    "soap11",
+    "soap11env",
+    "soap12",
+    "soap12env",
+    "soapenv",
+    "wsse",
 ];
 
 /// What Active Directory adds to a refusal: why a login is refused, and errors of Windows.
@@ -132,7 +144,8 @@ impl Codes {
     /// The code as it is shown.
     pub fn shown<'c>(&self, code: &'c str) -> Cow<'c, str> {
         let lists = |list: &[&str]| list.contains(&code);
-        if self.0.contains(code) || lists(OAUTH) || lists(SCIM) || is_soap(code) || is_status(code) {
+        let soap = of_soap(code).is_some_and(|name| SOAP.contains(&name) || self.0.contains(name));
+        if self.0.contains(code) || lists(OAUTH) || lists(SCIM) || soap || is_status(code) {
             Cow::Borrowed(code)
         } else {
             Cow::Owned(unlisted(code))
@@ -159,15 +172,13 @@ pub fn unlisted(code: &str) -> String {
     format!("{UNLISTED} {digest}")
 }
 
-/// `Server`, `soap:Server`, `SOAP-ENV:Client.authenticationError`: what stands behind the dot is the sender's own and must be
-/// listed as a whole.
-fn is_soap(code: &str) -> bool {
-    let name = match code.split_once(':') {
-        Some((prefix, name)) if PREFIXES.contains(&prefix) => name,
-        Some(_) => return false,
-        None => code,
-    };
-    SOAP.contains(&name)
+/// The name of a fault without its prefix: `Server` of `soap:Server`, `Client.locked` of `SOAP-ENV:Client.locked`. What stands
+/// behind the dot is the sender's own: a definition lists such a name as a whole.
+fn of_soap(code: &str) -> Option<&str> {
+    match code.split_once(':') {
+        Some((prefix, name)) => PREFIXES.contains(&prefix).then_some(name),
+        None => Some(code),
+    }
 }
 
 /// A status of HTTP, as some systems repeat it in the body.
