@@ -101,6 +101,10 @@ impl State {
             Named::Given {
                 instead_of: Some(inside),
             } => tell!("State: {path} (not the one in {})", inside.display()),
+            // Manifests that were moved have a new one, which should surprise nobody.
+            Named::Default { folder, .. } if !self.path.exists() => {
+                tell!("State: {path} (of {}; new)", folder.display());
+            }
             Named::Default { folder, .. } => tell!("State: {path} (of {})", folder.display()),
             Named::Inside { usual, .. } => tell!(
                 "State: {path} (inside the manifests, from an earlier run; out of there: {})",

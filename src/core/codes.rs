@@ -21,7 +21,7 @@ const DIGITS: usize = 8;
 /// A text of a definition that is longer than this, in bytes, is no code.
 const LONGEST: usize = 192;
 
-/// The errors of OAuth 2.0: RFC 6749 sections 4.1.2.1 and 5.2, RFC 6750, RFC 7009, RFC 8628, RFC 8707, and of OpenID Connect.
+/// The errors of OAuth 2.0: RFC 6749 sections 4.1.2.1 and 5.2, RFC 6750, RFC 7009, RFC 8628, RFC 8707, and of `OpenID` Connect.
 pub const OAUTH: &[&str] = &[
     "access_denied",
     "account_selection_required",
@@ -110,6 +110,7 @@ pub struct Codes(BTreeSet<String>);
 
 impl Codes {
     /// With these as well.
+    #[must_use]
     pub fn with(mut self, more: impl IntoIterator<Item = String>) -> Self {
         self.0.extend(more);
         self

@@ -18,31 +18,31 @@ use super::*;
 /// What must be nowhere: it looks like a code, or it does not.
 const CANARIES: [&str; 2] = ["canary-4f1c", "canary 4f1c is Jane's salary"];
 
-type Told = Arc<Mutex<(u16, &'static str, String)>>;
+type Reply = Arc<Mutex<(u16, &'static str, String)>>;
 
 /// A server with a secret, which puts it wherever a code or a text about an error can stand.
 struct Indiscreet {
     url: String,
-    told: Told,
+    reply: Reply,
 }
 
 impl Indiscreet {
     async fn start() -> Self {
-        let told: Told = Arc::new(Mutex::new((500, "text/plain", String::new())));
-        let app = Router::new().fallback(answer).with_state(told.clone());
+        let reply: Reply = Arc::new(Mutex::new((500, "text/plain", String::new())));
+        let app = Router::new().fallback(answer).with_state(reply.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { url, told }
+        Self { url, reply }
     }
 
-    fn tells(&self, status: u16, kind: &'static str, body: String) {
-        *self.told.lock().unwrap() = (status, kind, body);
+    fn answers(&self, status: u16, kind: &'static str, body: String) {
+        *self.reply.lock().unwrap() = (status, kind, body);
     }
 }
 
-async fn answer(State(told): State<Told>) -> Response {
-    let (status, kind, body) = told.lock().unwrap().clone();
+async fn answer(State(reply): State<Reply>) -> Response {
+    let (status, kind, body) = reply.lock().unwrap().clone();
     let headers = [
         ("content-type", kind),
         ("location", "/canary-4f1c?login=canary-4f1c"),
@@ -76,7 +76,7 @@ fn directory(canary: &'static str) -> u16 {
     port
 }
 
-/// A definition of somebody's own that reads out what it is told.
+/// A definition of somebody's own that reads out what it is answered.
 fn definition(name: &str, code: &str) -> Value {
     json!({
         "apiVersion": "offboard.dev/v1alpha1", "kind": "ConnectorDefinition", "metadata": {"name": name},
@@ -189,7 +189,7 @@ async fn nothing_of_what_a_server_says_about_an_error_is_shown_but_codes_that_ar
             (404, "text/plain", canary.to_owned()),
             (200, "application/json", json.to_string()),
         ] {
-            server.tells(status, kind, body);
+            server.answers(status, kind, body);
             let desk = desk(&server.url, directory(canary));
             for (command, more) in [
                 ("plan", &["--trust-hosts"][..]),

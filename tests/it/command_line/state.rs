@@ -72,9 +72,12 @@ async fn state_is_outside_of_the_manifests_and_every_command_says_where() {
     let state = user.state();
     let manifests = user.desk.0.canonicalize().unwrap();
     let line = format!("State: {} (of {})", state.display(), manifests.display());
-    for said in [&plan, &run, &user.ran("status", &[])] {
-        assert_eq!(first_line(said), line);
-    }
+    assert_eq!(first_line(&user.ran("status", &[])), line);
+    let new = line.replace(')', "; new)");
+    assert_eq!(
+        (first_line(&plan), first_line(&run)),
+        (new.as_str(), new.as_str())
+    );
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&user.home.join("offboard")), 0o700);
     assert_eq!(mode(&state), 0o700);
@@ -232,9 +235,9 @@ async fn a_folder_that_git_would_take_is_ignored_or_refused() {
     fs::write(kept.join(".gitignore"), "*.tmp\n").unwrap();
     let refused = user.ran("run", &state);
     assert_eq!(code(&refused), 1);
-    let said = text(&refused.stderr);
-    assert!(said.contains("does not ignore it"), "{said}");
-    let fix = said.trim_end().rsplit_once(": ").unwrap().1;
+    let refusal = text(&refused.stderr);
+    assert!(refusal.contains("does not ignore it"), "{refusal}");
+    let fix = refusal.trim_end().rsplit_once(": ").unwrap().1;
     assert!(
         Command::new("sh").args(["-c", fix]).status().unwrap().success(),
         "{fix}"
