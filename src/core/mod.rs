@@ -1,8 +1,8 @@
 //! The rules. Pure: no clock, no network, no Kubernetes.
 pub mod callback;
 pub mod case;
-pub mod commitment;
 pub mod codes;
+pub mod commitment;
 pub mod digest;
 pub mod duplicate;
 pub mod fact;
