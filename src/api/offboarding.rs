@@ -103,8 +103,8 @@ pub struct OffboardingSpec {
     #[schemars(extend("minLength" = 1, "maxLength" = 256))]
     pub requested_by: Option<String>,
     /// The user names of all who changed what loosens the end, or who takes over: none of them can approve anything of this
-    /// leaver. Whoever changes `desired`, `suspend`, `exceptions`, `lastDay`, `cutoff`, `urgency`, `legalHold`, `policyRef` or
-    /// `transfers` adds their own; none is ever removed.
+    /// leaver. Whoever changes `desired`, `suspend`, `exceptions`, `lastDay`, `cutoff`, `dates`, `urgency`, `legalHold`,
+    /// `policyRef`, `profile` or `transfers` adds their own; none is ever removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("maxItems" = 64, "items" = {"type": "string", "minLength": 1, "maxLength": 256}, "x-kubernetes-list-type" = "set"))]
     pub changed_by: Vec<String>,

@@ -376,6 +376,7 @@ impl Local {
         let mut case =
             make(leaver, manifests, links, earlier, said, now).map_err(|e| Error::Invalid(name, e))?;
         scope::include_recorded(&mut case, &record.ledger, |name| links.by_name.contains_key(name));
+        scope::keep_wanted(&mut case, &record.ledger, now);
         let links = links.of(&case);
         Ok(Self {
             case,

@@ -24,6 +24,9 @@ use crate::{
     sources::offboarding::source_of,
 };
 
+/// A case with a link for each of its rows.
+pub type Linked = (Case, BTreeMap<String, Link>);
+
 /// What a pass is made of.
 pub struct Gathered {
     /// The policy, or why there is none.
@@ -145,7 +148,7 @@ impl Gathered {
         offboarding: &Offboarding,
         recorded: Option<&Ledger>,
         now: Timestamp,
-    ) -> Result<(Case, BTreeMap<String, Link>), Invalid> {
+    ) -> Result<Linked, Invalid> {
         let policy = self.policy.as_ref().map_err(Clone::clone)?;
         let members: Vec<Member<'_>> = self
             .connectors

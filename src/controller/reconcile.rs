@@ -5,7 +5,6 @@
 //! it is gone; the pass that goes on over it stops before its next act.
 
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
     panic::AssertUnwindSafe,
     sync::{Arc, PoisonError, atomic::Ordering},
@@ -21,7 +20,7 @@ use super::{
     Context, approvals,
     call::Failed,
     events,
-    gather::{Gathered, gather},
+    gather::{Gathered, Linked, gather},
     links::Login,
     memory::{Leaver, Said, State},
     notices::{self, Told},
@@ -42,7 +41,7 @@ use crate::{
         schedule, scope,
     },
     drive::{
-        Clock, Drive, Link, Outcome, Record, Row, Scope, SystemClock, drive, report,
+        Clock, Drive, Outcome, Record, Row, Scope, SystemClock, drive, report,
         validate::{Invalid, connector_of},
     },
     notify::due,
@@ -240,17 +239,7 @@ impl<'a> Pass<'a> {
         self.state.looked = true;
         let (mut record, version) = match self.record().await {
             Ok(record) => record,
-            Err(NoRecord::Unreadable(what)) => {
-                let text = format!("record: {what}: restore it, or move it away for a new one");
-                return self.refused("RecordUnreadable", &text, gathered.inputs).await;
-            }
-            Err(NoRecord::Altered(what)) => {
-                let text = format!(
-                    "record: {what}: somebody has changed it; find out who, then restore it, or move it away for a new one"
-                );
-                return self.refused("RecordAltered", &text, gathered.inputs).await;
-            }
-            Err(NoRecord::Failed(failed)) => return self.failed("record not read", &failed),
+            Err(why) => return self.without_record(why, gathered.inputs).await,
         };
         match self.recorded_case(&gathered, caches, &record.ledger, now) {
             None => {}
@@ -265,6 +254,7 @@ impl<'a> Pass<'a> {
         scope::include_recorded(&mut case, &record.ledger, |name| {
             gathered.connectors.contains_key(name)
         });
+        scope::keep_wanted(&mut case, &record.ledger, now);
         caches
             .begun
             .admit(&mut case, &record.ledger, &self.context.demands, caches, now);
@@ -310,6 +300,22 @@ impl<'a> Pass<'a> {
             .await
     }
 
+    async fn without_record(self, why: NoRecord, inputs: String) -> (Ended, Action) {
+        match why {
+            NoRecord::Unreadable(what) => {
+                let text = format!("record: {what}: restore it, or move it away for a new one");
+                self.refused("RecordUnreadable", &text, inputs).await
+            }
+            NoRecord::Altered(what) => {
+                let text = format!(
+                    "record: {what}: somebody has changed it; find out who, then restore it, or move it away for a new one"
+                );
+                self.refused("RecordAltered", &text, inputs).await
+            }
+            NoRecord::Failed(failed) => self.failed("record not read", &failed),
+        }
+    }
+
     /// The case with what the record alone knows: what the end is held to. None where it knows nothing.
     fn recorded_case(
         &self,
@@ -317,7 +323,7 @@ impl<'a> Pass<'a> {
         caches: &Namespace,
         ledger: &Ledger,
         now: Timestamp,
-    ) -> Option<Result<(Case, BTreeMap<String, Link>), Invalid>> {
+    ) -> Option<Result<Linked, Invalid>> {
         let known = *ledger != Ledger::default();
         known.then(|| {
             gathered.case(

@@ -23,6 +23,9 @@ use super::gate::{Gate, Item, Rule};
 pub struct Commitment {
     /// When access ends.
     pub cutoff: Timestamp,
+    /// The other clocks that facts may be wanted by, such as the end of the contract, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dates: BTreeMap<String, Timestamp>,
     /// What exceptions leave alone, by connector.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kept: BTreeMap<String, Kept>,
@@ -135,8 +138,17 @@ fn item(row: &str, what: &str, until: Option<Timestamp>) -> Item {
 /// In what `wished` is looser than `agreed`.
 fn loosened(agreed: &Commitment, wished: &Commitment, now: Timestamp) -> BTreeSet<Item> {
     let mut items = BTreeSet::new();
-    if is_later(agreed, wished, now) {
+    if is_later(agreed.cutoff, wished.cutoff, now) {
         items.insert(item("", "cutoff", Some(wished.cutoff)));
+    }
+    for (name, at) in &wished.dates {
+        if agreed
+            .dates
+            .get(name)
+            .is_some_and(|agreed| is_later(*agreed, *at, now))
+        {
+            items.insert(item("", name, Some(*at)));
+        }
     }
     if wished.suspended && !agreed.suspended {
         items.insert(item("", "suspend", None));
@@ -164,17 +176,28 @@ fn loosened(agreed: &Commitment, wished: &Commitment, now: Timestamp) -> BTreeSe
 }
 
 /// A day that is moved within the past reopens nothing.
-fn is_later(agreed: &Commitment, wished: &Commitment, now: Timestamp) -> bool {
-    wished.cutoff > agreed.cutoff && wished.cutoff > now
+fn is_later(agreed: Timestamp, wished: Timestamp, now: Timestamp) -> bool {
+    wished > agreed && wished > now
+}
+
+/// `wished`, unless that is later.
+fn no_later(agreed: Timestamp, wished: Timestamp, now: Timestamp) -> Timestamp {
+    if is_later(agreed, wished, now) {
+        agreed
+    } else {
+        wished
+    }
 }
 
 /// In each respect the stricter of both.
 fn strictest(agreed: &Commitment, wished: Commitment, now: Timestamp) -> Commitment {
-    let cutoff = if is_later(agreed, &wished, now) {
-        agreed.cutoff
-    } else {
-        wished.cutoff
-    };
+    let dates = wished.dates.into_iter().map(|(name, at)| {
+        let at = agreed
+            .dates
+            .get(&name)
+            .map_or(at, |agreed| no_later(*agreed, at, now));
+        (name, at)
+    });
     let kept = wished.kept.into_iter().filter_map(|(connector, kept)| {
         let before = agreed.kept.get(&connector)?;
         let facts = kept.facts.into_iter().filter_map(|(fact, until)| {
@@ -186,7 +209,8 @@ fn strictest(agreed: &Commitment, wished: Commitment, now: Timestamp) -> Commitm
         Some((connector, Kept { all, facts }))
     });
     Commitment {
-        cutoff,
+        cutoff: no_later(agreed.cutoff, wished.cutoff, now),
+        dates: dates.collect(),
         kept: kept.collect(),
         suspended: wished.suspended && agreed.suspended,
         plan_only: wished.plan_only && agreed.plan_only,
@@ -329,6 +353,19 @@ mod tests {
             items(keeping("crm", &[("A", 9)], None)),
             items(keeping("crm", &[("A", 10)], None))
         );
+    }
+
+    #[test]
+    fn another_clock_is_not_put_off_either() {
+        let contract = |hours: i64| Commitment {
+            dates: [("employmentEnds".to_owned(), at(hours))].into(),
+            ..end()
+        };
+        let agreed = contract(50);
+        let settled = settle(Some(&agreed), contract(90), |_, _| false, at(1));
+        assert_eq!((settled.now, settled.asked.len()), (agreed.clone(), 1));
+        let settled = settle(Some(&agreed), contract(40), |_, _| false, at(1));
+        assert_eq!((settled.now, settled.asked), (contract(40), vec![]));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Pure: every function is handed the instant it works with. Jitter comes from a seed, not from a random source.
 
+use std::collections::BTreeMap;
+
 use jiff::{
     SignedDuration, Timestamp,
     civil::{Date, Time, Weekday},
@@ -128,6 +130,33 @@ pub struct Anchors {
     pub employment_ends: Timestamp,
     /// The first instant after the last paid day.
     pub paid_through: Timestamp,
+}
+
+impl Anchors {
+    const NOTICE: &str = "notice";
+    const EMPLOYMENT_ENDS: &str = "employmentEnds";
+    const PAID_THROUGH: &str = "paidThrough";
+
+    /// All but the cutoff, by the names that policies have for them.
+    pub fn named(&self) -> BTreeMap<String, Timestamp> {
+        let named = [
+            (Self::NOTICE, self.notice),
+            (Self::EMPLOYMENT_ENDS, self.employment_ends),
+            (Self::PAID_THROUGH, self.paid_through),
+        ];
+        named.map(|(name, at)| (name.to_owned(), at)).into()
+    }
+
+    /// The cutoff with the other instants by name; what is missing is the cutoff.
+    pub fn of_names(cutoff: Timestamp, named: &BTreeMap<String, Timestamp>) -> Self {
+        let at = |name: &str| named.get(name).copied().unwrap_or(cutoff);
+        Self {
+            notice: at(Self::NOTICE),
+            cutoff,
+            employment_ends: at(Self::EMPLOYMENT_ENDS),
+            paid_through: at(Self::PAID_THROUGH),
+        }
+    }
 }
 
 /// Reads `cutoff`, `cutoff + 7d`, `employmentEnds - 1h` as an instant.

@@ -42,6 +42,25 @@ pub fn include_recorded(case: &mut Case, ledger: &Ledger, exists: impl Fn(&str) 
     }
 }
 
+/// Keeps wanted what has ended access, once the end has come: a policy that wants it later, or is another one, takes back
+/// nothing.
+pub fn keep_wanted(case: &mut Case, ledger: &Ledger, now: Timestamp) {
+    if case.cutoff > now || case.reinstate {
+        return;
+    }
+    for system in &mut case.systems {
+        let Some(recorded) = ledger.systems.get(&system.row) else {
+            continue;
+        };
+        for (fact, wanted) in &mut system.wanted {
+            let ended = recorded.scope.get(fact).is_some_and(|class| class.security());
+            if ended && recorded.fact(fact).begun() && wanted.from(None).is_some_and(|at| at > now) {
+                *wanted = Wanted::At(case.cutoff);
+            }
+        }
+    }
+}
+
 /// Notes in `system` until when waivers leave facts as they are. Those who are `ineligible` cannot give one.
 pub fn waive(system: &mut System, votes: &[Vote], ineligible: &[String]) {
     for vote in votes {
@@ -195,6 +214,46 @@ mod tests {
             include_recorded(&mut case, &recorded(), |_| false);
             assert_eq!(case.systems.len(), 1, "once");
         }
+    }
+
+    #[test]
+    fn what_ended_access_stays_wanted_whatever_a_policy_says_later() {
+        let hour = |n: i64| NOW + SignedDuration::from_hours(n);
+        let begun = FactLedger {
+            verified: Some(NOW),
+            ..FactLedger::default()
+        };
+        let mut ledger = recorded();
+        let system = ledger.systems.get_mut("forge/adm").unwrap();
+        system.facts.insert("AccountBlocked".into(), begun.clone());
+        system.facts.insert("MailForwarded".into(), begun);
+        system.scope.insert("MailForwarded".into(), Class::Mail);
+        system.scope.insert("KeysDeleted".into(), Class::Credentials);
+        let wanted = |cutoff: i64, reinstate: bool| {
+            let facts = ["AccountBlocked", "KeysDeleted", "MailForwarded"];
+            let mut case = Case {
+                cutoff: hour(cutoff),
+                reinstate,
+                systems: vec![System {
+                    row: "forge/adm".into(),
+                    wanted: facts.map(|fact| (fact.to_owned(), Wanted::At(hour(9)))).into(),
+                    ..System::default()
+                }],
+                ..Case::default()
+            };
+            keep_wanted(&mut case, &ledger, hour(2));
+            let wanted = case.systems[0].wanted.values();
+            wanted
+                .map(|wanted| wanted.from(None).unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            wanted(1, false),
+            [hour(1), hour(9), hour(9)],
+            "what was begun, of access"
+        );
+        assert_eq!(wanted(5, false), [hour(9); 3], "an end that is still to come");
+        assert_eq!(wanted(1, true), [hour(9); 3]);
     }
 
     #[test]

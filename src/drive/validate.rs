@@ -159,8 +159,10 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
     let known = offboarding.status.as_ref().and_then(|status| status.cutoff);
     let at_once = given.recorded.and_then(|ledger| ledger.at_once);
     let earlier = at_once.or(earlier).or_else(|| made_as_it_is(offboarding));
+    let cutoff = cutoff(spec, policy, zone, (earlier, known), now)?;
     let wished = Commitment {
-        cutoff: cutoff(spec, policy, zone, (earlier, known), now)?,
+        cutoff,
+        dates: anchors(offboarding, cutoff, zone)?.named(),
         kept: exceptions(&given, zone)?,
         suspended: spec.suspend,
         plan_only: policy.enforcement == Enforcement::Plan,
@@ -185,7 +187,7 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         &policy.deadlines.data_transferred,
     )?;
     let recheck_every = schedule::duration(&policy.recheck.every);
-    let anchors = anchors(offboarding, cutoff, zone)?;
+    let anchors = Anchors::of_names(cutoff, &agreed.dates);
     let timeline = timeline::timeline(given.policy, &given, &anchors, zone.unwrap_or(LAST_ZONE))?;
     let mut systems = systems(&given, agreed)?;
     let unknown_manager = unknown_manager(&given, &systems)?;

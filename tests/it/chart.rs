@@ -307,7 +307,7 @@ fn upgrading_brings_new_fields_and_uninstalling_leaves_every_leaver_and_the_crds
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/minimal/offboarding.yaml"))
             .unwrap();
     // Whoever asks says who they are.
-    let jane = jane.replacen("kubernetes-admin", "admin", 1);
+    let jane = jane.replacen("spec:\n", "spec:\n  requestedBy: admin\n", 1);
     kubectl(&["apply", "-f", "-"], &jane).expect_ok();
     let uid = || {
         kubectl(
