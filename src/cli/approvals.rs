@@ -163,7 +163,12 @@ impl Voices {
             let vote = vote(&approval, &leaver)?;
             // Whoever runs this has named them.
             let person = Some(vote.approver.clone());
-            Some(Vote { person, ..vote })
+            let principal = vote.on_behalf_of.clone();
+            Some(Vote {
+                person,
+                principal,
+                ..vote
+            })
         });
         let mut votes: Vec<Vote> = heard.collect();
         votes.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));

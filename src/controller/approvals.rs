@@ -236,7 +236,7 @@ fn words(why: Option<Refusal>) -> (&'static str, &'static str) {
         ),
         Some(Refusal::UnknownPerson) => (
             "UnknownPerson",
-            "nobody knows which person this user name is: set approvals.person in the chart, or name the approvers in the policy's gate",
+            "nobody knows which person this user name is: set approvals.person in the chart, or name the approvers in the policy's gate or in gates.floor",
         ),
         Some(Refusal::NotAnApprover) => ("NotAnApprover", "the policy's gate names other approvers"),
         Some(Refusal::Superseded) => ("Superseded", "the same person decided again later"),

@@ -16,7 +16,7 @@ use crate::{
     core::{
         case::Case,
         gate::{Safeguards, Vote},
-        guard::{self, Admissions, AdmittedBy, FirstActs},
+        guard::{self, Admission, Admissions, AdmittedBy, FirstActs},
         ledger::Ledger,
     },
 };
@@ -63,8 +63,17 @@ impl PersonOf {
 impl Demands {
     /// Adds to `vote` which person said it.
     pub fn identify(&self, vote: Vote) -> Vote {
-        let person = self.person.as_ref().and_then(|person| person.of(&vote.approver));
-        Vote { person, ..vote }
+        let principal = vote.on_behalf_of.as_deref();
+        Vote {
+            person: self.person_of(&vote.approver),
+            principal: principal.and_then(|user| self.person_of(user)),
+            ..vote
+        }
+    }
+
+    /// Which person the user name `user` is; none where nobody knows.
+    pub fn person_of(&self, user: &str) -> Option<String> {
+        self.person.as_ref()?.of(user)
     }
 }
 
@@ -89,6 +98,11 @@ impl Begun {
         self.state().approved.insert(name.to_owned());
     }
 
+    /// The Offboarding of this name is not made after all.
+    pub fn take_back(&self, name: &str) {
+        self.state().approved.remove(name);
+    }
+
     /// Nothing is to be begun with `leaver`.
     pub fn forget(&self, leaver: &Offboarding) {
         let mut state = self.state();
@@ -109,18 +123,23 @@ impl Begun {
             return;
         }
         let mut state = self.state();
+        if case.admitted.is_none() && state.approved.remove(&case.name) {
+            case.admitted = Some(Admission {
+                at: now,
+                by: AdmittedBy::Source,
+            });
+        }
         if case.admitted.is_some() || !case.begins(now) {
             state.admissions.forget(&case.uid);
             return;
         }
-        let (uid, name) = (case.uid.clone(), case.name.clone());
+        let uid = case.uid.clone();
         let ask = || {
-            if state.approved.remove(&name) {
-                return Some(AdmittedBy::Source);
-            }
-            let urgent = caches.urgent.cache.state();
-            let all = urgent.into_iter().chain(caches.others.cache.state());
-            let known = all.filter_map(|leaver| {
+            let mut all = caches.urgent.cache.state();
+            all.extend(caches.others.cache.state());
+            let there: BTreeSet<String> = all.iter().filter_map(|leaver| leaver.uid()).collect();
+            state.admissions.keep(|uid| there.contains(uid));
+            let known = all.into_iter().filter_map(|leaver| {
                 let admitted = leaver.status.as_ref()?.admitted?;
                 (admitted.by == AdmittedBy::Room).then(|| (leaver.uid().unwrap_or_default(), admitted.at))
             });

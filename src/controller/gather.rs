@@ -164,6 +164,7 @@ impl Gathered {
             votes: self.votes.clone(),
             recorded,
             safeguards: &demands.safeguards,
+            person_of: &|user| demands.person_of(user),
             from_hr: from_hr(caches, offboarding),
             untrusted: self.untrusted,
             leaving: self.leaving.clone(),

@@ -180,7 +180,9 @@ impl Leaving {
 
     /// Of those who said something, whose access ends until `when`, by another Offboarding than `uid`.
     pub fn among(&self, votes: &[Vote], uid: &str, when: Timestamp) -> Vec<String> {
-        let people = votes.iter().map(|vote| &vote.approver);
+        let people = votes
+            .iter()
+            .flat_map(|vote| vote.person.iter().chain([&vote.approver]));
         people
             .filter(|name| self.has_left(bare(name), uid, when))
             .cloned()

@@ -146,6 +146,7 @@ pub fn vote(approval: &Approval, about: &About) -> Option<Vote> {
         plan: spec.plan.clone().unwrap_or_default(),
         approver: spec.approver.clone(),
         person: None,
+        principal: None,
         on_behalf_of: spec.on_behalf_of.clone(),
         decision: spec.decision,
         // The API server's clock, not the approver's.

@@ -166,6 +166,9 @@ pub struct System {
     pub row: String,
     /// Who is looked for here; with `account_name` for a named extra account.
     pub who: Person,
+    /// The same by nothing but what the request is about: addresses that it adds show no account to be the person's, unless HR has
+    /// them too.
+    pub certain: Person,
     /// Login names in the same system that the requester gave: those accounts have rows of their own.
     pub named: Vec<String>,
     /// Who takes over here.

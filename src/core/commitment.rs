@@ -51,7 +51,16 @@ pub struct Terms {
     pub gates: Vec<Rule>,
     /// What was agreed when access had ended; none before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end: Option<Commitment>,
+    pub end: Option<Agreed>,
+}
+
+/// A commitment, and since when it is what it is: a yes to loosening an earlier one says nothing about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreed {
+    /// Since when.
+    pub since: Timestamp,
+    /// What.
+    pub end: Commitment,
 }
 
 /// What exceptions leave alone in one connector, until when.
@@ -71,24 +80,33 @@ pub struct Settled {
     /// What is done.
     pub now: Commitment,
     /// What is to be remembered; none before access has ended.
-    pub remembered: Option<Commitment>,
+    pub remembered: Option<Agreed>,
     /// Each gate with what a yes would be about.
     pub asked: Vec<(Gate, BTreeSet<Item>)>,
 }
 
 /// Compares what is `wished` with what was `agreed`; `yes` says whether people let exactly these items through.
 pub fn settle(
-    agreed: Option<&Commitment>,
+    agreed: Option<&Agreed>,
     wished: Commitment,
     yes: impl Fn(Gate, &BTreeSet<Item>) -> bool,
     now: Timestamp,
 ) -> Settled {
     // Who was given everything back and leaves again has another end.
-    let agreed = agreed.filter(|agreed| !agreed.reinstated || wished.reinstated);
-    let Some(agreed) = agreed else {
+    let known = agreed.filter(|agreed| !agreed.end.reinstated || wished.reinstated);
+    let remember = |end: &Commitment| {
+        let since = known
+            .filter(|known| known.end == *end)
+            .map_or(now, |known| known.since);
+        Some(Agreed {
+            since,
+            end: end.clone(),
+        })
+    };
+    let Some(Agreed { since, end: agreed }) = known else {
         let ended = wished.cutoff <= now && !wished.suspended && !wished.plan_only && !wished.reinstated;
         return Settled {
-            remembered: ended.then(|| wished.clone()),
+            remembered: ended.then(|| remember(&wished)).flatten(),
             now: wished,
             asked: vec![],
         };
@@ -96,19 +114,20 @@ pub fn settle(
     let mut asked = vec![];
     if wished.reinstated {
         let items = BTreeSet::from([item("", "desired: Reinstated", None)]);
+        let items = of_this_end(items, *since);
         let granted = agreed.reinstated || yes(Gate::Reinstate, &items);
         if !agreed.reinstated {
             asked.push((Gate::Reinstate, items));
         }
         if granted {
             return Settled {
-                remembered: Some(wished.clone()),
+                remembered: remember(&wished),
                 now: wished,
                 asked,
             };
         }
     }
-    let items = loosened(agreed, &wished, now);
+    let items = of_this_end(loosened(agreed, &wished, now), *since);
     let granted = items.is_empty() || yes(Gate::Loosen, &items);
     if !items.is_empty() {
         asked.push((Gate::Loosen, items));
@@ -120,7 +139,7 @@ pub fn settle(
     };
     settled.reinstated = false;
     Settled {
-        remembered: Some(settled.clone()),
+        remembered: remember(&settled),
         now: settled,
         asked,
     }
@@ -133,6 +152,15 @@ fn item(row: &str, what: &str, until: Option<Timestamp>) -> Item {
         requests: until.map(|at| at.to_string()).unwrap_or_default(),
         ..Item::default()
     }
+}
+
+/// `items` of what was agreed since then.
+fn of_this_end(items: BTreeSet<Item>, since: Timestamp) -> BTreeSet<Item> {
+    let of = |item: Item| Item {
+        account: since.to_string(),
+        ..item
+    };
+    items.into_iter().map(of).collect()
 }
 
 /// In what `wished` is looser than `agreed`.
@@ -236,7 +264,32 @@ mod tests {
         }
     }
 
-    fn without_a_yes(wished: Commitment) -> Settled {
+    /// As [`super::settle`], of what was agreed in hour 0; what is remembered without since when.
+    fn settle(
+        agreed: Option<&Commitment>,
+        wished: Commitment,
+        yes: impl Fn(Gate, &BTreeSet<Item>) -> bool,
+        now: Timestamp,
+    ) -> Plain {
+        let agreed = agreed.map(|end| Agreed {
+            since: at(0),
+            end: end.clone(),
+        });
+        let settled = super::settle(agreed.as_ref(), wished, yes, now);
+        Plain {
+            now: settled.now,
+            remembered: settled.remembered.map(|agreed| agreed.end),
+            asked: settled.asked,
+        }
+    }
+
+    struct Plain {
+        now: Commitment,
+        remembered: Option<Commitment>,
+        asked: Vec<(Gate, BTreeSet<Item>)>,
+    }
+
+    fn without_a_yes(wished: Commitment) -> Plain {
         settle(Some(&end()), wished, |_, _| false, at(1))
     }
 
@@ -366,6 +419,31 @@ mod tests {
         assert_eq!((settled.now, settled.asked.len()), (agreed.clone(), 1));
         let settled = settle(Some(&agreed), contract(40), |_, _| false, at(1));
         assert_eq!((settled.now, settled.asked), (contract(40), vec![]));
+    }
+
+    #[test]
+    fn a_yes_is_about_one_end_and_not_about_the_next() {
+        let paused = Commitment {
+            suspended: true,
+            ..end()
+        };
+        let ask = |agreed: &Agreed, wished: &Commitment, hour: i64| {
+            super::settle(Some(agreed), wished.clone(), |_, _| false, at(hour))
+        };
+        let first = super::settle(None, end(), |_, _| false, at(0))
+            .remembered
+            .unwrap();
+        let asked = ask(&first, &paused, 1).asked;
+        assert_eq!(
+            ask(&first, &paused, 2).asked,
+            asked,
+            "the same for as long as it waits"
+        );
+        let granted = super::settle(Some(&first), paused.clone(), |_, _| true, at(3));
+        let goes_on = ask(&granted.remembered.unwrap(), &end(), 4).remembered.unwrap();
+        let again = ask(&goes_on, &paused, 5);
+        assert_eq!(again.now, end());
+        assert_ne!(again.asked, asked, "another pause needs another yes");
     }
 
     #[test]

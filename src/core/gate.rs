@@ -118,6 +118,8 @@ pub struct Vote {
     pub person: Option<String>,
     /// In whose place.
     pub on_behalf_of: Option<String>,
+    /// Which person that is.
+    pub principal: Option<String>,
     /// What.
     pub decision: Decision,
     /// When.
@@ -179,6 +181,7 @@ impl Vote {
             Some(&self.approver),
             self.person.as_ref(),
             self.on_behalf_of.as_ref(),
+            self.principal.as_ref(),
         ];
         users.into_iter().flatten().any(|user| same_person(user, name))
     }
@@ -190,13 +193,18 @@ impl Vote {
 }
 
 impl Rule {
-    /// One yes of anybody who may approve, within thirty days.
+    /// One yes of anybody who may approve, within thirty days; whose an account is stays so.
     pub fn of(gate: Gate) -> Self {
+        let lasting = matches!(gate, Gate::Account | Gate::Guard);
         Self {
             gate,
             approvals: 1,
             approvers: vec![],
-            expires_after: SignedDuration::from_hours(30 * 24),
+            expires_after: if lasting {
+                SignedDuration::MAX
+            } else {
+                SignedDuration::from_hours(30 * 24)
+            },
             escalation: None,
             to_strangers: false,
             since: None,
@@ -334,7 +342,8 @@ fn voices(votes: &[&Vote]) -> BTreeMap<String, String> {
     let mut voices: BTreeMap<String, String> = BTreeMap::new();
     for vote in votes {
         let person = vote.human();
-        let principal = vote.on_behalf_of.as_deref().map(human);
+        let principal = vote.principal.as_ref().or(vote.on_behalf_of.as_ref());
+        let principal = principal.map(|principal| human(principal));
         let mut join = |person: &str| {
             let voice = voices
                 .entry(person.to_owned())
@@ -374,7 +383,7 @@ fn human(user: &str) -> String {
 
 /// Whether the request names an account of `system` that shows nothing of the person, or was not found yet.
 fn names_a_stranger(system: &System, ledger: &SystemLedger) -> bool {
-    let shows = |bound: &Binding| bound.shows(&system.who);
+    let shows = |bound: &Binding| bound.shows(&system.certain);
     system.who.account_name.is_some() && !ledger.account.as_ref().is_some_and(shows)
 }
 
@@ -391,8 +400,18 @@ pub struct Item {
     pub fact: String,
     /// The digest of what its definition and Connector say would be sent.
     pub requests: String,
-    /// The durable id of the successor's account, of a hand-over.
+    /// Who takes over and the durable id of their account, of a hand-over.
     pub successor: Option<String>,
+}
+
+/// Who takes over in `system`, and with which account: another person, or another account, is another hand-over.
+fn taker(system: &System, ledger: &SystemLedger) -> Option<String> {
+    let who = system.successor.as_ref()?;
+    let name = who.email.as_ref().or(who.employee_id.as_ref())?;
+    let bound = ledger.successor.as_ref();
+    let bound = bound.filter(|_| ledger.successor_known_as == who.email);
+    let account = bound.map_or("", |bound| bound.id.as_str());
+    Some(format!("{} {account}", folded(name)))
 }
 
 impl Gate {
@@ -422,6 +441,16 @@ pub struct Counted {
 }
 
 impl Counted {
+    /// Whether who would get it in `system` now is who people were asked about; so it is where nothing is handed over.
+    fn hands_over_as(&self, system: &System, ledger: &SystemLedger) -> bool {
+        if self.rule.gate != Gate::Transfer {
+            return true;
+        }
+        let taker = taker(system, ledger);
+        let mut own = self.items.iter().filter(|item| item.row == system.row);
+        taker.is_some() && own.all(|item| item.successor == taker)
+    }
+
     /// Counts what is said about `items` as a whole, wherever they are.
     pub fn new(rule: Rule, case: &Case, items: BTreeSet<Item>, now: Timestamp) -> Self {
         rule.counted((&case.uid, &case.votes, &case.ineligible), items, false, now)
@@ -484,7 +513,9 @@ impl Gates {
         let mut word = None;
         for counted in self.covering(system, ledger, fact) {
             match counted.standing.state {
-                State::Open if counted.is_about(&system.row, account, &fact.name) => {}
+                State::Open
+                    if counted.is_about(&system.row, account, &fact.name)
+                        && counted.hands_over_as(system, ledger) => {}
                 State::Denied => return Some(APPROVAL_DENIED),
                 // What was bound since the people were asked is not what they said yes to.
                 State::Open | State::Waiting | State::Expired => word = Some(AWAITING_APPROVAL),
@@ -568,11 +599,11 @@ impl Rule {
                 let wanted = system.wanted.get(&fact.name);
                 self.covers(system, kept, fact) && wanted.is_some_and(|wanted| *wanted != Wanted::Not)
             };
-            let taker = kept.successor.as_ref().filter(|_| self.gate == Gate::Transfer);
+            let taker = taker(system, kept).filter(|_| self.gate == Gate::Transfer);
             items.extend(known.iter().filter(wanted).map(|fact| Item {
                 fact: fact.name.clone(),
                 requests: fact.digest.clone(),
-                successor: taker.map(|taker| taker.id.clone()),
+                successor: taker.clone(),
                 ..item.clone()
             }));
         }

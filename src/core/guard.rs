@@ -179,10 +179,7 @@ pub fn judge(
 /// Counts what people say about the held set of this digest. One yes is enough; `partial` are names of people who cannot say
 /// it: who is in the set, and who leaves.
 pub fn count(held: &str, votes: &[Vote], partial: &[String], now: Timestamp) -> Standing {
-    let rule = Rule {
-        expires_after: SignedDuration::MAX,
-        ..Rule::of(Gate::Guard)
-    };
+    let rule = Rule::of(Gate::Guard);
     rule.count(held, votes, partial, now, now)
 }
 
@@ -360,6 +357,11 @@ impl Admissions {
         fits
     }
 
+    /// Only those wait for whom `exists` holds.
+    pub fn keep(&mut self, exists: impl Fn(&str) -> bool) {
+        self.waiting.retain(|uid| exists(uid));
+    }
+
     /// Nothing is to be begun with the leaver `uid`.
     pub fn forget(&mut self, uid: &str) {
         self.waiting.remove(uid);
@@ -372,7 +374,8 @@ pub fn admit(case: &mut Case, ledger: &Ledger, ask: impl FnOnce() -> Option<Admi
         return;
     }
     let mut facts = ledger.systems.values().flat_map(|system| system.facts.values());
-    let by = if facts.any(FactLedger::begun) {
+    // What was only found true was asked for by nobody.
+    let by = if facts.any(FactLedger::asked) {
         Some(AdmittedBy::Begun)
     } else {
         ask()

@@ -176,8 +176,12 @@ fn is_zero(n: &usize) -> bool {
 impl FactLedger {
     /// Whether it was proven, or asked for.
     pub fn begun(&self) -> bool {
-        let asked = self.accepted.or(self.tried).or(self.intent);
-        self.verified.or(asked).is_some()
+        self.verified.is_some() || self.asked()
+    }
+
+    /// Whether it was asked for, as far as is known.
+    pub fn asked(&self) -> bool {
+        self.accepted.or(self.tried).or(self.intent).is_some()
     }
 }
 

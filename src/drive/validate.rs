@@ -110,6 +110,8 @@ pub struct Given<'a> {
     pub recorded: Option<&'a Ledger>,
     /// What is demanded whatever the policy says.
     pub safeguards: &'a Safeguards,
+    /// Which person a user name is, as far as that is known.
+    pub person_of: &'a dyn Fn(&str) -> Option<String>,
     /// A source found the person in an HR system: who is named as the manager is who HR names.
     pub from_hr: bool,
     /// The cluster does not vouch for who said it.
@@ -134,6 +136,7 @@ impl<'a> Given<'a> {
             votes: vec![],
             recorded: None,
             safeguards: &LENIENT,
+            person_of: &|_| None,
             from_hr: false,
             untrusted: false,
             leaving: vec![],
@@ -169,7 +172,7 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         deletes: spec.legal_hold == LegalHold::None,
         reinstated: spec.desired == Desired::Reinstated,
     };
-    let ineligible = ineligible(spec, &given.leaving);
+    let ineligible = ineligible(&given);
     let uid = offboarding.metadata.uid.clone().unwrap_or_default();
     let agreement = Agreement::new(&given, wished, &ineligible, zone.unwrap_or(LAST_ZONE), now)?;
     let agreed = &agreement.end;
@@ -275,18 +278,30 @@ fn zone<'s>(spec: &'s OffboardingSpec, policy: &'s OffboardingPolicySpec) -> Opt
     own.or_else(|| policy.cutoff.as_ref().and_then(|c| c.time_zone.as_deref()))
 }
 
-/// Approvers whose vote about this leaver is ignored: the leaver, the requester, and other current leavers.
-fn ineligible(spec: &OffboardingSpec, leaving: &[String]) -> Vec<String> {
+/// Approvers whose vote about this leaver is ignored: the leaver, also by the accounts that were found, who asked for it or
+/// changed it, and other current leavers.
+fn ineligible(given: &Given<'_>) -> Vec<String> {
+    let spec = &given.offboarding.spec;
     let employee = &spec.employee;
-    let own = [&employee.email, &employee.employee_id, &spec.requested_by];
+    let own = [&employee.email, &employee.employee_id];
+    let users = || spec.requested_by.iter().chain(&spec.changed_by);
+    let people = users().filter_map(|user| (given.person_of)(user));
+    let recorded = given
+        .recorded
+        .into_iter()
+        .flat_map(|ledger| ledger.systems.values());
+    let bound = recorded.filter_map(|system| system.account.as_ref());
+    let bound = bound.flat_map(|account| [account.name.clone(), account.id.clone()]);
     let accounts = employee.accounts.iter().map(|account| &account.name);
     own.into_iter()
         .flatten()
         .chain(&employee.other_emails)
-        .chain(&spec.changed_by)
+        .chain(users())
         .chain(accounts)
-        .chain(leaving)
+        .chain(&given.leaving)
         .cloned()
+        .chain(people)
+        .chain(bound)
         .collect()
 }
 
@@ -558,6 +573,14 @@ fn system(
         ),
         who: Person {
             account_name: account.map(str::to_owned),
+            ..person(spec)
+        },
+        certain: Person {
+            other_emails: if given.from_hr {
+                spec.employee.other_emails.clone()
+            } else {
+                vec![]
+            },
             ..person(spec)
         },
         successor_is_asked_for: successor

@@ -159,7 +159,7 @@ fn without(mut object: Value, parent: &str, field: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_forty_forged_approvals_none_is_accepted_and_a_true_one_is() {
+async fn of_sixty_forged_approvals_none_is_accepted_and_a_true_one_is() {
     let scene = Scene::new(
         control_plane_with_admission(),
         "forged",
@@ -214,6 +214,11 @@ async fn of_forty_forged_approvals_none_is_accepted_and_a_true_one_is() {
         "system:admin",
         "jane@example.com",
         "oidc:alice",
+        "Alice",
+        "alice@example.com",
+        "oidc:Alice",
+        "system:serviceaccount:people:alice",
+        "bob ",
     ];
     let mut refused: Vec<(&str, &[&str], Value)> =
         named.iter().map(|name| ("alice", BOTH, yes(name))).collect();
@@ -281,6 +286,15 @@ async fn of_forty_forged_approvals_none_is_accepted_and_a_true_one_is() {
         "JANE@example.com",
         "oidc:jane@example.com",
         "10442",
+        "https://idp.example.com#jane@example.com",
+        "CORP\\jane@example.com",
+        "arn:aws:iam::1:user/jane@example.com",
+        "github:Jane@Example.com",
+        // Who asked for it.
+        "oidc:rita",
+        "RITA",
+        "https://idp.example.com#rita",
+        "CORP\\rita",
     ] {
         let_in.push((jane, yes(jane), "SelfApproval"));
     }
@@ -352,7 +366,7 @@ async fn of_forty_forged_approvals_none_is_accepted_and_a_true_one_is() {
 
     scene.waits();
     scene.still_there();
-    assert!(tried >= 45, "only {tried} were tried");
+    assert!(tried >= 60, "only {tried} were tried");
 
     scene.of("alice", BOTH, &yes("alice")).unwrap();
     scene.site.until(JANE, "Complete", "True/Verified");

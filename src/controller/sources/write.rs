@@ -96,6 +96,10 @@ pub async fn make(
             }
             Err(failed) => {
                 tracing::warn!(source = source.uid(), change = ?change.kind, %failed, "a leaver was not written; trying again");
+                if let Some(caches) = namespace {
+                    // Whoever makes one of that name instead has nobody's yes.
+                    caches.begun.take_back(&change.name);
+                }
                 outcome.failed += 1;
             }
         }

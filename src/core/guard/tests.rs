@@ -446,6 +446,7 @@ fn vote(approver: &str, on_behalf_of: Option<&str>, decision: Decision) -> Vote 
         plan: "sha256:1".into(),
         approver: approver.into(),
         person: Some(approver.into()),
+        principal: None,
         on_behalf_of: on_behalf_of.map(str::to_owned),
         decision,
         at: noon(),
@@ -497,4 +498,71 @@ fn what_is_too_much_for_one_approval_has_no_digest_that_one_could_name() {
         (passage.state.held, passage.state.tripped),
         (None, Some(Tripped::TooMany))
     );
+}
+
+#[test]
+fn what_was_only_found_true_lets_nobody_begin() {
+    let due = || Case {
+        enforce: true,
+        guard: vec![Rule::of(Gate::Guard)],
+        systems: vec![crate::core::case::System {
+            row: "crm".into(),
+            wanted: [("A".to_owned(), crate::core::case::Wanted::At(noon()))].into(),
+            ..Default::default()
+        }],
+        ..Case::default()
+    };
+    let ledger = |fact: FactLedger| {
+        let mut ledger = Ledger::default();
+        ledger
+            .systems
+            .entry("crm".into())
+            .or_default()
+            .facts
+            .insert("A".into(), fact);
+        ledger
+    };
+    let found = ledger(FactLedger {
+        verified: Some(noon()),
+        ..FactLedger::default()
+    });
+    let asked = ledger(FactLedger {
+        tried: Some(noon()),
+        ..FactLedger::default()
+    });
+    let mut case = due();
+    admit(&mut case, &found, || None, noon());
+    assert_eq!((case.admitted, case.gates.len()), (None, 1));
+    let mut case = due();
+    admit(&mut case, &asked, || None, noon());
+    assert_eq!(case.admitted.map(|admitted| admitted.by), Some(AdmittedBy::Begun));
+    let mut later = Case {
+        suspended: true,
+        ..due()
+    };
+    admit(&mut later, &found, || panic!("nothing is to be begun"), noon());
+    assert_eq!((later.admitted, later.gates.len()), (None, 0));
+}
+
+#[test]
+fn those_who_wait_pass_together_and_those_who_are_gone_hold_up_nobody() {
+    let limits = FirstActs {
+        max: 3,
+        ..FirstActs::default()
+    };
+    let mut admissions = Admissions::default();
+    let hour = |n: i64| noon() + SignedDuration::from_hours(n);
+    let mut ask = |admissions: &mut Admissions, uid: &str, at: i64| {
+        admissions.ask(uid, std::iter::empty(), limits, hour(at))
+    };
+    assert!(["a", "b", "c"].iter().all(|uid| ask(&mut admissions, uid, 0)));
+    assert!(
+        !["d", "e", "f", "g"]
+            .iter()
+            .any(|uid| ask(&mut admissions, uid, 1))
+    );
+    assert!(!ask(&mut admissions, "d", 25), "four wait, and three fit");
+    admissions.keep(|uid| uid != "g");
+    assert!(ask(&mut admissions, "d", 25) && ask(&mut admissions, "e", 25) && ask(&mut admissions, "f", 25));
+    assert!(!ask(&mut admissions, "h", 26));
 }

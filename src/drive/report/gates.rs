@@ -59,9 +59,12 @@ pub(super) fn rows(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Tim
 
 /// That somebody approved of beginning with this leaver.
 pub(super) fn admitted(outcome: &Outcome, now: Timestamp) -> Option<Admission> {
-    let mut counted = outcome.gates.iter().flat_map(|gates| &gates.counted);
-    let guard = counted.find(|counted| counted.rule.gate == Gate::Guard)?;
-    (guard.standing.state == State::Open).then_some(Admission {
+    let counted = outcome.gates.iter().flat_map(|gates| &gates.counted);
+    let guard: Vec<&Counted> = counted
+        .filter(|counted| counted.rule.gate == Gate::Guard)
+        .collect();
+    let open = guard.iter().all(|counted| counted.standing.state == State::Open);
+    (open && !guard.is_empty()).then_some(Admission {
         at: now,
         by: AdmittedBy::Approval,
     })

@@ -51,7 +51,7 @@ impl Agreement {
                 ineligible: ineligible.to_vec(),
                 ..Case::default()
             },
-            gates: &gates,
+            gates: gates.clone(),
             given,
             now,
         };
@@ -66,6 +66,8 @@ impl Agreement {
             .flat_map(|(gate, items)| counting.count(gate, &items))
             .collect();
         let guard = counting.rules(Gate::Guard);
+        // No fact is behind them: they are about the leaver as a whole.
+        gates.retain(|rule| !matches!(rule.gate, Gate::Guard | Gate::Reinstate | Gate::Loosen));
         let asks_people = !(given.safeguards.floor.is_empty() && demands.is_empty());
         let terms = Terms {
             gates: known.map_or(demands, |terms| terms.gates.clone()),
@@ -86,7 +88,7 @@ impl Agreement {
 struct Counting<'a> {
     /// The leaver, as far as votes are about them.
     about: Case,
-    gates: &'a [Rule],
+    gates: Vec<Rule>,
     given: &'a Given<'a>,
     now: Timestamp,
 }
@@ -99,7 +101,7 @@ impl Counting<'_> {
     }
 
     fn rules(&self, gate: Gate) -> Vec<Rule> {
-        let mut rules = self.given.safeguards.for_all(gate, self.gates);
+        let mut rules = self.given.safeguards.for_all(gate, &self.gates);
         policy::remember(&mut rules, self.given.offboarding);
         rules
     }

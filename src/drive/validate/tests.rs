@@ -252,6 +252,7 @@ fn waiver(by: &str, connector: &str, fact: &str) -> Vote {
         approver: by.into(),
         person: Some(by.into()),
         on_behalf_of: None,
+        principal: None,
         decision: Decision::Approved,
         at: at("2026-09-01T00:00:00Z"),
         until: Some(at("2026-10-15T00:00:00Z")),

@@ -14,5 +14,6 @@ mod late;
 mod main_job;
 mod notices;
 mod plenty;
+mod secrets;
 pub mod site;
 mod steady;
