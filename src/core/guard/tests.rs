@@ -552,7 +552,7 @@ fn those_who_wait_pass_together_and_those_who_are_gone_hold_up_nobody() {
     };
     let mut admissions = Admissions::default();
     let hour = |n: i64| noon() + SignedDuration::from_hours(n);
-    let mut ask = |admissions: &mut Admissions, uid: &str, at: i64| {
+    let ask = |admissions: &mut Admissions, uid: &str, at: i64| {
         admissions.ask(uid, std::iter::empty(), limits, hour(at))
     };
     assert!(["a", "b", "c"].iter().all(|uid| ask(&mut admissions, uid, 0)));
