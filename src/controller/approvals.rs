@@ -31,7 +31,7 @@ use super::{
 use crate::{
     api::{Approval, Condition, ConditionStatus},
     core::{
-        gate::{Refusal, Standing},
+        gate::{Gate, Refusal, Standing},
         schedule::later,
     },
 };
@@ -178,6 +178,12 @@ pub async fn approval(approval: Arc<Approval>, context: Arc<Context>) -> Result<
         let text = "made before the admission policies were what they are now, or in their first seconds: nobody knows who \
                     made this. Make a new Approval";
         publish(&context, &approval, refused("OlderThanPolicy", text)).await?;
+        return Ok(Action::await_change());
+    }
+    let by_anybody = matches!(approval.spec.gate, Gate::Task | Gate::Waiver);
+    if by_anybody && context.demands.person_of(&approval.spec.approver).is_none() {
+        let (reason, message) = words(Some(Refusal::UnknownPerson));
+        publish(&context, &approval, refused(reason, message)).await?;
         return Ok(Action::await_change());
     }
     if let Some(about) = &approval.spec.offboarding_ref {

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::gate::{Gate, Item, Rule};
@@ -26,6 +26,9 @@ pub struct Commitment {
     /// The other clocks that facts may be wanted by, such as the end of the contract, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dates: BTreeMap<String, Timestamp>,
+    /// For how long after the end it is looked at again.
+    #[serde(default)]
+    pub watched_for: SignedDuration,
     /// What exceptions leave alone, by connector.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kept: BTreeMap<String, Kept>,
@@ -178,6 +181,10 @@ fn loosened(agreed: &Commitment, wished: &Commitment, now: Timestamp) -> BTreeSe
             items.insert(item("", name, Some(*at)));
         }
     }
+    if wished.watched_for < agreed.watched_for {
+        let what = format!("recheck.for: {:#}", wished.watched_for);
+        items.insert(item("", &what, None));
+    }
     if wished.suspended && !agreed.suspended {
         items.insert(item("", "suspend", None));
     }
@@ -239,6 +246,7 @@ fn strictest(agreed: &Commitment, wished: Commitment, now: Timestamp) -> Commitm
     Commitment {
         cutoff: no_later(agreed.cutoff, wished.cutoff, now),
         dates: dates.collect(),
+        watched_for: wished.watched_for.max(agreed.watched_for),
         kept: kept.collect(),
         suspended: wished.suspended && agreed.suspended,
         plan_only: wished.plan_only && agreed.plan_only,
@@ -259,6 +267,7 @@ mod tests {
     fn end() -> Commitment {
         Commitment {
             cutoff: at(0),
+            watched_for: SignedDuration::from_hours(90 * 24),
             deletes: true,
             ..Commitment::default()
         }
@@ -350,6 +359,10 @@ mod tests {
             },
             Commitment {
                 plan_only: true,
+                ..end()
+            },
+            Commitment {
+                watched_for: SignedDuration::from_mins(1),
                 ..end()
             },
             keeping("crm", &[], Some(9)),

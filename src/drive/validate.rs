@@ -166,6 +166,8 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
     let wished = Commitment {
         cutoff,
         dates: anchors(offboarding, cutoff, zone)?.named(),
+        watched_for: schedule::duration(&policy.recheck.for_)
+            .map_err(|e| invalid("policy.spec.recheck.for", e))?,
         kept: exceptions(&given, zone)?,
         suspended: spec.suspend,
         plan_only: policy.enforcement == Enforcement::Plan,
@@ -233,7 +235,7 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         untrusted: given.untrusted,
         ineligible,
         votes: given.votes,
-        recheck_until: from_cutoff("policy.spec.recheck.for", &policy.recheck.for_)?,
+        recheck_until: schedule::later(cutoff, agreement.end.watched_for),
         recheck_every: recheck_every.map_err(|e| invalid("policy.spec.recheck.every", e))?,
         unknown_manager,
         hold: duplicate::hold(own, &given.duplicates),
