@@ -234,18 +234,25 @@ fn load(name: &str, spec: ConnectorDefinitionSpec, protocol: Protocol, problems:
         facts,
         order,
         faults,
-        codes: codes(&spec),
+        codes: codes(&spec, problems),
         people,
         spec,
     }
 }
 
 /// The codes that a definition lists, and those that it names.
-fn codes(spec: &ConnectorDefinitionSpec) -> Codes {
+fn codes(spec: &ConnectorDefinitionSpec, problems: &mut Problems) -> Codes {
     // What was read from text can be written as text.
     let named = Codes::of(&serde_json::to_value(spec).unwrap_or_default());
-    let listed = spec.http.iter().flat_map(|http| http.codes.iter().cloned());
-    named.with(listed)
+    let listed = || spec.http.iter().flat_map(|http| &http.codes);
+    for (index, code) in listed().enumerate() {
+        // A word that was broken at the end of a line, mostly.
+        if code.is_empty() || code.contains(char::is_whitespace) {
+            let problem = format!("{code:?} is no code: write one word for each");
+            problems.add(format!("http.codes[{index}]"), problem);
+        }
+    }
+    named.with(listed().cloned())
 }
 
 fn check_inputs(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {

@@ -323,3 +323,9 @@ fn another_word_in_what_is_sent_or_where_is_another_digest_of_its_fact() {
             .all(|(name, digest)| own[name] != *digest)
     );
 }
+
+#[test]
+fn a_code_is_one_word() {
+    let problems = changed("http: { base:", "http: { codes: [E42, error- read-only], base:");
+    assert!(problems.contains("http.codes[1]"), "{problems}");
+}
