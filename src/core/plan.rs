@@ -9,7 +9,7 @@
 //! the same look are still under way. So the rules are asked again after every single answer, always with the
 //! whole view; there is no list of steps that could be out of date.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -77,6 +77,9 @@ pub struct Pace {
     pub last_sent: Option<Timestamp>,
     /// When each fact was last seen true with nothing sent since.
     pub seen: BTreeMap<String, Timestamp>,
+    /// Digests of requests that once could not give back any more what they would, by fact: one that was asked for before by a
+    /// process that is no more may have done so. They are gone when they cannot after another look either.
+    pub gone: BTreeMap<String, BTreeSet<String>>,
     /// When other accounts of the person were last looked for, and the login names of those that are active.
     pub others: Option<(Timestamp, Vec<String>)>,
 }

@@ -54,11 +54,14 @@ impl Pass<'_> {
                     let trouble = Trouble::again(earlier, without_effect(), now, self.seed);
                     self.pace.facts.insert(fact.to_owned(), trouble);
                 }
-                if !receipt.gone.is_empty() {
+                let known = self.pace.gone.entry(fact.to_owned()).or_default();
+                let gone: Vec<String> = receipt.gone.intersection(known).cloned().collect();
+                known.extend(receipt.gone);
+                if !gone.is_empty() {
                     self.happened(fact, Event::Gone);
                 }
                 let entry = self.entry(fact);
-                entry.gone.extend(receipt.gone);
+                entry.gone.extend(gone);
                 (entry.accepted, entry.concluded) = (Some(now), false);
                 entry.accepted_there = receipt.at;
                 entry.intent = None;
