@@ -451,9 +451,15 @@ impl Counted {
         taker.is_some() && own.all(|item| item.successor == taker)
     }
 
-    /// Counts what is said about `items` as a whole, wherever they are.
-    pub fn new(rule: Rule, case: &Case, items: BTreeSet<Item>, now: Timestamp) -> Self {
-        rule.counted((&case.uid, &case.votes, &case.ineligible), items, false, now)
+    /// Counts what `votes` say about `items` as a whole, wherever they are, for the Offboarding `uid`; those who are `partial`
+    /// cannot say yes.
+    pub fn new(
+        rule: Rule,
+        (uid, votes, partial): (&str, &[Vote], &[String]),
+        items: BTreeSet<Item>,
+        now: Timestamp,
+    ) -> Self {
+        rule.counted((uid, votes, partial), items, false, now)
     }
 
     /// Whether it is about `fact` of `account` in this row.

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use super::{Given, Invalid, policy};
 use crate::core::{
-    case::Case,
     commitment::{self, Commitment, Settled, Terms},
     gate::{Counted, Gate, Item, Rule, State},
 };
@@ -45,12 +44,7 @@ impl Agreement {
         let mut gates = given.safeguards.rules(&demands, first);
         policy::remember(&mut gates, given.offboarding);
         let counting = Counting {
-            about: Case {
-                uid: given.offboarding.metadata.uid.clone().unwrap_or_default(),
-                votes: given.votes.clone(),
-                ineligible: ineligible.to_vec(),
-                ..Case::default()
-            },
+            ineligible,
             gates: gates.clone(),
             given,
             now,
@@ -86,8 +80,7 @@ impl Agreement {
 
 /// What is needed to count what people said about a loosening.
 struct Counting<'a> {
-    /// The leaver, as far as votes are about them.
-    about: Case,
+    ineligible: &'a [String],
     gates: Vec<Rule>,
     given: &'a Given<'a>,
     now: Timestamp,
@@ -96,7 +89,9 @@ struct Counting<'a> {
 impl Counting<'_> {
     /// What people said about `items`, by each rule for `gate`.
     fn count(&self, gate: Gate, items: &BTreeSet<Item>) -> Vec<Counted> {
-        let count = |rule| Counted::new(rule, &self.about, items.clone(), self.now);
+        let uid = self.given.offboarding.metadata.uid.as_deref().unwrap_or_default();
+        let said = (uid, self.given.votes.as_slice(), self.ineligible);
+        let count = |rule| Counted::new(rule, said, items.clone(), self.now);
         self.rules(gate).into_iter().map(count).collect()
     }
 
