@@ -58,11 +58,11 @@ async fn a_task_and_a_hand_over_that_are_late_are_shown_and_told_once() {
     let patch = r#"{"spec": {"reason": "Resignation"}}"#;
     site.kubectl(&["patch", JANE, "--type=merge", "-p", patch], "")
         .expect_ok();
-    assert!(
-        poll(PATIENCE, || operator.passes("left") >= 2),
-        "{}",
-        operator.log()
-    );
+    let seen = || {
+        let jane = site.get(JANE);
+        jane["status"]["observedGeneration"] == jane["metadata"]["generation"]
+    };
+    assert!(poll(PATIENCE, seen), "{}", operator.log());
     assert!(both() && sent(), "{:#?}", notified(&site, JANE));
     for reason in ["ManualTaskOverdue", "DataOverdue"] {
         assert_eq!(
