@@ -20,7 +20,9 @@ use tracing_subscriber::{
 use crate::{
     cli::{self, exit, safeguards},
     controller::{
-        Operator, call,
+        Operator,
+        admission::{Policies, Release},
+        call,
         demands::{Demands, PersonOf},
         lease::Candidate,
         perimeter::{self, JobRules, Perimeter},
@@ -62,6 +64,17 @@ pub struct Arguments {
     /// A service account that `job` definitions may name. May be given several times. Default: none.
     #[arg(long = "job-service-account", value_name = "NAME")]
     pub job_service_accounts: Vec<String>,
+    /// A user name that makes and changes Offboardings for others. May be given several times. The admission policies of the
+    /// cluster must name the same ones.
+    #[arg(long = "automation", value_name = "USER")]
+    pub automation: Vec<String>,
+    /// What the names of the admission policies of this release alone begin with. Without it what an Offboarding says of its
+    /// source is not taken for what HR says.
+    #[arg(long, value_name = "NAME", requires = "user")]
+    pub release: Option<String>,
+    /// The user name under which the API server knows this operator.
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
     /// What people must say yes to.
     #[command(flatten)]
     pub safeguards: safeguards::Arguments,
@@ -118,10 +131,16 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
         first_acts: arguments.safeguards.first_acts(),
         person: arguments.person,
     };
+    let release = arguments.release.zip(arguments.user).map(|(name, user)| Release {
+        name,
+        user,
+        namespaces: namespaces.clone(),
+    });
     let perimeter = Perimeter {
         egress,
         jobs,
         demands,
+        policies: Policies::new(arguments.automation, release),
     };
     let operator = Operator::new(client.clone(), &namespaces, outbox, perimeter);
     let health = tokio::spawn(serve::serve(arguments.listen, operator.context()));

@@ -1,162 +1,24 @@
-//! Whether Approvals can be trusted, and what became of each.
+//! What became of each Approval.
 //!
 //! # Why
-//! Nobody but the API server knows who sent a request. Its admission policies compare the name in an Approval with that of the
-//! request, and ask for the verb `approve`. So an Approval is worth something only while these policies are in force; whether
-//! they are, word for word, is asked again and again, and without a cache before what cannot be taken back. An Approval that
-//! is older than they are was checked by nobody.
+//! An Approval is worth something only while the chart's admission policies are in force (see [`super::admission`]); one that is
+//! older than they are was checked by nobody.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
-};
-use kube::{
-    Api, Client, ResourceExt,
-    api::{ApiResource, DynamicObject},
-    runtime::controller::Action,
-};
-use serde_json::{Value, json};
+use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     Context,
-    call::{Failed, within},
+    admission::{BELIEVED, trusted_since},
+    call::Failed,
     kinds::{self, Verdict},
     watch,
 };
 use crate::{
     api::{Approval, Condition, ConditionStatus},
-    core::{
-        gate::{Gate, Refusal, Standing},
-        schedule::later,
-    },
+    core::gate::{Gate, Refusal, Standing},
 };
-
-/// The name of the admission policy and of its binding.
-pub const POLICY: &str = "offboard-approvals";
-/// How long an answer about the policies is believed.
-const BELIEVED: Duration = Duration::from_secs(30);
-
-/// What the policy must check, word for word: the approver is who sends the request.
-pub const OWN_NAME: &str = "object.spec.approver == request.userInfo.username";
-/// The approver has the verb `approve` on the leaver, or on the source.
-pub const MAY_APPROVE: &str = "has(object.spec.offboardingRef) ? \
-authorizer.group('offboard.dev').resource('offboardings').namespace(object.metadata.namespace)\
-.name(object.spec.offboardingRef.name).check('approve').allowed() : \
-authorizer.group('offboard.dev').resource('leaversources').namespace(object.metadata.namespace)\
-.name(object.spec.sourceRef.name).check('approve').allowed()";
-
-/// So long after the policies were last written an Approval is trusted first: an API server takes a moment to heed them.
-const HEEDED: SignedDuration = SignedDuration::from_secs(10);
-
-/// What is known about the policies, and when it was read: since when Approvals can be trusted.
-#[derive(Debug, Default)]
-pub struct Trust(Mutex<Option<(Instant, Option<Timestamp>)>>);
-
-/// Since when the cluster makes sure of who approves; none: it does not, or nobody knows.
-pub async fn trusted_since(context: &Context) -> Option<Timestamp> {
-    let known = *context.trust.0.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((read, since)) = known
-        && read.elapsed() < BELIEVED
-    {
-        return since;
-    }
-    trusted_since_now(context).await
-}
-
-/// The same past the cache.
-pub async fn trusted_since_now(context: &Context) -> Option<Timestamp> {
-    let since = match in_force(&context.client).await {
-        Ok(since) => since,
-        Err(failed) => {
-            tracing::warn!(%failed, "the admission policies for Approvals were not read: no Approval counts");
-            None
-        }
-    };
-    *context.trust.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), since));
-    since
-}
-
-async fn in_force(client: &Client) -> Result<Option<Timestamp>, Failed> {
-    // As they are, with fields that this program does not know.
-    let policies = ApiResource::erase::<ValidatingAdmissionPolicy>(&());
-    let bindings = ApiResource::erase::<ValidatingAdmissionPolicyBinding>(&());
-    let policies = Api::<DynamicObject>::all_with(client.clone(), &policies);
-    let bindings = Api::<DynamicObject>::all_with(client.clone(), &bindings);
-    let (policy, binding) = tokio::join!(within(policies.get(POLICY)), within(bindings.get(POLICY)));
-    match (policy, binding) {
-        (Ok(policy), Ok(binding)) => {
-            let since = unchanged_since(&policy, &expected_policy());
-            let bound = unchanged_since(&binding, &expected_binding());
-            Ok(since
-                .zip(bound)
-                .map(|(since, bound)| later(since.max(bound), HEEDED)))
-        }
-        (Err(Failed::NotFound), _) | (_, Err(Failed::NotFound)) => Ok(None),
-        (Err(failed), _) | (_, Err(failed)) => Err(failed),
-    }
-}
-
-/// Since when `object` has been what the chart ships: the last time that anybody wrote it; none: it is something else.
-fn unchanged_since(object: &DynamicObject, expected: &Value) -> Option<Timestamp> {
-    let about = &object.metadata;
-    let spec = comparable(object.data.get("spec")?.clone());
-    if about.deletion_timestamp.is_some() || spec != comparable(expected.clone()) {
-        return None;
-    }
-    let made = about.creation_timestamp.as_ref()?.0;
-    let written = about.managed_fields.iter().flatten();
-    let written: Option<Vec<Timestamp>> = written.map(|entry| Some(entry.time.as_ref()?.0)).collect();
-    // Who has written it, and when, can be wiped: then nobody knows since when it is as it is.
-    let written = written.filter(|times| !times.is_empty())?;
-    written.into_iter().chain([made]).max()
-}
-
-/// The spec of the policy that the chart ships, with what the API server adds.
-fn expected_policy() -> Value {
-    json!({
-        "failurePolicy": "Fail",
-        "matchConstraints": {
-            "matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {},
-            "resourceRules": [{
-                "apiGroups": ["offboard.dev"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"],
-                "resources": ["approvals"], "scope": "*",
-            }],
-        },
-        "validations": [{"expression": OWN_NAME}, {"expression": MAY_APPROVE}],
-    })
-}
-
-fn expected_binding() -> Value {
-    json!({"policyName": POLICY, "validationActions": ["Deny", "Audit"]})
-}
-
-/// A spec without what makes no difference: blanks in expressions, and the words for whoever is refused.
-fn comparable(mut spec: Value) -> Value {
-    for validation in spec["validations"].as_array_mut().into_iter().flatten() {
-        if let Some(fields) = validation.as_object_mut() {
-            fields.remove("message");
-        }
-        if let Some(expression) = validation["expression"].as_str() {
-            validation["expression"] = json!(squeezed(expression));
-        }
-    }
-    if spec["validations"].is_null()
-        && let Some(fields) = spec.as_object_mut()
-    {
-        fields.remove("validations");
-    }
-    spec
-}
-
-/// Line breaks and blanks make no difference.
-fn squeezed(expression: &str) -> String {
-    expression.split_whitespace().collect()
-}
 
 /// Looks at one Approval: whoever it is about looks again, and one that is about nothing says so.
 pub async fn approval(approval: Arc<Approval>, context: Arc<Context>) -> Result<Action, Failed> {
@@ -168,9 +30,12 @@ pub async fn approval(approval: Arc<Approval>, context: Arc<Context>) -> Result<
         message: message.to_owned(),
     };
     let Some(since) = trusted_since(&context).await else {
-        let text = "install the chart's admission policies (approvals.admissionPolicy): without them nobody knows who \
-                    made this";
-        publish(&context, &approval, refused("PolicyMissing", text)).await?;
+        let text = format!(
+            "nobody knows who made this: install the admission policies of this release's chart (approvals.admissionPolicy, \
+             approvals.automation); missing or other than there: {}",
+            context.policies.lacking()
+        );
+        publish(&context, &approval, refused("PolicyMissing", &text)).await?;
         return Ok(Action::requeue(BELIEVED));
     };
     let made = approval.creation_timestamp();

@@ -8,7 +8,7 @@ use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{
     Context,
-    approvals::trusted_since,
+    admission::{sources_are_true, trusted_since},
     demands::Demands,
     links::{Links, Made},
     votes::{self, About},
@@ -41,6 +41,8 @@ pub struct Gathered {
     pub leaving: Vec<String>,
     /// Other Offboardings about the same person.
     pub duplicates: Vec<Duplicate>,
+    /// What the Offboarding says of the person is what HR says.
+    pub from_hr: bool,
     /// Changes whenever any of it changes.
     pub inputs: String,
 }
@@ -83,7 +85,12 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
     let leaving = caches.leaving.among(&votes, &uid, Timestamp::now());
     let duplicates = caches.leaving.duplicates(offboarding);
     let ids: Vec<&str> = votes.iter().map(|vote| vote.id.as_str()).collect();
-    write!(inputs, " {ids:?} {untrusted} {leaving:?} {duplicates:?}").expect("a String takes every text");
+    let from_hr = names_a_source(caches, offboarding) && sources_are_true(context).await;
+    write!(
+        inputs,
+        " {ids:?} {untrusted} {leaving:?} {duplicates:?} {from_hr}"
+    )
+    .expect("a String takes every text");
     Gathered {
         policy,
         connectors,
@@ -91,6 +98,7 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
         untrusted,
         leaving,
         duplicates,
+        from_hr,
         inputs,
     }
 }
@@ -129,8 +137,8 @@ fn policy(caches: &Namespace, offboarding: &Offboarding, inputs: &mut String) ->
     )
 }
 
-/// Whether a source made `offboarding`, and nobody changed it by hand: what it says of the person is what HR says.
-fn from_hr(caches: &Namespace, offboarding: &Offboarding) -> bool {
+/// Whether `offboarding` says that a source made it, and nobody says to have changed it by hand.
+fn names_a_source(caches: &Namespace, offboarding: &Offboarding) -> bool {
     let source = source_of(offboarding);
     let known = source.is_some_and(|name| caches.sources.cache.state().iter().any(|s| s.name_any() == name));
     known && offboarding.spec.changed_by.is_empty()
@@ -165,7 +173,7 @@ impl Gathered {
             recorded,
             safeguards: &demands.safeguards,
             person_of: &|user| demands.person_of(user),
-            from_hr: from_hr(caches, offboarding),
+            from_hr: self.from_hr,
             untrusted: self.untrusted,
             leaving: self.leaving.clone(),
             duplicates: self.duplicates.clone(),

@@ -7,7 +7,8 @@
 //! | [`gather`] | everything one Offboarding refers to |
 //! | [`jobs`] | programs of `job` definitions, as Kubernetes Jobs |
 //! | [`store`] | the record, and whether the case is still wanted |
-//! | [`approvals`] | whether Approvals can be trusted, and what became of each |
+//! | [`admission`] | whether the chart's admission policies are in force |
+//! | [`approvals`] | what became of each Approval |
 //! | [`leaving`] | who leaves, by address |
 //! | [`votes`] | what people said about a leaver or a source |
 //! | [`show`] | one patch of the status for each change |
@@ -25,6 +26,7 @@
 //!
 //! It decides nothing about systems: that is [`crate::core::plan`], driven by [`crate::drive`].
 
+pub mod admission;
 pub mod approvals;
 pub mod call;
 pub mod callbacks;
@@ -62,8 +64,8 @@ use kube::{Client, runtime::events::Recorder};
 use tokio::sync::Semaphore;
 
 use self::{
-    demands::Demands, lease::Tenure, links::Links, memory::Leavers, metrics::Metrics, notices::Notices,
-    pulse::Pulse, watch::Caches,
+    admission::Policies, demands::Demands, lease::Tenure, links::Links, memory::Leavers, metrics::Metrics,
+    notices::Notices, pulse::Pulse, watch::Caches,
 };
 
 pub use run::Operator;
@@ -88,8 +90,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// What is demanded of people.
     pub demands: Demands,
-    /// Whether Approvals can be trusted.
-    pub trust: approvals::Trust,
+    /// The admission policies that are relied on.
+    pub policies: Policies,
     /// Whether this process may act.
     pub tenure: Arc<Tenure>,
     /// Whether work goes on.

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::{Api, Client, api::ListParams};
 
-use super::{call::within, demands::Demands};
+use super::{admission::Policies, call::within, demands::Demands};
 use crate::transport::{SetupError, egress::Egress};
 
 /// What whoever installed the operator allows those who configure it.
@@ -22,6 +22,8 @@ pub struct Perimeter {
     pub jobs: JobRules,
     /// What people must say yes to.
     pub demands: Demands,
+    /// What makes sure of who says what.
+    pub policies: Policies,
 }
 
 /// Which programs may be run as Jobs, and as whom.

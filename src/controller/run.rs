@@ -134,7 +134,7 @@ impl Operator {
             sources: sources::Sources::default(),
             metrics: Metrics::default(),
             demands: perimeter.demands,
-            trust: approvals::Trust::default(),
+            policies: perimeter.policies,
             notices: Notices::new(outbox),
             tenure: Arc::default(),
             pulse: Pulse::default(),

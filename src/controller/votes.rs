@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{
-    Context, approvals,
+    Context,
+    admission::trusted_since_now,
     call::{Failed, within},
     demands::Demands,
     watch::{self, Namespace},
@@ -182,7 +183,7 @@ pub async fn stands(context: &Context, namespace: &str, about: &About, given: &V
     let api: Api<Approval> = watch::api(&context.client, namespace);
     match within(api.get(&given.name)).await {
         Ok(approval) => {
-            let since = approvals::trusted_since_now(context).await;
+            let since = trusted_since_now(context).await;
             let there = vote(&approval, about).map(|vote| context.demands.identify(vote));
             Ok(there.as_ref() == Some(given) && since.is_some_and(|since| given.at >= since))
         }

@@ -284,7 +284,9 @@ fn no_role_is_aggregated_and_none_has_a_wildcard_or_lists_secrets() {
         let cluster = of_kind(&objects, "ClusterRole");
         for rule in cluster.iter().flat_map(|role| role["rules"].as_array().unwrap()) {
             let resources = rule["resources"].to_string();
-            let policy = rule["resourceNames"] == serde_json::json!(["offboard-approvals"])
+            let policy = resources
+                == "[\"validatingadmissionpolicies\",\"validatingadmissionpolicybindings\"]"
+                && rule["resourceNames"].is_array()
                 && rule["verbs"] == serde_json::json!(["get"]);
             // Which networks Services have, to be closed to Connectors.
             let networks = resources == "[\"servicecidrs\"]" && rule["verbs"] == serde_json::json!(["list"]);

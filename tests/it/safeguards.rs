@@ -350,3 +350,69 @@ async fn whoever_asks_says_who_they_are_and_nobody_speaks_for_an_hr_system() {
     assert!(poll(PATIENCE, refused), "{:?}", create("rita", &named));
     create("rita", &object(&by_rita, json!({"team": "hr"}))).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hr_says_is_taken_for_it_only_while_nobody_but_the_operator_can_say_so() {
+    let (crm, _) = application("jane@example.com").await;
+    let account = crm.add_user("jane.old@example.com", None, "x");
+    let site = Site::on(control_plane_with_admission(), "from-hr");
+    site.connect("crm", &crm);
+    let source = json!({"apiVersion": "offboard.dev/v1alpha1", "kind": "LeaverSource", "metadata": {"name": "hr"},
+        "spec": {"connectorRef": {"name": "hr"}}});
+    site.apply(&source.to_string());
+    // An address that only HR knows, in the words of the operator: the policy that keeps others from them comes later.
+    let jane = json!({
+        "apiVersion": "offboard.dev/v1alpha1", "kind": "Offboarding",
+        "metadata": {"name": "jane", "annotations": {"offboard.dev/source": "hr", "offboard.dev/person": "7"}},
+        "spec": {"employee": {"email": "jane@example.com", "otherEmails": ["jane.old@example.com"],
+            "accounts": [{"connector": "crm", "name": "jane@example.com"}, {"connector": "crm", "name": "jane.old@example.com"}]},
+            "urgency": "Immediate"},
+    });
+    site.kubectl(&["create", "-f", "-"], &jane.to_string())
+        .expect_ok();
+    let release = site.release();
+    let binding = format!("{}-offboard-sources", site.namespace);
+    let patch = |to: &str| {
+        let patch = format!("{{\"spec\": {{\"validationActions\": {to}}}}}");
+        let arguments = [
+            "patch",
+            "validatingadmissionpolicybinding",
+            &binding,
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        site.kubectl(&arguments, "").expect_ok();
+    };
+    patch(r#"["Audit"]"#);
+    // Also after a start, when nobody else changed anything.
+    let looked = |operator: &Operator| {
+        let looked = || {
+            let now = format!("looked={}", support::unique("at"));
+            site.kubectl(&["annotate", "--overwrite", JANE, &now], "")
+                .expect_ok();
+            operator.passes("left") + operator.passes("done") > 0
+        };
+        assert!(poll(PATIENCE, looked), "{}", operator.log());
+    };
+    let [name, user] = &release;
+    let operator = site.start_strict(&[MAPPED, name, user]);
+    site.until(JANE, "Ready", "False/AwaitingApproval");
+    assert_eq!(crm.is_active(&account), Some(true));
+    drop(operator);
+    patch(r#"["Deny", "Audit"]"#);
+    let operator = site.start_strict(&[MAPPED]);
+    site.until(JANE, "Ready", "False/AwaitingApproval");
+    looked(&operator);
+    site.until(JANE, "Ready", "False/AwaitingApproval");
+    assert_eq!(
+        crm.is_active(&account),
+        Some(true),
+        "without its own policies nothing is from HR"
+    );
+    drop(operator);
+    let operator = site.start_strict(&[MAPPED, name, user]);
+    looked(&operator);
+    site.until(JANE, "Ready", "True/Offboarded");
+    assert_eq!(crm.is_active(&account), Some(false));
+}

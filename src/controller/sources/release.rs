@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::{
     super::{
-        approvals::{self, trusted_since},
+        admission::trusted_since,
+        approvals,
         votes::{self, About},
     },
     Work,

@@ -278,7 +278,7 @@ fn tripped(found: &Findings<'_>, why: &str) -> String {
     }
     text.push_str(match () {
         () if found.denied => "; denied by an Approval",
-        () if found.untrusted => "; the Approval is not trusted: install the policy offboard-approvals",
+        () if found.untrusted => "; the Approval is not trusted: install the chart's admission policies",
         () if found.guard.held.is_none() => "; too many for one Approval",
         () => "; one Approval of gate Guard with plan = status.guard.held lets them through",
     });

@@ -311,6 +311,24 @@ impl Site {
         self.ready(self.spawn(&pod, arguments, "info,offboard=debug"))
     }
 
+    /// Installs the admission policies of this release alone; returns what an operator has to know of them.
+    #[track_caller]
+    pub fn release(&self) -> [String; 2] {
+        let name = format!("{}-offboard", self.namespace);
+        let policies = ["status", "sources"].map(|policy| format!("{name}-{policy}"));
+        let policies = support::admission(&self.namespace, &policies.each_ref().map(String::as_str));
+        self.kubectl(&["apply", "-f", "-"], &policies).expect_ok();
+        self.release_flags()
+    }
+
+    /// What an operator has to know of the policies of its release.
+    pub fn release_flags(&self) -> [String; 2] {
+        [
+            format!("--release={}-offboard", self.namespace),
+            format!("--user={}", self.account),
+        ]
+    }
+
     #[track_caller]
     fn ready(&self, operator: Operator) -> Operator {
         assert!(
@@ -345,6 +363,8 @@ impl Site {
                 // Where the systems of a test are.
                 "--allow-egress=127.0.0.0/8",
                 "--allow-egress=::1/128",
+                "--automation",
+                support::ADMINISTRATOR,
             ])
             .args(more)
             .env("KUBECONFIG", &self.kubeconfig)

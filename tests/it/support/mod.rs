@@ -144,7 +144,7 @@ pub fn with_policies(plane: &ControlPlane) {
 }
 
 /// The user as whom tests call an API server unless they say otherwise.
-const ADMINISTRATOR: &str = "admin";
+pub const ADMINISTRATOR: &str = "admin";
 
 /// The admission policies that an Approval needs to be believed.
 pub const POLICIES: &[&str] = &["offboard-approvals", "offboard-requests"];
