@@ -90,13 +90,16 @@ impl Policies {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What Approvals rest on: who approves, who asked and changed, and that nobody else shows people what they say yes to.
+    /// What Approvals rest on: who approves, who asked and changed, that nobody gets round them by deleting what they are about,
+    /// and that nobody else shows people what they say yes to.
     fn of_approvals(&self) -> Vec<Shipped> {
         let status = self.release.as_ref().map(Shipped::status);
-        [Shipped::approvals(), Shipped::requests(&self.automation)]
-            .into_iter()
-            .chain(status)
-            .collect()
+        let cluster = [
+            Shipped::approvals(),
+            Shipped::requests(&self.automation),
+            Shipped::deletions(&self.automation),
+        ];
+        cluster.into_iter().chain(status).collect()
     }
 
     /// What was last missing of what Approvals rest on, for people.

@@ -43,6 +43,15 @@ const LONG_AGO: SignedDuration = SignedDuration::from_hours(20 * 365 * 24);
 /// So is one that is further ahead.
 const NEVER: SignedDuration = SignedDuration::from_hours(100 * 365 * 24);
 
+/// Reasons of `AccessRevoked` once the end of access has begun.
+pub const BEGUN: [&str; 5] = [
+    "Verified",
+    "Revoking",
+    "CannotVerify",
+    "DeadlineExceeded",
+    "AccessReappeared",
+];
+
 /// A field that cannot be used, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{field}: {problem}")]
@@ -462,14 +471,7 @@ fn has_begun(status: &OffboardingStatus, cutoff: Timestamp) -> bool {
         condition.map_or("", |c| c.reason.as_str())
     };
     let acts = !matches!(reason("Ready"), "PlanOnly" | SUSPENDED);
-    let begun = [
-        "Verified",
-        "Revoking",
-        "CannotVerify",
-        "DeadlineExceeded",
-        "AccessReappeared",
-    ];
-    status.cutoff == Some(cutoff) && acts && begun.contains(&reason("AccessRevoked"))
+    status.cutoff == Some(cutoff) && acts && BEGUN.contains(&reason("AccessRevoked"))
 }
 
 /// When an Offboarding was made that nobody has changed since.

@@ -386,7 +386,7 @@ async fn without_the_policies_word_for_word_no_approval_counts_and_security_does
     let (policy, binding) = ("validatingadmissionpolicy", "validatingadmissionpolicybinding");
     let others = r#"{"namespaceSelector": {"matchLabels": {"a": "b"}}}"#;
     let ours = r#"[{"apiGroups": ["offboard.dev"], "apiVersions": ["v1alpha1"], "operations": ["*"], "resources": ["*"]}]"#;
-    let weak: [(&str, &str, &str, &str); 16] = [
+    let weak: [(&str, &str, &str, &str); 17] = [
         (binding, approvals, "/spec/validationActions", r#"["Warn"]"#),
         (binding, approvals, "/spec/validationActions", r#"["Audit"]"#),
         (binding, approvals, "/spec/matchResources", others),
@@ -427,6 +427,7 @@ async fn without_the_policies_word_for_word_no_approval_counts_and_security_does
         ),
         (policy, requests, "/spec/variables/3/expression", r#""false""#),
         (binding, requests, "/spec/matchResources", others),
+        (policy, POLICIES[2], "/spec/variables/2/expression", r#""false""#),
         (
             policy,
             &status,
@@ -448,7 +449,7 @@ async fn without_the_policies_word_for_word_no_approval_counts_and_security_does
         assert!(message.ends_with(&format!(": {name}")), "{message}");
         scene.still_there();
         scene.site.kubectl(&["delete", &yes], "").expect_ok();
-        let policies = admission(&scene.site.namespace, &[approvals, requests, &status]);
+        let policies = admission(&scene.site.namespace, &[POLICIES, &[&status]].concat());
         tampered().kubectl(&["replace", "-f", "-"], &policies).expect_ok();
     }
     tampered()

@@ -13,12 +13,13 @@ const JANE: &str = "offboarding/jane";
 const RIGHTS: &str = r#"
 {apiVersion: v1, kind: List, items: [
   {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: people}, rules: [
-    {apiGroups: [offboard.dev], resources: [approvals, offboardings], verbs: [create, get, list, patch, update]}]},
+    {apiGroups: [offboard.dev], resources: [approvals, offboardings], verbs: [create, delete, get, list, patch, update]}]},
   {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: approvers}, rules: [
     {apiGroups: [offboard.dev], resources: [offboardings], verbs: [approve]}]},
   {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: people},
     roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: people},
-    subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: people}]},
+    subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: people},
+      {apiGroup: rbac.authorization.k8s.io, kind: Group, name: writers}]},
   {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: approvers},
     roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: approvers},
     subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: people}]}]}
@@ -415,4 +416,44 @@ async fn what_hr_says_is_taken_for_it_only_while_nobody_but_the_operator_can_say
     looked(&operator);
     site.until(JANE, "Ready", "True/Offboarded");
     assert_eq!(crm.is_active(&account), Some(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_left_is_taken_out_of_sight_only_by_somebody_who_may_approve_that() {
+    let scene = Scene::new("deleted-after", "", &[MAPPED]).await;
+    let later = json!({"employee": {"email": "sam@example.com"}, "lastDay": "2031-01-31", "cutoff": {"timeZone": "UTC"}});
+    scene.leaver("sam", &later);
+    scene.jane();
+    scene.site.until(JANE, "Ready", "True/Offboarded");
+    let delete = |user: &str, what: &str| scene.of(user, &["delete", "--wait=false", what], "");
+    // Before the end it is a plan.
+    delete("rita", "offboarding/sam").unwrap();
+    let refused = delete("rita", JANE).unwrap_err();
+    assert!(
+        refused.contains("only somebody who may approve"),
+        "who asked for it: {refused}"
+    );
+    let all = ["delete", "--wait=false", "offboardings", "--all"];
+    assert!(scene.of("rita", &all, "").is_err(), "not as one of many either");
+    scene
+        .change("bob", &json!({"reference": "CHG-1", "changedBy": ["bob"]}))
+        .unwrap();
+    assert!(delete("bob", JANE).is_err(), "who changed it");
+    let stranger = ["--as", "eve", "--as-group", "writers"];
+    let eve = scene
+        .site
+        .kubectl(&[&stranger[..], &["delete", JANE]].concat(), "");
+    assert!(
+        eve.stderr.contains("only somebody who may approve"),
+        "{}",
+        eve.stderr
+    );
+    delete("alice", JANE).unwrap();
+    // A namespace goes as a whole.
+    scene.jane();
+    scene.site.until(JANE, "Ready", "True/Offboarded");
+    let namespace = ["delete", "namespace", &scene.site.namespace, "--wait=false"];
+    scene.site.kubectl(&namespace, "").expect_ok();
+    let goes = || delete("rita", JANE).map_or_else(|why| why.contains("not found"), |_| true);
+    assert!(poll(PATIENCE, goes), "{:?}", delete("rita", JANE));
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Release;
+use crate::drive::validate::BEGUN;
 
 /// What of an Offboarding says who asked for it in vain: whoever changes one of these loosens its end, moves it, or decides who
 /// takes over and by which policy.
@@ -54,7 +55,7 @@ impl Shipped {
             .name(object.spec.sourceRef.name).check('approve').allowed()";
         Self::new(
             "offboard-approvals".to_owned(),
-            json!([rule(&["CREATE", "UPDATE"], &["approvals"])]),
+            &[rule(&["CREATE", "UPDATE"], &["approvals"])],
             &[],
             &["object.spec.approver == request.userInfo.username", may],
             None,
@@ -64,22 +65,15 @@ impl Shipped {
     /// Who asks for an Offboarding, and who changes what is decisive in it, is who sends the request, but for `automation` and
     /// operators.
     pub fn requests(automation: &[String]) -> Self {
-        let automated = format!(
-            "request.userInfo.username in {} || \
-             request.userInfo.username.startsWith('system:serviceaccount:') && \
-             authorizer.group('offboard.dev').resource('offboardings').subresource('status')\
-             .namespace(object.metadata.namespace).check('patch').allowed()",
-            as_helm_writes_it(automation)
-        );
         let changed =
             DECISIVE.map(|(part, field)| format!("object.{part}.?{field} != oldObject.{part}.?{field}"));
         let changes = format!("oldObject != null && ({})", changed.join(" || "));
         let list = |object: &str| format!("has({object}.spec.changedBy) ? {object}.spec.changedBy : []");
         Self::new(
             "offboard-requests".to_owned(),
-            json!([rule(&["CREATE", "UPDATE"], &["offboardings"])]),
+            &[rule(&["CREATE", "UPDATE"], &["offboardings"])],
             &[
-                ("automated", &automated),
+                ("automated", &automated(automation)),
                 ("named", &list("object")),
                 ("earlier", &format!("oldObject != null && {}", list("oldObject"))),
                 ("changes", &changes),
@@ -96,14 +90,47 @@ impl Shipped {
         )
     }
 
+    /// After the end an Offboarding is deleted by somebody who may approve it and did not ask for it.
+    pub fn deletions(automation: &[String]) -> Self {
+        let ended = format!(
+            "variables.conditions.exists(c, c.type == 'AccessRevoked' && c.reason in ['{}']) && \
+             !variables.conditions.exists(c, c.type == 'Ready' && c.reason == 'Reinstated')",
+            BEGUN.join("', '")
+        );
+        Self::new(
+            "offboard-deletions".to_owned(),
+            &[rule(&["DELETE"], &["offboardings"])],
+            &[
+                ("automated", &automated(automation)),
+                (
+                    "conditions",
+                    "has(oldObject.status) && has(oldObject.status.conditions) ? oldObject.status.conditions : []",
+                ),
+                ("ended", &ended),
+                (
+                    "asked",
+                    "(has(oldObject.spec.requestedBy) ? [oldObject.spec.requestedBy] : []) + \
+                     (has(oldObject.spec.changedBy) ? oldObject.spec.changedBy : [])",
+                ),
+            ],
+            &[
+                "!variables.ended || variables.automated || has(namespaceObject.metadata.deletionTimestamp) || \
+                 !(request.userInfo.username in variables.asked) && \
+                 authorizer.group('offboard.dev').resource('offboardings').namespace(request.namespace)\
+                 .name(oldObject.metadata.name).check('approve').allowed()",
+            ],
+            None,
+        )
+    }
+
     /// Nobody but the operator of `release` writes statuses, records and held sets.
     pub fn status(release: &Release) -> Self {
         Self::new(
             format!("{}-status", release.name),
-            json!([
+            &[
                 rule(&["UPDATE"], &STATUSES),
                 rule(&["CREATE", "UPDATE"], &["offboardingrecords", "heldsets"]),
-            ]),
+            ],
             &[],
             &[&format!("request.userInfo.username == '{}'", release.user)],
             Some(&release.namespaces),
@@ -123,7 +150,7 @@ impl Shipped {
         };
         Self::new(
             format!("{}-sources", release.name),
-            json!([rule(&["CREATE", "UPDATE"], &["offboardings"])]),
+            &[rule(&["CREATE", "UPDATE"], &["offboardings"])],
             &[
                 ("annotations", &map("object")),
                 ("earlier", &format!("oldObject != null && {}", map("oldObject"))),
@@ -135,7 +162,7 @@ impl Shipped {
 
     fn new(
         name: String,
-        rules: Value,
+        rules: &[Value],
         variables: &[(&str, &str)],
         validations: &[&str],
         namespaces: Option<&[String]>,
@@ -175,6 +202,17 @@ fn rule(operations: &[&str], resources: &[&str]) -> Value {
     json!({
         "apiGroups": ["offboard.dev"], "apiVersions": ["*"], "operations": operations, "resources": resources, "scope": "*",
     })
+}
+
+/// Whether the request is by `automation` or an operator.
+fn automated(automation: &[String]) -> String {
+    format!(
+        "request.userInfo.username in {} || \
+         request.userInfo.username.startsWith('system:serviceaccount:') && \
+         authorizer.group('offboard.dev').resource('offboardings').subresource('status')\
+         .namespace(request.namespace).check('patch').allowed()",
+        as_helm_writes_it(automation)
+    )
 }
 
 /// A list as `toJson` writes it, which escapes for HTML.

@@ -127,6 +127,7 @@ async fn a_pass_that_panics_is_shown_at_its_own_leaver_and_nobody_else_notices()
             egress: crate::transport::egress::Egress::new(vec![]),
             jobs: crate::controller::perimeter::JobRules::default(),
             demands: crate::controller::demands::Demands::default(),
+            policies: crate::controller::admission::Policies::default(),
         },
     );
     let connector: Connector = serde_json::from_value(json!({

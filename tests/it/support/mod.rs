@@ -147,7 +147,7 @@ pub fn with_policies(plane: &ControlPlane) {
 pub const ADMINISTRATOR: &str = "admin";
 
 /// The admission policies that an Approval needs to be believed.
-pub const POLICIES: &[&str] = &["offboard-approvals", "offboard-requests"];
+pub const POLICIES: &[&str] = &["offboard-approvals", "offboard-requests", "offboard-deletions"];
 
 /// One that cannot stream lists, as Kubernetes 1.33 is installed.
 pub fn control_plane_without_streaming() -> &'static ControlPlane {
