@@ -153,7 +153,7 @@ async fn without_the_policy_no_approval_counts() {
             .site
             .condition(SOURCE, "Ready")
             .1
-            .contains("not trusted: install the policy")
+            .contains("not trusted: install the chart's admission policies")
     };
     assert!(poll(PATIENCE, said), "{}", office.status());
     office.another_look(&operator);
