@@ -1,10 +1,9 @@
 //! What directories and databases are logged in to with.
 
-use rustls::pki_types::{CertificateDer, pem::PemObject};
-
 use crate::transport::{
     SetupError,
     secret::{Credentials, Secret},
+    tls,
 };
 
 /// User name, password and trusted authorities. Its `Debug` shows none of them.
@@ -25,18 +24,7 @@ impl Login {
             password: credentials.get("password")?.clone(),
             ca: credentials.optional("ca.crt")?.cloned(),
         };
-        login.authorities()?;
+        login.ca.as_ref().map(tls::authorities).transpose()?;
         Ok(login)
-    }
-
-    /// The certificates of the authorities to trust; none: those of the machine.
-    pub(super) fn authorities(&self) -> Result<Option<Vec<CertificateDer<'static>>>, SetupError> {
-        let Some(ca) = &self.ca else { return Ok(None) };
-        let certificates =
-            CertificateDer::pem_slice_iter(ca.expose().as_bytes()).collect::<Result<Vec<_>, _>>();
-        match certificates {
-            Ok(found) if !found.is_empty() => Ok(Some(found)),
-            _ => Err(SetupError::Trust),
-        }
     }
 }

@@ -2,15 +2,10 @@
 //!
 //! Never follows redirects, never uses proxies from the environment, never retries.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use reqwest::{Certificate, Request, Response, Url, header::HeaderMap, redirect::Policy, retry};
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
-use rustls_platform_verifier::BuilderVerifierExt;
+use reqwest::{Request, Response, Url, header::HeaderMap, redirect::Policy, retry};
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -19,6 +14,7 @@ use super::{
     install_crypto,
     memory::{self, Reservation},
     secret::Secret,
+    tls,
     unreachable::unreachable,
 };
 use crate::core::fault::{Fault, Reason};
@@ -77,21 +73,12 @@ impl Client {
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
             .user_agent(concat!("offboard/", env!("CARGO_PKG_VERSION")));
-        builder = match trust {
-            Some(trust) => {
-                let authorities = Certificate::from_pem_bundle(trust.expose().as_bytes())
-                    .ok()
-                    .filter(|found| !found.is_empty())
-                    .ok_or(SetupError::Trust)?;
-                builder.tls_certs_only(authorities)
-            }
-            None => match platform() {
-                Some(tls) => builder.tls_backend_preconfigured(tls),
-                // Nobody is trusted, which is enough where nothing is encrypted.
-                None if plain => builder.tls_backend_preconfigured(nobody().ok_or(SetupError::Platform)?),
-                None => return Err(SetupError::Platform),
-            },
-        };
+        let tls = match tls::client(trust) {
+            // Nobody is trusted, which is enough where nothing is encrypted.
+            Err(SetupError::Platform) if plain => tls::client_of_nobody(),
+            tls => tls,
+        }?;
+        builder = builder.tls_backend_preconfigured(ClientConfig::clone(&tls));
         Ok(Self {
             inner: builder.build().map_err(|_| SetupError::Trust)?,
             dialer,
@@ -159,30 +146,6 @@ impl Client {
             memory,
         })
     }
-}
-
-/// Trust in the platform's authorities. They are read once and shared by all clients: there are some 150, and reading them
-/// for each connector would cost more time and memory than all the rest of it.
-fn platform() -> Option<ClientConfig> {
-    static PLATFORM: OnceLock<Option<ClientConfig>> = OnceLock::new();
-    let load = || {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider);
-        let builder = builder.with_safe_default_protocol_versions().ok()?;
-        Some(builder.with_platform_verifier().ok()?.with_no_client_auth())
-    };
-    PLATFORM.get_or_init(load).clone()
-}
-
-/// Trust in nobody.
-fn nobody() -> Option<ClientConfig> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().ok()?;
-    Some(
-        builder
-            .with_root_certificates(RootCertStore::empty())
-            .with_no_client_auth(),
-    )
 }
 
 /// Whether the address is on this machine.

@@ -15,6 +15,7 @@ pub mod relay;
 pub mod secret;
 pub mod signature;
 pub mod ssh;
+pub mod tls;
 pub mod trust;
 pub mod unreachable;
 

@@ -1,9 +1,9 @@
 //! A door of this machine for a library that insists on connecting by itself: what comes through it goes on a connection
-//! that the [`Dialer`] made.
+//! that the [`Dialer`](super::dial::Dialer) made.
 //!
 //! # Why
-//! Such a library resolves the name anew and would connect to whatever the answer is then. It speaks TLS through the door to
-//! the server itself, so nothing here sees what is said; only how much comes back is counted.
+//! Such a library resolves the name anew and would connect to whatever the answer is then; and how much comes back to it is
+//! counted by nobody.
 
 use std::{
     fs::{self, DirBuilder},
@@ -14,19 +14,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UnixListener, UnixStream},
-    time::timeout,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
+    net::{UnixListener, UnixStream},
 };
 
 use crate::core::fault::{Fault, Reason};
-
-/// How long the library may take to come through the door.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes that are carried at once.
 const CHUNK: usize = 16 << 10;
@@ -56,6 +51,7 @@ impl Meter {
 /// A door that is open for one who comes.
 #[derive(Debug)]
 pub struct Door {
+    listener: UnixListener,
     folder: Folder,
 }
 
@@ -71,37 +67,42 @@ impl Drop for Folder {
 }
 
 impl Door {
-    /// A door named `name`, that only this user can come through, to the other end of `server`.
+    /// A door named `name`, that only this user can come through.
     ///
     /// # Errors
     /// `ConnectorNotReady` when there can be no door in the folder for temporary files.
-    pub fn open(server: TcpStream, name: &str, meter: Meter) -> Result<Self, Fault> {
+    pub fn open(name: &str) -> Result<Self, Fault> {
         let failed = |_: io::Error| Fault::transient(Reason::ConnectorNotReady).with_code("temporary folder");
         let unique: u64 = rand::random();
         let path = std::env::temp_dir().join(format!("offboard-{unique:016x}"));
         DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
         let folder = Folder(path);
         let listener = UnixListener::bind(folder.0.join(name)).map_err(failed)?;
-        tokio::spawn(async move {
-            let come = timeout(PATIENCE, listener.accept()).await;
-            drop(listener);
-            if let Ok(Ok((library, _))) = come {
-                carry(server, library, &meter).await;
-            }
-        });
-        Ok(Self { folder })
+        Ok(Self { listener, folder })
     }
 
     /// The folder that it is in.
     pub fn folder(&self) -> &Path {
         &self.folder.0
     }
+
+    /// Who comes first. Nobody does after.
+    ///
+    /// # Errors
+    /// When nobody can.
+    pub async fn enter(self) -> io::Result<UnixStream> {
+        Ok(self.listener.accept().await?.0)
+    }
 }
 
 /// Carries bytes until one end is gone, or more came from the server than was allowed.
-async fn carry(mut server: TcpStream, mut library: UnixStream, meter: &Meter) {
-    let (mut from_server, mut to_server) = server.split();
-    let (mut from_library, mut to_library) = library.split();
+pub async fn carry<S, L>(server: S, library: L, meter: &Meter)
+where
+    S: AsyncRead + AsyncWrite,
+    L: AsyncRead + AsyncWrite,
+{
+    let (mut from_server, mut to_server) = split(server);
+    let (mut from_library, mut to_library) = split(library);
     let answers = async {
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -125,7 +126,7 @@ async fn carry(mut server: TcpStream, mut library: UnixStream, meter: &Meter) {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -136,14 +137,16 @@ mod tests {
         let (mut peer, _) = listener.accept().await.unwrap();
         let meter = Meter::default();
         meter.allow(8);
-        let door = Door::open(server, "door", meter.clone()).unwrap();
+        let door = Door::open("door").unwrap();
         let path = door.folder().join("door");
         let mode =
             std::os::unix::fs::PermissionsExt::mode(&fs::metadata(door.folder()).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o700);
         let mut library = UnixStream::connect(&path).await.unwrap();
-        drop(door);
+        let entered = door.enter().await.unwrap();
         assert!(!path.exists() && UnixStream::connect(&path).await.is_err());
+        let counted = meter.clone();
+        tokio::spawn(async move { carry(server, entered, &counted).await });
         library.write_all(b"ask").await.unwrap();
         let mut asked = [0; 3];
         peer.read_exact(&mut asked).await.unwrap();

@@ -17,6 +17,8 @@ use offboard::{
 };
 use serde_json::{Value, json};
 
+mod encryption;
+
 use crate::{
     relay::Relay,
     support::{self, Mariadb, Postgres, unique},
@@ -394,34 +396,6 @@ async fn another_database_is_opened_by_its_name() {
     assert_eq!(rows(&driver, request.clone()).await[0]["name"], "postgres");
     request.database = Some(database.clone());
     assert_eq!(rows(&driver, request).await[0]["name"], database.as_str());
-}
-
-fn untrusted(why: &str) -> Fault {
-    Fault::needs_decision(Reason::Untrusted).with_code(format_args!("certificate {why}"))
-}
-
-#[tokio::test]
-async fn another_authority_or_host_name_is_refused() {
-    let (mut postgres, mut mariadb) = (postgres(), mariadb());
-    std::mem::swap(&mut postgres.ca, &mut mariadb.ca);
-    for place in [&postgres, &mariadb] {
-        let refused = perform(&driver(place, "someone", "pw"), statement("SELECT 1"))
-            .await
-            .unwrap_err();
-        assert_eq!(refused, untrusted("UnknownIssuer"));
-    }
-    std::mem::swap(&mut postgres.ca, &mut mariadb.ca);
-    let listens = [("postgres", &mut postgres), ("mariadb", &mut mariadb)];
-    for (name, place) in listens {
-        // The certificate is for localhost and 127.0.0.1.
-        let server = SocketAddr::from(([127, 0, 0, 1], place.port));
-        let relay = Relay::at(Ipv4Addr::new(127, 0, 0, 2), server).await;
-        (place.host, place.port) = ("127.0.0.2", relay.port);
-        let refused = perform(&driver(place, "someone", "pw"), statement("SELECT 1"))
-            .await
-            .unwrap_err();
-        assert_eq!(refused, untrusted("NotValidForName"), "{name}");
-    }
 }
 
 #[tokio::test]

@@ -14,6 +14,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    },
+};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -121,6 +128,37 @@ async fn forward(client: TcpStream, server: SocketAddr, sent: Arc<Mutex<Vec<u8>>
         }
     };
     tokio::select! { () = forth => {}, () = back => {} }
+}
+
+/// A certificate with its key for 127.0.0.1 that nobody else signed.
+pub fn certificate() -> rcgen::CertifiedKey<rcgen::KeyPair> {
+    rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap()
+}
+
+/// The port of a wire to the application at `url` that begins with TLS.
+pub async fn behind_tls(url: &str, made: &rcgen::CertifiedKey<rcgen::KeyPair>) -> u16 {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    offboard::transport::install_crypto();
+    let tls = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let server = url.strip_prefix("http://").unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        while let Ok((socket, _)) = listener.accept().await {
+            let (acceptor, server) = (acceptor.clone(), server.clone());
+            tokio::spawn(async move {
+                if let Ok(mut client) = acceptor.accept(socket).await {
+                    let mut server = TcpStream::connect(server).await.unwrap();
+                    drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
+                }
+            });
+        }
+    });
+    port
 }
 
 /// What was logged on this thread, by any crate and at every level.

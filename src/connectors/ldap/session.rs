@@ -15,7 +15,7 @@ use std::{
 
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, StdStream};
 use reqwest::Url;
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncWriteExt, BufReader, split},
     net::{TcpStream, UnixStream},
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     core::fault::{Fault, Reason},
-    transport::{SetupError, destination::Place, dial::Dialer, unreachable::unreachable},
+    transport::{SetupError, destination::Place, dial::Dialer, tls, unreachable::unreachable},
 };
 
 /// For how long a refused login is not tried again. Directories lock an account after a few wrong passwords, and all
@@ -109,7 +109,7 @@ impl Sessions {
         Ok(Self {
             server,
             ldaps: url.scheme() == "ldaps",
-            tls: tls(&login)?,
+            tls: tls::client(login.ca.as_ref())?,
             login,
             dialer: dialer.clone(),
             opened: AtomicU64::new(0),
@@ -308,27 +308,6 @@ async fn controls(ldap: &mut Ldap) -> Result<HashSet<String>, Trouble> {
     }
     stream.finish().await;
     Ok(controls)
-}
-
-/// Checks the server's certificate and host name against the login's authorities alone, or against the machine's.
-fn tls(login: &Login) -> Result<Arc<ClientConfig>, SetupError> {
-    let mut roots = RootCertStore::empty();
-    if let Some(authorities) = login.authorities()? {
-        for certificate in authorities {
-            roots.add(certificate).map_err(|_| SetupError::Trust)?;
-        }
-    } else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    if roots.is_empty() {
-        return Err(SetupError::Platform);
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|_| SetupError::Platform)?;
-    Ok(Arc::new(
-        builder.with_root_certificates(roots).with_no_client_auth(),
-    ))
 }
 
 #[cfg(test)]

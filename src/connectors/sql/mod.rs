@@ -3,13 +3,6 @@
 //! Only one statement is ever sent, always prepared, with its values bound. Nothing of the server's texts is handed on:
 //! an error is its code. Values of types that have no text of their own here make the read fail and name the column.
 //!
-//! # What `ca.crt` cannot do here
-//! `http` and `ldap` trust the authority in `ca.crt` alone. sqlx 0.9 adds it to the public authorities that are built into
-//! it (`tls_rustls.rs`), and without it trusts these and not the machine's: it takes no `rustls` configuration, and it shows nobody the certificate that it accepted. So whoever gets a public authority to certify the
-//! server's own host name, and stands in between, passes for the server. A host name for which no public authority
-//! certifies anything (`db.corp.internal`) closes this. Only a change in sqlx ends it; a check by a connection of our own
-//! before would prove nothing about the next one.
-//!
 //! # Why not the pool of the library
 //! It waits and tries again when a server refuses connections; here a call that cannot connect says so at once (R13).
 
@@ -17,15 +10,19 @@ mod mysql;
 mod pool;
 mod postgres;
 mod statement;
+mod way;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream::BoxStream};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sqlx::{Column, ColumnIndex, Connection, Row, TypeInfo, ValueRef};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::{Instant, timeout_at},
+};
 
 use self::{mysql::Mysql, pool::Pools, postgres::Postgres};
 use super::{
@@ -42,12 +39,12 @@ use crate::{
         dial::Dialer,
         limit::Limit,
         memory::{self, Reservation},
-        relay::{Door, Meter},
+        relay::Meter,
         secret::Credentials,
     },
 };
 
-/// The most that one statement may bring, in bytes on the wire, and in bytes of text with what each value costs beside.
+/// The most that one statement may bring, in bytes that the server sends, and in bytes of text with what each value costs beside.
 const LARGEST: usize = 32 << 20;
 
 /// The largest document in one value, in bytes.
@@ -77,33 +74,6 @@ pub fn usual_port(dialect: Dialect) -> u16 {
     }
 }
 
-/// Where the library is let out.
-#[derive(Debug, Clone)]
-struct Way {
-    host: String,
-    port: u16,
-    usual: u16,
-    dialer: Dialer,
-}
-
-impl Way {
-    fn new(server: &Server<'_>, usual: u16) -> Self {
-        Self {
-            host: server.host.to_owned(),
-            port: server.port,
-            usual,
-            dialer: server.dialer.clone(),
-        }
-    }
-
-    /// A door named `name` to the server, for one connection.
-    async fn door(&self, name: &str, meter: &Meter) -> Result<Door, Failure> {
-        meter.allow(LARGEST);
-        let stream = self.dialer.connect(&self.host, self.port, self.usual).await?;
-        Ok(Door::open(stream, name, meter.clone())?)
-    }
-}
-
 /// Speaks SQL to one server. Shared by all leavers.
 #[derive(Debug)]
 pub struct SqlDriver {
@@ -129,6 +99,13 @@ trait Engine: Send + Sync + 'static {
         database: Option<&str>,
         meter: &Meter,
     ) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
+
+    /// Carries what is said in clear before TLS, byte by byte, so that nothing else of it is taken for what comes after. False:
+    /// the server does not begin it, and the library, which has the answer, goes no further.
+    fn begin_tls(
+        library: &mut UnixStream,
+        server: &mut TcpStream,
+    ) -> impl Future<Output = io::Result<bool>> + Send;
 
     /// Sends one statement.
     fn send<'c>(
@@ -168,7 +145,8 @@ impl SqlDriver {
     /// deadline is for a statement and all of its rows. `limit` is the connector's own (see [`SqlDriver::limit`]).
     ///
     /// # Errors
-    /// When a secret is missing, or a field is not what it must be: a host is never a socket, which has no TLS.
+    /// When a secret is missing, or a field is not what it must be: a host is never a socket, which has no TLS; when there is
+    /// no authority to trust.
     pub fn new(
         config: &definition::SqlDriver,
         credentials: &Credentials,
@@ -193,8 +171,8 @@ impl SqlDriver {
             deadline,
         };
         let client = match config.dialect {
-            Dialect::Postgresql => Client::Postgres(Pools::new(Postgres::new(&server))),
-            Dialect::Mysql => Client::Mysql(Pools::new(Mysql::new(&server))),
+            Dialect::Postgresql => Client::Postgres(Pools::new(Postgres::new(&server)?)),
+            Dialect::Mysql => Client::Mysql(Pools::new(Mysql::new(&server)?)),
         };
         Ok(Self {
             dialect: config.dialect,

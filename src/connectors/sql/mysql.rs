@@ -2,7 +2,7 @@
 
 mod value;
 
-use std::{fmt, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
 use serde_json::Value;
@@ -11,11 +11,19 @@ use sqlx::{
     error::DatabaseError,
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlRow, MySqlSslMode},
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+};
 
-use super::{Engine, Failure, Server, Way, bind, shaped};
+use super::{Engine, Failure, Server, bind, shaped, way::Way};
 use crate::{
     core::fault::{Fault, Reason},
-    transport::relay::Meter,
+    transport::{
+        SetupError,
+        relay::{Door, Meter},
+        tls::Inside,
+    },
 };
 
 /// The session obeys the quoting that [`super::statement`] relies on, whatever the server's default mode is.
@@ -26,6 +34,19 @@ const NO_SUCH_VARIABLE: u16 = 1193;
 
 /// The usual port.
 pub(super) const PORT: u16 = 3306;
+
+/// The name of the door.
+const SOCKET: &str = "mysql";
+
+/// The header of a packet: three bytes of length, the number of the packet.
+const HEADER: usize = 4;
+/// The longest first packet of a server, in bytes: a greeting, or an error.
+const LONGEST_GREETING: usize = 4096;
+/// What an error begins with.
+const ERROR: u8 = 0xff;
+/// The packet that asks for TLS (`SSLRequest`): its length and number, and the flag in its first bytes.
+const SSL_REQUEST: [u8; HEADER] = [32, 0, 0, 1];
+const SSL: u16 = 0x0800;
 
 /// Logs in to MySQL or MariaDB.
 pub(super) struct Mysql {
@@ -41,27 +62,24 @@ impl fmt::Debug for Mysql {
 }
 
 impl Mysql {
-    pub(super) fn new(server: &Server<'_>) -> Self {
+    pub(super) fn new(server: &Server<'_>) -> Result<Self, SetupError> {
         let mut options = MySqlConnectOptions::new()
-            .host(server.host)
-            .port(server.port)
+            .host(Inside::NAME)
             .username(server.login.username.expose())
             .password(server.login.password.expose())
             .ssl_mode(MySqlSslMode::VerifyIdentity)
+            .ssl_ca_from_pem(Inside::get().certificate.clone().into_bytes())
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .disable_statement_logging();
         if let Some(database) = server.database {
             options = options.database(database);
         }
-        if let Some(ca) = &server.login.ca {
-            options = options.ssl_ca_from_pem(ca.expose().as_bytes().to_vec());
-        }
-        Self {
+        Ok(Self {
             options,
-            way: Way::new(server, PORT),
+            way: Way::new(server, PORT)?,
             timeout: server.deadline.mul_f32(0.75),
-        }
+        })
     }
 }
 
@@ -73,8 +91,9 @@ impl Engine for Mysql {
             Some(database) => self.options.clone().database(database),
             None => self.options.clone(),
         };
-        let door = self.way.door("mysql", meter).await?;
-        let mut connection = options.socket(door.folder().join("mysql")).connect().await?;
+        let door = Door::open(SOCKET)?;
+        let options = options.socket(door.folder().join(SOCKET));
+        let mut connection = self.way.lead::<Self>(door, meter, options.connect()).await?;
         connection.execute(MODE).await?;
         // Seconds, of every statement, in MariaDB; milliseconds, of SELECT only, in MySQL.
         let seconds = self.timeout.as_secs_f64();
@@ -91,6 +110,29 @@ impl Engine for Mysql {
             Err(error) => return Err(error.into()),
         }
         Ok(connection)
+    }
+
+    async fn begin_tls(library: &mut UnixStream, server: &mut TcpStream) -> io::Result<bool> {
+        let mut greeting = vec![0; HEADER];
+        server.read_exact(&mut greeting).await?;
+        let length = u32::from_le_bytes([greeting[0], greeting[1], greeting[2], 0]) as usize;
+        if !(1..=LONGEST_GREETING).contains(&length) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        greeting.resize(HEADER + length, 0);
+        server.read_exact(&mut greeting[HEADER..]).await?;
+        library.write_all(&greeting).await?;
+        if greeting[HEADER] == ERROR {
+            return Ok(false);
+        }
+        let mut request = [0; HEADER + 32];
+        library.read_exact(&mut request).await?;
+        let flags = u16::from_le_bytes([request[HEADER], request[HEADER + 1]]);
+        if !request.starts_with(&SSL_REQUEST) || flags & SSL == 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        server.write_all(&request).await?;
+        Ok(true)
     }
 
     fn send<'c>(

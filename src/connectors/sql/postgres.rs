@@ -2,7 +2,7 @@
 
 mod value;
 
-use std::{fmt, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
 use serde_json::Value;
@@ -11,14 +11,22 @@ use sqlx::{
     error::DatabaseError,
     postgres::{PgConnectOptions, PgRow, PgSslMode, PgTypeInfo, PgTypeKind},
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+};
 
-use super::{Engine, Failure, Server, Way, bind, shaped};
+use super::{Engine, Failure, Server, bind, shaped, way::Way};
 use crate::{
     core::{
         codes::unlisted,
         fault::{Fault, Reason},
     },
-    transport::relay::Meter,
+    transport::{
+        SetupError,
+        relay::{Door, Meter},
+        tls::Inside,
+    },
 };
 
 /// The session obeys the quoting that [`super::statement`] relies on, stops before we stop waiting, and sends no
@@ -28,6 +36,10 @@ const SETUP: &str = "SELECT set_config('standard_conforming_strings', 'on', fals
 
 /// The usual port.
 pub(super) const PORT: u16 = 5432;
+
+/// What asks for TLS before anything else (`SSLRequest`), and what grants it.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+const GRANTED: u8 = b'S';
 
 /// Logs in to PostgreSQL.
 pub(super) struct Postgres {
@@ -43,24 +55,22 @@ impl fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    pub(super) fn new(server: &Server<'_>) -> Self {
-        let mut options = PgConnectOptions::new_without_pgpass()
-            .host(server.host)
-            .port(server.port)
+    pub(super) fn new(server: &Server<'_>) -> Result<Self, SetupError> {
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(Inside::NAME)
+            .port(PORT)
             .username(server.login.username.expose())
             .password(server.login.password.expose())
             .database(server.database.unwrap_or("postgres"))
             .ssl_mode(PgSslMode::VerifyFull)
+            .ssl_root_cert_from_pem(Inside::get().certificate.clone().into_bytes())
             .application_name("offboard")
             .disable_statement_logging();
-        if let Some(ca) = &server.login.ca {
-            options = options.ssl_root_cert_from_pem(ca.expose().as_bytes().to_vec());
-        }
-        Self {
+        Ok(Self {
             options,
-            way: Way::new(server, PORT),
+            way: Way::new(server, PORT)?,
             timeout: server.deadline.mul_f32(0.75),
-        }
+        })
     }
 }
 
@@ -72,9 +82,9 @@ impl Engine for Postgres {
             Some(database) => self.options.clone().database(database),
             None => self.options.clone(),
         };
-        let name = format!(".s.PGSQL.{}", self.way.port);
-        let door = self.way.door(&name, meter).await?;
-        let mut connection = options.socket(door.folder()).connect().await?;
+        let door = Door::open(&format!(".s.PGSQL.{PORT}"))?;
+        let options = options.socket(door.folder());
+        let mut connection = self.way.lead::<Self>(door, meter, options.connect()).await?;
         let timeout = self.timeout.as_millis().max(1).to_string();
         sqlx::query(SETUP)
             .bind(timeout)
@@ -82,6 +92,18 @@ impl Engine for Postgres {
             .execute(&mut connection)
             .await?;
         Ok(connection)
+    }
+
+    async fn begin_tls(library: &mut UnixStream, server: &mut TcpStream) -> io::Result<bool> {
+        let mut request = [0; SSL_REQUEST.len()];
+        library.read_exact(&mut request).await?;
+        if request != SSL_REQUEST {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        server.write_all(&request).await?;
+        let answer = server.read_u8().await?;
+        library.write_u8(answer).await?;
+        Ok(answer == GRANTED)
     }
 
     fn send<'c>(

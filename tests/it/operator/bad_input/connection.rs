@@ -1,19 +1,11 @@
 //! A connection that cannot work: a key that is missing, an authority that is not the system's, a login that is over, a
 //! definition with an error.
 
-use std::sync::Arc;
-
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-    },
-};
-
 use super::{Scene, application, changes, logs_in};
-use crate::support::{Mariadb, Postgres, Slapd, free_port, mariadb, postgres, slapd, unique};
+use crate::{
+    relay::{behind_tls, certificate},
+    support::{Mariadb, Postgres, Slapd, free_port, mariadb, postgres, slapd, unique},
+};
 
 /// What an Offboarding says about a system behind a certificate that is not trusted.
 const UNTRUSTED: &str = "Untrusted (certificate UnknownIssuer): put the authority that signed it into key ca.crt of \
@@ -121,37 +113,6 @@ impl System {
         scene.site.secrets("broken", &keys);
         scene.site.connector("broken", self.definition, &self.inputs);
     }
-}
-
-/// A certificate with its key for 127.0.0.1 that nobody else signed.
-fn certificate() -> rcgen::CertifiedKey<rcgen::KeyPair> {
-    rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap()
-}
-
-/// The port of a wire to the application at `url` that begins with TLS.
-async fn behind_tls(url: &str, made: &rcgen::CertifiedKey<rcgen::KeyPair>) -> u16 {
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    offboard::transport::install_crypto();
-    let tls = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    let server = url.strip_prefix("http://").unwrap().to_owned();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
-        while let Ok((socket, _)) = listener.accept().await {
-            let (acceptor, server) = (acceptor.clone(), server.clone());
-            tokio::spawn(async move {
-                if let Ok(mut client) = acceptor.accept(socket).await {
-                    let mut server = TcpStream::connect(server).await.unwrap();
-                    drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
-                }
-            });
-        }
-    });
-    port
 }
 
 #[tokio::test(flavor = "multi_thread")]
