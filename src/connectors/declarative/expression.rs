@@ -15,19 +15,18 @@ use std::{
 use cel::{
     Context, ExecutionError, IdedExpr, Value as Cel,
     common::{
-        types::{
-            CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelTimestamp, CelUInt,
-        },
+        types::{CelMap, CelMapKey, CelTimestamp},
         value::{CowVal, Val},
     },
     context::VariableResolver,
 };
 use jiff::Timestamp;
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 
 use super::{
     functions,
-    metered::{depth, metered, within_budget},
+    json_value::{borrowed, owned},
+    metered::{depth, metered, taken_result, within_bounds},
     problems::Problems,
     references::Uses,
 };
@@ -148,24 +147,27 @@ impl Expression {
     /// Its value.
     ///
     /// # Errors
-    /// A missing key, a wrong type, an overflow: whatever has no value.
+    /// A missing key, a wrong type, an overflow: whatever has no value; and what costs or takes too much.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, Unevaluable> {
-        let (outcome, spent) = within_budget(|| {
-            catch_unwind(AssertUnwindSafe(|| {
-                let mut context = Context::with_env(functions::environment().clone());
-                context.set_variable_resolver(scope);
-                Cel::resolve(&self.tree, &context)
-            }))
-        });
+        let (outcome, spent) = within_bounds(|| self.attempt(scope));
         if spent {
             return Err(self.unevaluable(TOO_COSTLY));
         }
-        let value = match outcome {
-            Ok(Ok(value)) => value,
-            Ok(Err(error)) => return Err(self.unevaluable(phrase(&error))),
-            Err(_) => return Err(self.unevaluable("cannot be evaluated")),
-        };
-        to_json(&value).ok_or_else(|| self.unevaluable("the value is not data"))
+        outcome
+    }
+
+    /// Its value, within the bounds that are set for this thread.
+    pub(super) fn attempt(&self, scope: &Scope<'_>) -> Result<Value, Unevaluable> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut context = Context::with_env(functions::environment().clone());
+            context.set_variable_resolver(scope);
+            Cel::resolve(&self.tree, &context).map(|_| taken_result())
+        }));
+        match outcome {
+            Ok(Ok(value)) => value.ok_or_else(|| self.unevaluable("the value is not data")),
+            Ok(Err(error)) => Err(self.unevaluable(phrase(&error))),
+            Err(_) => Err(self.unevaluable("cannot be evaluated")),
+        }
     }
 
     /// Its value, which must be true or false.
@@ -389,75 +391,10 @@ impl VariableResolver for Scope<'_> {
     }
 }
 
-fn borrowed<'a>(value: &'a Value) -> Box<dyn Val + 'a> {
-    match value {
-        Value::String(text) => Box::new(CelString::from(text.as_str())),
-        Value::Array(list) => Box::new(CelList::from(list.iter().map(borrowed).collect::<Vec<_>>())),
-        Value::Object(map) => {
-            let map: HashMap<CelMapKey<'a>, Box<dyn Val + 'a>> = map
-                .iter()
-                .map(|(key, value)| (CelMapKey::from(key.as_str()), borrowed(value)))
-                .collect();
-            Box::new(CelMap::from(map))
-        }
-        Value::Number(number) => scalar(number),
-        Value::Bool(b) => Box::new(CelBool::from(*b)),
-        Value::Null => Box::new(CelNull),
-    }
-}
-
-/// JSON data as a CEL value of its own.
-pub(super) fn owned<'v>(value: Value) -> Box<dyn Val + 'v> {
-    match value {
-        Value::String(text) => Box::new(CelString::from(text)),
-        Value::Array(list) => Box::new(CelList::from(list.into_iter().map(owned).collect::<Vec<_>>())),
-        Value::Object(map) => {
-            let map: HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> = map
-                .into_iter()
-                .map(|(key, value)| (CelMapKey::from(key), owned(value)))
-                .collect();
-            Box::new(CelMap::from(map))
-        }
-        Value::Number(number) => scalar(&number),
-        Value::Bool(b) => Box::new(CelBool::from(b)),
-        Value::Null => Box::new(CelNull),
-    }
-}
-
-fn scalar<'v>(number: &Number) -> Box<dyn Val + 'v> {
-    if let Some(n) = number.as_i64() {
-        Box::new(CelInt::from(n))
-    } else if let Some(n) = number.as_u64() {
-        Box::new(CelUInt::from(n))
-    } else {
-        Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN)))
-    }
-}
-
 /// An instant as a CEL timestamp.
 pub(super) fn timestamp<'v>(instant: Timestamp) -> Box<dyn Val + 'v> {
     let seconds = instant.as_second();
     let nanoseconds = u32::try_from(instant.subsec_nanosecond()).unwrap_or(0);
     let time = chrono::DateTime::from_timestamp(seconds, nanoseconds).unwrap_or_default();
     Box::new(CelTimestamp::from(time.fixed_offset()))
-}
-
-/// A CEL value as JSON data; none for what is not data.
-pub(super) fn to_json(value: &Cel) -> Option<Value> {
-    Some(match value {
-        Cel::List(list) => Value::Array(list.iter().map(to_json).collect::<Option<_>>()?),
-        Cel::Map(map) => {
-            let mut object = Map::new();
-            for (key, value) in map.map.iter() {
-                object.insert(key.to_string(), to_json(value)?);
-            }
-            Value::Object(object)
-        }
-        Cel::Timestamp(time) => {
-            Value::String(time.to_utc().to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
-        }
-        Cel::Float(f) => Value::Number(Number::from_f64(*f)?),
-        Cel::Function(..) | Cel::Struct(_) => return None,
-        other => other.json().ok()?,
-    })
 }

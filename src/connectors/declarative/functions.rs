@@ -17,7 +17,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    expression::{owned, timestamp, to_json},
+    expression::timestamp,
+    json_value::{owned, to_json},
     metered, paths, unquoted, xml,
 };
 use crate::core::{identity::folded, people::written};
@@ -230,7 +231,7 @@ fn split_unquoted<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, E
 fn merged<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let map = |at: usize| {
         let value = args.get(at).ok_or_else(|| refused("merged"))?;
-        match to_json(&Cel::try_from(value.as_ref())?) {
+        match to_json(value.as_ref()) {
             Some(Value::Object(map)) => Ok(map),
             _ => Err(refused("merged")),
         }

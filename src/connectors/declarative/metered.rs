@@ -10,28 +10,51 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "the signature cel asks for")]
 
-use std::{cell::Cell, collections::HashMap};
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use cel::{
     Env, ExecutionError, IdedExpr,
     common::{
         ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, LiteralValue, operators},
-        types::{CelBool, CelBytes, CelInt, CelList, CelMap, CelString, DYN_TYPE},
+        types::{CelBool, CelInt, CelNull, CelString, DYN_TYPE, Kind},
         value::{CowVal, Val},
     },
 };
 use regex::{Regex, RegexBuilder};
+use serde_json::Value;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::block_in_place,
+};
 
-use super::{functions::refused, references::qualified};
+use super::{
+    functions::refused,
+    json_value::{Scale, length, to_json},
+    references::qualified,
+};
 
 /// What one evaluation may cost. Some hundred milliseconds, and some ten megabytes, at the worst.
 const BUDGET: u64 = 6_000_000;
+/// What most evaluations cost: more than that is gone into where nobody waits for it.
+const CHEAP: u64 = 20_000;
+/// How long one may take, on a machine that is busy with other things too.
+const TIME: Duration = Duration::from_secs(5);
+/// The clock is looked at whenever so much was spent.
+const LOOK_AT_CLOCK: u64 = 10_000;
 /// An element of a new list.
 const ELEMENT: u64 = 8;
-/// A node of a value that is copied into another one, or becomes the result.
-const NODE: u64 = 4;
-/// Bytes of text that are copied so for one unit.
-const COPIED: u64 = 4;
+/// A value that is copied into another one in all its depth, or becomes the result.
+const COPYING: Scale = Scale { node: 4, bytes: 4 };
+/// The same where it is only looked at.
+const LOOKING: Scale = Scale {
+    node: 1,
+    bytes: LOOKED_AT,
+};
 /// A byte of text that a pattern is tried on: patterns may have some hundred states.
 const TRIED: u64 = 8;
 /// Bytes of text that are looked at for one unit.
@@ -47,8 +70,11 @@ const COMPILED: u64 = 1000;
 
 thread_local! {
     static LEFT: Cell<u64> = const { Cell::new(0) };
+    /// When it has to end, and how much is left when the clock is looked at next.
+    static ENDS: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
     static SPENT: Cell<bool> = const { Cell::new(false) };
     static KNOWN: Cell<HashMap<String, Regex>> = Cell::default();
+    static RESULT: Cell<Option<Value>> = const { Cell::new(None) };
 }
 
 /// What a function charges for a value that goes to it.
@@ -141,16 +167,64 @@ impl Charge {
     }
 }
 
-/// Runs an evaluation with a budget of its own; true beside its outcome: the budget was spent, and the outcome is none.
-pub(super) fn within_budget<T>(evaluation: impl FnOnce() -> T) -> (T, bool) {
-    LEFT.set(BUDGET);
+/// What an evaluation may spend.
+struct Bounds {
+    budget: u64,
+    /// None: so little that the clock need not be looked at.
+    time: Option<Duration>,
+}
+
+/// Runs an evaluation within a budget and a time of its own; true beside its outcome: they were spent, and the outcome is none.
+/// One that costs more than most is begun again, so it must do the same each time.
+///
+/// # Why
+/// Nobody knows before what an evaluation costs, most cost next to nothing, and to hand one to another thread would cost
+/// more than it does. So each is tried where it stands with little to spend. What does not get through with that is done
+/// beside the runtime's own threads, so that health, leases and other leavers go on meanwhile; and one at a time, because each
+/// may take some ten megabytes.
+pub(super) fn within_bounds<T>(evaluation: impl Fn() -> T) -> (T, bool) {
+    const QUICK: Bounds = Bounds {
+        budget: CHEAP,
+        time: None,
+    };
+    const WHOLE: Bounds = Bounds {
+        budget: BUDGET,
+        time: Some(TIME),
+    };
+    let (outcome, spent) = run(&QUICK, &evaluation);
+    if !spent {
+        return (outcome, false);
+    }
+    drop(outcome);
+    beside_the_runtime(|| {
+        static COSTLY: Mutex<()> = Mutex::new(());
+        let _turn = COSTLY.lock().unwrap_or_else(PoisonError::into_inner);
+        run(&WHOLE, &evaluation)
+    })
+}
+
+/// Other tasks of the runtime that this thread works for are done by another one meanwhile.
+fn beside_the_runtime<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        // Nothing else goes on there that could be done by others.
+        _ => work(),
+    }
+}
+
+fn run<T>(bounds: &Bounds, evaluation: impl Fn() -> T) -> (T, bool) {
+    RESULT.set(None);
+    LEFT.set(bounds.budget);
+    let looked_at = bounds.budget.saturating_sub(LOOK_AT_CLOCK);
+    ENDS.set(bounds.time.map(|time| (Instant::now() + time, looked_at)));
     SPENT.set(false);
     let outcome = evaluation();
     (outcome, SPENT.get())
 }
 
 fn charge(units: u64) -> Result<(), ExecutionError> {
-    if let Some(rest) = LEFT.get().checked_sub(units) {
+    let rest = LEFT.get().checked_sub(units);
+    if let Some(rest) = rest.filter(|rest| in_time(*rest)) {
         LEFT.set(rest);
         return Ok(());
     }
@@ -160,11 +234,21 @@ fn charge(units: u64) -> Result<(), ExecutionError> {
     Err(refused("@budget"))
 }
 
+/// Whether there is time still, when `rest` is left.
+fn in_time(rest: u64) -> bool {
+    match ENDS.get() {
+        Some((end, look)) if rest < look => {
+            ENDS.set(Some((end, rest.saturating_sub(LOOK_AT_CLOCK))));
+            Instant::now() < end
+        }
+        _ => true,
+    }
+}
+
 /// The expression with everything charged for that may be large.
 pub(super) fn metered(mut tree: IdedExpr) -> IdedExpr {
     rewrite(&mut tree, &mut vec![]);
-    // The result is copied once more, out of the evaluation.
-    wrap(&mut tree, Charge::Kept.function(), vec![]);
+    wrap(&mut tree, "@result", vec![]);
     tree
 }
 
@@ -313,53 +397,18 @@ fn size(tree: &IdedExpr) -> u64 {
     }
 }
 
-fn length(value: &dyn Val) -> u64 {
-    let length = if let Some(text) = value.downcast_ref::<CelString>() {
-        text.inner().len()
-    } else if let Some(list) = value.downcast_ref::<CelList>() {
-        list.inner().len()
-    } else if let Some(map) = value.downcast_ref::<CelMap>() {
-        map.inner().len()
-    } else if let Some(bytes) = value.downcast_ref::<CelBytes>() {
-        bytes.inner().len()
-    } else {
-        1
-    };
-    length as u64
-}
-
 fn is_text(value: &dyn Val) -> bool {
-    value.downcast_ref::<CelString>().is_some() || value.downcast_ref::<CelBytes>().is_some()
+    matches!(value.get_type().kind(), Kind::String | Kind::Bytes)
 }
 
 /// Everything in the value, down to its depth, as far as it can be paid, where it is only looked at.
 fn whole(value: &dyn Val) -> u64 {
-    sum(value, 1, LOOKED_AT)
+    LOOKING.weigh(value, LEFT.get())
 }
 
 /// The same where it is copied.
 fn kept(value: &dyn Val) -> u64 {
-    sum(value, NODE, COPIED)
-}
-
-fn sum(value: &dyn Val, node: u64, bytes: u64) -> u64 {
-    let mut open: Vec<&dyn Val> = vec![value];
-    let mut found = 0;
-    let left = LEFT.get();
-    while let Some(value) = open.pop()
-        && found <= left
-    {
-        found += node;
-        if let Some(list) = value.downcast_ref::<CelList>() {
-            open.extend(list.inner().iter().map(AsRef::as_ref));
-        } else if let Some(map) = value.downcast_ref::<CelMap>() {
-            open.extend(map.inner().values().map(AsRef::as_ref));
-            found += node * length(value);
-        } else {
-            found += length(value) / bytes;
-        }
-    }
-    found
+    COPYING.weigh(value, LEFT.get())
 }
 
 fn units(kind: Charge, value: &dyn Val) -> u64 {
@@ -371,7 +420,7 @@ fn units(kind: Charge, value: &dyn Val) -> u64 {
         Charge::Pieces => length.saturating_mul(ELEMENT),
         // The library copies lists and maps in all their depth.
         Charge::Copied | Charge::Kept => kept(value),
-        Charge::Within if value.downcast_ref::<CelMap>().is_some() => 1,
+        Charge::Within if matches!(value.get_type().kind(), Kind::Map) => 1,
         Charge::Whole | Charge::Within => whole(value),
         Charge::Square => length.saturating_mul(length),
         Charge::Document => length / PARSED,
@@ -406,6 +455,19 @@ toll!(square, Charge::Square);
 toll!(pieces, Charge::Pieces);
 toll!(document, Charge::Document);
 toll!(count, Charge::Count);
+
+/// The result, which is copied once, out of the evaluation: the library itself would make a value of its own of it before.
+fn result<'b, 'v>(args: Values<'b, 'v>) -> Outcome<'b, 'v> {
+    let value = args.first().ok_or_else(|| refused("@result"))?;
+    charge(1 + kept(value.as_ref()))?;
+    RESULT.set(to_json(value.as_ref()));
+    Ok(CowVal::owned(CelNull))
+}
+
+/// The result of the evaluation that has ended in this thread just now; none: it is not data.
+pub(super) fn taken_result() -> Option<Value> {
+    RESULT.take()
+}
 
 /// A loop: its steps are paid before the first one.
 fn over<'b, 'v>(args: Values<'b, 'v>) -> Outcome<'b, 'v> {
@@ -513,7 +575,8 @@ pub(super) fn add_to(env: &mut Env) -> Result<(), cel::DeclarationError> {
         let name = charge.function();
         env.add_overload(name, name, vec![DYN_TYPE], function)?;
     }
-    let several: [(&str, usize, cel::common::functions::Function); 6] = [
+    let several: [(&str, usize, cel::common::functions::Function); 7] = [
+        ("@result", 1, result),
         ("@over", 2, over),
         ("@replace", 3, replace),
         ("@replaceFirst", 4, replace_first),
@@ -530,18 +593,62 @@ pub(super) fn add_to(env: &mut Env) -> Result<(), cel::DeclarationError> {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::mpsc, time::Duration};
+
     use serde_json::{Value, json};
 
+    use super::{BUDGET, Bounds, TIME, beside_the_runtime, run};
     use crate::connectors::declarative::{
         Problems,
         expression::{Expression, Scope, TOO_COSTLY, Unevaluable},
     };
 
-    fn value(text: &str, x: &Value) -> Result<Value, Unevaluable> {
+    fn compiled(text: &str) -> Expression {
         let mut problems = Problems::default();
         let expression = Expression::compile(text, "here", &["x"], &mut problems);
         assert_eq!(problems, Problems::default(), "{text}");
-        expression.unwrap().evaluate(&Scope::new().with("x", x))
+        expression.unwrap()
+    }
+
+    fn value(text: &str, x: &Value) -> Result<Value, Unevaluable> {
+        compiled(text).evaluate(&Scope::new().with("x", x))
+    }
+
+    #[test]
+    fn what_is_past_its_time_is_ended_whatever_it_would_have_cost() {
+        let list = json!(vec![0; 2000]);
+        let scope = Scope::new().with("x", &list);
+        let within = |time, text: &str| {
+            let bounds = Bounds {
+                budget: BUDGET,
+                time: Some(time),
+            };
+            let (outcome, spent) = run(&bounds, || compiled(text).attempt(&scope));
+            (outcome.ok(), spent)
+        };
+        let costly = "x.exists(a, x[0] + a + a + a > 0)";
+        assert_eq!(within(TIME, costly), (Some(json!(false)), false));
+        let over = Duration::ZERO;
+        assert_eq!(within(over, costly), (None, true));
+        // Nor does it go on where the error is caught.
+        assert!(within(over, &format!("{costly} || x.exists(a, a == 0)")).1);
+        // The clock is looked at only once enough was spent.
+        let (cheap, spent) = within(over, "size(x) + x[1]");
+        assert_eq!((cheap, spent), (Some(json!(2000)), false));
+    }
+
+    #[test]
+    fn what_costs_much_keeps_nobody_else_of_its_runtime_waiting() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let (others, waits) = mpsc::channel();
+        let costly = runtime.spawn(async move {
+            tokio::spawn(async move { others.send(()) });
+            beside_the_runtime(|| waits.recv_timeout(Duration::from_secs(60)))
+        });
+        assert_eq!(runtime.block_on(costly).unwrap(), Ok(()));
     }
 
     #[test]

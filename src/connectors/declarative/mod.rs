@@ -22,6 +22,7 @@ mod functions;
 mod graph;
 mod history;
 mod inputs;
+mod json_value;
 mod learned;
 mod load;
 mod metered;

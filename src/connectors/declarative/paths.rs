@@ -4,7 +4,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "the signature cel asks for")]
 
 use cel::{
-    DeclarationError, Env, ExecutionError, Value as Cel,
+    DeclarationError, Env, ExecutionError,
     common::{
         types::{CelList, CelMap, CelMapKey, CelString, DYN_TYPE, MAP_TYPE, STRING_TYPE},
         value::{CowVal, Val},
@@ -12,7 +12,7 @@ use cel::{
 };
 use serde_json::Value;
 
-use super::expression::{owned, to_json};
+use super::json_value::{owned, to_json};
 use crate::core::people::written::{Kind, is_none};
 
 /// Adds `at(data, path)`, `given(value)`, `xml(element, path)` and `xmlText(element, path)`.
@@ -43,7 +43,7 @@ fn arguments<'b, 'v>(
 }
 
 fn json(value: &dyn Val) -> Result<Value, ExecutionError> {
-    to_json(&Cel::try_from(value)?).ok_or_else(|| ExecutionError::function_error("at", "refused"))
+    to_json(value).ok_or_else(|| ExecutionError::function_error("at", "refused"))
 }
 
 fn steps(path: &str) -> impl Iterator<Item = &str> {
