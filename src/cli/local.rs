@@ -209,7 +209,9 @@ fn make(
     (voices, votes): (Option<&Voices>, Vec<Vote>),
     now: Timestamp,
 ) -> Result<Case, Invalid> {
-    let policy = policy(leaver, manifests)?;
+    let chosen = policy(leaver, manifests);
+    let usual = Chosen::default();
+    let policy = chosen.as_ref().unwrap_or(&usual);
     let mut members = vec![];
     for (name, connector) in &manifests.connectors {
         let Some(link) = links
@@ -229,7 +231,8 @@ fn make(
     known.status = status.cloned();
     let alone = Given {
         recorded,
-        ..Given::alone(&known, &policy, &members)
+        no_policy: chosen.as_ref().err(),
+        ..Given::alone(&known, policy, &members)
     };
     let Some(voices) = voices else {
         return validate(alone, now);
@@ -399,7 +402,11 @@ impl Local {
         manifests: &Manifests,
         outbox: Arc<Outbox>,
     ) -> Result<(), Error> {
-        let policy = policy(leaver, manifests).map_err(|e| Error::Invalid(self.case.name.clone(), e))?;
+        let policy = match policy(leaver, manifests) {
+            // What goes on without one is said where that is shown.
+            Err(_) if self.case.invalid.is_some() => return Ok(()),
+            chosen => chosen.map_err(|e| Error::Invalid(self.case.name.clone(), e))?,
+        };
         let wanted = !policy.spec.notify.is_empty();
         self.messages = wanted.then(|| Messages::new(leaver, policy.spec, outbox));
         Ok(())
@@ -490,6 +497,15 @@ impl Local {
             self.keep(status, due)?;
         }
         Ok(())
+    }
+
+    /// What is wrong with the leaver, of whom only what was agreed goes on.
+    pub fn invalid(&self) -> Option<String> {
+        let invalid = self.case.invalid.as_ref()?;
+        let name = &self.case.name;
+        Some(format!(
+            "Offboarding {name}: {invalid}; until that is mended only what was agreed when access ended goes on"
+        ))
     }
 
     /// Everything that is durable about the leaver.

@@ -265,7 +265,10 @@ pub async fn run(
     for leaver in &manifests.offboardings {
         let now = SystemClock.now();
         let mut local = match Local::look(leaver, &manifests, &links, &state.path, &voices, now) {
-            Ok(local) => local,
+            Ok(local) => {
+                wrong.extend(local.invalid());
+                local
+            }
             Err(error) => {
                 wrong.push(error.to_string());
                 continue;

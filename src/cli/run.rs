@@ -92,7 +92,10 @@ pub async fn run(
             Ok(local)
         });
         match opened {
-            Ok(local) => locals.push(local),
+            Ok(local) => {
+                wrong.extend(local.invalid());
+                locals.push(local);
+            }
             // A broken leaver does not stop the others.
             Err(error) => wrong.push(error.to_string()),
         }

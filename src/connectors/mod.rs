@@ -160,10 +160,19 @@ pub trait Connector: Send + Sync {
     /// nothing that was read shows it. Pure.
     ///
     /// # Errors
-    /// `NeedsDecision`: `Protected` when it must not be offboarded (R6), `Ambiguous` when it has another employee number.
+    /// `NeedsDecision/Ambiguous` when it has another employee number.
     fn recognise(&self, subject: &Subject, readings: &Readings) -> Result<bool, Fault> {
         let (_, _) = (subject, readings);
         Ok(true)
+    }
+
+    /// Whether the account that `readings` show must not be offboarded (R6); none where nothing that was read shows it. Pure.
+    ///
+    /// # Errors
+    /// When that cannot be computed.
+    fn protects(&self, subject: &Subject, readings: &Readings) -> Result<Option<bool>, Fault> {
+        let (_, _) = (subject, readings);
+        Ok(None)
     }
 
     /// Judges `fact` by `readings`. Pure: no call. A read that is not among them makes it `NotRead`.

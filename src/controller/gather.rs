@@ -157,7 +157,7 @@ impl Gathered {
         recorded: Option<&Ledger>,
         now: Timestamp,
     ) -> Result<Linked, Invalid> {
-        let policy = self.policy.as_ref().map_err(Clone::clone)?;
+        let usual = Chosen::default();
         let members: Vec<Member<'_>> = self
             .connectors
             .iter()
@@ -177,7 +177,8 @@ impl Gathered {
             untrusted: self.untrusted,
             leaving: self.leaving.clone(),
             duplicates: self.duplicates.clone(),
-            ..Given::alone(offboarding, policy, &members)
+            no_policy: self.policy.as_ref().err(),
+            ..Given::alone(offboarding, self.policy.as_ref().unwrap_or(&usual), &members)
         };
         let case = validate(given, now)?;
         let links = case

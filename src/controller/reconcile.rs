@@ -219,18 +219,11 @@ impl<'a> Pass<'a> {
         if nothing_new && self.state.next.is_none_or(|at| now < at) {
             return (Ended::Idle, self.until_next(now));
         }
-        let (mut case, mut links) =
-            match gathered.case(&self.context.demands, caches, &self.offboarding, None, now) {
-                Ok(made) => made,
-                Err(invalid) => {
-                    return self
-                        .refused("InvalidSpec", &invalid.to_string(), gathered.inputs)
-                        .await;
-                }
-            };
+        let alone = gathered.case(&self.context.demands, caches, &self.offboarding, None, now);
         if self.state.inputs.is_empty()
             && said.is_empty()
-            && let Some(at) = after_a_start(&case, &self.earlier(), now).filter(|_| !self.state.looked)
+            && let Ok((case, _)) = &alone
+            && let Some(at) = after_a_start(case, &self.earlier(), now).filter(|_| !self.state.looked)
         {
             self.state.inputs = gathered.inputs;
             self.state.next = Some(at);
@@ -241,16 +234,16 @@ impl<'a> Pass<'a> {
             Ok(record) => record,
             Err(why) => return self.without_record(why, gathered.inputs).await,
         };
-        match self.recorded_case(&gathered, caches, &record.ledger, now) {
-            None => {}
-            Some(Ok(known)) => (case, links) = known,
-            Some(Err(invalid)) => {
+        let known = self.recorded_case(&gathered, caches, &record.ledger, now);
+        let (mut case, links) = match known.unwrap_or(alone) {
+            Ok(linked) => linked,
+            Err(invalid) => {
                 self.keep(record, version.map_or(Version::None, Version::Of));
                 return self
-                    .refused("InvalidSpec", &invalid.to_string(), gathered.inputs)
+                    .refused(report::INVALID_SPEC, &invalid.to_string(), gathered.inputs)
                     .await;
             }
-        }
+        };
         scope::include_recorded(&mut case, &record.ledger, |name| {
             gathered.connectors.contains_key(name)
         });
@@ -409,7 +402,13 @@ impl<'a> Pass<'a> {
         self.offboarding = written.clone();
         self.to_be_told();
         self.state.inputs = inputs;
-        self.state.next = next(case, outcome, &status, now).into_iter().chain(news).min();
+        // A date may have come that makes it sound.
+        let sound = case
+            .invalid
+            .is_some()
+            .then(|| schedule::later(now, INVALID_EVERY));
+        let next = next(case, outcome, &status, now);
+        self.state.next = next.into_iter().chain(news).chain(sound).min();
         for news in events::news(before, &status, &outcome.rows) {
             events::tell(self.context, written.as_ref(), Offboarding::ACTION, news).await;
         }

@@ -69,6 +69,8 @@ pub struct Case {
     pub loosenings: Vec<Counted>,
     /// What the end is held to from now on.
     pub terms: Terms,
+    /// The Offboarding, or its policy, cannot be used any more: the field and the fix. What was agreed goes on.
+    pub invalid: Option<String>,
     /// That there is leave to begin with this leaver; none before that was asked for.
     pub admitted: Option<Admission>,
     /// What people said.
@@ -177,6 +179,8 @@ pub struct System {
     pub successor_is_asked_for: bool,
     /// Only looks, changes nothing (`mode: Observe`).
     pub observe_only: bool,
+    /// People agreed that the account, which we closed, is protected now.
+    pub shielded: bool,
     /// An exception keeps the whole system until this instant.
     pub kept_until: Option<Timestamp>,
     /// Exceptions and waivers keep these facts as they are until an instant.
@@ -261,6 +265,17 @@ pub struct Timeline {
 }
 
 impl Timeline {
+    /// The instants at which what ends access may be wanted, by class or fact; none for a fact that is skipped. What is known to be
+    /// about something else is not among them.
+    pub fn of_access(&self, other: impl Fn(&str) -> bool) -> BTreeMap<String, Option<Timestamp>> {
+        let at = self.at.iter().map(|(name, moment)| (name, Some(moment.at)));
+        let named = at.chain(self.skip.iter().map(|name| (name, None)));
+        named
+            .filter(|(name, _)| !other(name))
+            .map(|(name, at)| (name.clone(), at))
+            .collect()
+    }
+
     /// When `fact` is wanted. A name of the fact itself wins over its class, the policy over the default.
     ///
     /// Facts of the stage `Retention` are wanted only if the policy names them or their class: nothing is deleted

@@ -5,13 +5,24 @@
 //! reinstatement gives somebody access who had lost it, so whoever can write the Offboarding could undo it alone. What was
 //! agreed when access ended goes on being done until a person who did not ask for the change says yes. What makes the end
 //! stricter needs nobody.
+//!
+//! Whoever configures systems and policies could do the same from the other side: only look at a system, drop it from the
+//! selection, put a fact off, look again once a year, call an account protected that was closed. So the [`Reach`] of the end is
+//! agreed too. A row that nothing was known of when it appeared is as its configuration says: who connects a system to look at
+//! it first has loosened nothing. Nor has who protects an account that was never touched: it stays untouched.
+//!
+//! What is agreed is small, and enough to go on by when an Offboarding or its policy cannot be used any more (see
+//! [`super::scope::uphold`]): a mistake, or a made one, stops no control.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::gate::{Gate, Item, Rule};
+use super::{
+    fact::Class,
+    gate::{Gate, Item, Rule},
+};
 
 /// The respects in which the end of access can be loosened.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +55,49 @@ pub struct Commitment {
     /// What was taken is given back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reinstated: bool,
+    /// Which accounts it is about, when and how often. None in records from before this was kept: then what is wished is agreed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
+}
+
+/// Which accounts an end is about, when what ends access is wanted of them, and how often they are looked at again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The time between two looks.
+    pub every: SignedDuration,
+    /// When what ends access is wanted, by class or fact, where a policy names it: none for what is skipped. Anything else at the
+    /// cutoff.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wanted: BTreeMap<String, Option<Timestamp>>,
+    /// Rows that are only looked at.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub observed: BTreeSet<String>,
+    /// Rows that the record knows and that are not selected, or whose account is not named any more.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_out: BTreeSet<String>,
+    /// Rows whose account was closed, and is protected now.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub protected: BTreeSet<String>,
+}
+
+impl Reach {
+    /// When `fact` is wanted; none when it is skipped. A class of security is not skipped as a whole.
+    pub fn from(&self, fact: &str, class: Class, cutoff: Timestamp) -> Option<Timestamp> {
+        if let Some(named) = self.wanted.get(fact) {
+            return *named;
+        }
+        let class = self.wanted.get(&format!("{class:?}")).copied().flatten();
+        Some(class.unwrap_or(cutoff))
+    }
+}
+
+/// What today's configuration and the record know, as far as the end is compared by it.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The facts that end access and have not begun everywhere, with their classes.
+    pub facts: BTreeMap<String, Class>,
+    /// The rows of which something was known before.
+    pub rows: BTreeSet<String>,
 }
 
 /// What a leaver's end is held to from the first look on, whatever becomes of the policy and the Offboarding.
@@ -88,25 +142,26 @@ pub struct Settled {
     pub asked: Vec<(Gate, BTreeSet<Item>)>,
 }
 
-/// Compares what is `wished` with what was `agreed`; `yes` says whether people let exactly these items through.
+/// Compares what is `wished` with what was `agreed`, by what is `known` of both; `yes` says whether people let exactly these items through.
 pub fn settle(
     agreed: Option<&Agreed>,
     wished: Commitment,
+    known: &Known,
     yes: impl Fn(Gate, &BTreeSet<Item>) -> bool,
     now: Timestamp,
 ) -> Settled {
     // Who was given everything back and leaves again has another end.
-    let known = agreed.filter(|agreed| !agreed.end.reinstated || wished.reinstated);
+    let held = agreed.filter(|agreed| !agreed.end.reinstated || wished.reinstated);
     let remember = |end: &Commitment| {
-        let since = known
-            .filter(|known| known.end == *end)
-            .map_or(now, |known| known.since);
+        let since = held
+            .filter(|held| held.end == *end)
+            .map_or(now, |held| held.since);
         Some(Agreed {
             since,
             end: end.clone(),
         })
     };
-    let Some(Agreed { since, end: agreed }) = known else {
+    let Some(Agreed { since, end: agreed }) = held else {
         let ended = wished.cutoff <= now && !wished.suspended && !wished.plan_only && !wished.reinstated;
         return Settled {
             remembered: ended.then(|| remember(&wished)).flatten(),
@@ -130,15 +185,15 @@ pub fn settle(
             };
         }
     }
-    let items = of_this_end(loosened(agreed, &wished, now), *since);
-    let granted = items.is_empty() || yes(Gate::Loosen, &items);
+    let items = of_this_end(loosened(agreed, &wished, known, now), *since);
+    let granted = !items.is_empty() && yes(Gate::Loosen, &items);
     if !items.is_empty() {
         asked.push((Gate::Loosen, items));
     }
     let mut settled = if granted {
         wished
     } else {
-        strictest(agreed, wished, now)
+        strictest(agreed, wished, known, now)
     };
     settled.reinstated = false;
     Settled {
@@ -167,8 +222,8 @@ fn of_this_end(items: BTreeSet<Item>, since: Timestamp) -> BTreeSet<Item> {
 }
 
 /// In what `wished` is looser than `agreed`.
-fn loosened(agreed: &Commitment, wished: &Commitment, now: Timestamp) -> BTreeSet<Item> {
-    let mut items = BTreeSet::new();
+fn loosened(agreed: &Commitment, wished: &Commitment, known: &Known, now: Timestamp) -> BTreeSet<Item> {
+    let mut items = narrowed(agreed, wished, known, now);
     if is_later(agreed.cutoff, wished.cutoff, now) {
         items.insert(item("", "cutoff", Some(wished.cutoff)));
     }
@@ -210,6 +265,71 @@ fn loosened(agreed: &Commitment, wished: &Commitment, now: Timestamp) -> BTreeSe
     items
 }
 
+/// In what `wished` reaches less far than `agreed`.
+fn narrowed(agreed: &Commitment, wished: &Commitment, known: &Known, now: Timestamp) -> BTreeSet<Item> {
+    let mut items = BTreeSet::new();
+    let (Some(before), Some(after)) = (&agreed.reach, &wished.reach) else {
+        return items;
+    };
+    if after.every > before.every {
+        items.insert(item("", &format!("recheck.every: {:#}", after.every), None));
+    }
+    for (fact, class) in &known.facts {
+        let was = before.from(fact, *class, agreed.cutoff);
+        let is = after.from(fact, *class, agreed.cutoff);
+        if is_put_off(was, is, now) {
+            let what = if is.is_some() { "at" } else { "skip" };
+            items.insert(item("", &format!("timeline.{what}: {fact}"), is));
+        }
+    }
+    let more = |before: &BTreeSet<String>, after: &BTreeSet<String>| {
+        let rows = after.difference(before).filter(|row| known.rows.contains(*row));
+        rows.cloned().collect::<Vec<_>>()
+    };
+    for (what, rows) in [
+        ("mode: Observe", more(&before.observed, &after.observed)),
+        ("not selected", more(&before.left_out, &after.left_out)),
+        ("protected", more(&before.protected, &after.protected)),
+    ] {
+        items.extend(rows.iter().map(|row| item(row, what, None)));
+    }
+    items
+}
+
+/// Whether what `was` wanted then is wanted later, and not yet; none is never.
+fn is_put_off(was: Option<Timestamp>, is: Option<Timestamp>, now: Timestamp) -> bool {
+    was.is_some_and(|was| is.is_none_or(|is| is_later(was, is, now)))
+}
+
+/// The reach of both together: what one of them reaches is reached.
+fn widest(agreed: &Commitment, wished: &Commitment, known: &Known, now: Timestamp) -> Option<Reach> {
+    let Some((before, after)) = agreed.reach.as_ref().zip(wished.reach.as_ref()) else {
+        return wished.reach.clone();
+    };
+    // What nobody knows of now, because its system is broken, stays as it was agreed.
+    let mut wanted = before.wanted.clone();
+    for (fact, class) in &known.facts {
+        let was = before.from(fact, *class, agreed.cutoff);
+        let is = after.from(fact, *class, agreed.cutoff);
+        if was != is && !is_put_off(was, is, now) {
+            wanted.insert(fact.clone(), is);
+        }
+    }
+    let fewer = |before: &BTreeSet<String>, after: &BTreeSet<String>| {
+        let rows = after
+            .iter()
+            .filter(|row| before.contains(*row) || !known.rows.contains(*row));
+        rows.cloned().collect()
+    };
+    Some(Reach {
+        every: before.every.min(after.every),
+        wanted,
+        observed: fewer(&before.observed, &after.observed),
+        left_out: fewer(&before.left_out, &after.left_out),
+        protected: fewer(&before.protected, &after.protected),
+    })
+}
+
 /// A day that is moved within the past reopens nothing.
 fn is_later(agreed: Timestamp, wished: Timestamp, now: Timestamp) -> bool {
     wished > agreed && wished > now
@@ -225,7 +345,8 @@ fn no_later(agreed: Timestamp, wished: Timestamp, now: Timestamp) -> Timestamp {
 }
 
 /// In each respect the stricter of both.
-fn strictest(agreed: &Commitment, wished: Commitment, now: Timestamp) -> Commitment {
+fn strictest(agreed: &Commitment, wished: Commitment, known: &Known, now: Timestamp) -> Commitment {
+    let reach = widest(agreed, &wished, known, now);
     let dates = wished.dates.into_iter().map(|(name, at)| {
         let at = agreed
             .dates
@@ -252,278 +373,9 @@ fn strictest(agreed: &Commitment, wished: Commitment, now: Timestamp) -> Commitm
         plan_only: wished.plan_only && agreed.plan_only,
         deletes: wished.deletes && agreed.deletes,
         reinstated: wished.reinstated && agreed.reinstated,
+        reach,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(hours: i64) -> Timestamp {
-        Timestamp::from_second(1_790_000_000 + 3600 * hours).unwrap()
-    }
-
-    /// The end at hour 0, looked at in hour 1.
-    fn end() -> Commitment {
-        Commitment {
-            cutoff: at(0),
-            watched_for: SignedDuration::from_hours(90 * 24),
-            deletes: true,
-            ..Commitment::default()
-        }
-    }
-
-    /// As [`super::settle`], of what was agreed in hour 0; what is remembered without since when.
-    fn settle(
-        agreed: Option<&Commitment>,
-        wished: Commitment,
-        yes: impl Fn(Gate, &BTreeSet<Item>) -> bool,
-        now: Timestamp,
-    ) -> Plain {
-        let agreed = agreed.map(|end| Agreed {
-            since: at(0),
-            end: end.clone(),
-        });
-        let settled = super::settle(agreed.as_ref(), wished, yes, now);
-        Plain {
-            now: settled.now,
-            remembered: settled.remembered.map(|agreed| agreed.end),
-            asked: settled.asked,
-        }
-    }
-
-    struct Plain {
-        now: Commitment,
-        remembered: Option<Commitment>,
-        asked: Vec<(Gate, BTreeSet<Item>)>,
-    }
-
-    fn without_a_yes(wished: Commitment) -> Plain {
-        settle(Some(&end()), wished, |_, _| false, at(1))
-    }
-
-    fn keeping(connector: &str, facts: &[(&str, i64)], all: Option<i64>) -> Commitment {
-        let facts = facts.iter().map(|(fact, until)| ((*fact).to_owned(), at(*until)));
-        let kept = Kept {
-            all: all.map(at),
-            facts: facts.collect(),
-        };
-        Commitment {
-            kept: [(connector.to_owned(), kept)].into(),
-            ..end()
-        }
-    }
-
-    #[test]
-    fn before_the_end_everything_may_change_and_nothing_is_remembered() {
-        let later = Commitment {
-            cutoff: at(9),
-            suspended: true,
-            ..end()
-        };
-        let settled = settle(None, later.clone(), |_, _| false, at(1));
-        assert_eq!(
-            (settled.now, settled.remembered, settled.asked),
-            (later, None, vec![])
-        );
-        let settled = settle(None, end(), |_, _| false, at(1));
-        assert_eq!(settled.remembered, Some(end()));
-        for begun in [
-            Commitment {
-                suspended: true,
-                ..end()
-            },
-            Commitment {
-                plan_only: true,
-                ..end()
-            },
-            Commitment {
-                reinstated: true,
-                ..end()
-            },
-        ] {
-            assert_eq!(settle(None, begun, |_, _| false, at(1)).remembered, None);
-        }
-    }
-
-    #[test]
-    fn what_loosens_the_end_waits_for_a_yes_and_then_stays() {
-        for wished in [
-            Commitment {
-                cutoff: at(9),
-                ..end()
-            },
-            Commitment {
-                suspended: true,
-                ..end()
-            },
-            Commitment {
-                plan_only: true,
-                ..end()
-            },
-            Commitment {
-                watched_for: SignedDuration::from_mins(1),
-                ..end()
-            },
-            keeping("crm", &[], Some(9)),
-            keeping("crm", &[("AccountBlocked", 9)], None),
-        ] {
-            let settled = without_a_yes(wished.clone());
-            assert_eq!(
-                settled.now,
-                Commitment {
-                    kept: settled.now.kept.clone(),
-                    ..end()
-                },
-                "{wished:?}"
-            );
-            assert!(
-                settled.now.kept.values().all(|kept| *kept == Kept::default()),
-                "{wished:?}"
-            );
-            assert!(matches!(&settled.asked[..], [(Gate::Loosen, items)] if items.len() == 1));
-            let granted = settle(Some(&end()), wished.clone(), |_, _| true, at(1));
-            assert_eq!(granted.now, wished);
-            let later = settle(granted.remembered.as_ref(), wished.clone(), |_, _| false, at(2));
-            assert_eq!(
-                (later.now, later.asked),
-                (wished, vec![]),
-                "a yes is not needed twice"
-            );
-        }
-    }
-
-    #[test]
-    fn a_yes_is_about_exactly_what_is_loosened() {
-        let items = |wished| without_a_yes(wished).asked[0].1.clone();
-        let one = items(Commitment {
-            cutoff: at(9),
-            ..end()
-        });
-        assert_ne!(
-            one,
-            items(Commitment {
-                cutoff: at(10),
-                ..end()
-            })
-        );
-        assert_ne!(
-            one,
-            items(Commitment {
-                cutoff: at(9),
-                suspended: true,
-                ..end()
-            })
-        );
-        assert_ne!(
-            items(keeping("crm", &[("A", 9)], None)),
-            items(keeping("crm", &[("A", 10)], None))
-        );
-    }
-
-    #[test]
-    fn another_clock_is_not_put_off_either() {
-        let contract = |hours: i64| Commitment {
-            dates: [("employmentEnds".to_owned(), at(hours))].into(),
-            ..end()
-        };
-        let agreed = contract(50);
-        let settled = settle(Some(&agreed), contract(90), |_, _| false, at(1));
-        assert_eq!((settled.now, settled.asked.len()), (agreed.clone(), 1));
-        let settled = settle(Some(&agreed), contract(40), |_, _| false, at(1));
-        assert_eq!((settled.now, settled.asked), (contract(40), vec![]));
-    }
-
-    #[test]
-    fn a_yes_is_about_one_end_and_not_about_the_next() {
-        let paused = Commitment {
-            suspended: true,
-            ..end()
-        };
-        let ask = |agreed: &Agreed, wished: &Commitment, hour: i64| {
-            super::settle(Some(agreed), wished.clone(), |_, _| false, at(hour))
-        };
-        let first = super::settle(None, end(), |_, _| false, at(0))
-            .remembered
-            .unwrap();
-        let asked = ask(&first, &paused, 1).asked;
-        assert_eq!(
-            ask(&first, &paused, 2).asked,
-            asked,
-            "the same for as long as it waits"
-        );
-        let granted = super::settle(Some(&first), paused.clone(), |_, _| true, at(3));
-        let goes_on = ask(&granted.remembered.unwrap(), &end(), 4).remembered.unwrap();
-        let again = ask(&goes_on, &paused, 5);
-        assert_eq!(again.now, end());
-        assert_ne!(again.asked, asked, "another pause needs another yes");
-    }
-
-    #[test]
-    fn what_makes_the_end_stricter_or_changes_nothing_any_more_needs_nobody() {
-        let kept = keeping("crm", &[("A", 9)], Some(5));
-        for wished in [
-            end(),
-            Commitment {
-                cutoff: at(-5),
-                ..end()
-            },
-            keeping("crm", &[("A", 8)], Some(4)),
-            keeping("crm", &[("B", 5)], None),
-            Commitment {
-                deletes: false,
-                ..end()
-            },
-        ] {
-            let settled = settle(Some(&kept), wished.clone(), |_, _| false, at(1));
-            assert_eq!((settled.now, settled.asked), (wished, vec![]));
-        }
-        let past = Commitment {
-            cutoff: at(1),
-            ..end()
-        };
-        let settled = settle(Some(&end()), past.clone(), |_, _| false, at(2));
-        assert_eq!(
-            (settled.now, settled.asked),
-            (past, vec![]),
-            "a day within the past"
-        );
-        let over = keeping("crm", &[], Some(1));
-        assert_eq!(settle(Some(&end()), over, |_, _| false, at(2)).asked, vec![]);
-    }
-
-    #[test]
-    fn a_legal_hold_that_is_lifted_waits_for_a_yes() {
-        let held = Commitment {
-            deletes: false,
-            ..end()
-        };
-        let settled = settle(Some(&held), end(), |_, _| false, at(1));
-        assert!(!settled.now.deletes && settled.asked.len() == 1);
-    }
-
-    #[test]
-    fn a_reinstatement_waits_by_itself_and_whoever_leaves_again_has_another_end() {
-        let back = Commitment {
-            reinstated: true,
-            suspended: true,
-            ..end()
-        };
-        let settled = without_a_yes(back.clone());
-        let gates: Vec<Gate> = settled.asked.iter().map(|(gate, _)| *gate).collect();
-        assert_eq!(gates, [Gate::Reinstate, Gate::Loosen]);
-        assert_eq!(settled.now, end());
-        let only_that = |gate, _: &BTreeSet<Item>| gate == Gate::Reinstate;
-        let granted = settle(Some(&end()), back.clone(), only_that, at(1));
-        assert_eq!(granted.now, back);
-        let again = Commitment {
-            cutoff: at(99),
-            ..end()
-        };
-        let settled = settle(granted.remembered.as_ref(), again.clone(), |_, _| false, at(3));
-        assert_eq!(
-            (settled.now, settled.remembered, settled.asked),
-            (again, None, vec![])
-        );
-    }
-}
+mod tests;

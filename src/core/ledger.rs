@@ -88,6 +88,9 @@ pub struct SystemLedger {
     /// person removes this (R4).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub identity_mismatch: bool,
+    /// Since when the account is seen to be one that must not be changed, though it was closed by us: a person decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<Timestamp>,
     /// What was there before our first removal, by fact. Never overwritten by less: see [`SystemLedger::keep`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub snapshot: BTreeMap<String, Value>,
@@ -227,6 +230,12 @@ impl SystemLedger {
     pub fn concerns_somebody(&self) -> bool {
         let maybe = self.found.or(self.sought).is_some() && !self.no_account;
         self.account.is_some() || maybe
+    }
+
+    /// Whether we asked for the end of access of the bound account, or may have.
+    pub fn was_closed(&self) -> bool {
+        let mut access = self.scope.iter().filter(|(_, class)| class.security());
+        self.account.is_some() && access.any(|(fact, _)| self.fact(fact).asked())
     }
 
     /// How often somebody else undid each fact after it was verified; none for those that nobody undid.

@@ -4,11 +4,14 @@
 //! Whoever deletes a Connector, takes a label away or loses a fact from a definition takes away the look, not the access. So
 //! what was once wanted of a bound account stays to be proven, and ends by a proof or by a waiver that a person signed.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
     case::{Case, Gone, System, Wanted},
-    fact::{Class, Exempt, FactSpec, Verdict},
+    commitment::{Commitment, Known},
+    fact::{Class, Exempt, FactSpec, Stage, Verdict},
     fault::{Fault, Reason},
     gate::{Decision, Gate, Vote},
     ledger::{Ledger, SystemLedger},
@@ -59,6 +62,102 @@ pub fn keep_wanted(case: &mut Case, ledger: &Ledger, now: Timestamp) {
             }
         }
     }
+}
+
+/// What the end is compared by: the rows of which something is recorded, and of `rows`, with the facts of each, what ends access
+/// and has not begun everywhere.
+pub fn known<'f>(ledger: &Ledger, rows: impl Iterator<Item = (&'f str, &'f [FactSpec])>) -> Known {
+    let recorded = ledger.systems.iter();
+    let recorded = recorded.filter(|(_, system)| system.concerns_somebody());
+    let mut facts = BTreeMap::new();
+    for (row, specs) in rows {
+        let begun = |fact: &FactSpec| {
+            let system = ledger.systems.get(row);
+            system.is_some_and(|system| system.fact(&fact.name).begun())
+        };
+        let open = specs.iter().filter(|fact| ends_access(fact) && !begun(fact));
+        facts.extend(open.map(|fact| (fact.name.clone(), fact.class)));
+    }
+    Known {
+        facts,
+        rows: recorded.map(|(row, _)| row.clone()).collect(),
+    }
+}
+
+fn ends_access(fact: &FactSpec) -> bool {
+    fact.class.security() && fact.stage == Stage::Cutoff
+}
+
+/// The rows that are recorded of somebody, whose Connector `exists`, and that are not among those of `today`.
+pub fn left_out(ledger: &Ledger, today: &[String], exists: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let recorded = ledger.systems.iter();
+    let recorded = recorded
+        .filter(|(_, system)| system.concerns_somebody())
+        .map(|(row, _)| row);
+    let missing = recorded.filter(|row| !today.contains(row) && exists(connector_of(row)));
+    missing.cloned().collect()
+}
+
+/// The rows whose account was closed and is seen to be protected now.
+pub fn protected(ledger: &Ledger) -> BTreeSet<String> {
+    let systems = ledger.systems.iter();
+    let protected = systems.filter(|(_, system)| system.protected.is_some());
+    protected.map(|(row, _)| row.clone()).collect()
+}
+
+/// Wants what ends access in `system` when it was agreed to be wanted.
+pub fn want_as_agreed(system: &mut System, facts: &[FactSpec], end: &Commitment) {
+    let Some(reach) = &end.reach else { return };
+    for fact in facts.iter().filter(|fact| ends_access(fact)) {
+        let at = reach.from(&fact.name, fact.class, end.cutoff);
+        system
+            .wanted
+            .insert(fact.name.clone(), at.map_or(Wanted::Not, Wanted::At));
+    }
+}
+
+/// What goes on in the system `row`, of which `recorded` is known, when nothing that people write can be used any more: what ends
+/// access of an account that is bound, or was looked for when the end was agreed. Nothing else begins. `facts` are those of its
+/// definition.
+pub fn uphold(row: &str, recorded: &SystemLedger, facts: &[FactSpec], end: &Commitment) -> System {
+    let reach = end.reach.clone().unwrap_or_default();
+    let sought = recorded.account.is_none() && recorded.concerns_somebody();
+    let known = |fact: &&FactSpec| sought || recorded.scope.contains_key(&fact.name);
+    let facts: Vec<FactSpec> = facts.iter().filter(known).cloned().collect();
+    let kept = end.kept.get(connector_of(row)).cloned().unwrap_or_default();
+    let mut system = System {
+        row: row.to_owned(),
+        kept_until: kept.all,
+        kept_facts: kept.facts,
+        observe_only: reach.observed.contains(row),
+        shielded: reach.protected.contains(row),
+        ..System::default()
+    };
+    let end = Commitment {
+        reach: Some(reach),
+        ..end.clone()
+    };
+    want_as_agreed(&mut system, &facts, &end);
+    let ahead = facts
+        .iter()
+        .filter(|fact| fact.class.security() && fact.stage == Stage::Ahead);
+    system
+        .wanted
+        .extend(ahead.map(|fact| (fact.name.clone(), Wanted::At(Timestamp::MIN))));
+    system
+}
+
+/// Notes whether the bound account is seen to be protected though it was closed by us. Gives whether nothing may be changed there:
+/// what was closed stays so until people agree, what was never touched stays untouched.
+pub fn shields(ledger: &mut SystemLedger, system: &System, protected: bool, now: Timestamp) -> bool {
+    let closed = protected && ledger.was_closed();
+    ledger.protected = closed.then(|| ledger.protected.unwrap_or(now));
+    protected && (!closed || system.shielded)
+}
+
+/// The Connector of a row; what follows the slash is a login name.
+fn connector_of(row: &str) -> &str {
+    row.split('/').next().unwrap_or_default()
 }
 
 /// Notes in `system` until when waivers leave facts as they are. Those who are `ineligible` cannot give one.
@@ -168,6 +267,7 @@ mod tests {
 
     use super::*;
     use crate::core::{
+        commitment::Reach,
         fact::Class,
         identity::{Account, Binding},
         ledger::FactLedger,
@@ -357,5 +457,110 @@ mod tests {
         assert!(over(&ledger, Class::Mail) && !over(&ledger, Class::Access));
         ledger.facts.entry("F".into()).or_default().verified = Some(NOW);
         assert!(over(&ledger, Class::Access));
+    }
+
+    fn fact(name: &str, class: Class) -> FactSpec {
+        FactSpec::plain(name, class)
+    }
+
+    fn of_the_forge() -> Vec<FactSpec> {
+        vec![
+            fact("AccountBlocked", Class::Access),
+            fact("KeysDeleted", Class::Credentials),
+            fact("FilesHandedOver", Class::Data),
+            fact("AccountDeleted", Class::Deletion),
+        ]
+    }
+
+    fn agreed() -> Commitment {
+        Commitment {
+            cutoff: NOW,
+            reach: Some(Reach::default()),
+            ..Commitment::default()
+        }
+    }
+
+    #[test]
+    fn only_what_ends_access_of_a_known_account_goes_on_when_nothing_can_be_read() {
+        let mut ledger = recorded().systems["forge/adm"].clone();
+        for (name, class) in [
+            ("FilesHandedOver", Class::Data),
+            ("AccountDeleted", Class::Deletion),
+        ] {
+            ledger.scope.insert(name.into(), class);
+        }
+        let wanted = |ledger: &SystemLedger, end: &Commitment| {
+            let system = uphold("forge/adm", ledger, &of_the_forge(), end);
+            system.wanted.into_iter().collect::<Vec<_>>()
+        };
+        let blocked = ("AccountBlocked".to_owned(), Wanted::At(NOW));
+        assert_eq!(wanted(&ledger, &agreed()), [blocked.clone()]);
+        let sought = SystemLedger {
+            sought: Some(NOW),
+            ..SystemLedger::default()
+        };
+        let keys = ("KeysDeleted".to_owned(), Wanted::At(NOW));
+        assert_eq!(wanted(&sought, &agreed()), [blocked, keys]);
+        assert_eq!(wanted(&SystemLedger::default(), &agreed()), []);
+        let mut skips = agreed();
+        let reach = skips.reach.as_mut().unwrap();
+        reach.wanted.insert("AccountBlocked".into(), None);
+        reach.observed.insert("forge/adm".into());
+        let system = uphold("forge/adm", &ledger, &of_the_forge(), &skips);
+        assert_eq!(system.wanted["AccountBlocked"], Wanted::Not);
+        assert!(system.observe_only);
+    }
+
+    #[test]
+    fn an_account_that_was_closed_is_shielded_only_once_people_agree_and_an_untouched_one_at_once() {
+        let agreed = System {
+            shielded: true,
+            ..System::default()
+        };
+        let mut ledger = recorded().systems["forge/adm"].clone();
+        assert!(shields(&mut ledger, &System::default(), true, NOW));
+        assert_eq!(ledger.protected, None, "nobody is asked about it");
+        let closed = FactLedger {
+            accepted: Some(NOW),
+            ..FactLedger::default()
+        };
+        ledger.facts.insert("AccountBlocked".into(), closed);
+        assert!(!shields(&mut ledger, &System::default(), true, NOW));
+        assert_eq!(ledger.protected, Some(NOW));
+        assert!(shields(&mut ledger, &agreed, true, NOW));
+        assert!(!shields(&mut ledger, &agreed, false, NOW));
+        assert_eq!(ledger.protected, None);
+    }
+
+    #[test]
+    fn a_row_is_left_out_only_while_its_connector_is_there() {
+        let of = |today: &[String], there: bool| left_out(&recorded(), today, |_| there);
+        assert_eq!(of(&[], true), BTreeSet::from(["forge/adm".to_owned()]));
+        assert!(of(&[], false).is_empty());
+        assert!(of(&["forge/adm".to_owned()], true).is_empty());
+    }
+
+    #[test]
+    fn what_has_begun_everywhere_is_not_compared_any_more() {
+        let mut ledger = recorded();
+        let facts = of_the_forge();
+        let open = |ledger: &Ledger, rows: &[&str]| {
+            let rows = rows.iter().map(|row| (*row, facts.as_slice()));
+            known(ledger, rows).facts.into_keys().collect::<Vec<_>>()
+        };
+        let both = ["forge/adm", "forge"];
+        assert_eq!(open(&ledger, &both), ["AccountBlocked", "KeysDeleted"]);
+        let begun = FactLedger {
+            verified: Some(NOW),
+            ..FactLedger::default()
+        };
+        let system = ledger.systems.get_mut("forge/adm").unwrap();
+        system.facts.insert("AccountBlocked".into(), begun);
+        assert_eq!(open(&ledger, &both[..1]), ["KeysDeleted"]);
+        assert_eq!(
+            open(&ledger, &both),
+            ["AccountBlocked", "KeysDeleted"],
+            "not in the other row"
+        );
     }
 }

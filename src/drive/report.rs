@@ -23,7 +23,7 @@ use crate::{
         offboarding::{Evidence, Exposure, KnownManager, SystemRow},
     },
     core::{
-        case::{Case, NO_SYSTEMS, NOTHING_TO_REVOKE, OBSERVED_ONLY, SUSPENDED, Wanted},
+        case::{Case, NO_SYSTEMS, NOTHING_TO_REVOKE, OBSERVED_ONLY, SUSPENDED, System, Wanted},
         duplicate::{self, DUPLICATE},
         fact::{Exempt, FactSpec, Sight, Stage, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
@@ -57,11 +57,22 @@ pub fn status(
             let before = earlier.systems.iter().find(|s| s.name == row.name);
             let shown = row.facts.iter().filter(|(f, verdict, _)| {
                 let waived = *verdict == Verdict::NotNeeded(Exempt::Waived);
-                system.wanted.get(&f.name) != Some(&Wanted::Not) || !waived
+                !(waived && is_unwanted(case, system, &f.name))
             });
             let mut conditions: Vec<_> = shown
                 .map(|(fact, verdict, sight)| fact_condition(row, fact, verdict, sight.as_ref()))
                 .collect();
+            if case.invalid.is_some() {
+                let known = before.map_or(&[][..], |before| &before.conditions);
+                let of_facts = |c: &&Condition| row.facts.iter().any(|(fact, ..)| fact.name == c.type_);
+                let new: Vec<_> = known
+                    .iter()
+                    .filter(of_facts)
+                    .filter(|c| !conditions.iter().any(|own| own.type_ == c.type_))
+                    .cloned()
+                    .collect();
+                conditions.extend(new);
+            }
             if let (Some(by), Some(first)) = (&row.looked_up_by, conditions.first_mut()) {
                 first.message.clone_from(by);
             }
@@ -116,8 +127,8 @@ pub fn invalid(
     now: Timestamp,
 ) -> OffboardingStatus {
     let mut conditions = vec![
-        plain("Ready", False, "InvalidSpec", problem),
-        plain("Stalled", True, "InvalidSpec", problem),
+        plain("Ready", False, INVALID_SPEC, problem),
+        plain("Stalled", True, INVALID_SPEC, problem),
     ];
     // What was proven before stays proven; it is just not looked at any more.
     let kept = earlier
@@ -134,6 +145,12 @@ pub fn invalid(
         conditions,
         ..earlier.clone()
     }
+}
+
+/// Whether nobody wants `fact` of `system`; where only what was agreed goes on, nothing is known of what is not part of it.
+fn is_unwanted(case: &Case, system: &System, fact: &str) -> bool {
+    let wanted = system.wanted.get(fact);
+    wanted == Some(&Wanted::Not) || (case.invalid.is_some() && wanted.is_none())
 }
 
 fn known_manager(manager: &Manager) -> KnownManager {
@@ -356,6 +373,12 @@ fn summary(
     };
     let verdict = ready(case, outcome, tally, late);
     let message = match verdict.1 {
+        INVALID_SPEC => case
+            .invalid
+            .iter()
+            .flat_map(|text| text.chars())
+            .take(LONGEST_ROW_MESSAGE)
+            .collect(),
         NOBODY => nobody(outcome),
         NO_SYSTEMS => no_systems(case),
         NOTHING_TO_REVOKE => NOTHING_WANTED.to_owned(),
@@ -382,24 +405,23 @@ fn summary(
     let access = access_revoked(case, tally, now > case.access_deadline && unproven);
     let access_is_gone = access.status == True;
     conditions.push(access);
-    let mut data = data_transferred(case, tally, late.data);
-    if data.status == True {
-        data.message = shortened(&not_covered(outcome));
-    }
-    conditions.push(data);
-    let was_complete = earlier
-        .conditions
-        .iter()
-        .any(|c| c.type_ == "Complete" && c.status == True && c.observed_generation == Some(case.generation));
-    let open = tally.exposed_until.is_some();
-    let complete = tally.left == 0 && !tally.not_due && !open && tally.found && case.enforce;
-    conditions.push(if (complete || was_complete) && access_is_gone {
-        plain("Complete", True, "Verified", "")
-    } else if tally.left == 0 && open {
-        plain("Complete", False, EXPOSURE_OPEN, "")
+    if case.invalid.is_some() {
+        // Nobody looks at anything but what ends access.
+        conditions.extend(
+            earlier
+                .conditions
+                .iter()
+                .find(|c| c.type_ == "DataTransferred")
+                .cloned(),
+        );
     } else {
-        plain("Complete", False, "InProgress", "")
-    });
+        let mut data = data_transferred(case, tally, late.data);
+        if data.status == True {
+            data.message = shortened(&not_covered(outcome));
+        }
+        conditions.push(data);
+        conditions.push(complete(case, tally, earlier, access_is_gone));
+    }
     conditions.extend(gates::approved(case, outcome, earlier));
     conditions.extend(duplicates(case, now));
     if tally.drifted {
@@ -412,12 +434,31 @@ fn summary(
     conditions
 }
 
+fn complete(case: &Case, tally: &Tally, earlier: &OffboardingStatus, access_is_gone: bool) -> Condition {
+    let was_complete = earlier
+        .conditions
+        .iter()
+        .any(|c| c.type_ == "Complete" && c.status == True && c.observed_generation == Some(case.generation));
+    let open = tally.exposed_until.is_some();
+    let complete = tally.left == 0 && !tally.not_due && !open && tally.found && case.enforce;
+    if (complete || was_complete) && access_is_gone {
+        plain("Complete", True, "Verified", "")
+    } else if tally.left == 0 && open {
+        plain("Complete", False, EXPOSURE_OPEN, "")
+    } else {
+        plain("Complete", False, "InProgress", "")
+    }
+}
+
 /// That another Offboarding about the same person says something else.
 fn duplicates(case: &Case, now: Timestamp) -> Option<Condition> {
     let rivals = case.rivals(now);
     let text = || shortened(&duplicate::advice(rivals));
     (!rivals.is_empty()).then(|| plain("Duplicate", True, "SamePerson", &text()))
 }
+
+/// The reason when the Offboarding, or its policy, cannot be used.
+pub const INVALID_SPEC: &str = "InvalidSpec";
 
 /// What a row is that is only looked at.
 const OBSERVED: &str = "mode: Observe: looked at, never changed";
@@ -481,6 +522,9 @@ fn ready(
     tally: &Tally,
     late: Late,
 ) -> (ConditionStatus, &'static str, Extra) {
+    if case.invalid.is_some() {
+        return (False, INVALID_SPEC, Extra::Stalled);
+    }
     if case.suspended {
         return (False, SUSPENDED, Extra::None);
     }

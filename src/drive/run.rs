@@ -1,6 +1,10 @@
 //! One pass over one leaver: all systems at the same time, one durable record.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +26,7 @@ use crate::core::{
     gate::Gates,
     kept::Room,
     planted::{Bug, planted},
-    schedule,
+    schedule, scope,
 };
 
 /// How long the first system that needs a durable record waits for others, so that one write serves them all; longer where
@@ -61,6 +65,7 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
         began,
         drive,
         around,
+        protected_before: scope::protected(&record.ledger),
         record,
         memory,
         saved,
@@ -81,6 +86,8 @@ struct Run<'a> {
     began: Timestamp,
     drive: &'a Drive<'a>,
     around: Around,
+    /// The rows whose account was closed and was protected when the case was made.
+    protected_before: BTreeSet<String>,
     record: &'a mut Record,
     memory: &'a mut Memory,
     saved: Record,
@@ -341,6 +348,10 @@ impl<'a> Run<'a> {
                 None
             }
         };
+        // What people are asked about an account that is protected by now, only the next pass can say.
+        if self.newly_protected() {
+            wake = Some(now);
+        }
         let gates = gates(self.drive, self.record, now);
         wake = wake.into_iter().chain(gates.wake).min();
         let mut rows = self.rows;
@@ -353,6 +364,12 @@ impl<'a> Run<'a> {
             gates: Some(gates),
             manager,
         }
+    }
+
+    /// Whether a system that was closed is protected, or is not any more, and the case does not know.
+    fn newly_protected(&self) -> bool {
+        self.drive.scope != Scope::Everything
+            && scope::protected(&self.record.ledger) != self.protected_before
     }
 
     /// Asks the directories for the leaver's manager, where that is who takes over, and keeps the answer.

@@ -433,11 +433,7 @@ impl<'a> Pass<'a> {
                     readings = read;
                     self.show(connector, &wanted, subject, &readings);
                     self.note_throttling(&readings);
-                    self.forbidden = if self.drive.case.reinstate {
-                        protected(connector, subject, &readings)
-                    } else {
-                        self.recognise(connector, subject, &readings).await.err()
-                    };
+                    self.forbidden = self.forbidden_by(connector, subject, &readings).await;
                     self.note_drift(facts);
                     // What is proven now is noted before anything is sent for which it must be proven.
                     self.note_sights(facts);
@@ -445,6 +441,32 @@ impl<'a> Pass<'a> {
                 Some(Answered::Acted { fact, result }) => self.note_answer(&fact, result),
             }
         }
+    }
+
+    /// Why nothing may be changed by what was read of the account: it is protected, or not certain to be the person's.
+    async fn forbidden_by(
+        &mut self,
+        connector: &Shared,
+        subject: &Subject,
+        readings: &Readings,
+    ) -> Option<Fault> {
+        let reinstate = self.drive.case.reinstate;
+        let protected = match connector.protects(subject, readings) {
+            Ok(Some(protected)) if reinstate => protected,
+            Ok(Some(protected)) => {
+                let now = self.drive.clock.now();
+                scope::shields(&mut self.ledger, &self.system, protected, now)
+            }
+            Ok(None) => false,
+            Err(fault) => return Some(fault),
+        };
+        if protected {
+            return Some(Fault::needs_decision(Reason::Protected));
+        }
+        if reinstate {
+            return None;
+        }
+        self.recognise(connector, subject, readings).await.err()
     }
 
     /// Judges every wanted fact by what was read. What an act is under way for keeps the sight it was sent for.
@@ -673,12 +695,6 @@ impl<'a> Pass<'a> {
             happenings: self.happenings,
         }
     }
-}
-
-/// That what was read shows an account which nothing may change, whatever is given back.
-fn protected(connector: &Shared, subject: &Subject, readings: &Readings) -> Option<Fault> {
-    let fault = connector.recognise(subject, readings).err()?;
-    (fault.reason == Reason::Protected).then_some(fault)
 }
 
 fn own(names: &[&str]) -> Vec<String> {

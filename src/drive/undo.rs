@@ -342,6 +342,10 @@ impl Connector for Undoing {
         self.of.recognise(subject, readings)
     }
 
+    fn protects(&self, subject: &Subject, readings: &Readings) -> Result<Option<bool>, Fault> {
+        self.of.protects(subject, readings)
+    }
+
     async fn act(&self, subject: &Subject, act: &Act, order: &Order<'_>) -> Result<Receipt, Fault> {
         let own = Act {
             fact: original(&act.fact).to_owned(),

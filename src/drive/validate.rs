@@ -4,8 +4,12 @@ mod agreement;
 mod policy;
 mod successor;
 mod timeline;
+mod uphold;
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
@@ -23,7 +27,7 @@ use crate::{
     },
     core::{
         case::{Case, SUSPENDED, System, UnknownManager},
-        commitment::{Commitment, Kept},
+        commitment::{Commitment, Kept, Known, Reach},
         duplicate::{self, Duplicate, Own},
         fact::FactSpec,
         gate::{Attestation, Decision, Gate, Safeguards, Vote, task_plan},
@@ -31,7 +35,7 @@ use crate::{
         leavers,
         ledger::Ledger,
         schedule::{self, Anchors, LAST_ZONE},
-        scope::waive,
+        scope::{self, waive},
     },
 };
 
@@ -107,8 +111,10 @@ impl<'a> Member<'a> {
 pub struct Given<'a> {
     /// The leaver.
     pub offboarding: &'a Offboarding,
-    /// The policy that was chosen.
+    /// The policy that was chosen; the built-in one where there is none.
     pub policy: &'a Chosen,
+    /// Why there is none.
+    pub no_policy: Option<&'a Invalid>,
     /// The Connectors of the namespace.
     pub members: &'a [Member<'a>],
     /// Whether somebody, known by a work address, leaves too: they take nothing over.
@@ -140,6 +146,7 @@ impl<'a> Given<'a> {
         Self {
             offboarding,
             policy,
+            no_policy: None,
             members,
             leaves_too: &|_| false,
             votes: vec![],
@@ -154,38 +161,56 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Makes a case.
+/// Makes a case. Where something cannot be used, and access has ended, what was agreed then goes on: the case says what is wrong,
+/// and begins nothing.
 ///
 /// # Errors
 /// The first field that cannot be used.
 pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
-    let (offboarding, policy) = (given.offboarding, &given.policy.spec);
-    let spec = &offboarding.spec;
-    let zone = zone(spec, policy);
-    check_names(spec)?;
-    let earlier = offboarding
-        .status
-        .as_ref()
-        .filter(|status| !has_come_back(spec, status));
-    let earlier = earlier.and_then(|status| status.cutoff);
-    let known = offboarding.status.as_ref().and_then(|status| status.cutoff);
-    let at_once = given.recorded.and_then(|ledger| ledger.at_once);
-    let earlier = at_once.or(earlier).or_else(|| made_as_it_is(offboarding));
-    let cutoff = cutoff(spec, policy, zone, (earlier, known), now)?;
-    let wished = Commitment {
-        cutoff,
-        dates: anchors(offboarding, cutoff, zone)?.named(),
-        watched_for: schedule::duration(&policy.recheck.for_)
-            .map_err(|e| invalid("policy.spec.recheck.for", e))?,
-        kept: exceptions(&given, zone)?,
-        suspended: spec.suspend,
-        plan_only: policy.enforcement == Enforcement::Plan,
-        deletes: spec.legal_hold == LegalHold::None,
-        reinstated: spec.desired == Desired::Reinstated,
-    };
-    let ineligible = ineligible(&given);
-    let uid = offboarding.metadata.uid.clone().unwrap_or_default();
-    let agreement = Agreement::new(&given, wished, &ineligible, zone.unwrap_or(LAST_ZONE), now)?;
+    match usable(&given, now) {
+        Ok(case) => Ok(completed(case, given)),
+        Err(invalid) => match uphold::case(&given, &invalid, now) {
+            Some(case) => Ok(completed(case, given)),
+            None => Err(invalid),
+        },
+    }
+}
+
+/// `case` with what is as it is given.
+fn completed(case: Case, given: Given<'_>) -> Case {
+    let offboarding = given.offboarding;
+    Case {
+        uid: offboarding.metadata.uid.clone().unwrap_or_default(),
+        name: offboarding.metadata.name.clone().unwrap_or_default(),
+        generation: offboarding.metadata.generation.unwrap_or_default(),
+        who: person(&offboarding.spec),
+        at_once: offboarding.spec.urgency == Urgency::Immediate,
+        admitted: offboarding.status.as_ref().and_then(|status| status.admitted),
+        untrusted: given.untrusted,
+        votes: given.votes,
+        connectors: given.members.len(),
+        duplicates: given.duplicates,
+        ..case
+    }
+}
+
+/// The case, but for what is as it is given; see [`completed`].
+fn usable(given: &Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
+    if let Some(invalid) = given.no_policy {
+        return Err(invalid.clone());
+    }
+    let policy = &given.policy.spec;
+    let zone = zone(&given.offboarding.spec, policy);
+    check_names(&given.offboarding.spec)?;
+    let ineligible = ineligible(given);
+    let (wished, known) = wished(given, zone, now)?;
+    let agreement = Agreement::new(
+        given,
+        (wished, &known),
+        &ineligible,
+        zone.unwrap_or(LAST_ZONE),
+        now,
+    )?;
     let agreed = &agreement.end;
     let cutoff = agreed.cutoff;
     let from_cutoff = |field: &str, text: &str| {
@@ -200,58 +225,132 @@ pub fn validate(given: Given<'_>, now: Timestamp) -> Result<Case, Invalid> {
         "policy.spec.deadlines.dataTransferred",
         &policy.deadlines.data_transferred,
     )?;
-    let recheck_every = schedule::duration(&policy.recheck.every);
     let anchors = Anchors::of_names(cutoff, &agreed.dates);
-    let timeline = timeline::timeline(given.policy, &given, &anchors, zone.unwrap_or(LAST_ZONE))?;
-    let mut systems = systems(&given, agreed)?;
-    let unknown_manager = unknown_manager(&given, &systems)?;
+    let timeline = timeline::timeline(given.policy, given, &anchors, zone.unwrap_or(LAST_ZONE))?;
+    let mut systems = systems(given, agreed)?;
+    let unknown_manager = unknown_manager(given, &systems)?;
     for system in &mut systems {
         let facts = facts_of(given.members, &system.row);
         let wanted = facts.iter().map(|f| (f.name.clone(), timeline.wanted(f, cutoff)));
         system.wanted = wanted.collect();
-        system.attested = attested(&given, &uid, connector_of(&system.row), facts, &ineligible);
-        waive(system, &given.votes, &ineligible);
+        scope::want_as_agreed(system, facts, agreed);
+        attest(given, system, &ineligible);
     }
-    let own = Own {
-        ends: cutoff,
-        immediate: spec.urgency == Urgency::Immediate,
-        begun: offboarding
-            .status
-            .as_ref()
-            .is_some_and(|status| has_begun(status, cutoff)),
-        reinstates: agreed.reinstated,
-    };
+    let hold = hold(given, agreed);
     Ok(Case {
-        uid,
-        name: offboarding.metadata.name.clone().unwrap_or_default(),
-        generation: offboarding.metadata.generation.unwrap_or_default(),
         policy: given.policy.name.clone(),
-        who: person(spec),
-        cutoff,
-        at_once: spec.urgency == Urgency::Immediate,
         access_deadline: deadline,
         data_deadline,
-        enforce: !agreed.plan_only,
-        suspended: agreed.suspended,
-        legal_hold: !agreed.deletes,
-        reinstate: agreed.reinstated,
-        guard: agreement.guard,
-        asks_people: agreement.asks_people,
-        gates: agreement.gates,
-        loosenings: agreement.loosenings,
-        terms: agreement.terms,
-        admitted: offboarding.status.as_ref().and_then(|status| status.admitted),
-        untrusted: given.untrusted,
-        ineligible,
-        votes: given.votes,
-        recheck_until: schedule::later(cutoff, agreement.end.watched_for),
-        recheck_every: recheck_every.map_err(|e| invalid("policy.spec.recheck.every", e))?,
         unknown_manager,
-        hold: duplicate::hold(own, &given.duplicates),
-        duplicates: given.duplicates,
-        connectors: given.members.len(),
+        hold,
+        ineligible,
         systems,
+        ..agreement.case()
     })
+}
+
+/// What the Offboarding and its policy wish for, and what it is compared by.
+fn wished(given: &Given<'_>, zone: Option<&str>, now: Timestamp) -> Result<(Commitment, Known), Invalid> {
+    let (offboarding, policy) = (given.offboarding, &given.policy.spec);
+    let spec = &offboarding.spec;
+    let status = offboarding.status.as_ref();
+    let earlier = status.filter(|status| !has_come_back(spec, status));
+    let earlier = earlier.and_then(|status| status.cutoff);
+    let known = status.and_then(|status| status.cutoff);
+    let at_once = given.recorded.and_then(|ledger| ledger.at_once);
+    let earlier = at_once.or(earlier).or_else(|| made_as_it_is(offboarding));
+    let cutoff = cutoff(spec, policy, zone, (earlier, known), now)?;
+    let anchors = anchors(offboarding, cutoff, zone)?;
+    let timeline = timeline::timeline(given.policy, given, &anchors, zone.unwrap_or(LAST_ZONE))?;
+    let (reach, known) = reach(
+        given,
+        timeline.of_access(|name| is_no_access(given.members, name)),
+    )?;
+    let wished = Commitment {
+        cutoff,
+        dates: anchors.named(),
+        watched_for: schedule::duration(&policy.recheck.for_)
+            .map_err(|e| invalid("policy.spec.recheck.for", e))?,
+        kept: exceptions(given, zone)?,
+        suspended: spec.suspend,
+        plan_only: policy.enforcement == Enforcement::Plan,
+        deletes: spec.legal_hold == LegalHold::None,
+        reinstated: spec.desired == Desired::Reinstated,
+        reach: Some(reach),
+    };
+    Ok((wished, known))
+}
+
+/// Which accounts are wished to be looked after, when and how often, and what that is compared by.
+fn reach(given: &Given<'_>, wanted: BTreeMap<String, Option<Timestamp>>) -> Result<(Reach, Known), Invalid> {
+    let nothing = Ledger::default();
+    let ledger = given.recorded.unwrap_or(&nothing);
+    let every = schedule::duration(&given.policy.spec.recheck.every);
+    let today = rows_of_today(given);
+    let exists = |name: &str| given.members.iter().any(|member| member.name == name);
+    let left_out = scope::left_out(ledger, &today, exists);
+    let rows: Vec<&String> = today.iter().chain(&left_out).collect();
+    let observes = |row: &str| {
+        let mut members = given.members.iter();
+        let own = members.find(|member| member.name == connector_of(row));
+        own.is_some_and(|member| member.spec.mode == ConnectorMode::Observe)
+    };
+    let observed = rows.iter().filter(|row| observes(row));
+    let reach = Reach {
+        every: every.map_err(|e| invalid("policy.spec.recheck.every", e))?,
+        wanted,
+        observed: observed.map(|row| (*row).clone()).collect(),
+        protected: scope::protected(ledger),
+        left_out: left_out.clone(),
+    };
+    let rows = rows
+        .iter()
+        .map(|row| (row.as_str(), facts_of(given.members, row)));
+    Ok((reach, scope::known(ledger, rows)))
+}
+
+/// Whether `name` is a class or a fact that ends no access anywhere.
+fn is_no_access(members: &[Member<'_>], name: &str) -> bool {
+    if let Some(class) = timeline::class(name) {
+        return !class.security();
+    }
+    let mut facts = members
+        .iter()
+        .flat_map(|member| member.facts)
+        .filter(|fact| fact.name == name);
+    facts.clone().next().is_some() && facts.all(|fact| !fact.class.security())
+}
+
+/// The rows that today's configuration has.
+fn rows_of_today(given: &Given<'_>) -> Vec<String> {
+    let members = given.members.iter();
+    let selected = members.filter(|member| selected(&given.policy.spec, member));
+    let named = given.offboarding.spec.employee.accounts.iter();
+    let named = named.map(|account| format!("{}/{}", account.connector, account.name));
+    selected
+        .map(|member| member.name.to_owned())
+        .chain(named)
+        .collect()
+}
+
+/// Adds to `system` what people said about its facts.
+fn attest(given: &Given<'_>, system: &mut System, ineligible: &[String]) {
+    let uid = given.offboarding.metadata.uid.clone().unwrap_or_default();
+    let facts = facts_of(given.members, &system.row);
+    system.attested = attested(given, &uid, connector_of(&system.row), facts, ineligible);
+    waive(system, &given.votes, ineligible);
+}
+
+/// When nothing is done because of another Offboarding about the same person.
+fn hold(given: &Given<'_>, agreed: &Commitment) -> Option<duplicate::Hold> {
+    let status = given.offboarding.status.as_ref();
+    let own = Own {
+        ends: agreed.cutoff,
+        immediate: given.offboarding.spec.urgency == Urgency::Immediate,
+        begun: status.is_some_and(|status| has_begun(status, agreed.cutoff)),
+        reinstates: agreed.reinstated,
+    };
+    duplicate::hold(own, &given.duplicates)
 }
 
 /// Where the manager takes over, while a directory may know who that is and was not asked.
@@ -399,13 +498,26 @@ fn check_names(spec: &OffboardingSpec) -> Result<(), Invalid> {
 fn systems(given: &Given<'_>, agreed: &Commitment) -> Result<Vec<System>, Invalid> {
     let spec = &given.offboarding.spec;
     let mut systems = vec![];
-    for member in given.members.iter().filter(|m| selected(&given.policy.spec, m)) {
+    let still_there = still_there(given, agreed);
+    let still = |row: &str| still_there.contains(row);
+    let is_there = |member: &&Member<'_>| selected(&given.policy.spec, member) || still(member.name);
+    for member in given.members.iter().filter(is_there) {
         systems.push(system(given, member, None, agreed)?);
     }
     for (index, account) in spec.employee.accounts.iter().enumerate() {
         let field = format!("spec.employee.accounts[{index}].connector");
         if let Some(member) = member(given, &account.connector, field)? {
             systems.push(system(given, member, Some(&account.name), agreed)?);
+        }
+    }
+    let named: Vec<String> = systems.iter().map(|system| system.row.clone()).collect();
+    for row in still_there.iter().filter(|row| !named.contains(row)) {
+        let own = given
+            .members
+            .iter()
+            .find(|member| member.name == connector_of(row));
+        if let (Some(member), Some((_, account))) = (own, row.split_once('/')) {
+            systems.push(system(given, member, Some(account), agreed)?);
         }
     }
     // A name that fits none would hand over nothing.
@@ -415,6 +527,23 @@ fn systems(given: &Given<'_>, agreed: &Commitment) -> Result<Vec<System>, Invali
         }
     }
     Ok(systems)
+}
+
+/// The rows that are left out, and go on because nobody agreed to that.
+fn still_there(given: &Given<'_>, agreed: &Commitment) -> BTreeSet<String> {
+    let (Some(ledger), true) = (given.recorded, has_ended(given)) else {
+        return BTreeSet::new();
+    };
+    let exists = |name: &str| given.members.iter().any(|member| member.name == name);
+    let mut rows = scope::left_out(ledger, &rows_of_today(given), exists);
+    rows.retain(|row| !agreed.reach.iter().any(|reach| reach.left_out.contains(row)));
+    rows
+}
+
+/// Whether an end was agreed.
+fn has_ended(given: &Given<'_>) -> bool {
+    let terms = given.recorded.and_then(|ledger| ledger.terms.as_ref());
+    terms.is_some_and(|terms| terms.end.is_some())
 }
 
 /// The Connector that `field` names; none for one that was there when the Offboarding was last driven and is gone: its rows are
@@ -552,6 +681,20 @@ fn person(spec: &OffboardingSpec) -> Person {
     }
 }
 
+/// The leaver by nothing but what the request is about, and what HR has.
+fn certain(given: &Given<'_>) -> Person {
+    let spec = &given.offboarding.spec;
+    let other_emails = if given.from_hr {
+        spec.employee.other_emails.clone()
+    } else {
+        vec![]
+    };
+    Person {
+        other_emails,
+        ..person(spec)
+    }
+}
+
 fn system(
     given: &Given<'_>,
     member: &Member<'_>,
@@ -565,35 +708,31 @@ fn system(
         .iter()
         .filter(|known| known.connector == member.name);
     let kept = agreed.kept.get(member.name).cloned().unwrap_or_default();
+    let reach = agreed.reach.as_ref();
+    let row = account.map_or_else(
+        || member.name.to_owned(),
+        |account| format!("{}/{account}", member.name),
+    );
     let successor = match successor::of(given, member.name)? {
         Taker::Known(person) => Some(person),
         Taker::Nobody | Taker::Manager => None,
     };
     Ok(System {
         named: named.map(|known| known.name.clone()).collect(),
-        row: account.map_or_else(
-            || member.name.to_owned(),
-            |account| format!("{}/{account}", member.name),
-        ),
         who: Person {
             account_name: account.map(str::to_owned),
             ..person(spec)
         },
-        certain: Person {
-            other_emails: if given.from_hr {
-                spec.employee.other_emails.clone()
-            } else {
-                vec![]
-            },
-            ..person(spec)
-        },
+        certain: certain(given),
         successor_is_asked_for: successor
             .as_ref()
             .is_some_and(|taker| successor::is_asked_for(given, member.name, taker)),
         successor,
         kept_until: kept.all,
         kept_facts: kept.facts,
-        observe_only: member.spec.mode == ConnectorMode::Observe,
+        observe_only: reach.is_some_and(|reach| reach.observed.contains(&row)),
+        shielded: reach.is_some_and(|reach| reach.protected.contains(&row)),
+        row,
         ..System::default()
     })
 }

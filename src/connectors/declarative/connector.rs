@@ -92,6 +92,15 @@ impl Declarative {
         self.loaded.facts.get(name)
     }
 
+    /// The account as `readings` show it; none where they do not.
+    fn shown<'r>(&self, readings: &'r Readings) -> Option<&'r Value> {
+        match readings.get(self.shows()?)?.as_ref().ok()? {
+            Value::Array(list) if list.len() == 1 => list.first(),
+            Value::Null | Value::Array(_) => None,
+            item => Some(item),
+        }
+    }
+
     /// Whether the Connector or the definition keeps the account that `item` shows from being offboarded (R6).
     pub(super) fn is_protected(
         &self,
@@ -434,25 +443,14 @@ impl Connector for Declarative {
     }
 
     fn recognise(&self, subject: &Subject, readings: &Readings) -> Result<bool, Fault> {
-        let (Some(recognise), Some(Ok(shown))) = (
-            &self.loaded.account,
-            self.shows().and_then(|shows| readings.get(shows)),
-        ) else {
+        let (Some(recognise), Some(item)) = (&self.loaded.account, self.shown(readings)) else {
             return Ok(true);
-        };
-        let item = match shown {
-            Value::Array(list) if list.len() == 1 => &list[0],
-            Value::Null | Value::Array(_) => return Ok(true),
-            item => item,
         };
         let who = person(&subject.who);
         let scope = Scope::new()
             .with("item", item)
             .with("who", &who)
             .with("inputs", self.inputs.known());
-        if self.is_protected((&subject.account.id, &subject.account.name), item, &scope)? {
-            return Err(Fault::needs_decision(Reason::Protected));
-        }
         // People may change their own address; their number only somebody else may.
         if recognise.disagrees(&who, &scope)? == Some("employeeID") {
             return Err(Fault::needs_decision(Reason::Ambiguous).with_code(identity::disagrees("employeeID")));
@@ -466,6 +464,19 @@ impl Connector for Declarative {
             .digests(&scope)?
             .iter()
             .any(|shown| bound.contains(shown)))
+    }
+
+    fn protects(&self, subject: &Subject, readings: &Readings) -> Result<Option<bool>, Fault> {
+        let Some(item) = self.shown(readings) else {
+            return Ok(None);
+        };
+        let who = person(&subject.who);
+        let scope = Scope::new()
+            .with("item", item)
+            .with("who", &who)
+            .with("inputs", self.inputs.known());
+        let account = (subject.account.id.as_str(), subject.account.name.as_str());
+        self.is_protected(account, item, &scope).map(Some)
     }
 
     fn sight(&self, subject: &Subject, fact: &str, readings: &Readings) -> Sight {

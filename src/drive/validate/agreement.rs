@@ -6,8 +6,10 @@ use jiff::Timestamp;
 
 use super::{Given, Invalid, policy};
 use crate::core::{
-    commitment::{self, Commitment, Settled, Terms},
+    case::Case,
+    commitment::{self, Commitment, Known, Settled, Terms},
     gate::{Counted, Gate, Item, Rule, State},
+    schedule,
 };
 
 /// What is done, and on which terms.
@@ -33,7 +35,7 @@ impl Agreement {
     /// When a gate of the policy cannot be used.
     pub(super) fn new(
         given: &Given<'_>,
-        wished: Commitment,
+        (wished, known_of): (Commitment, &Known),
         ineligible: &[String],
         zone: &str,
         now: Timestamp,
@@ -54,14 +56,19 @@ impl Agreement {
             now: end,
             remembered,
             asked,
-        } = commitment::settle(known.and_then(|terms| terms.end.as_ref()), wished, yes, now);
+        } = commitment::settle(
+            known.and_then(|terms| terms.end.as_ref()),
+            wished,
+            known_of,
+            yes,
+            now,
+        );
         let asked = asked.into_iter();
         let loosenings = asked
             .flat_map(|(gate, items)| counting.count(gate, &items))
             .collect();
         let guard = counting.rules(Gate::Guard);
-        // No fact is behind them: they are about the leaver as a whole.
-        gates.retain(|rule| !matches!(rule.gate, Gate::Guard | Gate::Reinstate | Gate::Loosen));
+        gates.retain(about_facts);
         let asks_people = !(given.safeguards.floor.is_empty() && demands.is_empty());
         let terms = Terms {
             gates: known.map_or(demands, |terms| terms.gates.clone()),
@@ -76,6 +83,51 @@ impl Agreement {
             asks_people,
         })
     }
+
+    /// What goes on of the end that was agreed, where nothing new can be agreed: on the terms that are known, those of the policy
+    /// as far as they can be read, and those that no policy undercuts. None where no end was agreed, or it was given back.
+    pub(super) fn upheld(given: &Given<'_>, zone: &str) -> Option<Self> {
+        let terms = given.recorded?.terms.as_ref()?;
+        let end = terms.end.as_ref().filter(|agreed| !agreed.end.reinstated)?;
+        let demands = policy::gates(&given.policy.spec, zone).unwrap_or_default();
+        let mut gates = given.safeguards.rules(&demands, &terms.gates);
+        policy::remember(&mut gates, given.offboarding);
+        let mut guard = given.safeguards.for_all(Gate::Guard, &gates);
+        policy::remember(&mut guard, given.offboarding);
+        gates.retain(about_facts);
+        Some(Self {
+            end: end.end.clone(),
+            gates,
+            guard,
+            loosenings: vec![],
+            terms: terms.clone(),
+            asks_people: !(given.safeguards.floor.is_empty() && demands.is_empty()),
+        })
+    }
+
+    /// The part of a case that is agreed.
+    pub(super) fn case(self) -> Case {
+        Case {
+            cutoff: self.end.cutoff,
+            enforce: !self.end.plan_only,
+            suspended: self.end.suspended,
+            legal_hold: !self.end.deletes,
+            reinstate: self.end.reinstated,
+            recheck_every: self.end.reach.unwrap_or_default().every,
+            recheck_until: schedule::later(self.end.cutoff, self.end.watched_for),
+            guard: self.guard,
+            asks_people: self.asks_people,
+            gates: self.gates,
+            loosenings: self.loosenings,
+            terms: self.terms,
+            ..Case::default()
+        }
+    }
+}
+
+/// Whether facts are behind `rule`, and not the leaver as a whole.
+fn about_facts(rule: &Rule) -> bool {
+    !matches!(rule.gate, Gate::Guard | Gate::Reinstate | Gate::Loosen)
 }
 
 /// What is needed to count what people said about a loosening.

@@ -411,3 +411,168 @@ fn what_is_no_address_finds_nobody_and_is_refused() {
         );
     }
 }
+
+/// What is recorded of Jane, whose access ended on the last day of September: an account in `crm`, and one who was looked for in
+/// `broken`.
+fn ended() -> Ledger {
+    let company = Company::new();
+    let (leaver, policy, members) = (jane(&json!({})), Chosen::default(), company.members());
+    let mut ledger = Ledger::default();
+    let system = ledger.systems.entry("crm".into()).or_default();
+    let bound = json!({"id": "7", "name": "jane", "boundAt": "2026-09-30T15:00:00Z"});
+    system.account = Some(serde_json::from_value(bound).unwrap());
+    for fact in &company.facts {
+        system.scope.insert(fact.name.clone(), fact.class);
+    }
+    let given = Given {
+        recorded: Some(&ledger),
+        ..Given::alone(&leaver, &policy, &members)
+    };
+    ledger.terms = Some(validate(given, at("2026-10-01T12:00:00Z")).unwrap().terms);
+    assert!(ledger.terms.as_ref().unwrap().end.is_some());
+    ledger
+}
+
+/// The case of Jane in the afternoon of 1 October, with `more` in her spec and in the policy.
+fn afterwards(
+    ledger: &Ledger,
+    more: &Value,
+    spec: Value,
+    no_policy: Option<&Invalid>,
+) -> Result<Case, Invalid> {
+    let company = Company::new();
+    let (leaver, policy, members) = (jane(more), chosen(spec), company.members());
+    let given = Given {
+        recorded: Some(ledger),
+        no_policy,
+        ..Given::alone(&leaver, &policy, &members)
+    };
+    validate(given, at("2026-10-01T15:00:00Z"))
+}
+
+#[test]
+fn what_was_agreed_goes_on_whatever_cannot_be_read_any_more() {
+    let ledger = ended();
+    let gone = invalid("spec.policyRef.name", "there is no OffboardingPolicy \"x\"");
+    let nothing = || json!({});
+    for (more, policy, no_policy, field) in [
+        (json!({"lastDay": "soon"}), nothing(), None, "spec.lastDay"),
+        (
+            json!({"cutoff": {"timeZone": "Mars/Base"}}),
+            nothing(),
+            None,
+            "spec.cutoff.timeZone",
+        ),
+        (
+            json!({"exceptions": [{"connector": "cmr", "until": "2026-12-31", "reason": "x"}]}),
+            nothing(),
+            None,
+            "spec.exceptions[0].connector",
+        ),
+        (
+            json!({"transfers": [{"connector": "cmr", "to": "bob@example.com"}]}),
+            nothing(),
+            None,
+            "spec.transfers[0].connector",
+        ),
+        (
+            nothing(),
+            json!({"recheck": {"for": "ever"}}),
+            None,
+            "policy.spec.recheck.for",
+        ),
+        (
+            nothing(),
+            json!({"recheck": {"every": "often"}}),
+            None,
+            "policy.spec.recheck.every",
+        ),
+        (
+            nothing(),
+            json!({"deadlines": {"accessRevoked": "at some time"}}),
+            None,
+            "policy.spec.deadlines.accessRevoked",
+        ),
+        (
+            nothing(),
+            json!({"timeline": [{"want": ["Access"], "at": "never"}]}),
+            None,
+            "policy.spec.timeline[0].at",
+        ),
+        (nothing(), nothing(), Some(&gone), "spec.policyRef.name"),
+    ] {
+        let case = afterwards(&ledger, &more, policy, no_policy).unwrap();
+        let why = case.invalid.as_ref().unwrap();
+        assert!(why.starts_with(&format!("{field}: ")), "{why}");
+        assert_eq!(case.cutoff, at("2026-09-30T15:00:00Z"));
+        assert!(case.enforce && !case.suspended && case.recheck_until > at("2026-12-01T00:00:00Z"));
+        assert_eq!(case.recheck_every, SignedDuration::from_hours(6), "{field}");
+        assert_eq!(Some(&case.terms), ledger.terms.as_ref());
+        let [system] = &case.systems[..] else {
+            panic!("{field}: {:?}", case.systems)
+        };
+        let wanted: Vec<_> = system
+            .wanted
+            .iter()
+            .map(|(fact, at)| (fact.as_str(), *at))
+            .collect();
+        let ends = Wanted::At(case.cutoff);
+        assert_eq!(wanted, [("AccountDisabled", ends), ("GroupsRemoved", ends)]);
+        assert_eq!(system.successor, None);
+    }
+}
+
+#[test]
+fn what_is_invalid_before_an_end_was_agreed_or_after_it_was_given_back_stops() {
+    let mut ledger = ended();
+    let wrong = json!({"lastDay": "soon"});
+    let given_back = ledger.terms.as_mut().unwrap().end.as_mut().unwrap();
+    given_back.end.reinstated = true;
+    refused(
+        afterwards(&ledger, &wrong, json!({}), None),
+        "spec.lastDay",
+        "soon",
+    );
+    refused(
+        afterwards(&Ledger::default(), &wrong, json!({}), None),
+        "spec.lastDay",
+        "soon",
+    );
+}
+
+#[test]
+fn a_system_that_is_dropped_or_only_looked_at_goes_on_as_agreed() {
+    let ledger = ended();
+    let dropped = json!({"connectors": {"matchLabels": {"site": "paris"}}});
+    let case = afterwards(&ledger, &json!({}), dropped.clone(), None).unwrap();
+    assert_eq!(case.systems.len(), 0, "nothing is gated here: it needs no yes");
+
+    let safeguards = Safeguards::default();
+    let company = Company::new();
+    let observes = ConnectorSpec {
+        mode: ConnectorMode::Observe,
+        ..company.spec.clone()
+    };
+    let mut members = company.members();
+    for member in &mut members {
+        member.spec = &observes;
+    }
+    let (leaver, policy) = (jane(&json!({})), chosen(dropped));
+    let given = |ledger| Given {
+        recorded: Some(ledger),
+        safeguards: &safeguards,
+        ..Given::alone(&leaver, &policy, &members)
+    };
+    let case = validate(given(&ledger), at("2026-10-01T15:00:00Z")).unwrap();
+    let [system] = &case.systems[..] else {
+        panic!("{:?}", case.systems)
+    };
+    assert!(system.row == "crm" && !system.observe_only);
+    assert_eq!(case.loosenings.len(), 1);
+    let unknown = Ledger {
+        systems: BTreeMap::new(),
+        ..ledger.clone()
+    };
+    let case = validate(given(&unknown), at("2026-10-01T15:00:00Z")).unwrap();
+    assert_eq!((case.systems.len(), case.loosenings.len()), (0, 0));
+}
