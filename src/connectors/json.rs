@@ -42,6 +42,27 @@ pub fn read(text: &[u8]) -> Option<Value> {
     serde_json::from_slice(text).ok()
 }
 
+/// The memory that a value takes, about, in bytes.
+pub fn held(value: &Value) -> usize {
+    size_of::<Value>() + inside(value)
+}
+
+fn inside(value: &Value) -> usize {
+    /// The fields of an object lie in blocks, each of which has room for so many and takes so many bytes, however few there are.
+    const BLOCK: (usize, usize) = (8, 640);
+    /// What each piece of memory takes at least.
+    const LEAST: usize = 16;
+    match value {
+        Value::String(text) => text.len().max(LEAST),
+        Value::Array(elements) => elements.iter().map(held).sum(),
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| name.len().max(LEAST) + inside(value);
+            fields.len().div_ceil(BLOCK.0) * BLOCK.1 + fields.iter().map(field).sum::<usize>()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rand::{RngExt, SeedableRng, rngs::SmallRng};

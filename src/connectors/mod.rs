@@ -21,7 +21,7 @@ mod password;
 pub mod sftp;
 pub mod sql;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ use crate::{
         people::{Census, Reach},
         way_back::{WayBack, WaysBack},
     },
-    transport::callback::Callbacks,
+    transport::{callback::Callbacks, memory::Retained},
 };
 
 /// What a connector can do, fixed when it is built.
@@ -55,7 +55,54 @@ pub struct Capabilities {
 }
 
 /// The results of the reads of one look, by name of the read.
-pub type Readings = BTreeMap<String, Result<Value, Fault>>;
+pub type Readings = BTreeMap<String, Result<Reading, Fault>>;
+
+/// The value of a read, shared by all who keep it. The memory that it takes is counted for as long.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    value: Arc<Value>,
+    _memory: Arc<Vec<Retained>>,
+}
+
+impl Reading {
+    /// A value for which this memory is counted.
+    pub fn counted(value: Value, memory: Vec<Retained>) -> Self {
+        Self {
+            value: Arc::new(value),
+            _memory: Arc::new(memory),
+        }
+    }
+}
+
+/// A value that is counted elsewhere, or small.
+impl From<Arc<Value>> for Reading {
+    fn from(value: Arc<Value>) -> Self {
+        Self {
+            value,
+            _memory: Arc::default(),
+        }
+    }
+}
+
+impl From<Value> for Reading {
+    fn from(value: Value) -> Self {
+        Self::counted(value, vec![])
+    }
+}
+
+impl PartialEq for Reading {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Deref for Reading {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.value
+    }
+}
 
 /// Everything that a look at, or a change of, one account may refer to.
 #[derive(Debug, Clone)]

@@ -3,6 +3,8 @@
 //! Accounts are bound once, by the system's durable id (R5). Names and addresses find an account; they never
 //! address a change.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -171,7 +173,7 @@ pub struct Account {
     pub name: String,
     /// What the finding read showed. Not kept in the ledger: it is a sight, not a binding.
     #[serde(skip)]
-    pub item: Value,
+    pub item: Arc<Value>,
     /// Why it may be somebody else's, as the code of a fault: `employeeID disagrees`, [`DOUBTFUL`].
     #[serde(skip)]
     pub doubt: Option<String>,
@@ -243,7 +245,7 @@ impl Binding {
         Account {
             id: self.id.clone(),
             name: self.name.clone(),
-            item: Value::Null,
+            item: Value::Null.into(),
             doubt: None,
             keys: self.keys.clone(),
         }
@@ -343,7 +345,7 @@ mod tests {
         let account = |id: &str, name: &str| Account {
             id: id.into(),
             name: name.into(),
-            item: Value::Null,
+            item: Value::Null.into(),
             doubt: None,
             keys: vec![],
         };
@@ -409,7 +411,7 @@ mod tests {
         Account {
             id: id.into(),
             name: format!("name of {id}"),
-            item: Value::Null,
+            item: Value::Null.into(),
             doubt: None,
             keys: vec![],
         }

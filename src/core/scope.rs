@@ -279,7 +279,7 @@ mod tests {
         let account = Account {
             id: "7".into(),
             name: "jdoe".into(),
-            item: serde_json::Value::Null,
+            item: serde_json::Value::Null.into(),
             doubt: None,
             keys: vec![],
         };

@@ -15,7 +15,6 @@ use std::{
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use self::send::Silence;
@@ -389,7 +388,7 @@ impl<'a> Pass<'a> {
                 return;
             }
             // From here on only reads after our acts count; what `find` showed is history.
-            subject.account.item = Value::Null;
+            subject.account.item = Arc::default();
             subject.ledger = self.ledger.clone();
             subject.now = self.drive.clock.now();
             if self.pace.parked_until.is_some_and(|until| subject.now < until)

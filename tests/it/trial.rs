@@ -188,7 +188,7 @@ impl Trial {
             account: Account {
                 id: bound.id,
                 name: bound.name,
-                item: Value::Null,
+                item: Value::Null.into(),
                 doubt: None,
                 keys: vec![],
             },

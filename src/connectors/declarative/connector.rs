@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     connectors::{
-        Capabilities, Connector, Key, Order, Readings, Shared, Subject,
+        Capabilities, Connector, Key, Order, Reading, Readings, Shared, Subject,
         driver::{Driver, Resolved},
     },
     core::{
@@ -43,6 +43,7 @@ use crate::{
     },
     transport::{
         callback::{About, Callbacks},
+        memory::{self, Retention},
         secret::Secret,
     },
 };
@@ -94,7 +95,7 @@ impl Declarative {
 
     /// The account as `readings` show it; none where they do not.
     fn shown<'r>(&self, readings: &'r Readings) -> Option<&'r Value> {
-        match readings.get(self.shows()?)?.as_ref().ok()? {
+        match &**readings.get(self.shows()?)?.as_ref().ok()? {
             Value::Array(list) if list.len() == 1 => list.first(),
             Value::Null | Value::Array(_) => None,
             item => Some(item),
@@ -163,10 +164,10 @@ impl Declarative {
         &self,
         name: &str,
         setting: &Setting<'_>,
-        bound: &str,
+        (bound, retention): (&str, &Retention),
         readings: &Readings,
         since: Timestamp,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Reading, Fault> {
         let Some(read) = self.loaded.reads.get(name) else {
             return Err(Fault::permanent(Reason::ConnectorNotReady));
         };
@@ -182,18 +183,19 @@ impl Declarative {
         if let Some(when) = &read.when
             && !when.holds(&scope)?
         {
-            return Ok(Value::Null);
+            return Ok(Value::Null.into());
         }
         let shown = self.shows() == Some(name);
         let recognise = self.loaded.account.as_ref().filter(|_| shown);
         let echo = recognise.and_then(|account| account.echo.as_ref());
         let exchange = self.exchange();
         let Some(each) = &read.each else {
-            let value = exchange.look(read, &scope, Some(bound), echo).await?;
-            return Ok(value.unwrap_or(Value::Null));
+            let read = exchange.read(read, &scope, (bound, echo), retention).await?;
+            let (value, memory) = read.unwrap_or_default();
+            return Ok(Reading::counted(value, memory));
         };
         let items = each.list(&scope)?;
-        let mut together = vec![];
+        let (mut together, mut memory) = (vec![], vec![]);
         for abreast in items.chunks(ABREAST) {
             let scopes: Vec<Scope<'_>> = abreast
                 .iter()
@@ -201,16 +203,18 @@ impl Declarative {
                 .collect();
             let looks = scopes
                 .iter()
-                .map(|scope| exchange.look(read, scope, Some(bound), echo));
+                .map(|scope| exchange.read(read, scope, (bound, echo), retention));
             for value in join_all(looks).await {
-                match value? {
-                    Some(Value::Array(list)) => together.extend(list),
-                    Some(Value::Null) | None => {}
-                    Some(value) => together.push(value),
+                let (value, counted) = value?.unwrap_or_default();
+                memory.extend(counted);
+                match value {
+                    Value::Array(list) => together.extend(list),
+                    Value::Null => {}
+                    value => together.push(value),
                 }
             }
         }
-        Ok(Value::Array(together))
+        Ok(Reading::counted(Value::Array(together), memory))
     }
 
     /// Does these reads, each once, those that rest on others after them; `facts` are those they are done for.
@@ -224,11 +228,12 @@ impl Declarative {
             }
         };
         let setting = Setting::new(subject, inputs);
+        let retention = Retention::new(&memory::KEPT);
         if let Some(shows) = self.shows()
             && !subject.account.item.is_null()
             && wanted.contains(&shows)
         {
-            readings.insert(shows.to_owned(), Ok(subject.account.item.clone()));
+            readings.insert(shows.to_owned(), Ok(subject.account.item.clone().into()));
         }
         wanted.retain(|name| !readings.contains_key(*name));
         while !wanted.is_empty() {
@@ -241,7 +246,13 @@ impl Declarative {
             }
             let looks = ready.iter().map(|name| {
                 let since = self.since_of(name, subject, facts);
-                self.read(name, &setting, &subject.account.id, &readings, since)
+                self.read(
+                    name,
+                    &setting,
+                    (&subject.account.id, &retention),
+                    &readings,
+                    since,
+                )
             });
             let values = join_all(looks).await;
             for (name, value) in ready.into_iter().zip(values) {
@@ -261,7 +272,7 @@ impl Declarative {
             return None;
         }
         let mut known = readings.clone();
-        known.insert(shows.to_owned(), Ok(subject.account.item.clone()));
+        known.insert(shows.to_owned(), Ok(subject.account.item.clone().into()));
         Some(known)
     }
 
@@ -410,16 +421,20 @@ impl Connector for Declarative {
         let mut readings = self
             .look(subject, self.with_their_own(vec![&manager.read]), &[])
             .await;
-        let item = match readings.remove(&manager.read).unwrap_or(Ok(Value::Null))? {
-            Value::Array(mut list) if list.len() == 1 => list.remove(0),
-            Value::Array(list) if list.is_empty() => Value::Null,
-            Value::Array(_) => return Err(Fault::needs_decision(Reason::Ambiguous).with_code("manager")),
+        let read = readings
+            .remove(&manager.read)
+            .unwrap_or_else(|| Ok(Value::Null.into()))?;
+        let item = match &*read {
+            Value::Array(list) if list.len() > 1 => {
+                return Err(Fault::needs_decision(Reason::Ambiguous).with_code("manager"));
+            }
+            Value::Array(list) => list.first().unwrap_or(&Value::Null),
             item => item,
         };
         if item.is_null() {
             return Ok(None);
         }
-        let scope = Scope::new().with("item", &item);
+        let scope = Scope::new().with("item", item);
         let text = |expression: &Option<Expression>| {
             let text = expression
                 .as_ref()
@@ -509,7 +524,7 @@ impl Connector for Declarative {
         };
         // Only once we have deleted the account ourselves is it read as not there.
         let account = self.shows().and_then(|shows| readings.get(shows));
-        if matches!(account, Some(Ok(Value::Null))) {
+        if matches!(account, Some(Ok(account)) if account.is_null()) {
             return Err(Truth::NotApplicable);
         }
         let with = |snapshot: Value| {

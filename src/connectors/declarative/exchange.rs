@@ -21,8 +21,12 @@ use super::{
 };
 use crate::{
     api::definition::FaultIs,
-    connectors::driver::{Answer, Driver, Resolved, Rows},
+    connectors::{
+        driver::{Answer, Driver, Resolved, Rows},
+        json,
+    },
     core::fault::{Fault, FaultKind, Reason},
+    transport::memory::{Retained, Retention},
 };
 
 /// The code when the next page is on another host, where no login of ours goes.
@@ -49,8 +53,35 @@ impl Exchange<'_> {
         bound: Option<&str>,
         echo: Option<&Expression>,
     ) -> Result<Option<Value>, Fault> {
-        let value = self.whole(request, scope, bound, echo).await?;
-        if let (Some(proves), Some(items)) = (&request.proves, &value)
+        let value = self.whole(request, scope, (bound, echo), None).await?;
+        Ok(value.map(|(value, _)| value))
+    }
+
+    /// The same for what is kept: with the memory that is counted for it.
+    pub async fn read(
+        &self,
+        request: &Compiled,
+        scope: &Scope<'_>,
+        of: (&str, Option<&Expression>),
+        retention: &Retention,
+    ) -> Result<Option<(Value, Vec<Retained>)>, Fault> {
+        self.whole(request, scope, (Some(of.0), of.1), Some(retention))
+            .await
+    }
+
+    async fn whole(
+        &self,
+        request: &Compiled,
+        scope: &Scope<'_>,
+        of: (Option<&str>, Option<&Expression>),
+        retention: Option<&Retention>,
+    ) -> Result<Option<(Value, Vec<Retained>)>, Fault> {
+        let value = if request.page.is_some() {
+            self.all_pages(request, scope, of, retention).await?
+        } else {
+            self.one_page(request, scope, of, retention).await?
+        };
+        if let (Some(proves), Some((items, _))) = (&request.proves, &value)
             && !proves.holds(&Scope::inside(scope).with("items", items))?
         {
             return Err(Fault::permanent(Reason::NotShown).with_code(step_name(&request.path)));
@@ -58,38 +89,59 @@ impl Exchange<'_> {
         Ok(value)
     }
 
-    async fn whole(
+    async fn one_page(
         &self,
         request: &Compiled,
         scope: &Scope<'_>,
-        bound: Option<&str>,
-        echo: Option<&Expression>,
-    ) -> Result<Option<Value>, Fault> {
-        let mut pager = self.pages(request, scope, bound);
-        let mut check = |answer: &Answer, scope: &Scope<'_>| match (bound, echo) {
-            (Some(_), Some(_)) if answer.value().as_array().is_some_and(Vec::is_empty) => {
-                Err(Fault::permanent(Reason::NotFoundUncorroborated))
-            }
-            (Some(id), Some(echo)) => {
-                same_account(echo, &Scope::inside(scope).with("item", answer.value()), id)
-            }
-            _ => Ok(()),
+        (bound, echo): (Option<&str>, Option<&Expression>),
+        retention: Option<&Retention>,
+    ) -> Result<Option<(Value, Vec<Retained>)>, Fault> {
+        let ask = async || {
+            let mut check = |answer: &Answer, scope: &Scope<'_>| shows(answer, scope, bound, echo);
+            self.pages(request, scope, bound).next(&mut check).await
         };
-        let mut together = vec![];
+        let value = ask().await?;
+        let (Some(retention), Some(there)) = (retention, &value) else {
+            return Ok(value.map(|value| (value, vec![])));
+        };
+        let size = json::held(there);
+        if let Some(memory) = retention.keep(size) {
+            return Ok(value.map(|value| (value, vec![memory])));
+        }
+        // It waits for its turn with empty hands, and is asked for again.
+        drop(value);
+        let memory = retention.wait(size).await?;
+        Ok(ask().await?.map(|value| (value, vec![memory])))
+    }
+
+    async fn all_pages(
+        &self,
+        request: &Compiled,
+        scope: &Scope<'_>,
+        (bound, echo): (Option<&str>, Option<&Expression>),
+        retention: Option<&Retention>,
+    ) -> Result<Option<(Value, Vec<Retained>)>, Fault> {
+        let mut check = |answer: &Answer, scope: &Scope<'_>| shows(answer, scope, bound, echo);
+        let mut pager = self.pages(request, scope, bound);
+        let (mut together, mut memory) = (vec![], vec![]);
         let mut data = 0;
         while let Some(value) = pager.next(&mut check).await? {
-            if request.page.is_none() {
-                return Ok(Some(value));
-            }
             data += weight(&value);
             if data > MOST_DATA {
                 return Err(incomplete("too much"));
+            }
+            if let Some(retention) = retention {
+                let size = json::held(&value);
+                memory.push(match retention.keep(size) {
+                    Some(memory) => memory,
+                    None => retention.wait(size).await?,
+                });
             }
             if let Value::Array(items) = value {
                 together.extend(items);
             }
         }
-        Ok((!pager.absent).then_some(Value::Array(together)))
+        Ok((!pager.absent).then_some((Value::Array(together), memory)))
     }
 
     /// The pages of a find or a read, one after the other.
@@ -179,6 +231,22 @@ fn absent(request: &Compiled, answer: &Answer, scope: &Scope<'_>) -> bool {
 fn gone(answer: &Answer) -> bool {
     let number = |key: &str| answer.response.get(key).and_then(Value::as_i64);
     matches!(number("status"), Some(404 | 410)) || number("code") == Some(32)
+}
+
+/// Whether the answer is about the account that is looked at.
+fn shows(
+    answer: &Answer,
+    scope: &Scope<'_>,
+    bound: Option<&str>,
+    echo: Option<&Expression>,
+) -> Result<(), Fault> {
+    match (bound, echo) {
+        (Some(_), Some(_)) if answer.value().as_array().is_some_and(Vec::is_empty) => {
+            Err(Fault::permanent(Reason::NotFoundUncorroborated))
+        }
+        (Some(id), Some(echo)) => same_account(echo, &Scope::inside(scope).with("item", answer.value()), id),
+        _ => Ok(()),
+    }
 }
 
 fn same_account(echo: &Expression, scope: &Scope<'_>, id: &str) -> Result<(), Fault> {
@@ -305,7 +373,17 @@ impl Pager<'_> {
             }
         }
         let value = if let Some(items) = &self.request.items {
-            items.evaluate(&inner)?
+            match items.place_in("response") {
+                Some(place) if answer.response.pointer(&place).is_some() => {
+                    drop(inner);
+                    answer
+                        .response
+                        .pointer_mut(&place)
+                        .map(Value::take)
+                        .unwrap_or_default()
+                }
+                _ => items.evaluate(&inner)?,
+            }
         } else {
             drop(inner);
             answer.take_value()

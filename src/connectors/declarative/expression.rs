@@ -15,6 +15,7 @@ use std::{
 use cel::{
     Context, ExecutionError, IdedExpr, Value as Cel,
     common::{
+        ast::Expr,
         types::{CelMap, CelMapKey, CelTimestamp},
         value::{CowVal, Val},
     },
@@ -55,6 +56,8 @@ pub struct Expression {
     path: String,
     uses: Uses,
     text: String,
+    /// The name and the JSON pointer below it, where it is nothing but a place in one.
+    place: Option<(String, String)>,
 }
 
 /// Why an expression or a template has no value: its place and a fixed phrase, never data.
@@ -122,6 +125,7 @@ impl Expression {
             problems.add(path, complaint);
         }
         Some(Self {
+            place: place(program.expression()),
             tree: metered(program.expression().clone()),
             path: path.to_owned(),
             uses,
@@ -142,6 +146,13 @@ impl Expression {
     /// The field it stands in.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Where in `name` its value lies, as a JSON pointer, if it is nothing but the value of a field there: what nobody needs any
+    /// more afterwards can be taken out instead of copied.
+    pub fn place_in(&self, name: &str) -> Option<String> {
+        let (of, place) = self.place.as_ref()?;
+        (of == name).then(|| place.clone())
     }
 
     /// Its value.
@@ -229,6 +240,20 @@ impl Expression {
             path: self.path.clone(),
             why,
         }
+    }
+}
+
+/// The name that `tree` takes a field of, and the JSON pointer of that field.
+fn place(tree: &IdedExpr) -> Option<(String, String)> {
+    match &tree.expr {
+        Expr::Ident(name) => Some((name.clone(), String::new())),
+        Expr::Select(select) if !select.test => {
+            let (name, mut place) = self::place(&select.operand)?;
+            place.push('/');
+            place.push_str(&select.field);
+            Some((name, place))
+        }
+        _ => None,
     }
 }
 

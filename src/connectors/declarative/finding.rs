@@ -157,7 +157,7 @@ impl Declarative {
         Ok(Some(Account {
             id,
             name,
-            item,
+            item: item.into(),
             doubt,
             keys,
         }))

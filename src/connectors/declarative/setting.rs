@@ -108,7 +108,7 @@ impl<'s> Setting<'s> {
                     "reads",
                     uses.reads.iter().filter_map(|name| {
                         let value = readings.get(name)?.as_ref().ok()?;
-                        Some((name.as_str(), value))
+                        Some((name.as_str(), &**value))
                     }),
                 ),
                 "cutoff" => scope.with_instant("cutoff", self.subject.cutoff),

@@ -217,7 +217,7 @@ impl View<'_> {
         let reads = uses
             .reads
             .iter()
-            .filter_map(|read| self.readings.get(read)?.as_ref().ok());
+            .filter_map(|read| self.readings.get(read)?.as_ref().ok().map(|read| &**read));
         There::TooLarge(TooLarge::new(reads))
     }
 
@@ -367,9 +367,9 @@ impl View<'_> {
     /// proves nothing.
     fn lists(&self, expression: &Expression) -> Result<(), Truth> {
         let mut reads = expression.uses().lists.iter();
-        let other = |read: &&String| match self.readings.get(*read) {
-            Some(Ok(Value::String(_))) => true,
-            Some(Ok(Value::Object(object))) => object.is_empty(),
+        let other = |read: &&String| match self.readings.get(*read).and_then(|read| read.as_deref().ok()) {
+            Some(Value::String(_)) => true,
+            Some(Value::Object(object)) => object.is_empty(),
             _ => false,
         };
         match reads.find(other) {

@@ -190,7 +190,7 @@ fn subject() -> Subject {
         account: Account {
             id: "a/b?c".into(),
             name: "ada".into(),
-            item: Value::Null,
+            item: Value::Null.into(),
             doubt: None,
             keys: vec![],
         },

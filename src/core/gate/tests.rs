@@ -293,7 +293,7 @@ fn hand_over() -> (Case, Ledger, Vec<FactSpec>) {
         let account = crate::core::identity::Account {
             id: id.into(),
             name: id.into(),
-            item: serde_json::Value::Null,
+            item: serde_json::Value::Null.into(),
             doubt: None,
             keys: vec![],
         };

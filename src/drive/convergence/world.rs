@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::outage::Outage;
 use crate::{
-    connectors::{Capabilities, Connector, Order, Readings, Subject},
+    connectors::{Capabilities, Connector, Order, Reading, Readings, Subject},
     core::{
         fact::{Act, Class, FactSpec, Proof, Receipt, Sight, Truth},
         fault::{Fault, FaultKind, Reason},
@@ -534,7 +534,7 @@ impl Connector for Sim {
         Ok(vec![Account {
             id,
             name: "jane".into(),
-            item: json!({ "enabled": enabled }),
+            item: json!({ "enabled": enabled }).into(),
             doubt: None,
             keys: vec![],
         }])
@@ -572,7 +572,7 @@ impl Connector for Sim {
             self.leave(reading.as_ref().err());
         }
         read.into_iter()
-            .map(|(name, reading)| (name.to_owned(), reading))
+            .map(|(name, reading)| (name.to_owned(), reading.map(Reading::from)))
             .collect()
     }
 
@@ -586,7 +586,7 @@ impl Connector for Sim {
         let reading = match readings.get(name) {
             Some(Ok(value)) => value.clone(),
             Some(Err(fault)) => return Sight::of(Truth::Unreadable(fault.clone())),
-            None if name == "user" && !subject.account.item.is_null() => subject.account.item.clone(),
+            None if name == "user" && !subject.account.item.is_null() => subject.account.item.clone().into(),
             None => return Sight::of(Truth::NotRead),
         };
         let Some(truth) = judge(fact, &reading, subject) else {
@@ -605,7 +605,7 @@ impl Connector for Sim {
                 rung: 0,
                 more: false,
             }),
-            snapshot: (fact == "GroupsRemoved").then_some(There::Whole(reading)),
+            snapshot: (fact == "GroupsRemoved").then_some(There::Whole((*reading).clone())),
             ..Sight::of(truth)
         }
     }

@@ -10,6 +10,7 @@ mod duplicates;
 mod failover;
 mod gitops;
 mod interrupted;
+mod keys_and_tokens;
 mod late;
 mod main_job;
 mod notices;

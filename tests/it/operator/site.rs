@@ -430,6 +430,11 @@ impl Operator {
         self.child.id()
     }
 
+    /// Where it serves health and metrics.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
@@ -437,7 +442,7 @@ impl Operator {
 
     /// The answer to a GET, with its head; empty when nobody answers.
     pub fn http(&self, path: &str) -> String {
-        let url = format!("http://{}{path}", self.address);
+        let url = format!("http://{}{path}", self.address());
         support::run(Command::new("curl").args(["-s", "-i", "-m", "5", &url]), "").stdout
     }
 

@@ -75,7 +75,7 @@ fn connector(id: &str) -> (Declarative, Arc<Echo>, Subject) {
     let account = Account {
         id: id.to_owned(),
         name: id.to_owned(),
-        item: Value::Null,
+        item: Value::Null.into(),
         doubt: None,
         keys: vec![],
     };
@@ -177,7 +177,7 @@ async fn an_account_whose_name_is_a_path_is_never_sent() {
         let readings = connector.observe(&subject, &["Gone"]).await;
         let fault = readings["acks"].clone().unwrap_err();
         assert_eq!(fault.reason, Reason::Malformed, "{id}");
-        let seen = BTreeMap::from([("acks".to_owned(), Ok(json!([])))]);
+        let seen = BTreeMap::from([("acks".to_owned(), Ok(json!([]).into()))]);
         assert!(
             matches!(
                 connector.sight(&subject, "Gone", &seen).truth,

@@ -16,7 +16,7 @@ async fn only_the_reads_that_the_facts_rest_on_are_sent_each_once() {
 async fn what_find_showed_is_not_read_again() {
     let script = Script::new(usual);
     let mut subject = subject();
-    subject.account.item = json!({ "active": false });
+    subject.account.item = json!({ "active": false }).into();
     let connector = small(&script);
     let readings = connector.observe(&subject, &["Suspended"]).await;
     assert!(script.asked().is_empty());
@@ -30,7 +30,7 @@ async fn what_find_showed_is_not_read_again() {
 async fn what_find_showed_is_judged_before_anything_is_read() {
     let script = Script::new(usual);
     let mut subject = subject();
-    subject.account.item = json!({ "active": true });
+    subject.account.item = json!({ "active": true }).into();
     let connector = small(&script);
     let nothing = Readings::new();
     let sight = connector.sight(&subject, "Suspended", &nothing);
@@ -40,7 +40,7 @@ async fn what_find_showed_is_judged_before_anything_is_read() {
         Truth::NotRead
     );
     assert!(script.asked().is_empty());
-    subject.account.item = Value::Null;
+    subject.account.item = Value::Null.into();
     assert_eq!(
         connector.sight(&subject, "Suspended", &nothing).truth,
         Truth::NotRead
@@ -51,14 +51,17 @@ async fn what_find_showed_is_judged_before_anything_is_read() {
 async fn pages_are_put_together_and_reads_may_rest_on_reads() {
     let script = Script::new(usual);
     let readings = small(&script).observe(&subject(), &["RightsKnown"]).await;
-    assert_eq!(readings["groups"], Ok(json!([{ "id": "g1" }, { "id": "g2" }])));
-    assert_eq!(readings["rights"], Ok(json!(["r", "r"])));
+    assert_eq!(
+        readings["groups"],
+        Ok(json!([{ "id": "g1" }, { "id": "g2" }]).into())
+    );
+    assert_eq!(readings["rights"], Ok(json!(["r", "r"]).into()));
 }
 
 #[tokio::test]
 async fn a_text_or_an_object_without_content_is_no_empty_list() {
     for (items, holds) in [(json!([]), true), (json!(""), false), (json!({}), false)] {
-        let read = Readings::from([("groups".to_owned(), Ok(items.clone()))]);
+        let read = Readings::from([("groups".to_owned(), Ok(items.clone().into()))]);
         let script = Script::new(usual);
         let truth = small(&script).sight(&subject(), "GroupsLeft", &read).truth;
         assert_eq!(truth == Truth::Holds, holds, "{items}: {truth:?}");
@@ -99,7 +102,7 @@ async fn cursors_are_followed_to_their_end_and_never_in_a_circle() {
         _ => (500, Value::Null),
     });
     let readings = over(&text, &script).observe(&subject(), &["GroupsLeft"]).await;
-    assert_eq!(readings["groups"], Ok(json!([1, 2])));
+    assert_eq!(readings["groups"], Ok(json!([1, 2]).into()));
     let circle = Script::new(|_| (200, json!({ "items": [1], "next": "same" })));
     let readings = over(&text, &circle).observe(&subject(), &["GroupsLeft"]).await;
     assert_eq!(
@@ -142,7 +145,7 @@ async fn links_are_followed_on_the_same_host_only() {
         (200, json!({ "items": [1], "next": next }))
     });
     let readings = over(&text, &script).observe(&subject(), &["GroupsLeft"]).await;
-    assert_eq!(readings["groups"], Ok(json!([1, 1])));
+    assert_eq!(readings["groups"], Ok(json!([1, 1]).into()));
     let away = Script::new(|_| (200, json!({ "items": [1], "next": "http://evil/v1/x?page=2" })));
     let readings = over(&text, &away).observe(&subject(), &["GroupsLeft"]).await;
     assert_eq!(readings["groups"].as_ref().unwrap_err().reason, Reason::Malformed);
