@@ -288,3 +288,47 @@ async fn an_act_that_finds_nothing_to_send_leaves_a_task_to_somebody() {
     let fact = facts.iter().find(|fact| fact.name == "GroupsLeft").unwrap();
     assert!(!fact.by_hand, "the next look may find something to send");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_large_answer_waits_with_empty_hands_until_another_look_is_over() {
+    let crowd: Vec<Value> = (0..32_000).map(|n| json!({ "n": n })).collect();
+    let user = json!({ "id": "a/b?c", "active": true, "crowd": crowd });
+    let script = Script::new(move |_| (200, user.clone()));
+    let look = || {
+        let script = Arc::clone(&script);
+        async move { small(&script).observe(&subject(), &["Suspended"]).await }
+    };
+    let first = look().await;
+    assert_eq!(script.asked().len(), 1);
+    let second = tokio::spawn(look());
+    // Its answer has come, and was given up.
+    while script.asked().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    assert!(!second.is_finished());
+    drop(first);
+    let second = second.await.unwrap();
+    assert_eq!(
+        second["user"].as_ref().unwrap()["crowd"]
+            .as_array()
+            .unwrap()
+            .len(),
+        32_000
+    );
+    assert_eq!(script.asked().len(), 3);
+    // Where nobody ends, it is asked for again later, and is not nothing.
+    let third = look().await;
+    let fault = third["user"].as_ref().unwrap_err();
+    assert_eq!(
+        (fault.reason, &*fault.code),
+        (Reason::Incomplete, "too much at once")
+    );
+    assert!(fault.passes_by_itself());
+    // A copy of what was read is the same memory.
+    let copy = second.clone();
+    drop(second);
+    assert!(look().await["user"].is_err());
+    drop(copy);
+    assert!(look().await["user"].is_ok());
+}
