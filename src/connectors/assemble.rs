@@ -240,7 +240,8 @@ impl Assembly {
             }
             ResolvedDriver::Sql(section) => {
                 let limit = self.limit(name, &lower(&section.limits, &own));
-                Arc::new(SqlDriver::new(&section, &credentials, limit, &dialer)?)
+                let driver = SqlDriver::new(&section, &credentials, limit, &dialer)?;
+                Arc::new(driver.with_codes(definition.codes()))
             }
             ResolvedDriver::Sftp(section) => {
                 let limit = self.limit(name, &lower(&section.limits, &own));

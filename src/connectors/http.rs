@@ -178,9 +178,10 @@ impl HttpDriver {
         if let Some(signer) = &self.signer {
             signer.sign(&mut request, (self.clock)())?;
         }
+        let host = request.url().host_str().unwrap_or_default().to_owned();
         let reply = self.client.send(request, deadline).await?;
         let memory = answer::counted(&reply, deadline).await?;
-        let mut answer = answer::read(&reply, (self.clock)(), &self.codes, |code| {
+        let mut answer = answer::read(&reply, (&host, (self.clock)()), &self.codes, |code| {
             self.reveals(code, token.as_deref())
         });
         answer.memory = memory;

@@ -29,6 +29,7 @@ use serde_json::Value;
 
 use crate::{
     core::{
+        codes::Codes,
         digest::digest_of,
         fact::{Act, FactSpec, Receipt, Sight, Truth},
         fault::Fault,
@@ -174,6 +175,11 @@ impl<'o> Order<'o> {
 pub trait Connector: Send + Sync {
     /// Its facts. Never changes during the connector's life.
     fn capabilities(&self) -> &Capabilities;
+
+    /// A code of the system's as it is shown, by what its definition lists. Pure.
+    fn shown_code(&self, code: &str) -> String {
+        Codes::default().shown(code).into_owned()
+    }
 
     /// Whether it is a directory that knows people's managers.
     fn knows_managers(&self) -> bool {

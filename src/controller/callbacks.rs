@@ -5,7 +5,10 @@
 //! writer. The sender gets its 202 only after that: whatever happens before, a crash or another operator's taking over, it
 //! sends again.
 
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -14,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::{Context, gather, memory::Said};
 use crate::{
+    connectors::Connector,
     core::callback::{End, Statement},
     drive::{Link, validate::connector_of},
     transport::callback::{self, About},
@@ -60,7 +64,7 @@ enum Stage {
 
 /// Takes what was posted with `token`.
 pub async fn hear(context: &Context, token: &str, body: &[u8]) -> Heard {
-    let Some((about, namespace)) = believed(context, token).await else {
+    let Some((about, namespace, connector)) = believed(context, token).await else {
         return Heard::Refused;
     };
     let Ok(body) = serde_json::from_slice::<Body>(body) else {
@@ -70,7 +74,10 @@ pub async fn hear(context: &Context, token: &str, body: &[u8]) -> Heard {
         // No news: it was asked, and is not done.
         Stage::Accepted | Stage::Running => return Heard::Taken,
         Stage::Done => End::Done,
-        Stage::Failed => End::Failed(code(&body.code)),
+        Stage::Failed => End::Failed(match word(&body.code) {
+            Some(word) => connector.shown_code(&word),
+            None => NO_CODE.to_owned(),
+        }),
     };
     let Some((_, leaver)) = context.caches.leaver(&about.case) else {
         return Heard::Refused;
@@ -99,9 +106,9 @@ pub async fn hear(context: &Context, token: &str, body: &[u8]) -> Heard {
     }
 }
 
-/// What `token` is about and the namespace of its leaver, if the leaver's own Connector made it. Does the same work for one
-/// that nobody made.
-async fn believed(context: &Context, token: &str) -> Option<(About, String)> {
+/// What `token` is about, the namespace of its leaver and the leaver's own Connector, if that made it. Does the same work for
+/// one that nobody made.
+async fn believed(context: &Context, token: &str) -> Option<(About, String, Arc<dyn Connector>)> {
     let made = async {
         let claimed = callback::claims(token)?;
         let (namespace, _) = context.caches.leaver(&claimed.case)?;
@@ -118,21 +125,18 @@ async fn believed(context: &Context, token: &str) -> Option<(About, String)> {
         return None;
     };
     let about = connector.callbacks()?.believes(token, Timestamp::now())?;
-    Some((about, namespace))
+    Some((about, namespace, connector.clone()))
 }
 
-/// A code that may be shown: what is no short word is a text, and is not kept.
-fn code(code: &serde_json::Value) -> String {
+/// A short word that may be a code: anything else is a text, and is not kept.
+fn word(code: &serde_json::Value) -> Option<String> {
     let text = match code {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Number(number) => number.to_string(),
         _ => String::new(),
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
-    if text.is_empty() || text.len() > LONGEST_CODE || !text.chars().all(plain) {
-        return NO_CODE.to_owned();
-    }
-    text
+    ((1..=LONGEST_CODE).contains(&text.len()) && text.chars().all(plain)).then_some(text)
 }
 
 #[cfg(test)]
@@ -143,8 +147,8 @@ mod tests {
 
     #[test]
     fn a_code_is_a_word_and_never_a_text() {
-        assert_eq!(code(&json!("QUOTA_EXCEEDED")), "QUOTA_EXCEEDED");
-        assert_eq!(code(&json!(4031)), "4031");
+        assert_eq!(word(&json!("QUOTA_EXCEEDED")).as_deref(), Some("QUOTA_EXCEEDED"));
+        assert_eq!(word(&json!(4031)).as_deref(), Some("4031"));
         let long = json!("x".repeat(65));
         for text in [
             json!("Jane has no right"),
@@ -153,7 +157,7 @@ mod tests {
             json!({"a": 1}),
             long,
         ] {
-            assert_eq!(code(&text), NO_CODE, "{text}");
+            assert_eq!(word(&text), None, "{text}");
         }
     }
 }

@@ -142,6 +142,11 @@ impl Codes {
         self.0.iter()
     }
 
+    /// Whether it is one of them, word for word.
+    pub fn contains(&self, code: &str) -> bool {
+        self.0.contains(code)
+    }
+
     /// The code as it is shown.
     pub fn shown<'c>(&self, code: &'c str) -> Cow<'c, str> {
         let lists = |list: &[&str]| list.contains(&code);

@@ -21,7 +21,10 @@ use super::{
     egress::{Closed, Egress},
     unreachable::unreachable,
 };
-use crate::core::fault::{Fault, Reason};
+use crate::core::{
+    codes::unlisted,
+    fault::{Fault, Reason},
+};
 
 /// Opens connections for one credential.
 #[derive(Debug, Clone)]
@@ -45,9 +48,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What it means for the call.
+    /// What it means for the call. Where inputs lead to was checked before: this host is out of an answer.
     pub fn fault(&self) -> Fault {
-        Fault::needs_decision(Reason::DestinationRefused).with_code(self)
+        let fault = Fault::needs_decision(Reason::DestinationRefused);
+        match self {
+            Self::Host(place) => fault.with_code(format_args!("host {}", unlisted(&place.to_string()))),
+            _ => fault.with_code(self),
+        }
     }
 }
 
@@ -173,7 +180,8 @@ mod tests {
         let dialer = Dialer::new(cluster.clone(), named(&entry));
         assert_eq!(
             code(&dialer, "evil.example.com", 443).await,
-            "host evil.example.com"
+            // printf %s evil.example.com | sha256sum
+            "host unlisted code 497cb114"
         );
         for spelling in ["127.0.0.1", "2130706433", "0x7f000001", "017700000001", "127.1"] {
             assert_eq!(code(&dialer, spelling, port).await, "egress loopback");

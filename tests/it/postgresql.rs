@@ -169,19 +169,23 @@ async fn what_a_leaver_owns_goes_to_the_successor_in_every_database() {
 
 #[tokio::test]
 async fn what_still_hangs_on_a_role_that_cannot_be_dropped_is_named() {
-    let kay = person("kay");
-    sql(&format!(
-        "CREATE TABLE t_{kay} (n int); GRANT SELECT ON t_{kay} TO {kay}"
-    ));
-    let mut driven = Driven::leaver(&system(&["RoleDropped"]), leaves_all(&kay, &person("sue")));
-    driven.follow(&["RoleDropped"]).await;
-    // What ends the account is due once the rest is known to be over.
-    driven.pass().await;
-    match driven.verdict("RoleDropped") {
-        Verdict::Unmet(Why::Failed(fault)) => {
-            assert_eq!(fault.code, format!("2BP01 privileges for table t_{kay}"));
+    let elsewhere = unique("other");
+    sql(&format!("CREATE DATABASE {elsewhere}"));
+    for (database, code) in [
+        ("postgres", "2BP01 it has rights on table public.t_KAY".to_owned()),
+        (&elsewhere, format!("2BP01 it is in database {elsewhere}")),
+    ] {
+        let kay = person("kay");
+        let table = format!("CREATE TABLE t_{kay} (n int); GRANT SELECT ON t_{kay} TO {kay}");
+        server().sql_as_admin(database, &table);
+        let mut driven = Driven::leaver(&system(&["RoleDropped"]), leaves_all(&kay, &person("sue")));
+        driven.follow(&["RoleDropped"]).await;
+        // What ends the account is due once the rest is known to be over.
+        driven.pass().await;
+        match driven.verdict("RoleDropped") {
+            Verdict::Unmet(Why::Failed(fault)) => assert_eq!(fault.code, code.replace("KAY", &kay)),
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
     }
 }
 

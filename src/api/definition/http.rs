@@ -40,7 +40,7 @@ pub struct HttpDriver {
 }
 
 /// Acts carry an address of their own, `callback`, which is good for that act only, once and for some time. The system posts
-/// `{"state": "done"}` there, or `{"state": "failed", "code": "…"}`. A fact that can be read is then read at once; of one that is
+/// `{"state": "done"}` there, or `{"state": "failed", "code": "…"}`, whose code is shown as `codes` say. A fact that can be read is then read at once; of one that is
 /// `reported` this is the system's word. The operator must be reachable at `base` (chart: `wake.enabled`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

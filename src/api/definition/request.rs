@@ -104,6 +104,8 @@ pub struct Request {
     pub new_rdn: Option<String>,
 
     /// sql: one statement. `{name}` is an identifier or a literal named below; parameters as the database writes them.
+    /// Of an error its number is shown; a program of PostgreSQL says more by `RAISE … USING CONSTRAINT = 'lacks USAGE on {schema}',
+    /// SCHEMA = name`: a sentence that stands in the definition, with the error's schema, table and column in its holes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
     /// sql: template of the database to log in to.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     connectors::{Capabilities, driver::Driver},
-    core::{digest::digest_of, fact::FactSpec},
+    core::{codes::Codes, digest::digest_of, fact::FactSpec},
 };
 
 /// What a Connector says beyond its inputs.
@@ -45,6 +45,11 @@ impl Definition {
             http.codes = self.0.codes.own().cloned().collect();
         }
         Ok(resolved)
+    }
+
+    /// The codes, and sentences of programs, that it lists or names: they are shown as they are.
+    pub fn codes(&self) -> Codes {
+        self.0.codes.clone()
     }
 
     /// The bases that requests have beside the one of the driver's section, filled with these inputs.

@@ -406,6 +406,10 @@ impl Connector for Declarative {
             .await
     }
 
+    fn shown_code(&self, code: &str) -> String {
+        self.loaded.codes.shown(code).into_owned()
+    }
+
     fn knows_managers(&self) -> bool {
         self.loaded
             .account

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     connectors::{driver::Answer, json},
     core::{
-        codes::Codes,
+        codes::{Codes, unlisted},
         fault::{Fault, Reason},
     },
     transport::{
@@ -71,8 +71,14 @@ pub async fn counted(reply: &Reply, deadline: Instant) -> Result<Reservation, Fa
     Ok(memory)
 }
 
-/// The answer. `codes` are those that are shown as they are; `reveals` tells whether one has a secret of ours in it.
-pub fn read(reply: &Reply, now: Timestamp, codes: &Codes, reveals: impl Fn(&str) -> bool) -> Answer {
+/// The answer of the system at `host`. `codes` are those that are shown as they are; `reveals` tells whether one has a secret
+/// of ours in it.
+pub fn read(
+    reply: &Reply,
+    (host, now): (&str, Timestamp),
+    codes: &Codes,
+    reveals: impl Fn(&str) -> bool,
+) -> Answer {
     let date = reply
         .headers
         .get(DATE)
@@ -83,7 +89,7 @@ pub fn read(reply: &Reply, now: Timestamp, codes: &Codes, reveals: impl Fn(&str)
         None if !understood => Some(Fault::unknown_outcome(Reason::Malformed).with_code(reply.status)),
         None => None,
         Some(fault) => {
-            let moved = moved(reply).filter(|to| !reveals(to));
+            let moved = moved(reply, host).filter(|to| !reveals(to));
             let code = moved.unwrap_or_else(|| code(&body, codes, reveals));
             Some(fault.with_code(format!("{} {code}", reply.status).trim_end()))
         }
@@ -109,14 +115,19 @@ fn shown(reply: &Reply, body: Value) -> Value {
     Value::Object(shown)
 }
 
-/// Where a redirect leads to, as far as it concerns which system is spoken to: never a path or a query, which may hold a login.
-fn moved(reply: &Reply) -> Option<String> {
+/// Where a redirect from `host` leads to, as far as it concerns which system is spoken to: never a path or a query, which may
+/// hold a login, and of another host only a digest.
+fn moved(reply: &Reply, host: &str) -> Option<String> {
     if !(300..400).contains(&reply.status) {
         return None;
     }
     let to = reply.headers.get(LOCATION)?.to_str().ok()?;
     Some(match Url::parse(to) {
-        Ok(url) => format!("to {} {}", url.scheme(), url.host_str().unwrap_or_default()),
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => "to another scheme".to_owned(),
+        Ok(url) => match url.host_str().unwrap_or_default() {
+            to if to == host => format!("to {}", url.scheme()),
+            to => format!("to {} {}", url.scheme(), unlisted(to)),
+        },
         Err(_) => "to another path".to_owned(),
     })
 }

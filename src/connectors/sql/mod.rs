@@ -1,7 +1,7 @@
 //! The SQL driver: one resolved statement to one database of one server, over TLS that checks the host name.
 //!
 //! Only one statement is ever sent, always prepared, with its values bound. Nothing of the server's texts is handed on:
-//! an error is its code. Values of types that have no text of their own here make the read fail and name the column.
+//! an error is its code, with a sentence only where the definition's own program has raised it. Values of types that have no text of their own here make the read fail and name the column.
 //!
 //! # Why not the pool of the library
 //! It waits and tries again when a server refuses connections; here a call that cannot connect says so at once (R13).
@@ -33,7 +33,10 @@ use super::{
 };
 use crate::{
     api::definition::{self, Dialect},
-    core::fault::{Fault, Reason},
+    core::{
+        codes::Codes,
+        fault::{Fault, Reason},
+    },
     transport::{
         Clock, SetupError,
         dial::Dialer,
@@ -81,6 +84,7 @@ pub struct SqlDriver {
     client: Client,
     limit: Arc<Limit>,
     deadline: Duration,
+    codes: Codes,
 }
 
 #[derive(Debug)]
@@ -114,8 +118,9 @@ trait Engine: Send + Sync + 'static {
         parameters: &[Value],
     ) -> Result<BoxStream<'c, Result<Value, Failure>>, Fault>;
 
-    /// The code of an error of the server, and what it means. `login`: it came while logging in.
-    fn judge(error: &dyn sqlx::error::DatabaseError, login: bool) -> (String, Fault);
+    /// The code of an error of the server, and what it means. `codes` are those that are shown as they are, none where it came
+    /// while logging in.
+    fn judge(error: &dyn sqlx::error::DatabaseError, codes: Option<&Codes>) -> (String, Fault);
 }
 
 /// Why a statement has no rows.
@@ -179,7 +184,15 @@ impl SqlDriver {
             client,
             limit,
             deadline,
+            codes: Codes::default(),
         })
+    }
+
+    /// The same with codes, and sentences of programs, that are shown as they are.
+    #[must_use]
+    pub fn with_codes(mut self, codes: Codes) -> Self {
+        self.codes = codes;
+        self
     }
 
     /// The limits that the definition, or the connector, asks for.
@@ -213,8 +226,8 @@ impl Driver for SqlDriver {
         let deadline = start + self.deadline;
         let _turn = self.limit.enter(start + self.deadline / 2).await?;
         match &self.client {
-            Client::Postgres(pools) => perform(pools, request, statement, deadline).await,
-            Client::Mysql(pools) => perform(pools, request, statement, deadline).await,
+            Client::Postgres(pools) => perform(pools, request, statement, deadline, &self.codes).await,
+            Client::Mysql(pools) => perform(pools, request, statement, deadline, &self.codes).await,
         }
     }
 
@@ -228,6 +241,7 @@ async fn perform<E: Engine>(
     request: &SqlRequest,
     statement: String,
     deadline: Instant,
+    codes: &Codes,
 ) -> Result<Answer, Fault> {
     let mut lease = pools.lease(request.database.as_deref(), deadline).await?;
     let sent = async {
@@ -258,7 +272,7 @@ async fn perform<E: Engine>(
     match failure {
         Failure::Fault(fault) => Err(fault),
         Failure::Sql(sqlx::Error::Database(error)) => {
-            let (code, mut fault) = E::judge(&*error, false);
+            let (code, mut fault) = E::judge(&*error, Some(codes));
             if let Some(database) = &request.database {
                 let code = format!("{} in {database}", fault.code);
                 fault = fault.with_code(code);

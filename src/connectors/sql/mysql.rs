@@ -18,7 +18,10 @@ use tokio::{
 
 use super::{Engine, Failure, Server, bind, shaped, way::Way};
 use crate::{
-    core::fault::{Fault, Reason},
+    core::{
+        codes::Codes,
+        fault::{Fault, Reason},
+    },
     transport::{
         SetupError,
         relay::{Door, Meter},
@@ -145,7 +148,8 @@ impl Engine for Mysql {
         Ok(query.fetch(connection).map(|row| shape(&row?)).boxed())
     }
 
-    fn judge(error: &dyn DatabaseError, login: bool) -> (String, Fault) {
+    fn judge(error: &dyn DatabaseError, codes: Option<&Codes>) -> (String, Fault) {
+        let login = codes.is_none();
         let number = number(error);
         let fault = match number {
             1045 | 1698 | 4151 if login => Fault::permanent(Reason::CredentialRejected),

@@ -160,7 +160,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn not_opened<E: Engine>(failure: Failure) -> Fault {
     match failure {
         Failure::Fault(fault) => fault,
-        Failure::Sql(sqlx::Error::Database(error)) => E::judge(&*error, true).1,
+        Failure::Sql(sqlx::Error::Database(error)) => E::judge(&*error, None).1,
         Failure::Sql(sqlx::Error::Configuration(_)) => Fault::permanent(Reason::ConnectorNotReady),
         // Network or TLS. The error's own text is not used.
         Failure::Sql(error) => unreachable(&error),

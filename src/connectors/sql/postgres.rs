@@ -9,7 +9,7 @@ use serde_json::Value;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, PgConnection, Row, TypeInfo, ValueRef,
     error::DatabaseError,
-    postgres::{PgConnectOptions, PgRow, PgSslMode, PgTypeInfo, PgTypeKind},
+    postgres::{PgConnectOptions, PgDatabaseError, PgRow, PgSslMode, PgTypeInfo, PgTypeKind},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,7 +19,7 @@ use tokio::{
 use super::{Engine, Failure, Server, bind, shaped, way::Way};
 use crate::{
     core::{
-        codes::unlisted,
+        codes::{Codes, unlisted},
         fault::{Fault, Reason},
     },
     transport::{
@@ -36,6 +36,16 @@ const SETUP: &str = "SELECT set_config('standard_conforming_strings', 'on', fals
 
 /// The usual port.
 pub(super) const PORT: u16 = 5432;
+
+/// What stands for a name in a sentence.
+const HOLES: [&str; 3] = ["{schema}", "{table}", "{column}"];
+
+/// The classes of SQLSTATE: PostgreSQL's appendix A.
+const CLASSES: &[&str] = &[
+    "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "10", "20", "21", "22", "23",
+    "24", "25", "26", "27", "28", "2B", "2D", "2F", "34", "38", "39", "3B", "3D", "3F", "40", "42", "44",
+    "53", "54", "55", "57", "58", "72", "F0", "HV", "P0", "XX",
+];
 
 /// What asks for TLS before anything else (`SSLRequest`), and what grants it.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
@@ -116,7 +126,8 @@ impl Engine for Postgres {
         Ok(query.fetch(connection).map(|row| shape(&row?)).boxed())
     }
 
-    fn judge(error: &dyn DatabaseError, login: bool) -> (String, Fault) {
+    fn judge(error: &dyn DatabaseError, codes: Option<&Codes>) -> (String, Fault) {
+        let login = codes.is_none();
         let code = error.code().unwrap_or_default().into_owned();
         let fault = match code.as_str() {
             "28000" | "28P01" => Fault::permanent(Reason::CredentialRejected),
@@ -136,19 +147,34 @@ impl Engine for Postgres {
             // 55006 and 2BP01 (in use, others depend on it) and all others.
             _ => Fault::permanent(Reason::Refused),
         };
-        let fault = fault.with_code(shown(&code, error.constraint().unwrap_or_default()));
+        let sentence = error.constraint().unwrap_or_default();
+        let names = error.try_downcast_ref().map(names).unwrap_or_default();
+        let fault = fault.with_code(shown(&code, sentence, names, codes));
         (code, fault)
     }
 }
 
-/// A SQLSTATE, and what a program of the definition found to be the rule: the server itself names none in these cases. What
-/// constraint was broken in others is nothing for everybody.
-fn shown(code: &str, rule: &str) -> String {
-    let own = matches!(code, "0LP01" | "2BP01" | "42501");
-    let rule = if own { rule.to_owned() } else { unlisted(rule) };
-    let is_state = code.len() == 5 && code.bytes().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
+/// The names of objects that an error has beside its text.
+fn names(error: &PgDatabaseError) -> [&str; 3] {
+    [error.schema(), error.table(), error.column()].map(Option::unwrap_or_default)
+}
+
+/// A SQLSTATE, and what is wrong: a sentence that stands in a program of the definition, which raised it (`CONSTRAINT = '…'`),
+/// with the names that the program read in the catalogue in place of `{schema}`, `{table}` and `{column}`. Of any other
+/// sentence, such as the name of a rule that was broken, a digest.
+fn shown(code: &str, sentence: &str, names: [&str; 3], codes: Option<&Codes>) -> String {
+    let own = codes.is_some_and(|codes| codes.contains(sentence));
+    let sentence = if own {
+        let filled = |text: String, (hole, name): (&str, &str)| text.replace(hole, name);
+        HOLES.into_iter().zip(names).fold(sentence.to_owned(), filled)
+    } else {
+        unlisted(sentence)
+    };
+    let is_state = code.len() == 5
+        && code.bytes().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase())
+        && CLASSES.contains(&&code[..2]);
     let code = if is_state { code.to_owned() } else { unlisted(code) };
-    format!("{code} {rule}").trim().to_owned()
+    format!("{code} {sentence}").trim().to_owned()
 }
 
 fn shape(row: &PgRow) -> Result<Value, Failure> {
@@ -174,13 +200,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_is_shown_and_a_rule_only_where_a_program_of_ours_names_it() {
+    fn a_state_is_shown_and_a_sentence_only_where_a_program_of_the_definition_has_it() {
+        let sentence = "connector lacks ADMIN OPTION on {table}";
+        let codes = Codes::default().with([sentence.to_owned()]);
+        let shown = |code, sentence, codes| shown(code, sentence, ["s", "ops", "c"], codes);
         for (code, rule, expected) in [
             ("42501", "", "42501".to_owned()),
             (
                 "42501",
-                "connector lacks CREATE on the database",
-                "42501 connector lacks CREATE on the database".to_owned(),
+                sentence,
+                "42501 connector lacks ADMIN OPTION on ops".to_owned(),
+            ),
+            (
+                "42501",
+                "connector lacks hunter2",
+                format!("42501 {}", unlisted("connector lacks hunter2")),
             ),
             (
                 "23505",
@@ -189,8 +223,11 @@ mod tests {
             ),
             ("hunter2", "", unlisted("hunter2")),
             ("abcde", "", unlisted("abcde")),
+            ("PASSW", "", unlisted("PASSW")),
         ] {
-            assert_eq!(shown(code, rule), expected);
+            assert_eq!(shown(code, rule, Some(&codes)), expected);
         }
+        let login = shown("42501", sentence, None);
+        assert_eq!(login, format!("42501 {}", unlisted(sentence)));
     }
 }

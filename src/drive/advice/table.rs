@@ -78,7 +78,8 @@ table! { CONNECTION:
     "unencrypted" =>
         "it has http, which shows passwords to the network", "use https, or spec.insecure: true";
     "host *"; DestinationRefused =>
-        "the Secret does not say that its credentials may go there", "add the host to the Secret's annotation offboard.dev/hosts, if it is right";
+        "its answer leads to a host that the Secret does not name, whose SHA-256 begins so",
+        "add it to the Secret's annotation offboard.dev/hosts, if it is right";
     "egress *"; DestinationRefused =>
         "nothing may connect to such an address", "if a system is there, open its network with --allow-egress (chart: egress.allow)";
     "no host"; DestinationRefused =>
@@ -127,8 +128,8 @@ table! { CONNECTION:
 
 table! { HTTP:
     "301", "301 *", "302", "302 *", "303", "303 *", "307", "307 *", "308", "308 *" =>
-        "it answers from elsewhere",
-        "set the address in spec.inputs to what the code names; a login page means that it wants another login";
+        "it answers from elsewhere: a digest is that of the host",
+        "set the address in spec.inputs to where it is; a login page means that it wants another login";
     "400", "400 *", "422", "422 *" =>
         "it finds the change wrong, often for another attribute of the account", "mend the one that the code or its own log names";
     "401", "401 *" =>
@@ -169,6 +170,8 @@ table! { HTTP:
         "it does not take the filter", "check spec.inputs: everything can be read instead";
     "invalidValue", "invalidSyntax", "uniqueness" =>
         "it finds the change wrong, often for another attribute of the account", "mend the one that its own log names";
+    "unlisted code *"; OperationFailed =>
+        "it tried and failed", "its own log has the code, whose SHA-256 begins so: list it in the definition's http.codes";
     "unlisted code *"; Refused =>
         "it has a rule against it", "its own log has the code, whose SHA-256 begins so: list it in the definition's http.codes";
     "url" =>

@@ -215,7 +215,7 @@ fn codes_that_were_once_explained_wrongly_are_explained() {
         (NotFoundUncorroborated, "404", "or what was to be changed is gone"),
         (
             Refused,
-            "302 to https wiki.example.com",
+            "302 to https unlisted code 12345678",
             "set the address in spec.inputs",
         ),
         (Untrusted, "certificate Expired", "renew it there"),
