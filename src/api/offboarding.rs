@@ -420,6 +420,9 @@ pub struct GateRow {
     /// Since when it waits.
     #[schemars(with = "String")]
     pub since: Timestamp,
+    /// What a yes would loosen, of an end of access that has come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loosens: Vec<String>,
     /// Since when it is known that a task should have been done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]

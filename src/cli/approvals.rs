@@ -202,17 +202,17 @@ impl Voices {
             return;
         }
         let uid = case.uid.clone();
-        let ask = || {
+        let ask = |places| {
             // What cannot be read is said where it is opened.
             let known = folder::leavers(state)
                 .unwrap_or_default()
                 .into_iter()
                 .filter_map(|uid| {
                     let admitted = Folder::look(state, &uid).status().ok()??.admitted?;
-                    (admitted.by == AdmittedBy::Room).then_some((uid, admitted.at))
+                    (admitted.by == AdmittedBy::Room).then_some((uid, admitted))
                 });
             let mut admissions = self.admissions.lock().unwrap_or_else(PoisonError::into_inner);
-            let room = admissions.ask(&uid, known, self.first_acts, now);
+            let room = admissions.ask((&uid, places), known, self.first_acts, now);
             room.then_some(AdmittedBy::Room)
         };
         guard::admit(case, ledger, ask, now);
@@ -322,7 +322,11 @@ pub fn how_to(leaver: &Offboarding, status: &crate::api::OffboardingStatus) -> V
                     format!(" connector: {connector},"),
                     "Done",
                 ),
-                (gate, _) => (format!("{gate:?} {}", row.approvals), String::new(), "Approved"),
+                (gate, _) => {
+                    let loosens = row.loosens.iter().map(|what| format!("; {what}"));
+                    let loosens: String = loosens.collect();
+                    (format!("{gate:?} {}{loosens}", row.approvals), String::new(), "Approved")
+                }
             };
             format!(
                 "{name} waits for a person ({what}). Who may say so puts a file beside the manifests:\n  \

@@ -127,23 +127,25 @@ impl Begun {
             case.admitted = Some(Admission {
                 at: now,
                 by: AdmittedBy::Source,
+                places: 1,
             });
         }
         if case.admitted.is_some() || !case.begins(now) {
             state.admissions.forget(&case.uid);
-            return;
         }
         let uid = case.uid.clone();
-        let ask = || {
+        let ask = |places| {
             let mut all = caches.urgent.cache.state();
             all.extend(caches.others.cache.state());
             let there: BTreeSet<String> = all.iter().filter_map(|leaver| leaver.uid()).collect();
             state.admissions.keep(|uid| there.contains(uid));
             let known = all.into_iter().filter_map(|leaver| {
                 let admitted = leaver.status.as_ref()?.admitted?;
-                (admitted.by == AdmittedBy::Room).then(|| (leaver.uid().unwrap_or_default(), admitted.at))
+                (admitted.by == AdmittedBy::Room).then(|| (leaver.uid().unwrap_or_default(), admitted))
             });
-            let room = state.admissions.ask(&uid, known, demands.first_acts, now);
+            let room = state
+                .admissions
+                .ask((&uid, places), known, demands.first_acts, now);
             room.then_some(AdmittedBy::Room)
         };
         guard::admit(case, ledger, ask, now);

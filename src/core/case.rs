@@ -1,6 +1,6 @@
 //! A validated Offboarding with everything it refers to. Nothing after it can be malformed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -173,6 +173,9 @@ pub struct System {
     pub certain: Person,
     /// Login names in the same system that the requester gave: those accounts have rows of their own.
     pub named: Vec<String>,
+    /// The further places that the guard has room for, see [`super::guard::further_place`]; none while nothing may begin, or nobody
+    /// is guarded.
+    pub places: Option<BTreeSet<String>>,
     /// Who takes over here.
     pub successor: Option<Person>,
     /// Nobody but the request names them, as far as that is known.

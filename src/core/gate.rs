@@ -12,12 +12,13 @@ use super::{
     case::{Case, System, Wanted},
     digest::digest_of,
     fact::{Class, FactSpec},
+    guard,
     identity::{Binding, folded},
     ledger::{Ledger, SystemLedger},
     schedule,
 };
 
-pub use safeguards::Safeguards;
+pub use safeguards::{Replacement, Safeguards};
 
 /// The word for a fact that waits for a yes.
 pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
@@ -211,10 +212,20 @@ impl Rule {
         }
     }
 
+    /// Whether both demand the same, since whenever that is waited for.
+    pub fn demands_as(&self, other: &Self) -> bool {
+        let since = None;
+        let (own, other) = (self.clone(), other.clone());
+        Self {
+            since: since.clone(),
+            ..own
+        } == Self { since, ..other }
+    }
+
     /// Whether `fact` of `system` waits for this.
     pub fn covers(&self, system: &System, ledger: &SystemLedger, fact: &FactSpec) -> bool {
         match self.gate {
-            Gate::Guard => true,
+            Gate::Guard => guard::holds(system, ledger),
             Gate::Account => names_a_stranger(system, ledger),
             Gate::Transfer => {
                 Gate::of(fact) == Some(Gate::Transfer)
@@ -437,10 +448,36 @@ pub struct Counted {
     pub since: Timestamp,
     /// How it stands.
     pub standing: Standing,
+    /// It is about the leaver as a whole.
+    pub whole: bool,
+    /// It asks whether this rule of then may give way to what the policy says now.
+    pub replaces: Option<Box<Rule>>,
     items: BTreeSet<Item>,
 }
 
 impl Counted {
+    /// The same as the question whether `rule` may give way to what the policy says now.
+    #[must_use]
+    pub fn about(self, rule: Rule) -> Self {
+        Self {
+            replaces: Some(Box::new(rule)),
+            ..self
+        }
+    }
+
+    /// What would be loosened, in words.
+    pub fn loosens(&self) -> Vec<String> {
+        let loosens = matches!(self.rule.gate, Gate::Loosen | Gate::Reinstate);
+        let items = self.items.iter().filter(|_| loosens);
+        items
+            .map(|item| {
+                let parts = [&item.row, &item.fact, &item.requests];
+                let parts = parts.into_iter().filter(|part| !part.is_empty());
+                parts.cloned().collect::<Vec<_>>().join(": ")
+            })
+            .collect()
+    }
+
     /// Whether who would get it in `system` now is who people were asked about; so it is where nothing is handed over.
     fn hands_over_as(&self, system: &System, ledger: &SystemLedger) -> bool {
         if self.rule.gate != Gate::Transfer {
@@ -467,7 +504,7 @@ impl Counted {
         let concerns = |item: &Item| {
             item.row == row && item.account == account && (item.fact == fact || item.fact.is_empty())
         };
-        self.rule.gate == Gate::Guard || self.items.iter().any(concerns)
+        self.whole || self.items.iter().any(concerns)
     }
 }
 
@@ -505,8 +542,10 @@ impl Gates {
                 // Who would get it has an interest.
                 partial.extend(takers(case, ledger));
             }
-            rule.clone()
-                .counted((&case.uid, &case.votes, &partial), items, unclear, now)
+            let whole = rule.is_whole(case);
+            let said = (case.uid.as_str(), case.votes.as_slice(), partial.as_slice());
+            let counted = rule.clone().counted(said, items, unclear, now);
+            Counted { whole, ..counted }
         });
         let counted: Vec<Counted> = behind.chain(case.loosenings.iter().cloned()).collect();
         let wake = counted.iter().filter_map(|c| c.standing.wake).min();
@@ -580,8 +619,7 @@ impl Rule {
     ) -> (BTreeSet<Item>, bool) {
         let mut items = BTreeSet::new();
         let mut unclear = false;
-        if self.gate == Gate::Guard {
-            // The leaver as such, whatever there is of them.
+        if self.is_whole(case) {
             return (items, unclear);
         }
         for system in &case.systems {
@@ -597,6 +635,10 @@ impl Rule {
             };
             if self.gate == Gate::Account {
                 items.extend(names_a_stranger(system, kept).then_some(item));
+                continue;
+            }
+            if self.gate == Gate::Guard {
+                items.extend(guard::holds(system, kept).then_some(item));
                 continue;
             }
             let known = facts(&system.row);
@@ -643,8 +685,15 @@ impl Rule {
             plan,
             since,
             standing,
+            whole: false,
+            replaces: None,
             items,
         }
+    }
+
+    /// Whether it is about the leaver as such, whatever there is of them.
+    fn is_whole(&self, case: &Case) -> bool {
+        self.gate == Gate::Guard && case.systems.iter().all(|system| system.places.is_none())
     }
 }
 

@@ -12,16 +12,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+mod admission;
+
 use super::{
-    case::Case,
     gate::{Gate, Rule, Standing, Vote},
     leavers::compare::{hash, hex},
-    ledger::{FactLedger, Ledger},
-    schedule,
+};
+
+pub use admission::{
+    Admission, Admissions, AdmittedBy, FirstActs, admit, further_place, further_places, holds,
 };
 
 /// The resolution of what is remembered.
@@ -282,108 +283,6 @@ fn add(admitted: &mut BTreeMap<Timestamp, u32>, count: usize, now: Timestamp) {
 
 fn floor(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second().div_euclid(60) * 60).unwrap_or(now)
-}
-
-/// With how many leavers work may begin in a while, whoever asks for them: what a source's own guard lets through counts too, so
-/// that nobody gets past it who may write sources or Offboardings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FirstActs {
-    /// The length of the window.
-    pub window: SignedDuration,
-    /// Leavers within it.
-    pub max: u32,
-}
-
-impl Default for FirstActs {
-    fn default() -> Self {
-        Self {
-            window: SignedDuration::from_hours(24),
-            max: 10,
-        }
-    }
-}
-
-/// That work on a leaver may begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Admission {
-    /// Since when.
-    #[schemars(with = "String")]
-    pub at: Timestamp,
-    /// Why.
-    pub by: AdmittedBy,
-}
-
-/// Why work on a leaver may begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum AdmittedBy {
-    /// The window had room. Only these take any.
-    Room,
-    /// Somebody approved this leaver.
-    Approval,
-    /// Somebody approved the set of the source that it came in.
-    Source,
-    /// It was begun before anybody counted.
-    Begun,
-}
-
-/// Who was let through, and who waits. What is lost with the process is in the statuses.
-#[derive(Debug, Clone, Default)]
-pub struct Admissions {
-    recent: BTreeMap<String, Timestamp>,
-    waiting: BTreeSet<String>,
-}
-
-impl Admissions {
-    /// Whether work on the leaver `uid` may begin; `known` are those that statuses say the window had room for. All who wait pass
-    /// together, or none.
-    pub fn ask(
-        &mut self,
-        uid: &str,
-        known: impl Iterator<Item = (String, Timestamp)>,
-        limits: FirstActs,
-        now: Timestamp,
-    ) -> bool {
-        self.recent.extend(known);
-        // What lies ahead of the clock counts as well.
-        self.recent
-            .retain(|_, at| schedule::later(*at, limits.window) > now);
-        self.waiting.insert(uid.to_owned());
-        let all = self.recent.len() + self.waiting.len();
-        let fits = all <= usize::try_from(limits.max).unwrap_or(usize::MAX);
-        if fits {
-            self.waiting.remove(uid);
-            self.recent.insert(uid.to_owned(), now);
-        }
-        fits
-    }
-
-    /// Only those wait for whom `exists` holds.
-    pub fn keep(&mut self, exists: impl Fn(&str) -> bool) {
-        self.waiting.retain(|uid| exists(uid));
-    }
-
-    /// Nothing is to be begun with the leaver `uid`.
-    pub fn forget(&mut self, uid: &str) {
-        self.waiting.remove(uid);
-    }
-}
-
-/// Lets work on `case` begin, or has it wait for a yes: `ask` says whether there is leave to.
-pub fn admit(case: &mut Case, ledger: &Ledger, ask: impl FnOnce() -> Option<AdmittedBy>, now: Timestamp) {
-    if case.admitted.is_some() || !case.begins(now) {
-        return;
-    }
-    let mut facts = ledger.systems.values().flat_map(|system| system.facts.values());
-    // What was only found true was asked for by nobody.
-    let by = if facts.any(FactLedger::asked) {
-        Some(AdmittedBy::Begun)
-    } else {
-        ask()
-    };
-    match by {
-        Some(by) => case.admitted = Some(Admission { at: now, by }),
-        None => case.gates.append(&mut case.guard),
-    }
 }
 
 #[cfg(test)]

@@ -494,7 +494,7 @@ mod tests {
             system.wanted.into_iter().collect::<Vec<_>>()
         };
         let blocked = ("AccountBlocked".to_owned(), Wanted::At(NOW));
-        assert_eq!(wanted(&ledger, &agreed()), [blocked.clone()]);
+        assert_eq!(wanted(&ledger, &agreed()), std::slice::from_ref(&blocked));
         let sought = SystemLedger {
             sought: Some(NOW),
             ..SystemLedger::default()

@@ -24,6 +24,7 @@ use crate::core::{
     fact::{FactSpec, Verdict},
     fault::{Fault, Reason},
     gate::Gates,
+    guard,
     kept::Room,
     planted::{Bug, planted},
     schedule, scope,
@@ -65,6 +66,7 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
         began,
         drive,
         around,
+        places_before: guard::further_places(drive.case, &record.ledger).len(),
         protected_before: scope::protected(&record.ledger),
         record,
         memory,
@@ -86,6 +88,8 @@ struct Run<'a> {
     began: Timestamp,
     drive: &'a Drive<'a>,
     around: Around,
+    /// How many further places what was bound then took.
+    places_before: usize,
     /// The rows whose account was closed and was protected when the case was made.
     protected_before: BTreeSet<String>,
     record: &'a mut Record,
@@ -348,8 +352,8 @@ impl<'a> Run<'a> {
                 None
             }
         };
-        // What people are asked about an account that is protected by now, only the next pass can say.
-        if self.newly_protected() {
+        // What is asked about an account that is protected by now, or takes a further place, only the next pass can say.
+        if self.newly_protected() || self.takes_further_places() {
             wake = Some(now);
         }
         let gates = gates(self.drive, self.record, now);
@@ -370,6 +374,12 @@ impl<'a> Run<'a> {
     fn newly_protected(&self) -> bool {
         self.drive.scope != Scope::Everything
             && scope::protected(&self.record.ledger) != self.protected_before
+    }
+
+    /// Whether accounts were bound for which the guard was not asked.
+    fn takes_further_places(&self) -> bool {
+        let places = guard::further_places(self.drive.case, &self.record.ledger);
+        self.drive.scope != Scope::Everything && places.len() > self.places_before
     }
 
     /// Asks the directories for the leaver's manager, where that is who takes over, and keeps the answer.

@@ -457,3 +457,143 @@ async fn who_has_left_is_taken_out_of_sight_only_by_somebody_who_may_approve_tha
     let goes = || delete("rita", JANE).map_or_else(|why| why.contains("not found"), |_| true);
     assert!(poll(PATIENCE, goes), "{:?}", delete("rita", JANE));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_invalid_after_the_end_is_shown_and_access_that_comes_back_is_taken_away_all_the_same() {
+    let scene = Scene::new("invalid", "{recheck: {every: 2s}}", &[MAPPED]).await;
+    scene.jane();
+    scene.site.until(JANE, "Ready", "True/Offboarded");
+    let shown_and_held = |field: &str| {
+        let text = scene.site.until(JANE, "Ready", "False/InvalidSpec");
+        assert!(text.contains(field), "{text}");
+        scene.site.until(JANE, "Stalled", "True/InvalidSpec");
+        scene.reopen();
+        assert!(poll(PATIENCE, || scene.crm.is_active(&scene.account) == Some(false)));
+        assert_eq!(scene.site.condition(JANE, "Ready").0, "False/InvalidSpec");
+    };
+    let typo = json!({"exceptions": [{"connector": "cmr", "until": "2031-01-31", "reason": "x"}], "changedBy": ["mallory"]});
+    scene.change("mallory", &typo).unwrap();
+    let told = || {
+        let events = ["get", "events", "-o", "jsonpath={.items[*].message}"];
+        scene
+            .site
+            .kubectl(&events, "")
+            .stdout
+            .contains("spec.exceptions[0].connector")
+    };
+    assert!(poll(PATIENCE, told));
+    shown_and_held("spec.exceptions[0].connector");
+    scene.change("mallory", &json!({"exceptions": null})).unwrap();
+    scene.site.until(JANE, "Ready", "True/Offboarded");
+    // Nothing new begins: what the policy would delete now stays.
+    scene.site.policy(
+        "{recheck: {every: 1h}, timeline: [{want: [AccountDeleted], at: cutoff}, {want: [NoSuchFact], at: cutoff}], retention: {accounts: 0s}}",
+    );
+    shown_and_held("policy.spec.timeline[1]");
+    assert!(scene.crm.is_active(&scene.account).is_some(), "deleted");
+    scene.site.policy("{recheck: {every: 2s}}");
+    scene.site.until(JANE, "Ready", "True/Offboarded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_configurer_loosens_alone_waits_for_a_yes_and_is_held_until_then() {
+    let scene = Scene::new("configurer", "{recheck: {every: 2s}}", &[MAPPED]).await;
+    let inputs = format!("{{url: '{}'}}", scene.crm.base());
+    let connector = |more: &str| scene.site.connector_with("crm", "scim", &inputs, more);
+    let closes_again = || {
+        scene.reopen();
+        poll(PATIENCE, || scene.crm.is_active(&scene.account) == Some(false))
+    };
+    scene.jane();
+    scene.site.until(JANE, "Ready", "True/Offboarded");
+    connector(", mode: Observe");
+    scene
+        .site
+        .policy("{recheck: {every: 1h}, connectors: {matchLabels: {site: nowhere}}}");
+    scene.waits(JANE, "Loosen", "0/1");
+    let all = ["recheck.every: 1h", "crm: mode: Observe", "crm: not selected"];
+    let loosens = || scene.row(JANE, "Loosen")["loosens"].clone();
+    assert!(poll(PATIENCE, || loosens() == json!(all)), "{:#}", loosens());
+    assert!(closes_again());
+    scene.site.until(JANE, "Ready", "True/Offboarded");
+    connector("");
+    scene.site.policy("{recheck: {every: 2s}}");
+    assert!(poll(PATIENCE, || loosens().is_null()), "{:#}", loosens());
+
+    // An account that was closed is not shielded by who configures the system.
+    connector(", protected: [jane@example.com]");
+    scene.waits(JANE, "Loosen", "0/1");
+    assert_eq!(loosens(), json!(["crm: protected"]));
+    assert!(closes_again());
+    scene.yes("alice", JANE, "Loosen");
+    scene.site.until(JANE, "Stalled", "True/Protected");
+    scene.reopen();
+    let passes = scene.operator.passes("left");
+    assert!(poll(PATIENCE, || scene.operator.passes("left") > passes + 1));
+    assert_eq!(scene.crm.is_active(&scene.account), Some(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_of_first_sight_that_nobody_can_meet_any_more_gives_way_only_by_other_peoples_yes() {
+    let named = |who: &str, approvals: u8| {
+        format!("{{{DELETED}, gates: [{{gate: Delete, approvals: {approvals}, approvers: {who}}}]}}")
+    };
+    let scene = Scene::new("gone", &named("[{user: paula}, {user: peter}]", 2), &[MAPPED]).await;
+    scene.jane();
+    scene.waits(JANE, "Delete", "0/2");
+    scene.site.policy(&named("[{user: alice}]", 1));
+    scene.waits(JANE, "Loosen", "0/2");
+    assert_eq!(
+        scene.row(JANE, "Loosen")["loosens"],
+        json!(["gates.Delete: 2 of paula, peter becomes 1 of alice"])
+    );
+    scene.yes("alice", JANE, "Delete");
+    let asked = scene.yes("rita", JANE, "Loosen");
+    scene.site.until(&asked, "Ready", "False/SelfApproval");
+    scene.yes("alice", JANE, "Loosen");
+    scene.waits(JANE, "Loosen", "1/2");
+    assert_eq!(scene.crm.is_active(&scene.account), Some(false), "one is too few");
+    scene.yes("bob", JANE, "Loosen");
+    scene.site.until(JANE, "Complete", "True/Verified");
+    assert_eq!(scene.crm.is_active(&scene.account), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_offboarding_with_many_addresses_takes_as_many_places_as_people_it_leads_to() {
+    let scene = Scene::new("places", "", &[MAPPED, "--guard-max=3"]).await;
+    let mut systems = vec![];
+    for n in 0..3 {
+        let (other, account) = application(&format!("person{n}@example.com")).await;
+        let name = format!("other{n}");
+        scene.site.secret(&name, "token", other.token());
+        let inputs = format!("{{url: '{}'}}", other.base());
+        scene.site.connector_with(&name, "scim", &inputs, "");
+        systems.push((other, account));
+    }
+    let others: Vec<String> = (0..3).map(|n| format!("person{n}@example.com")).collect();
+    let spec =
+        json!({"employee": {"email": "jane@example.com", "otherEmails": others}, "urgency": "Immediate"});
+    scene.leaver("jane", &spec);
+    scene.waits(JANE, "Guard", "0/1");
+    assert!(
+        poll(PATIENCE, || scene.crm.is_active(&scene.account) == Some(false)),
+        "her own account takes the first place"
+    );
+    let open = || {
+        systems
+            .iter()
+            .filter(|(crm, id)| crm.is_active(id) == Some(true))
+            .count()
+    };
+    assert_eq!(open(), 3, "{:#}", scene.site.get(JANE)["status"]);
+    // What waits for more room holds up nobody else.
+    let bob = scene.crm.add_user("bob@example.com", None, "x");
+    scene.leaver(
+        "bob",
+        &json!({"employee": {"email": "bob@example.com"}, "urgency": "Immediate"}),
+    );
+    assert!(poll(PATIENCE, || scene.crm.is_active(&bob) == Some(false)));
+    scene.yes("alice", JANE, "Guard");
+    scene.site.until(JANE, "Ready", "True/Offboarded");
+    assert_eq!(open(), 0);
+}

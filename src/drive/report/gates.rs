@@ -36,10 +36,12 @@ pub(super) fn rows(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Tim
     let mut shown: Vec<&Counted> = vec![];
     for counted in gates.counted.iter().filter(|counted| waits(counted)) {
         // Of several rules for one gate, the one that keeps it closed.
-        match shown
-            .iter_mut()
-            .find(|other| other.rule.gate == counted.rule.gate)
-        {
+        // What would loosen the end, and what would loosen a rule, are questions of their own.
+        let same = |other: &&mut &Counted| {
+            let question = other.replaces.is_none() && counted.replaces.is_none();
+            other.rule.gate == counted.rule.gate && (question || other.plan == counted.plan)
+        };
+        match shown.iter_mut().find(same) {
             Some(other) if other.standing.state == State::Open => *other = counted,
             Some(_) => {}
             None => shown.push(counted),
@@ -52,6 +54,7 @@ pub(super) fn rows(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Tim
         state: state(case, counted),
         approvals: format!("{}/{}", counted.standing.yes, counted.rule.approvals.max(1)),
         since: counted.since,
+        loosens: counted.loosens(),
         overdue: None,
     });
     gates.chain(tasks(case, outcome, earlier, now)).collect()
@@ -60,13 +63,12 @@ pub(super) fn rows(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Tim
 /// That somebody approved of beginning with this leaver.
 pub(super) fn admitted(outcome: &Outcome, now: Timestamp) -> Option<Admission> {
     let counted = outcome.gates.iter().flat_map(|gates| &gates.counted);
-    let guard: Vec<&Counted> = counted
-        .filter(|counted| counted.rule.gate == Gate::Guard)
-        .collect();
+    let guard: Vec<&Counted> = counted.filter(|counted| counted.whole).collect();
     let open = guard.iter().all(|counted| counted.standing.state == State::Open);
     (open && !guard.is_empty()).then_some(Admission {
         at: now,
         by: AdmittedBy::Approval,
+        places: 1,
     })
 }
 
@@ -110,6 +112,7 @@ fn tasks(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Timestamp) ->
             plan,
             approvals: format!("{done}/{all}"),
             since: before.map_or(now, |known| known.since),
+            loosens: vec![],
             overdue: overdue.then(|| before.and_then(|known| known.overdue).unwrap_or(now)),
         });
     }
@@ -128,6 +131,12 @@ fn state(case: &Case, counted: &Counted) -> GateState {
 
 /// Whether somebody is waited for behind `counted`: a fact that is due, or what would loosen the end.
 fn waiting(outcome: &Outcome, counted: &Counted) -> bool {
+    if let Some(rule) = &counted.replaces {
+        let gates = outcome.gates.iter().flat_map(|gates| &gates.counted);
+        let mut kept = gates.filter(|other| other.replaces.is_none() && other.rule.demands_as(rule));
+        return counted.standing.state != State::Open
+            && kept.any(|other| other.standing.state != State::Open && waiting(outcome, other));
+    }
     if matches!(counted.rule.gate, Gate::Reinstate | Gate::Loosen) {
         return counted.standing.state != State::Open;
     }

@@ -1,6 +1,6 @@
 //! What is done of what an Offboarding and its policy wish for, and what waits for people.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use super::{Given, Invalid, policy};
 use crate::core::{
     case::Case,
     commitment::{self, Commitment, Known, Settled, Terms},
-    gate::{Counted, Gate, Item, Rule, State},
+    gate::{Counted, Gate, Item, Replacement, Rule, State, Vote, plan_of},
     schedule,
 };
 
@@ -43,12 +43,15 @@ impl Agreement {
         let demands = policy::gates(&given.policy.spec, zone)?;
         let known = given.recorded.and_then(|ledger| ledger.terms.as_ref());
         let first = known.map_or(&[][..], |terms| &terms.gates);
+        let replaced = Replaced::count(given, &demands, first, ineligible, now);
+        let first = &replaced.first[..];
         let mut gates = given.safeguards.rules(&demands, first);
         policy::remember(&mut gates, given.offboarding);
         let counting = Counting {
             ineligible,
             gates: gates.clone(),
             given,
+            votes: replaced.other_votes(&given.votes),
             now,
         };
         let yes = |gate, items: &BTreeSet<Item>| counting.is_open(gate, items);
@@ -64,14 +67,13 @@ impl Agreement {
             now,
         );
         let asked = asked.into_iter();
-        let loosenings = asked
-            .flat_map(|(gate, items)| counting.count(gate, &items))
-            .collect();
+        let loosenings = asked.flat_map(|(gate, items)| counting.count(gate, &items));
+        let loosenings = loosenings.chain(replaced.open).collect();
         let guard = counting.rules(Gate::Guard);
         gates.retain(about_facts);
         let asks_people = !(given.safeguards.floor.is_empty() && demands.is_empty());
         let terms = Terms {
-            gates: known.map_or(demands, |terms| terms.gates.clone()),
+            gates: if known.is_some() { replaced.first } else { demands },
             end: remembered,
         };
         Ok(Self {
@@ -135,14 +137,82 @@ struct Counting<'a> {
     ineligible: &'a [String],
     gates: Vec<Rule>,
     given: &'a Given<'a>,
+    votes: Cow<'a, [Vote]>,
     now: Timestamp,
+}
+
+/// What a policy demanded when the leaver was first seen, without what people let give way to what it demands now.
+struct Replaced {
+    first: Vec<Rule>,
+    /// The questions that are not answered, or were not with yes.
+    open: Vec<Counted>,
+    /// The digests of all questions.
+    plans: BTreeSet<String>,
+}
+
+impl Replaced {
+    fn count(
+        given: &Given<'_>,
+        demands: &[Rule],
+        first: &[Rule],
+        ineligible: &[String],
+        now: Timestamp,
+    ) -> Self {
+        let uid = given.offboarding.metadata.uid.as_deref().unwrap_or_default();
+        let mut replaced = Self {
+            first: first.to_vec(),
+            open: vec![],
+            plans: BTreeSet::new(),
+        };
+        for Replacement {
+            rule,
+            by,
+            mut rules,
+            items,
+        } in given.safeguards.replacements(demands, first)
+        {
+            let plan = plan_of(uid, Gate::Loosen, &items);
+            policy::remember_plan(&mut rules, given.offboarding, &plan);
+            // A word about something else is none about this.
+            let about = given.votes.iter().filter(|vote| vote.plan == plan);
+            let votes: Vec<Vote> = about.cloned().collect();
+            let said = (uid, votes.as_slice(), ineligible);
+            let counted: Vec<Counted> = rules
+                .into_iter()
+                .map(|people| Counted::new(people, said, items.clone(), now))
+                .collect();
+            replaced.plans.insert(plan);
+            if counted
+                .iter()
+                .all(|counted| counted.standing.state == State::Open)
+            {
+                replaced.first.retain(|other| *other != rule);
+                let new = by.into_iter().filter(|new| !first.contains(new));
+                replaced.first.extend(new);
+            } else {
+                replaced
+                    .open
+                    .extend(counted.into_iter().map(|counted| counted.about(rule.clone())));
+            }
+        }
+        replaced
+    }
+
+    /// The votes about anything else.
+    fn other_votes<'v>(&self, votes: &'v [Vote]) -> Cow<'v, [Vote]> {
+        if self.plans.is_empty() {
+            return Cow::Borrowed(votes);
+        }
+        let others = votes.iter().filter(|vote| !self.plans.contains(&vote.plan));
+        Cow::Owned(others.cloned().collect())
+    }
 }
 
 impl Counting<'_> {
     /// What people said about `items`, by each rule for `gate`.
     fn count(&self, gate: Gate, items: &BTreeSet<Item>) -> Vec<Counted> {
         let uid = self.given.offboarding.metadata.uid.as_deref().unwrap_or_default();
-        let said = (uid, self.given.votes.as_slice(), self.ineligible);
+        let said = (uid, &self.votes[..], self.ineligible);
         let count = |rule| Counted::new(rule, said, items.clone(), self.now);
         self.rules(gate).into_iter().map(count).collect()
     }

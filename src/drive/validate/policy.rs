@@ -326,6 +326,16 @@ pub(super) fn remember(rules: &mut [Rule], offboarding: &Offboarding) {
     }
 }
 
+/// The same of `rules` that are counted for one plan of several behind their gate.
+pub(super) fn remember_plan(rules: &mut [Rule], offboarding: &Offboarding, plan: &str) {
+    let rows = offboarding.status.as_ref().map(|status| status.gates.as_slice());
+    for rule in rules {
+        let mut rows = rows.unwrap_or_default().iter();
+        let row = rows.find(|row| row.gate == rule.gate && row.plan == plan);
+        rule.since = row.map(|row| (row.plan.clone(), row.since));
+    }
+}
+
 fn rule(rule: &policy::GateRule, path: &str, zone: &str) -> Result<Rule, Invalid> {
     let length =
         |field: &str, text: &str| schedule::duration(text).map_err(|e| invalid(format!("{path}.{field}"), e));

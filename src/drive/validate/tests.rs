@@ -470,7 +470,7 @@ fn what_was_agreed_goes_on_whatever_cannot_be_read_any_more() {
             "spec.exceptions[0].connector",
         ),
         (
-            json!({"transfers": [{"connector": "cmr", "to": "bob@example.com"}]}),
+            json!({"transfers": [{"what": "Files", "connector": "cmr", "to": "bob@example.com"}]}),
             nothing(),
             None,
             "spec.transfers[0].connector",
