@@ -350,3 +350,47 @@ async fn what_was_found_under_another_address_is_not_forgotten() {
         uid("employeeID: \"7\", email: b@acme.example".to_owned())
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_agreed_goes_on_when_the_leaver_or_the_policy_is_made_invalid_after_the_end() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    assert_eq!(code(&run(&desk)), 0);
+    for (file, to, field) in [
+        (
+            "jane-doe.yaml",
+            "spec:\n  policyRef: { name: nosuch }",
+            "spec.policyRef.name",
+        ),
+        ("policy.yaml", "spec:\n  colour: red", "spec.colour"),
+    ] {
+        desk.rewrite(file, "spec:", to);
+        company.tamper();
+        assert!(ways_in(&company).await > 0, "{file}");
+        let plan = desk.ran("plan", &[]);
+        assert_eq!(code(&plan), 1, "{}", all(&plan));
+        assert!(
+            text(&plan.stdout).contains("jane-doe · Jane Doe") && text(&plan.stderr).contains(field),
+            "{}",
+            all(&plan)
+        );
+        let ran = run(&desk);
+        assert_eq!(code(&ran), 1, "{}", all(&ran));
+        let said = text(&ran.stderr);
+        assert!(
+            said.contains(field) && said.contains("what was agreed when access ended goes on"),
+            "{said}"
+        );
+        assert_eq!(ways_in(&company).await, 0, "{}", all(&ran));
+        let shown = ["Ready", "Stalled"].map(|type_| desk.condition("jane-doe", type_).unwrap());
+        assert_eq!(shown, ["False/InvalidSpec", "True/InvalidSpec"]);
+        desk.rewrite(file, to, "spec:");
+    }
+    let mended = run(&desk);
+    assert_eq!(
+        desk.condition("jane-doe", "Ready").unwrap(),
+        "True/Offboarded",
+        "{}",
+        all(&mended)
+    );
+}
