@@ -101,7 +101,7 @@ fn bound(others: &[&str], named: &[&str], accounts: &[(&str, Option<&str>)]) -> 
         let account = Account {
             id: (*row).to_owned(),
             name: (*row).to_owned(),
-            item: serde_json::Value::Null,
+            item: serde_json::Value::Null.into(),
             doubt: None,
             keys: key.iter().map(|key| key_digest("email", key)).collect(),
         };
