@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
@@ -19,6 +20,7 @@ use super::{
     system::{Around, Commit, Finished, Pass},
 };
 use crate::core::{
+    callback::Statement,
     case::Wanted,
     commitment::Terms,
     fact::{FactSpec, Verdict},
@@ -26,6 +28,7 @@ use crate::core::{
     gate::Gates,
     guard,
     kept::Room,
+    plan::Pace,
     planted::{Bug, planted},
     schedule, scope,
 };
@@ -120,10 +123,18 @@ struct Written {
     told: Vec<Waiting>,
 }
 
+/// A pass over a system that met a bug of ours, and what it began with.
+struct Panicked {
+    row: String,
+    pace: Pace,
+    said: Vec<Statement>,
+}
+
 impl<'a> Run<'a> {
     async fn all(&mut self) {
         let (commits, mut requests) = mpsc::unbounded_channel();
-        let mut running: FuturesUnordered<BoxFuture<'a, Finished>> = FuturesUnordered::new();
+        let mut running: FuturesUnordered<BoxFuture<'a, Result<Finished, Panicked>>> =
+            FuturesUnordered::new();
         for system in &self.drive.case.systems {
             match self.resting(&system.row) {
                 Some(row) => drop(self.rows.insert(row.name.clone(), row)),
@@ -145,7 +156,17 @@ impl<'a> Run<'a> {
                     self.hand_in(commit);
                     self.write_if_all_wait(running.len());
                 }
-                Some(finished) = running.next() => {
+                Some(ended) = running.next() => {
+                    let finished = match ended {
+                        Ok(finished) => finished,
+                        Err(panicked) => {
+                            // What it handed in before is part of what is known.
+                            while let Ok(commit) = requests.try_recv() {
+                                self.hand_in(commit);
+                            }
+                            self.abandoned(panicked, &commits)
+                        }
+                    };
                     self.take(finished);
                     self.write_if_all_wait(running.len());
                 }
@@ -187,7 +208,29 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn pass(&mut self, row: &str, commits: &mpsc::UnboundedSender<Commit>) -> BoxFuture<'a, Finished> {
+    /// A pass over one system. A bug of ours that it meets there is its own: all others go on.
+    fn pass(
+        &mut self,
+        row: &str,
+        commits: &mpsc::UnboundedSender<Commit>,
+    ) -> BoxFuture<'a, Result<Finished, Panicked>> {
+        let before = Panicked {
+            row: row.to_owned(),
+            pace: self.memory.systems.remove(row).unwrap_or_default(),
+            said: self.memory.said.remove(row).unwrap_or_default(),
+        };
+        let pass = self.begin(row, before.pace.clone(), before.said.clone(), commits);
+        let pass = AssertUnwindSafe(pass.run()).catch_unwind();
+        pass.map(|ended| ended.map_err(|_| before)).boxed()
+    }
+
+    fn begin(
+        &self,
+        row: &str,
+        pace: Pace,
+        said: Vec<Statement>,
+        commits: &mpsc::UnboundedSender<Commit>,
+    ) -> Pass<'a> {
         let drive = self.drive;
         let system = drive
             .case
@@ -196,15 +239,22 @@ impl<'a> Run<'a> {
             .find(|s| s.row == row)
             .expect("rows come from the case");
         let ledger = self.record.ledger.systems.get(row).cloned().unwrap_or_default();
-        let pace = self.memory.systems.remove(row).unwrap_or_default();
-        let commits = commits.clone();
         let around = Around {
-            said: self.memory.said.remove(row).unwrap_or_default(),
+            said,
             ..self.around.clone()
         };
-        Pass::new(drive, system, around, ledger, pace, commits)
-            .run()
-            .boxed()
+        Pass::new(drive, system, around, ledger, pace, commits.clone())
+    }
+
+    /// The end of a pass that panicked, by what is durable of it.
+    fn abandoned(&self, panicked: Panicked, commits: &mpsc::UnboundedSender<Commit>) -> Finished {
+        let Panicked { row, pace, said } = panicked;
+        tracing::error!(
+            offboarding = self.drive.case.uid,
+            system = row,
+            "a pass over a system panicked"
+        );
+        self.begin(&row, pace, said, commits).abandon()
     }
 
     /// What is known of a system that need not be looked at yet.

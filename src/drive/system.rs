@@ -45,6 +45,8 @@ use crate::{
 const MOST_LOOKS: usize = 6;
 /// The code of a trouble that only says when to look again.
 const NOTHING_TO_DO: &str = "no act";
+/// The code of a pass that met a bug of ours.
+const BUG: &str = "internal error";
 
 /// How often somebody is looked up before the last day who has no account yet: daily, and not everybody at once.
 fn looked_up_every(seed: u64) -> SignedDuration {
@@ -188,6 +190,24 @@ impl<'a> Pass<'a> {
             return self.give_back(connector).await;
         }
         self.pursue(connector).await
+    }
+
+    /// Ends in place of a pass that met a bug of ours: nothing is known but what is durable, and it is tried again ever more rarely.
+    pub(super) fn abandon(mut self) -> Finished {
+        // As after a crash: what was sent right before is known to nobody.
+        self.pace.since = Some(self.began);
+        let link = self.drive.links.get(&self.system.row);
+        let facts = match link {
+            Some(Link::Ready(connector)) if !self.drive.case.reinstate => {
+                connector.capabilities().facts.clone()
+            }
+            _ => scope::gone(&self.ledger),
+        };
+        self.hear(&facts);
+        let fault = Fault::permanent(Reason::Malformed).with_code(BUG);
+        self.note_system_fault(&fault);
+        self.note_sought();
+        self.finish_blocked(&facts, &fault)
     }
 
     /// Drives the system towards the undoing of what we did there.

@@ -1,6 +1,12 @@
 //! A pass that panics, over an API server that only takes what it is handed.
 
-use std::{convert::Infallible, sync::Mutex};
+use std::{
+    convert::Infallible,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use axum::http::{Method, Request, Response, StatusCode};
@@ -18,16 +24,26 @@ use crate::{
     drive::Link,
 };
 
-/// A bug of ours that one person's name brings to light.
-struct Buggy(Capabilities);
+/// Bugs of ours: one that a person's name brings to light, and one of the Connector itself.
+struct Buggy {
+    capabilities: Capabilities,
+    /// Whose name.
+    person: &'static str,
+    /// The Connector itself is at fault by now.
+    worse: Arc<AtomicBool>,
+}
 
 #[async_trait]
 impl Connected for Buggy {
     fn capabilities(&self) -> &Capabilities {
-        &self.0
+        &self.capabilities
+    }
+    fn knows_managers(&self) -> bool {
+        assert!(!self.worse.load(Ordering::SeqCst), "another planted bug");
+        false
     }
     async fn find(&self, who: &Person) -> Result<Vec<Account>, Fault> {
-        assert_ne!(who.email.as_deref(), Some("null@example.com"), "a planted bug");
+        assert_ne!(who.email.as_deref(), Some(self.person), "a planted bug");
         Ok(vec![])
     }
     async fn observe(&self, _: &Subject, _: &[&str]) -> Readings {
@@ -112,7 +128,7 @@ fn condition(status: &Value, type_: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_pass_that_panics_is_shown_at_its_own_leaver_and_nobody_else_notices() {
+async fn a_bug_is_shown_at_its_own_system_or_leaver_and_nobody_else_notices() {
     let patched = Patched::default();
     let service = {
         let patched = patched.clone();
@@ -130,51 +146,67 @@ async fn a_pass_that_panics_is_shown_at_its_own_leaver_and_nobody_else_notices()
             policies: crate::controller::admission::Policies::default(),
         },
     );
-    let connector: Connector = serde_json::from_value(json!({
-        "apiVersion": "offboard.dev/v1alpha1", "kind": "Connector",
-        "metadata": {"name": "crm", "namespace": "people", "uid": "uid-crm", "generation": 1},
-        "spec": {"definition": "scim"},
-    }))
-    .unwrap();
-    let (null, jane) = (
-        leaver("null", "null@example.com"),
-        leaver("jane", "jane@example.com"),
-    );
+    let connectors = ["crm", "erp"].map(|name| -> Connector {
+        let connector = json!({
+            "apiVersion": "offboard.dev/v1alpha1", "kind": "Connector",
+            "metadata": {"name": name, "namespace": "people", "uid": format!("uid-{name}"), "generation": 1},
+            "spec": {"definition": "scim"},
+        });
+        serde_json::from_value(connector).unwrap()
+    });
+    let [null, jane, mona] =
+        ["null", "jane", "mona"].map(|name| leaver(name, &format!("{name}@example.com")));
     fill(&mut operator.definitions, vec![]);
     let (_, ends) = &mut operator.namespaces[0];
-    fill(&mut ends.urgent, vec![null.clone(), jane.clone()]);
+    fill(&mut ends.urgent, vec![null.clone(), jane.clone(), mona.clone()]);
     fill(&mut ends.others, vec![]);
-    fill(&mut ends.connectors, vec![connector.clone()]);
+    fill(&mut ends.connectors, connectors.to_vec());
     fill(&mut ends.policies, vec![]);
     let context = operator.context();
-    let capabilities = Capabilities {
-        definition: "scim".into(),
-        facts: facts(),
-        not_covered: vec![],
-        fingerprint: "scim".into(),
-    };
-    let link = Link::Ready(Arc::new(Buggy(capabilities)));
-    context.links.hand_in(&connector, link).await;
+    let worse = Arc::new(AtomicBool::new(false));
+    for (connector, person) in connectors.iter().zip(["null@example.com", "nobody@example.com"]) {
+        let capabilities = Capabilities {
+            definition: "scim".into(),
+            facts: facts(),
+            not_covered: vec![],
+            fingerprint: "scim".into(),
+        };
+        let link = Link::Ready(Arc::new(Buggy {
+            capabilities,
+            person,
+            worse: worse.clone(),
+        }));
+        context.links.hand_in(connector, link).await;
+    }
 
     let pause = |leaver: Offboarding| {
         let passed = reconcile::reconcile(Arc::new(leaver), context.clone());
         async move { format!("{:?}", passed.await.unwrap()) }
     };
-    let first = pause(null.clone()).await;
+    pause(null).await;
     pause(jane).await;
     let seen = patched.lock().unwrap().clone();
-    let (stalled, message) = condition(&seen["null"], "Stalled");
+    // A bug that is met in one system is that system's.
+    let (_, message) = condition(&seen["null"], "Ready");
+    assert!(message.contains("met a bug in itself"), "{message}");
+    let rows = seen["null"]["systems"].as_array().unwrap();
+    let reasons: Vec<_> = rows.iter().map(|row| &row["conditions"][0]["reason"]).collect();
+    assert_eq!(reasons, ["Malformed", "NoAccount"]);
+    assert_eq!(condition(&seen["jane"], "Ready").0, "False/EmployeeNotFound");
+    worse.store(true, Ordering::SeqCst);
+    let first = pause(mona.clone()).await;
+    let seen = patched.lock().unwrap().clone();
+    let (stalled, message) = condition(&seen["mona"], "Stalled");
     assert_eq!(stalled, "True/InternalError");
     assert!(message.starts_with("offboard met a bug in itself"), "{message}");
-    assert_eq!(condition(&seen["null"], "Ready").0, "False/InternalError");
-    assert_eq!(condition(&seen["jane"], "Ready").0, "False/EmployeeNotFound");
+    assert_eq!(condition(&seen["mona"], "Ready").0, "False/InternalError");
     assert!(
         context.metrics().contains("result=\"panicked\""),
         "{}",
         context.metrics()
     );
     // It is tried again, later each time.
-    let second = pause(null).await;
+    let second = pause(mona).await;
     assert_ne!(first, second);
     assert!(second.contains("requeue_after: Some("), "{second}");
 }

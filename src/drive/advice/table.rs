@@ -378,6 +378,8 @@ table! { DEFINITION:
         "it was accepted and nothing has changed", "find out there what gives it back";
     "no act" =>
         "", "";
+    "internal error"; Malformed =>
+        "offboard met a bug in itself with what the system answers", "its log says where: report it";
     "people", "people.everyone" =>
         "the definition cannot list people", "name another one";
     "dueIn" =>
