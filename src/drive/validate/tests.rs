@@ -1,8 +1,12 @@
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::core::{case::Wanted, fact::Class};
+use crate::{
+    api::connector::ConnectorMode,
+    core::{case::Wanted, fact::Class},
+};
 
 pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
