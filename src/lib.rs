@@ -14,6 +14,7 @@
 //! | [`controller`] | the shell around the drive loop in a cluster | all but `serve`, `cli` |
 //! | [`serve`] | health and metrics over HTTP | all but `cli` |
 //! | [`cli`] | one file per command | all of these |
+//! | `fuzzing` | what holds for whatever strangers send, for `fuzz/` alone | `connectors`, `cli` |
 
 #![cfg_attr(test, allow(clippy::pedantic, reason = "tests are written to be read"))]
 
@@ -24,6 +25,9 @@ pub mod connectors;
 pub mod controller;
 pub mod core;
 pub mod drive;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod notify;
 pub mod serve;
 pub mod simulators;

@@ -67,6 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "serve",
         ],
     ),
+    ("fuzzing", &["connectors", "cli"]),
 ];
 
 /// Names under which anything could be put.

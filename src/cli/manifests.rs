@@ -4,7 +4,7 @@
 //! What is wrong with one file or object stops what rests on it and nothing else, so all of it is collected, with its place. A
 //! Connector that cannot be read is still a system in which somebody may have access: it stays, as broken.
 
-mod document;
+pub(crate) mod document;
 mod files;
 mod kinds;
 mod schema;

@@ -63,23 +63,39 @@ fn inside(value: &Value) -> usize {
     }
 }
 
+/// Whether `text` is read; what holds whatever it is: nothing is counted as less than it is, and what is read and written is read as the
+/// same.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn takes(text: &[u8]) -> bool {
+    const LARGEST: usize = 8 << 20;
+    let Some(value) = read(text) else { return false };
+    if let Some(cost) = cost(text, LARGEST) {
+        assert!(cost >= text.len() + counted(&value) * COST, "{value}");
+    }
+    let written = value.to_string();
+    assert!(values(written.as_bytes()) >= counted(&value), "{written}");
+    assert_eq!(read(written.as_bytes()), Some(value));
+    true
+}
+
+/// How many values and names there are.
+#[cfg(any(test, feature = "fuzzing"))]
+fn counted(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(values) => values.iter().map(counted).sum::<usize>(),
+        Value::Object(fields) => fields.values().map(|value| 1 + counted(value)).sum(),
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use rand::{RngExt, SeedableRng, rngs::SmallRng};
-    use serde_json::json;
+    use proptest::{collection, prelude::*};
 
     use super::*;
-    use crate::core::garbled::{Garbler, soon};
+    use crate::core::garbled::{garbled, taken_of};
 
     const LARGEST: usize = 8 << 20;
-
-    fn counted(value: &Value) -> usize {
-        1 + match value {
-            Value::Array(values) => values.iter().map(counted).sum::<usize>(),
-            Value::Object(fields) => fields.values().map(|value| 1 + counted(value)).sum(),
-            _ => 0,
-        }
-    }
 
     #[test]
     fn an_answer_of_nothing_but_small_values_is_refused_before_it_is_read() {
@@ -95,53 +111,47 @@ mod tests {
         assert!(cost(b"[0,0,0]", 16).is_some());
     }
 
+    /// Any value a few levels deep, with the characters in its texts that could be taken for others.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![any::<String>(), "[,:{}\\[\\]\"\\\\ a]{0,8}"];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            text.clone().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 64, 4, move |inner| {
+            prop_oneof![
+                collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                collection::btree_map(text.clone(), inner, 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
     #[test]
-    fn as_many_values_as_there_are_or_more_are_counted() {
-        let mut random = SmallRng::seed_from_u64(10);
-        for round in 0..5_000 {
-            let value = made(&mut random, 0);
-            let text = if round % 2 == 0 {
-                value.to_string()
-            } else {
-                serde_json::to_string_pretty(&value).unwrap()
-            };
-            assert!(values(text.as_bytes()) >= counted(&value), "{text}");
-        }
+    fn every_value_is_counted_and_read_as_it_was_written() {
+        let written = |value: Value| {
+            let pretty = serde_json::to_vec_pretty(&value).unwrap();
+            assert_eq!(read(&pretty).as_ref(), Some(&value));
+            takes(&pretty) && takes(value.to_string().as_bytes())
+        };
+        assert_eq!(taken_of(3_000, &any_value(), written), 3_000);
     }
 
     #[test]
     fn whatever_comes_is_counted_and_read_or_not() {
-        let mut random = SmallRng::seed_from_u64(11);
-        let good: Vec<String> = (0..50).map(|_| made(&mut random, 0).to_string()).collect();
+        let good = [
+            r#"{"a":[1,-2.5e3,{"b":"c,d:\"{["}],"e":null}"#,
+            r#"[{"value":"7","display":"J\u00fcrgen","primary":true},[],{}]"#,
+            r#""\ud83d\ude00""#,
+        ];
         let words = [
             "[", "{", "]", "}", ",", ":", "\"", "\\u", "\\ud800", "1e999", "-", "null", "\0", "\\",
         ];
-        let mut garbler = Garbler::new(3);
-        let mut some = 0;
-        for _ in 0..10_000 {
-            let text = garbler.bytes(&good, &words);
-            let (cost, value) = soon(&text, || (cost(&text, LARGEST), read(&text)));
-            let Some(value) = value else { continue };
-            some += 1;
-            // Whatever is read was counted, and never as less than it is.
-            assert!(cost.unwrap() >= text.len() + counted(&value) * COST, "{value}");
-        }
-        assert!(some > 500, "{some}");
+        let taken = taken_of(10_000, &garbled(&good, &words), |text| takes(&text));
+        assert!(taken > 500, "{taken}");
         assert_eq!(read("[".repeat(100_000).as_bytes()), None);
-    }
-
-    fn made(random: &mut SmallRng, depth: usize) -> Value {
-        match random.random_range(0..if depth > 3 { 4 } else { 6 }) {
-            0 => Value::Null,
-            1 => json!(random.random::<bool>()),
-            2 => json!(random.random::<i32>()),
-            3 => json!(["a,b", "c\"d:", "{[", "\\", ""][random.random_range(0..5)]),
-            4 => (0..random.random_range(0..4))
-                .map(|_| made(random, depth + 1))
-                .collect(),
-            _ => (0..random.random_range(0..4))
-                .map(|n| (format!("k:,{n}"), made(random, depth + 1)))
-                .collect(),
-        }
     }
 }

@@ -9,12 +9,12 @@
 
 pub mod assemble;
 pub mod declarative;
-mod delimited;
+pub(crate) mod delimited;
 pub mod driver;
 mod glob;
 pub mod http;
 pub mod job;
-mod json;
+pub(crate) mod json;
 pub mod ldap;
 mod login;
 mod password;

@@ -202,3 +202,29 @@ impl<'de> Visitor<'de> for Places {
         Ok(Tree::Map(map))
     }
 }
+
+/// Whether every document of `text` is read; what holds whatever it is: what is wrong is told shortly, with a line that is there, and
+/// what is read and written is read as the same.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn takes(text: &str) -> bool {
+    let lines = text.lines().count() as u64 + 1;
+    let mut all = true;
+    for document in documents(text) {
+        document.likely();
+        let place = document.place(&[]);
+        assert!(place.is_none_or(|(line, _)| line <= lines), "{text:?}");
+        match document.value() {
+            Ok(value) => {
+                let written = value.to_string();
+                let again: Vec<_> = documents(&written).iter().map(Document::value).collect();
+                assert_eq!(again, [Ok(value)], "{text:?}");
+            }
+            Err(flaw) => {
+                assert!(flaw.text.len() < 1_000, "{text:?}");
+                assert!(flaw.line.is_none_or(|line| line <= lines), "{text:?}");
+                all = false;
+            }
+        }
+    }
+    all
+}

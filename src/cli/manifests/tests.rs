@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::core::garbled::{Garbler, soon};
+use crate::core::garbled::{garbled, taken_of};
 
 /// A folder of its own, gone at the end.
 struct Folder(PathBuf);
@@ -441,41 +441,27 @@ fn read_whatever_comes() {
         "kind: ",
         "metadata: ",
     ];
-    let mut garbler = Garbler::new(4);
-    for _ in 0..1_500 {
-        let text = garbler.text(&good, &words);
-        soon(&text, || {
-            for document in document::documents(&text) {
-                if let Err(flaw) = document.value() {
-                    assert!(flaw.text.len() < 1_000, "{text:?}");
-                    assert!(
-                        flaw.line
-                            .is_none_or(|line| line <= text.lines().count() as u64 + 1),
-                        "{text:?}"
-                    );
-                }
-                document.likely();
-                document.place(&[]);
-            }
-        });
-    }
+    let texts = garbled(&good, &words);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let taken = taken_of(1_500, &texts, |bytes| document::takes(&text(bytes)));
+    assert!(taken > 100, "{taken}");
     // Each of these as a file of its own: nothing is passed over in silence.
-    for number in 0..15 {
-        let texts: Vec<String> = (0..10).map(|_| garbler.text(&good, &words)).collect();
+    let folders = proptest::collection::vec(texts, 10);
+    taken_of(15, &folders, |bytes| {
+        let texts: Vec<String> = bytes.into_iter().map(text).collect();
         let names: Vec<String> = (0..10).map(|n| format!("{n}.yaml")).collect();
-        let files: Vec<(&str, &str)> = names
+        let files = names
             .iter()
             .map(String::as_str)
-            .zip(texts.iter().map(String::as_str))
-            .collect();
-        let folder = Folder::of(&files);
-        let (manifests, problems) = soon(&texts, || (folder.read(), folder.problems()));
+            .zip(texts.iter().map(String::as_str));
+        let folder = Folder::of(&files.collect::<Vec<_>>());
+        let problems = folder.problems();
         assert!(
             problems.iter().all(|problem| problem.len() < 2_000),
-            "{number}: {problems:#?}"
+            "{problems:#?}"
         );
-        drop(manifests);
-    }
+        problems.is_empty()
+    });
 }
 
 #[test]

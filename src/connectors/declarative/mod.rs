@@ -21,6 +21,8 @@ mod finding;
 mod functions;
 mod graph;
 mod history;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod hostile;
 mod inputs;
 mod json_value;
 mod learned;
@@ -42,7 +44,7 @@ mod trust;
 mod unquoted;
 mod way_back;
 mod worker;
-mod xml;
+pub(crate) mod xml;
 
 pub use build::Options;
 pub use builtin::{builtin, builtins};

@@ -7,7 +7,7 @@
 //! LDAP is multiplexed, so one connection carries all operations; only paged searches take turns on it. After an operation without an answer the
 //! connection is left to those still on it and a new one is opened: a late answer can then not be taken for another.
 
-mod frame;
+pub(crate) mod frame;
 mod modify;
 mod result;
 mod search;
