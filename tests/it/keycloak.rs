@@ -455,6 +455,46 @@ async fn the_last_administrator_of_a_realm_stays_until_another_one_is_enabled() 
     }
 }
 
+#[tokio::test]
+async fn the_last_holder_of_a_role_of_the_realm_master_stays_until_there_is_another() {
+    let master = server().master();
+    let role = unique("night-watch");
+    assert_eq!(master.admin("POST", "/roles", &json!({"name": role})).0, 201);
+    let role_of = json!([master.admin("GET", &format!("/roles/{role}"), &Value::Null).1]);
+    let (ann, bob) = (unique("ann"), unique("bob"));
+    let give = |whom: &str| {
+        let path = format!("{whom}/role-mappings/realm");
+        assert_eq!(master.admin("POST", &path, &role_of).0, 204);
+    };
+    give(&format!("/users/{}", master.add_person(&ann, PASSWORD, &[])));
+    let group = unique("watch");
+    let mut system = system(&master, &[]);
+    system.inputs["administratorRole"] = json!(role);
+    let mut driven = Driven::leaver(&system, leaves(&ann));
+    driven.pass().await;
+    assert_held(
+        &driven,
+        &["UserDisabled", "CredentialsRemoved", "RealmRolesRemoved"],
+    );
+    assert!(master.login(&ann, PASSWORD, "openid").is_ok());
+    // By a group is as good as by itself.
+    master.add_person(&bob, PASSWORD, &[&group]);
+    let (_, found) = master.admin("GET", &format!("/groups?search={group}"), &Value::Null);
+    give(&format!("/groups/{}", text(&found[0], "id")));
+    driven.restart();
+    driven.follow(&[]).await;
+    driven.assert_done();
+    assert!(master.login(&ann, PASSWORD, "openid").is_err());
+    let mut driven = Driven::leaver(&system, leaves(&bob));
+    driven.pass().await;
+    assert_held(&driven, &["UserDisabled", "CredentialsRemoved", "GroupsRemoved"]);
+    // The role that administers the realm is the bootstrap administrator's, who stays.
+    system.inputs["administratorRole"] = json!("realm-admin");
+    let mut driven = Driven::leaver(&system, leaves(&bob));
+    driven.follow(&[]).await;
+    driven.assert_done();
+}
+
 #[test]
 fn every_request_is_one_that_the_vendor_describes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/specs/keycloak.json");

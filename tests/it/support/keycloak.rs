@@ -109,12 +109,26 @@ impl Keycloak {
 
     /// Makes a realm with a unique name.
     pub fn realm(&self, stem: &str) -> Realm<'_> {
-        let (name, secret) = (unique(stem), unique("secret"));
-        let create = |path: &str, body: Value| {
-            let (status, answer) = self.admin("POST", path, &body);
-            assert!((200..300).contains(&status), "{path}: {status} {answer}");
-        };
-        create("/admin/realms", json!({"realm": name, "enabled": true}));
+        let name = unique(stem);
+        self.create("/admin/realms", json!({"realm": name, "enabled": true}));
+        self.connected(name, "realm-management", &[])
+    }
+
+    /// The realm of the server's own administrators, ready to be driven. Once for each server.
+    pub fn master(&self) -> Realm<'_> {
+        self.connected("master".to_owned(), "master-realm", &["view-realm"])
+    }
+
+    fn create(&self, path: &str, body: Value) {
+        let (status, answer) = self.admin("POST", path, &body);
+        assert!((200..300).contains(&status), "{path}: {status} {answer}");
+    }
+
+    /// A realm with the operator's client, whose rights are roles of the client `management`, these `more` too, and an
+    /// application.
+    fn connected(&self, name: String, management: &str, more: &[&str]) -> Realm<'_> {
+        let secret = unique("secret");
+        let create = |path: &str, body| self.create(path, body);
         let clients = format!("/admin/realms/{name}/clients");
         create(
             &clients,
@@ -130,7 +144,8 @@ impl Keycloak {
             name,
             secret,
         };
-        realm.delegate(&["manage-users", "view-users", "query-users", "view-clients"]);
+        let roles = ["manage-users", "view-users", "query-users", "view-clients"];
+        realm.delegate(management, &[&roles, more].concat());
         realm
     }
 }
@@ -147,12 +162,12 @@ impl Realm<'_> {
             .admin(method, &format!("/admin/realms/{}{path}", self.name), body)
     }
 
-    fn delegate(&self, roles: &[&str]) {
+    fn delegate(&self, management: &str, roles: &[&str]) {
         let client = |name: &str| {
             let (_, found) = self.admin("GET", &format!("/clients?clientId={name}"), &Value::Null);
             found[0]["id"].as_str().expect("the client exists").to_owned()
         };
-        let management = client("realm-management");
+        let management = client(management);
         let (_, account) = self.admin(
             "GET",
             &format!("/clients/{}/service-account-user", client("offboarder")),
