@@ -334,6 +334,12 @@ pub struct OffboardingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub data_deadline: Option<Timestamp>,
+    /// Since when the end of access is looked after: while this is there nobody deletes the Offboarding, because nobody would look
+    /// any more. Absent before the end, during a pause that people agreed to, after a reinstatement, and once it is complete and
+    /// looked at no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub watched: Option<Timestamp>,
     /// What lives on although access ended, and nobody can shorten; absent when there is nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposure: Option<Exposure>,

@@ -37,6 +37,8 @@ pub fn next(case: &Case, outcome: &Outcome, status: &OffboardingStatus, now: Tim
         let every = SignedDuration::try_from(jittered(case.recheck_every)).unwrap_or(case.recheck_every);
         schedule::later(now, every)
     });
+    // Nor is it forgotten that it is over.
+    let over = (status.watched.is_some() && now < case.recheck_until).then_some(case.recheck_until);
     // Being late is news of its own.
     let open = [
         (case.access_deadline, "AccessRevoked"),
@@ -46,7 +48,13 @@ pub fn next(case: &Case, outcome: &Outcome, status: &OffboardingStatus, now: Tim
         !case.reinstate && case.cutoff <= now && now <= *deadline && !status.is_true(type_)
     });
     let deadlines = open.map(|(deadline, _)| schedule::later(deadline, SignedDuration::from_secs(1)));
-    let soonest = outcome.wake.into_iter().chain(recheck).chain(deadlines).min()?;
+    let soonest = outcome
+        .wake
+        .into_iter()
+        .chain(recheck)
+        .chain(over)
+        .chain(deadlines)
+        .min()?;
     Some(soonest.max(schedule::later(now, SOON)))
 }
 

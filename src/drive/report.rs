@@ -51,6 +51,7 @@ pub fn status(
 ) -> OffboardingStatus {
     let tally = Tally::of(case, outcome, now);
     let conditions = summary(case, outcome, &tally, earlier, now);
+    let watched = watched(case, &conditions, earlier, now);
     let rows = case.systems.iter().zip(&outcome.rows);
     let systems = rows
         .map(|(system, row)| {
@@ -102,6 +103,7 @@ pub fn status(
         cutoff: Some(case.cutoff),
         deadline: Some(case.access_deadline),
         data_deadline: Some(case.data_deadline),
+        watched,
         exposure: tally.exposed_until.map(|closes_at| Exposure { closes_at }),
         manager: outcome
             .manager
@@ -145,6 +147,24 @@ pub fn invalid(
         conditions,
         ..earlier.clone()
     }
+}
+
+/// Since when the end is looked after. One of several Offboardings about a person that waits for another never began to.
+fn watched(
+    case: &Case,
+    conditions: &[Condition],
+    earlier: &OffboardingStatus,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let agreed = case.terms.end.as_ref()?;
+    let end = &agreed.end;
+    let goes_on = !(end.reinstated || end.suspended || end.plan_only);
+    let began = case.hold.is_none() || earlier.watched.is_some();
+    let complete = conditions
+        .iter()
+        .any(|c| c.type_ == "Complete" && c.status == True);
+    let over = complete && case.recheck_until <= now;
+    (goes_on && began && !over).then(|| earlier.watched.unwrap_or(agreed.since))
 }
 
 /// Whether nobody wants `fact` of `system`; where only what was agreed goes on, nothing is known of what is not part of it.

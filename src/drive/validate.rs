@@ -39,15 +39,6 @@ use crate::{
     },
 };
 
-/// Reasons of `AccessRevoked` once the end of access has begun.
-pub const BEGUN: [&str; 5] = [
-    "Verified",
-    "Revoking",
-    "CannotVerify",
-    "DeadlineExceeded",
-    "AccessReappeared",
-];
-
 /// A field that cannot be used, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{field}: {problem}")]
@@ -487,8 +478,16 @@ fn has_begun(status: &OffboardingStatus, cutoff: Timestamp) -> bool {
         let condition = status.conditions.iter().find(|c| c.type_ == type_);
         condition.map_or("", |c| c.reason.as_str())
     };
+    let begun = [
+        "Verified",
+        "Revoking",
+        "CannotVerify",
+        "DeadlineExceeded",
+        "AccessReappeared",
+    ];
     let acts = !matches!(reason("Ready"), "PlanOnly" | SUSPENDED);
-    status.cutoff == Some(cutoff) && acts && BEGUN.contains(&reason("AccessRevoked"))
+    let begun = acts && begun.contains(&reason("AccessRevoked"));
+    status.cutoff == Some(cutoff) && (begun || status.watched.is_some())
 }
 
 fn selected(policy: &OffboardingPolicySpec, member: &Member<'_>) -> bool {

@@ -427,7 +427,7 @@ async fn without_the_policies_word_for_word_no_approval_counts_and_security_does
         ),
         (policy, requests, "/spec/variables/3/expression", r#""false""#),
         (binding, requests, "/spec/matchResources", others),
-        (policy, POLICIES[2], "/spec/variables/2/expression", r#""false""#),
+        (policy, POLICIES[2], "/spec/validations/0/expression", r#""true""#),
         (
             policy,
             &status,

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::Release;
-use crate::drive::validate::BEGUN;
 
 /// What of an Offboarding says who asked for it in vain: whoever changes one of these loosens its end, moves it, or decides who
 /// takes over and by which policy.
@@ -90,35 +89,18 @@ impl Shipped {
         )
     }
 
-    /// After the end an Offboarding is deleted by somebody who may approve it and did not ask for it.
+    /// What is looked after is deleted by `automation` alone, or with its namespace.
     pub fn deletions(automation: &[String]) -> Self {
-        let ended = format!(
-            "variables.conditions.exists(c, c.type == 'AccessRevoked' && c.reason in ['{}']) && \
-             !variables.conditions.exists(c, c.type == 'Ready' && c.reason == 'Reinstated')",
-            BEGUN.join("', '")
+        let may = format!(
+            "!(has(oldObject.status) && has(oldObject.status.watched)) || \
+             has(namespaceObject.metadata.deletionTimestamp) || request.userInfo.username in {}",
+            as_helm_writes_it(automation)
         );
         Self::new(
             "offboard-deletions".to_owned(),
             &[rule(&["DELETE"], &["offboardings"])],
-            &[
-                ("automated", &automated(automation)),
-                (
-                    "conditions",
-                    "has(oldObject.status) && has(oldObject.status.conditions) ? oldObject.status.conditions : []",
-                ),
-                ("ended", &ended),
-                (
-                    "asked",
-                    "(has(oldObject.spec.requestedBy) ? [oldObject.spec.requestedBy] : []) + \
-                     (has(oldObject.spec.changedBy) ? oldObject.spec.changedBy : [])",
-                ),
-            ],
-            &[
-                "!variables.ended || variables.automated || has(namespaceObject.metadata.deletionTimestamp) || \
-                 !(request.userInfo.username in variables.asked) && \
-                 authorizer.group('offboard.dev').resource('offboardings').namespace(request.namespace)\
-                 .name(oldObject.metadata.name).check('approve').allowed()",
-            ],
+            &[],
+            &[&may],
             None,
         )
     }
