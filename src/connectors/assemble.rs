@@ -17,7 +17,7 @@ use thiserror::Error;
 use super::{
     People, Shared,
     declarative::{Definition, Options, Problems, ResolvedDriver, builtin, parse},
-    driver::Driver,
+    driver::{Contained, Driver},
     http::{self, HttpDriver},
     job::{JobDriver, NoDriver, Runner},
     ldap::LdapDriver,
@@ -226,44 +226,49 @@ impl Assembly {
         Ok(match resolved {
             ResolvedDriver::Http(section) => {
                 let limit = self.limit(name, &lower(&section.limits, &own));
-                Arc::new(HttpDriver::new(
+                Arc::new(Contained(HttpDriver::new(
                     &section,
                     credentials,
                     limit,
                     self.clock.clone(),
                     (&dialer, spec.insecure),
-                )?)
+                )?))
             }
             ResolvedDriver::Ldap(section) => {
                 let limit = self.limit(name, &lower(&section.limits, &own));
-                Arc::new(LdapDriver::new(&section, &credentials, limit, &dialer)?)
+                Arc::new(Contained(LdapDriver::new(
+                    &section,
+                    &credentials,
+                    limit,
+                    &dialer,
+                )?))
             }
             ResolvedDriver::Sql(section) => {
                 let limit = self.limit(name, &lower(&section.limits, &own));
                 let driver = SqlDriver::new(&section, &credentials, limit, &dialer)?;
-                Arc::new(driver.with_codes(definition.codes()))
+                Arc::new(Contained(driver.with_codes(definition.codes())))
             }
             ResolvedDriver::Sftp(section) => {
                 let limit = self.limit(name, &lower(&section.limits, &own));
-                Arc::new(SftpDriver::new(
+                Arc::new(Contained(SftpDriver::new(
                     &section,
                     &credentials,
                     limit,
                     self.clock.clone(),
                     &dialer,
-                )?)
+                )?))
             }
             ResolvedDriver::Job(section) => {
                 let limit = self.limit(name, &lower(&section.limits, &own));
                 let runner = self.runner.clone().ok_or(Error::NoRunner)?;
                 let secret = spec.secret_ref.as_ref().map(|secret| secret.name.as_str());
-                Arc::new(JobDriver::new(
+                Arc::new(Contained(JobDriver::new(
                     section,
                     (name, secret),
                     credentials,
                     limit,
                     runner,
-                )?)
+                )?))
             }
             ResolvedDriver::Manual => Arc::new(NoDriver),
         })

@@ -3,9 +3,10 @@
 //! A driver knows a protocol, not a system. It never interprets what an answer means for a fact, never retries,
 //! never follows pages: the declarative connector does, with the definition's expressions.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,7 +14,7 @@ use serde_json::Value;
 pub use super::delimited::Rows;
 use crate::{
     api::definition::DatePlace,
-    core::fault::Fault,
+    core::fault::{Fault, PANICKED, Reason},
     transport::{callback::Callbacks, memory::Reservation},
 };
 
@@ -343,6 +344,31 @@ pub trait Driver: Send + Sync {
     /// table finds out is kept already.
     fn park(&self, until: Timestamp) {
         let _ = until;
+    }
+}
+
+/// A driver of which a panic is the fault of one call.
+///
+/// # Why
+/// Libraries that read what strangers send have met bytes by which they panic. Whatever waits for the call, other systems of the
+/// leaver above all, goes on.
+pub struct Contained<D>(pub D);
+
+#[async_trait]
+impl<D: Driver> Driver for Contained<D> {
+    async fn perform(&self, request: &Resolved) -> Result<Answer, Fault> {
+        let performed = AssertUnwindSafe(self.0.perform(request)).catch_unwind();
+        performed
+            .await
+            .unwrap_or_else(|_| Err(Fault::unknown_outcome(Reason::Malformed).with_code(PANICKED)))
+    }
+
+    fn callbacks(&self) -> Option<&Callbacks> {
+        self.0.callbacks()
+    }
+
+    fn park(&self, until: Timestamp) {
+        self.0.park(until);
     }
 }
 

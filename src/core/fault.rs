@@ -91,6 +91,9 @@ pub enum Reason {
     SystemChanged,
 }
 
+/// The code of a bug that was met, in this program or a library: its log says where.
+pub const PANICKED: &str = "internal error";
+
 impl Reason {
     /// The name as written in a condition's `reason`.
     pub fn as_str(self) -> &'static str {

@@ -30,7 +30,7 @@ use crate::{
         case::{Gone, System, Wanted},
         digest::digest_of,
         fact::{Class, Exempt, FactSpec, Receipt, Sight, Truth, Verdict},
-        fault::{Fault, Reason},
+        fault::{Fault, PANICKED, Reason},
         gate::Gates,
         identity,
         kept::Room,
@@ -45,8 +45,6 @@ use crate::{
 const MOST_LOOKS: usize = 6;
 /// The code of a trouble that only says when to look again.
 const NOTHING_TO_DO: &str = "no act";
-/// The code of a pass that met a bug of ours.
-const BUG: &str = "internal error";
 
 /// How often somebody is looked up before the last day who has no account yet: daily, and not everybody at once.
 fn looked_up_every(seed: u64) -> SignedDuration {
@@ -204,7 +202,7 @@ impl<'a> Pass<'a> {
             _ => scope::gone(&self.ledger),
         };
         self.hear(&facts);
-        let fault = Fault::permanent(Reason::Malformed).with_code(BUG);
+        let fault = Fault::permanent(Reason::Malformed).with_code(PANICKED);
         self.note_system_fault(&fault);
         self.note_sought();
         self.finish_blocked(&facts, &fault)

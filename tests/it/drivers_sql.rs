@@ -281,10 +281,7 @@ async fn postgresql_values_become_json() {
     let unknown = perform(&driver, statement("SELECT '(1,2)'::point AS place"))
         .await
         .unwrap_err();
-    assert_eq!(
-        unknown,
-        Fault::permanent(Reason::Malformed).with_code("column place POINT")
-    );
+    assert_eq!(unknown, Fault::permanent(Reason::Malformed).with_code("column 1"));
 }
 
 #[tokio::test]

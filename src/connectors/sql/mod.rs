@@ -343,7 +343,8 @@ fn weight(value: &Value) -> usize {
 }
 
 /// A row as an object, by the names of its columns. `decode` gives the value in the column at a place, of a type, where it
-/// is not null; none: it has no text. The fault says which column, so that a definition's author can cast it.
+/// is not null; none: it has no text. The fault says which column, by its number, so that a definition's author can cast it:
+/// the server says its name and type.
 fn shaped<R: Row>(
     row: &R,
     decode: impl Fn(usize, &str) -> Result<Option<Value>, sqlx::Error>,
@@ -359,7 +360,7 @@ where
             Value::Null
         } else {
             decode(column.ordinal(), type_info.name())?.ok_or_else(|| {
-                let code = format!("column {} {}", column.name(), type_info.name());
+                let code = format!("column {}", column.ordinal() + 1);
                 Fault::permanent(Reason::Malformed).with_code(code)
             })?
         };

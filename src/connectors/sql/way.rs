@@ -6,7 +6,14 @@
 //! `ldap` do it. It has TLS up to the door and no plain socket because it sends some logins of MySQL
 //! (`caching_sha2_password`, `sha256_password`) over TLS only, and refuses a server without TLS by itself.
 
-use std::{io, pin::pin, sync::Arc};
+use std::{
+    io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use futures::{
     FutureExt,
@@ -18,7 +25,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{Engine, Failure, LARGEST, Server};
 use crate::{
-    core::fault::{Fault, Reason},
+    core::fault::{Fault, FaultKind, Reason},
     transport::{
         SetupError,
         dial::Dialer,
@@ -68,7 +75,10 @@ impl Way {
     ) -> Result<E::Connection, Failure> {
         meter.allow(LARGEST);
         let server = self.dialer.connect(&self.host, self.port, self.usual).await?;
-        let passage = self.clone().passage::<E>(door, server, meter.clone());
+        let proven = Arc::new(AtomicBool::new(false));
+        let passage = self
+            .clone()
+            .passage::<E>(door, server, meter.clone(), proven.clone());
         let connected = match select(pin!(connect), Box::pin(passage)).await {
             Either::Left((Ok(connection), passage)) => {
                 // Its end is the connection's, which sees it.
@@ -80,15 +90,29 @@ impl Way {
             // The server has ended it; its last words are still to be read.
             Either::Right((Ok(()), connect)) => connect.await,
         };
+        let not_tls = Fault::transient(Reason::Unreachable).with_code(NOT_TLS);
         connected.map_err(|error| match error {
             // That of the door never fails.
-            sqlx::Error::Tls(_) => Fault::transient(Reason::Unreachable).with_code(NOT_TLS).into(),
+            sqlx::Error::Tls(_) => not_tls.into(),
+            // Anybody may have said it: that it is busy at most, which passes.
+            sqlx::Error::Database(error) if !proven.load(Ordering::Acquire) => {
+                let fault = E::judge(&*error, None).1;
+                let passes = matches!(fault.kind, FaultKind::Transient);
+                if passes { fault } else { not_tls }.into()
+            }
             error => error.into(),
         })
     }
 
     /// Carries between who enters and a server that has proven who it is. Nothing goes out in clear but the wish for TLS.
-    async fn passage<E: Engine>(self, door: Door, mut server: TcpStream, meter: Meter) -> Result<(), Fault> {
+    /// From when on that is, `proven` says.
+    async fn passage<E: Engine>(
+        self,
+        door: Door,
+        mut server: TcpStream,
+        meter: Meter,
+        proven: Arc<AtomicBool>,
+    ) -> Result<(), Fault> {
         let broken = |error: io::Error| unreachable(&error);
         let mut library = door.enter().await.map_err(broken)?;
         if !E::begin_tls(&mut library, &mut server).await.map_err(broken)? {
@@ -96,6 +120,7 @@ impl Way {
         }
         let server = TlsConnector::from(self.tls).connect(self.name, server).await;
         let server = server.map_err(broken)?;
+        proven.store(true, Ordering::Release);
         let inside = TlsAcceptor::from(Inside::get().server.clone());
         let library = inside.accept(library).await.map_err(broken)?;
         carry(server, library, &meter).await;

@@ -7,7 +7,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use offboard::transport::unreachable::NOT_TLS;
+use offboard::{connectors::driver::Contained, transport::unreachable::NOT_TLS};
 
 use super::*;
 use crate::{
@@ -66,8 +66,9 @@ async fn met(dialect: Dialect, first: &[u8], second: &[u8]) -> (Vec<u8>, Fault) 
         ca: support::postgres().tls.ca_pem(),
         deadline: "20s",
     };
-    let driver = driver(&place, "offboarder", "canary-Passw0rd");
-    let refused = perform(&driver, statement("SELECT 1")).await.unwrap_err();
+    let driver = Contained(driver(&place, "offboarder", "canary-Passw0rd"));
+    let request = Resolved::Sql(statement("SELECT 1"));
+    let refused = driver.perform(&request).await.unwrap_err();
     (stranger.await.unwrap(), refused)
 }
 
@@ -105,6 +106,26 @@ async fn what_is_put_in_before_tls_is_not_taken_for_the_servers() {
         assert!(!heard.is_empty() && !heard.contains("offboarder") && !heard.contains("Passw0rd"));
         assert_eq!(refused.reason, Reason::Unreachable, "{refused}");
     }
+}
+
+/// The library panics by these two.
+#[tokio::test]
+async fn a_greeting_that_ends_too_soon_is_the_fault_of_one_call() {
+    for greeting in [&b"\x02\0\0\0\x0a\0"[..], b"\x01\0\0\0\xff"] {
+        let (heard, refused) = met(Dialect::Mysql, greeting, b"").await;
+        assert_eq!(heard, b"");
+        let expected = [Reason::Malformed, Reason::Unreachable];
+        assert!(expected.contains(&refused.reason), "{refused}");
+    }
+}
+
+/// Whoever stands in between can say anything, and nobody is sent to change a good password.
+#[tokio::test]
+async fn a_refusal_in_clear_says_nothing_of_the_login() {
+    let refused_login = b"\x11\0\0\0\xff\x15\x04Access denied ";
+    let (heard, refused) = met(Dialect::Mysql, refused_login, b"").await;
+    assert_eq!(heard, b"");
+    assert_eq!(refused, Fault::transient(Reason::Unreachable).with_code(NOT_TLS));
 }
 
 #[tokio::test]
