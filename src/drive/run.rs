@@ -133,7 +133,7 @@ struct Panicked {
 impl<'a> Run<'a> {
     async fn all(&mut self) {
         let (commits, mut requests) = mpsc::unbounded_channel();
-        let mut running: FuturesUnordered<BoxFuture<'a, Result<Finished, Panicked>>> =
+        let mut running: FuturesUnordered<BoxFuture<'a, Result<Finished, Box<Panicked>>>> =
             FuturesUnordered::new();
         for system in &self.drive.case.systems {
             match self.resting(&system.row) {
@@ -213,12 +213,12 @@ impl<'a> Run<'a> {
         &mut self,
         row: &str,
         commits: &mpsc::UnboundedSender<Commit>,
-    ) -> BoxFuture<'a, Result<Finished, Panicked>> {
-        let before = Panicked {
+    ) -> BoxFuture<'a, Result<Finished, Box<Panicked>>> {
+        let before = Box::new(Panicked {
             row: row.to_owned(),
             pace: self.memory.systems.remove(row).unwrap_or_default(),
             said: self.memory.said.remove(row).unwrap_or_default(),
-        };
+        });
         let pass = self.begin(row, before.pace.clone(), before.said.clone(), commits);
         let pass = AssertUnwindSafe(pass.run()).catch_unwind();
         pass.map(|ended| ended.map_err(|_| before)).boxed()
@@ -247,8 +247,8 @@ impl<'a> Run<'a> {
     }
 
     /// The end of a pass that panicked, by what is durable of it.
-    fn abandoned(&self, panicked: Panicked, commits: &mpsc::UnboundedSender<Commit>) -> Finished {
-        let Panicked { row, pace, said } = panicked;
+    fn abandoned(&self, panicked: Box<Panicked>, commits: &mpsc::UnboundedSender<Commit>) -> Finished {
+        let Panicked { row, pace, said } = *panicked;
         tracing::error!(
             offboarding = self.drive.case.uid,
             system = row,

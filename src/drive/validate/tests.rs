@@ -545,6 +545,16 @@ fn what_is_invalid_before_an_end_was_agreed_or_after_it_was_given_back_stops() {
 }
 
 #[test]
+fn what_people_agreed_to_leave_out_stays_so_when_nothing_can_be_read() {
+    let mut ledger = ended();
+    let end = ledger.terms.as_mut().unwrap().end.as_mut().unwrap();
+    let reach = end.end.reach.as_mut().unwrap();
+    reach.left_out.insert("crm".into());
+    let case = afterwards(&ledger, &json!({"lastDay": "soon"}), json!({}), None).unwrap();
+    assert!(case.invalid.is_some() && case.systems.is_empty());
+}
+
+#[test]
 fn a_system_that_is_dropped_or_only_looked_at_goes_on_as_agreed() {
     let ledger = ended();
     let dropped = json!({"connectors": {"matchLabels": {"site": "paris"}}});

@@ -30,7 +30,10 @@ pub(super) fn case(given: &Given<'_>, invalid: &Invalid, now: Timestamp) -> Opti
     let end = agreement.end.clone();
     let ineligible = ineligible(given);
     let mut systems = vec![];
-    for (row, recorded) in &given.recorded?.systems {
+    let left_out = end.reach.iter().flat_map(|reach| &reach.left_out);
+    let left_out: Vec<&String> = left_out.collect();
+    let recorded = given.recorded?.systems.iter();
+    for (row, recorded) in recorded.filter(|(row, _)| !left_out.contains(row)) {
         let mut members = given.members.iter();
         let Some(member) = members.find(|member| member.name == connector_of(row)) else {
             continue;
