@@ -66,6 +66,11 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// The value alone.
+    pub fn shared(&self) -> Arc<Value> {
+        Arc::clone(&self.value)
+    }
+
     /// A value for which this memory is counted.
     pub fn counted(value: Value, memory: Vec<Retained>) -> Self {
         Self {

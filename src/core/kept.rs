@@ -69,8 +69,8 @@ pub struct TooLarge {
 /// What there is to take away, as a look showed it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum There {
-    /// All of it.
-    Whole(Value),
+    /// All of it; shared with what was read, where it is that.
+    Whole(Arc<Value>),
     /// It is too much even to say what would be kept of it.
     TooLarge(TooLarge),
 }

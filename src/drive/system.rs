@@ -494,8 +494,10 @@ impl<'a> Pass<'a> {
         };
         for fact in wanted {
             if !self.sent.contains_key(*fact) {
-                self.sights
-                    .insert((*fact).to_owned(), connector.sight(&subject, fact, readings));
+                // Not both at the same time: either may show thousands of things to take away.
+                self.sights.remove(*fact);
+                let sight = connector.sight(&subject, fact, readings);
+                self.sights.insert((*fact).to_owned(), sight);
             }
         }
     }

@@ -124,7 +124,11 @@ impl Client {
         let incomplete = || Fault::unknown_outcome(Reason::Incomplete);
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        let mut body = Vec::new();
+        // What grows as it comes takes twice as much in the end, and as much again while it is moved.
+        let stated = response
+            .content_length()
+            .and_then(|length| usize::try_from(length).ok());
+        let mut body = Vec::with_capacity(stated.unwrap_or_default().min(self.largest));
         let mut memory = Reservation::default();
         loop {
             let whole = (body.len(), self.largest);

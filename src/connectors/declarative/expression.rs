@@ -247,7 +247,8 @@ impl Expression {
 fn place(tree: &IdedExpr) -> Option<(String, String)> {
     match &tree.expr {
         Expr::Ident(name) => Some((name.clone(), String::new())),
-        Expr::Select(select) if !select.test => {
+        // What means something else in a pointer is looked up as it always was.
+        Expr::Select(select) if !select.test && !select.field.contains(['/', '~']) => {
             let (name, mut place) = self::place(&select.operand)?;
             place.push('/');
             place.push_str(&select.field);

@@ -1,6 +1,6 @@
 //! Judges one fact by readings, and resolves the requests that would make it true or take it back. No call, no clock.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use super::{
     template::Template,
 };
 use crate::{
-    connectors::{Readings, Subject},
+    connectors::{Reading, Readings, Subject},
     core::{
         fact::{Act, Proof, Sight, Truth},
         fault::{Fault, Reason},
@@ -161,7 +161,8 @@ impl View<'_> {
         if let Some(snapshot) = &fact.snapshot {
             self.ready(snapshot.uses())?;
             let scope = self.setting.scope(snapshot.uses(), self.readings, since);
-            sight.snapshot = Some(match snapshot.evaluate(&scope) {
+            let evaluate = || snapshot.evaluate(&scope).map(Arc::new);
+            sight.snapshot = Some(match self.whole_read(snapshot).map_or_else(evaluate, Ok) {
                 Ok(there) => There::Whole(there),
                 // That there is so much keeps nobody's access.
                 Err(error) if error.reason() == Reason::ExpressionTooCostly => {
@@ -210,6 +211,13 @@ impl View<'_> {
             more: rung + 1 < fact.ladder.len(),
         });
         Ok(sight)
+    }
+
+    /// What was read, where `expression` is nothing but that.
+    fn whole_read(&self, expression: &Expression) -> Option<Arc<Value>> {
+        let place = expression.place_in("reads")?;
+        let read = self.readings.get(place.strip_prefix('/')?)?;
+        read.as_ref().ok().map(Reading::shared)
     }
 
     /// What is there of all that `uses` reads.

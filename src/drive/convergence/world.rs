@@ -605,7 +605,7 @@ impl Connector for Sim {
                 rung: 0,
                 more: false,
             }),
-            snapshot: (fact == "GroupsRemoved").then_some(There::Whole((*reading).clone())),
+            snapshot: (fact == "GroupsRemoved").then_some(There::Whole(reading.shared())),
             ..Sight::of(truth)
         }
     }

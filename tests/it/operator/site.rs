@@ -26,6 +26,9 @@ const LENIENT: &[&str] = &[
     "--ungated=Guard",
 ];
 
+/// How the chart sets the allocator.
+pub const ALLOCATOR: [(&str, &str); 2] = [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "10")];
+
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -371,6 +374,7 @@ impl Site {
             .env("POD_NAMESPACE", &self.namespace)
             .env("POD_NAME", pod)
             .env("RUST_LOG", logged)
+            .envs(ALLOCATOR)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).unwrap())

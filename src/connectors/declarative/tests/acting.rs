@@ -18,7 +18,7 @@ async fn each_element_becomes_a_request_of_one_segment_a_hole() {
     let sight = sight_of(&connector, &subject(), "GroupsLeft").await;
     assert_eq!(sight.truth, Truth::DoesNotHold);
     assert_eq!((sight.count, sight.says.as_str()), (2, "leave 2 groups"));
-    assert_eq!(sight.snapshot, Some(There::Whole(json!(["g1", "g2"]))));
+    assert_eq!(sight.snapshot, Some(There::Whole(json!(["g1", "g2"]).into())));
     connector
         .act(&subject(), &sight.act.unwrap(), &no_key())
         .await
