@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{
     expression::timestamp,
-    json_value::{owned, to_json},
+    json_value::{borrowed, owned, to_json},
     metered, paths, unquoted, xml,
 };
 use crate::core::{identity::folded, people::written};
@@ -216,12 +216,16 @@ fn link<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionEr
 
 fn elements<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let (document, path) = (text(&args, 0, "xml")?, text(&args, 1, "xml")?);
-    let found = xml::elements(document, path).map_err(|_| refused("xml"))?;
-    Ok(CowVal::Owned(owned(Value::Array(found))))
+    let found = Value::Array(xml::elements(document, path).map_err(|_| refused("xml"))?);
+    metered::charge_whole(borrowed(&found).as_ref())?;
+    Ok(CowVal::Owned(owned(found)))
 }
 
 fn split_unquoted<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let (whole, separator) = (text(&args, 0, "splitUnquoted")?, text(&args, 1, "splitUnquoted")?);
+    // At each letter the separator is looked for.
+    let looks = separator.len() as u64 / metered::LOOKED_AT;
+    metered::charge((whole.len() as u64).saturating_mul(looks))?;
     Ok(CowVal::Owned(owned(Value::from(unquoted::split(
         whole, separator,
     )))))
@@ -330,6 +334,9 @@ mod tests {
         for text in [
             "x.none",
             "x.list[7]",
+            "x.list[0.5]",
+            "x.list[?0.5]",
+            "x.list.map(n, x.list[n / 2.0])",
             "1 / (x.list[0] - 3)",
             "9223372036854775807 + x.list[0]",
             "xml('<a>', 'a')",

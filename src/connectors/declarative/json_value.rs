@@ -14,8 +14,8 @@ use cel::{
     common::{
         traits::{Adder, Container, Indexer, Iterable, Sizer, Zeroer},
         types::{
-            CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt,
-            DYN_TYPE, Kind, LIST_TYPE, MAP_TYPE, Type,
+            CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelOptional,
+            CelString, CelUInt, DYN_TYPE, Kind, LIST_TYPE, MAP_TYPE, Type,
         },
         value::{Builtin, BuiltinRef, StaticVal, Val},
     },
@@ -156,7 +156,7 @@ impl Val for JsonList<'_> {
     fn equals(&self, other: &dyn Val) -> bool {
         match other.downcast_ref::<Question>() {
             Some(question) => question.put_to(Json::List(self.elements)),
-            None => self.list().equals(other),
+            None => matches!(other.get_type().kind(), Kind::List) && self.list().equals(other),
         }
     }
 
@@ -244,7 +244,7 @@ impl Val for JsonMap<'_> {
     fn equals(&self, other: &dyn Val) -> bool {
         match other.downcast_ref::<Question>() {
             Some(question) => question.put_to(Json::Map(self.fields)),
-            None => self.map().equals(other),
+            None => matches!(other.get_type().kind(), Kind::Map) && self.map().equals(other),
         }
     }
 
@@ -366,6 +366,8 @@ impl StaticVal for Question {}
 pub(super) struct Scale {
     pub node: u64,
     pub bytes: u64,
+    /// What is borrowed weighs nothing beside: JSON, which is shown anew instead of copied, and texts.
+    pub lends: bool,
 }
 
 impl Scale {
@@ -376,21 +378,36 @@ impl Scale {
         while let Some(value) = open.pop()
             && found <= most
         {
-            if !is_container(value) {
-                found += self.node + length(value) / self.bytes;
-            } else if let Some(Answer::Weight(weight)) =
-                Question::of(Asked::Weight(self, most - found), value)
-            {
+            // JSON that weighs more than nothing is not gone through.
+            let json = if self.lends { 0 } else { most - found };
+            if let Some(optional) = optional(value) {
+                found += self.node;
+                open.extend(optional.option());
+            } else if !is_container(value) {
+                found += self.node + self.text(value);
+            } else if let Some(Answer::Weight(weight)) = Question::of(Asked::Weight(self, json), value) {
                 found += weight;
             } else if let Some(list) = value.downcast_ref::<CelList>() {
                 found += self.node;
                 open.extend(list.inner().iter().map(AsRef::as_ref));
             } else if let Some(map) = value.downcast_ref::<CelMap>() {
-                found += self.node * (1 + map.inner().len() as u64);
+                let keys = map.inner().keys().map(|key| match key {
+                    CelMapKey::String(key) => self.node + self.text(key),
+                    _ => self.node,
+                });
+                found += self.node + keys.sum::<u64>();
                 open.extend(map.inner().values().map(AsRef::as_ref));
             }
         }
         found
+    }
+
+    fn text(self, value: &dyn Val) -> u64 {
+        let lent = |text: &CelString<'_>| text.as_borrowed().is_some();
+        if self.lends && value.downcast_ref::<CelString>().is_some_and(lent) {
+            return 0;
+        }
+        length(value) / self.bytes
     }
 
     fn json(self, json: Json<'_>, most: u64) -> u64 {
@@ -406,8 +423,8 @@ impl Scale {
                     }
                 }
                 Json::Map(fields) => {
-                    for field in fields.values() {
-                        found += self.node + self.one(field, &mut open);
+                    for (key, field) in fields {
+                        found += self.node + key.len() as u64 / self.bytes + self.one(field, &mut open);
                     }
                 }
             }
@@ -427,13 +444,23 @@ impl Scale {
     }
 }
 
+fn optional<'b, 'v>(value: &'b (dyn Val + 'v)) -> Option<&'b CelOptional<'v>> {
+    match value.get_type().kind() {
+        Kind::Opaque => value.downcast_ref(),
+        _ => None,
+    }
+}
+
 /// Whether it is a list or a map, whatever it is made of.
 pub(super) fn is_container(value: &dyn Val) -> bool {
     matches!(value.get_type().kind(), Kind::List | Kind::Map)
 }
 
-/// How many bytes or elements there are; one of what has neither.
+/// How many bytes or elements there are; one of what has neither. Of an optional value those of what it holds.
 pub(super) fn length(value: &dyn Val) -> u64 {
+    if let Some(held) = optional(value).and_then(CelOptional::option) {
+        return length(held);
+    }
     if is_container(value) {
         let size = value.as_sizer().map(|sizer| *sizer.size().inner());
         return size.and_then(|size| u64::try_from(size).ok()).unwrap_or(1);
@@ -490,7 +517,11 @@ mod tests {
 
     use super::*;
 
-    const SCALE: Scale = Scale { node: 4, bytes: 4 };
+    const SCALE: Scale = Scale {
+        node: 4,
+        bytes: 4,
+        lends: false,
+    };
 
     fn random(random: &mut SmallRng, depth: usize) -> Value {
         let count = random.random_range(0..4);

@@ -6,14 +6,14 @@
 //! that is doubled forty times, would stop the process, and the library has no limit of its own. So the parsed expression is
 //! rewritten before it is kept: whatever may be large goes through a function of ours on its way, which charges for it first.
 //! The names of these functions begin with `@`, which nobody can write. The measure is that of Kubernetes' own cost model: a
-//! step of a loop costs what is in it, a text what it has to be looked at for.
+//! step of a loop costs what is in it, a text what it has to be looked at for. What is done costs something whatever it is:
+//! each step of a loop begins with a toll, at which the clock is looked at too.
 
 #![expect(clippy::needless_pass_by_value, reason = "the signature cel asks for")]
 
 use std::{
     cell::Cell,
     collections::HashMap,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,7 @@ use cel::{
     Env, ExecutionError, IdedExpr,
     common::{
         ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, LiteralValue, operators},
-        types::{CelBool, CelInt, CelNull, CelString, DYN_TYPE, Kind},
+        types::{CelBool, CelDouble, CelInt, CelNull, CelString, DYN_TYPE, Kind},
         value::{CowVal, Val},
     },
 };
@@ -34,8 +34,10 @@ use tokio::{
 
 use super::{
     functions::refused,
-    json_value::{Scale, length, to_json},
+    json_value::{Scale, is_container, length, to_json},
     references::qualified,
+    searches,
+    turns::Turns,
 };
 
 /// What one evaluation may cost. Some hundred milliseconds, and some ten megabytes, at the worst.
@@ -44,21 +46,39 @@ const BUDGET: u64 = 6_000_000;
 const CHEAP: u64 = 20_000;
 /// How long one may take, on a machine that is busy with other things too.
 const TIME: Duration = Duration::from_secs(5);
+/// How many that cost much go on at the same time.
+const ABREAST: usize = 2;
+/// How many more wait for their turn.
+const WAITING: usize = 32;
+/// How long one waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The clock is looked at whenever so much was spent.
 const LOOK_AT_CLOCK: u64 = 10_000;
 /// An element of a new list.
 const ELEMENT: u64 = 8;
 /// A value that is copied into another one in all its depth, or becomes the result.
-const COPYING: Scale = Scale { node: 4, bytes: 4 };
+const COPYING: Scale = Scale {
+    node: 4,
+    bytes: 4,
+    lends: false,
+};
+/// The same where the library makes a value of its own of one that it borrowed.
+const CLONING: Scale = Scale {
+    lends: true,
+    ..COPYING
+};
 /// The same where it is only looked at.
 const LOOKING: Scale = Scale {
     node: 1,
     bytes: LOOKED_AT,
+    lends: false,
 };
+/// The variable in which the library's loops collect their results; nobody can write it.
+const SUM: &str = "@result";
 /// A byte of text that a pattern is tried on: patterns may have some hundred states.
 const TRIED: u64 = 8;
 /// Bytes of text that are looked at for one unit.
-const LOOKED_AT: u64 = 32;
+pub(super) const LOOKED_AT: u64 = 32;
 /// Bytes of XML that are read for one unit.
 const PARSED: u64 = 8;
 /// The largest pattern, compiled, in bytes.
@@ -98,6 +118,16 @@ enum Charge {
     Document,
     /// The length of a new list.
     Count,
+    /// A part of it is taken: one of its own is converted for that.
+    Opened,
+    /// It finds a part of a list or a map.
+    Key,
+    /// A number; anything else becomes part of an error.
+    Number,
+    /// It becomes a value of its own, if it is none yet.
+    Lent,
+    /// It has become a value of its own.
+    Taken,
 }
 
 impl Charge {
@@ -112,6 +142,11 @@ impl Charge {
             Self::Pieces => "@pieces",
             Self::Document => "@document",
             Self::Count => "@count",
+            Self::Opened => "@opened",
+            Self::Key => "@key",
+            Self::Number => "@number",
+            Self::Lent => "@lent",
+            Self::Taken => "@taken",
         }
     }
 
@@ -122,23 +157,26 @@ impl Charge {
             | operators::LOGICAL_OR
             | operators::LOGICAL_NOT
             | operators::CONDITIONAL
-            | operators::INDEX
-            | operators::OPT_INDEX
-            | operators::OPT_SELECT
             | operators::NOT_STRICTLY_FALSE
             | operators::NEGATE
-            | operators::SUBSTRACT
-            | operators::MULTIPLY
-            | operators::DIVIDE
-            | operators::MODULO
-            | "first"
-            | "last"
             | "hasValue"
             | "value"
             | "orValue"
             | "or"
             | "dyn"
-            | "type" => return None,
+            | "type"
+            // They are charged for by their parts.
+            | operators::INDEX
+            | operators::OPT_INDEX
+            | operators::OPT_SELECT
+            // They charge for what they find.
+            | "at"
+            | "given"
+            | "xmlText" => return None,
+            operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO => {
+                Self::Number
+            }
+            "optional.of" | "optional.ofNonZeroValue" => Self::Lent,
             operators::ADD
             | "lowerAscii"
             | "upperAscii"
@@ -155,6 +193,7 @@ impl Charge {
             | "@sortByAssociatedKeys"
             | "string"
             | "bytes"
+            | "link"
             | "merged" => Self::Copied,
             operators::EQUALS | operators::NOT_EQUALS | "flatten" => Self::Whole,
             operators::IN => Self::Within,
@@ -180,8 +219,9 @@ struct Bounds {
 /// # Why
 /// Nobody knows before what an evaluation costs, most cost next to nothing, and to hand one to another thread would cost
 /// more than it does. So each is tried where it stands with little to spend. What does not get through with that is done
-/// beside the runtime's own threads, so that health, leases and other leavers go on meanwhile; and one at a time, because each
-/// may take some ten megabytes.
+/// beside the runtime's own threads, so that health, leases and other leavers go on meanwhile; and few at a time, because each
+/// may take some ten megabytes. Whoever waits for its turn has a thread of its own too: so only some wait, and not for long.
+/// What gets no turn is too costly now.
 pub(super) fn within_bounds<T>(evaluation: impl Fn() -> T) -> (T, bool) {
     const QUICK: Bounds = Bounds {
         budget: CHEAP,
@@ -195,11 +235,15 @@ pub(super) fn within_bounds<T>(evaluation: impl Fn() -> T) -> (T, bool) {
     if !spent {
         return (outcome, false);
     }
-    drop(outcome);
     beside_the_runtime(|| {
-        static COSTLY: Mutex<()> = Mutex::new(());
-        let _turn = COSTLY.lock().unwrap_or_else(PoisonError::into_inner);
-        run(&WHOLE, &evaluation)
+        static COSTLY: Turns = Turns::new(ABREAST, WAITING);
+        match COSTLY.take(PATIENCE) {
+            Some(_turn) => {
+                drop(outcome);
+                run(&WHOLE, &evaluation)
+            }
+            None => (outcome, true),
+        }
     })
 }
 
@@ -222,16 +266,33 @@ fn run<T>(bounds: &Bounds, evaluation: impl Fn() -> T) -> (T, bool) {
     (outcome, SPENT.get())
 }
 
-fn charge(units: u64) -> Result<(), ExecutionError> {
+/// Takes so many units of what the evaluation in this thread has left.
+pub(super) fn charge(units: u64) -> Result<(), ExecutionError> {
     let rest = LEFT.get().checked_sub(units);
     if let Some(rest) = rest.filter(|rest| in_time(*rest)) {
         LEFT.set(rest);
         return Ok(());
     }
+    Err(end())
+}
+
+/// The same for a value that is copied in all its depth.
+pub(super) fn charge_copy(value: &dyn Val) -> Result<(), ExecutionError> {
+    charge(1)?;
+    charge(kept(value))
+}
+
+/// The same for a value that is gone through in all its depth.
+pub(super) fn charge_whole(value: &dyn Val) -> Result<(), ExecutionError> {
+    charge(1)?;
+    charge(whole(value))
+}
+
+fn end() -> ExecutionError {
     // Nothing is left for whoever catches the error either.
     LEFT.set(0);
     SPENT.set(true);
-    Err(refused("@budget"))
+    refused("@budget")
 }
 
 /// Whether there is time still, when `rest` is left.
@@ -247,94 +308,242 @@ fn in_time(rest: u64) -> bool {
 
 /// The expression with everything charged for that may be large.
 pub(super) fn metered(mut tree: IdedExpr) -> IdedExpr {
-    rewrite(&mut tree, &mut vec![]);
+    let mut rewriter = Rewriter {
+        optionals: makes_optionals(&tree),
+        sums: 0,
+    };
+    rewriter.rewrite(&mut tree);
     wrap(&mut tree, "@result", vec![]);
     tree
 }
 
-/// `sums` are the variables in which the loops around it collect their results.
-fn rewrite(tree: &mut IdedExpr, sums: &mut Vec<String>) {
-    match &mut tree.expr {
-        Expr::Call(call) => rewrite_call(call, sums),
-        Expr::Comprehension(comprehension) => rewrite_loop(comprehension, sums),
-        Expr::List(list) => list.elements.iter_mut().for_each(|part| rewrite_part(part, sums)),
-        Expr::Map(map) => map.entries.iter_mut().for_each(|entry| match &mut entry.expr {
-            EntryExpr::MapEntry(entry) => {
-                rewrite_part(&mut entry.key, sums);
-                rewrite_part(&mut entry.value, sums);
-            }
-            EntryExpr::StructField(field) => rewrite_part(&mut field.value, sums),
-        }),
-        Expr::Struct(message) => message.entries.iter_mut().for_each(|entry| {
-            if let EntryExpr::StructField(field) = &mut entry.expr {
-                rewrite(&mut field.value, sums);
-            }
-        }),
-        Expr::Select(select) => rewrite(&mut select.operand, sums),
-        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
-    }
+struct Rewriter {
+    /// Somewhere there is an optional value: a part of one is a copy.
+    optionals: bool,
+    /// How many loops around collect their results in [`SUM`].
+    sums: usize,
 }
 
-/// A part of a new list or map: what it is becomes part of that, however often it was written.
-fn rewrite_part(part: &mut IdedExpr, sums: &mut Vec<String>) {
-    // A list inside a list is taken over as it is, and its own parts have paid.
-    let free = matches!(part.expr, Expr::Literal(_) | Expr::List(_) | Expr::Map(_));
-    rewrite(part, sums);
-    if !free {
-        wrap(part, Charge::Kept.function(), vec![]);
-    }
-}
-
-fn rewrite_call(call: &mut CallExpr, sums: &mut Vec<String>) {
-    let parts = || call.target.as_deref().into_iter().chain(&call.args);
-    // The library adds to the list that a loop makes in place, if it still knows it.
-    let sum = |part: &IdedExpr| matches!(&part.expr, Expr::Ident(name) if sums.contains(name));
-    let in_place = call.func_name == operators::ADD && call.args.first().is_some_and(sum);
-    let comparison = matches!(call.func_name.as_str(), operators::EQUALS | operators::NOT_EQUALS);
-    // With something small on one side no more than that is looked at.
-    let free = in_place || comparison && parts().any(|part| matches!(part.expr, Expr::Literal(_)));
-    let qualified = qualified(call);
-    let charge = Charge::of(qualified.as_ref().unwrap_or(&call.func_name)).filter(|_| !free);
-    let target = call.target.as_deref_mut().filter(|_| qualified.is_none());
-    for part in target.into_iter().chain(&mut call.args) {
-        rewrite(part, sums);
-        if let Some(charge) = charge
-            // A literal is no longer than the expression, but a number may count what is made.
-            && (!matches!(part.expr, Expr::Literal(_)) || matches!(charge, Charge::Count))
-        {
-            wrap(part, charge.function(), vec![]);
+impl Rewriter {
+    fn rewrite(&mut self, tree: &mut IdedExpr) {
+        match &mut tree.expr {
+            Expr::Call(call) => {
+                let part = matches!(
+                    call.func_name.as_str(),
+                    operators::INDEX | operators::OPT_INDEX | operators::OPT_SELECT
+                );
+                if part {
+                    self.rewrite_part_of(tree);
+                } else {
+                    self.rewrite_call(call);
+                }
+            }
+            Expr::Comprehension(comprehension) => self.rewrite_loop(comprehension),
+            Expr::List(list) => list.elements.iter_mut().for_each(|part| self.rewrite_part(part)),
+            Expr::Map(map) => map.entries.iter_mut().for_each(|entry| match &mut entry.expr {
+                EntryExpr::MapEntry(entry) => {
+                    self.rewrite_part(&mut entry.key);
+                    self.rewrite_part(&mut entry.value);
+                }
+                EntryExpr::StructField(field) => self.rewrite_part(&mut field.value),
+            }),
+            Expr::Struct(message) => message.entries.iter_mut().for_each(|entry| {
+                if let EntryExpr::StructField(field) = &mut entry.expr {
+                    self.rewrite(&mut field.value);
+                }
+            }),
+            Expr::Select(select) => {
+                let named = is_place(&select.operand);
+                let copied = self.optionals && !select.test;
+                self.rewrite(&mut select.operand);
+                if !named {
+                    wrap(&mut select.operand, Charge::Opened.function(), vec![]);
+                }
+                if copied {
+                    wrap(tree, Charge::Taken.function(), vec![]);
+                }
+            }
+            Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
         }
     }
-    // These may make more out of little, and count before they do.
-    let own = match call.func_name.as_str() {
-        "replace" if call.args.len() == 2 => "@replace",
-        "replace" => "@replaceFirst",
-        "join" => "@join",
-        "matches" => "@matches",
-        _ => return,
-    };
-    own.clone_into(&mut call.func_name);
-    let target = call.target.take();
-    call.args.splice(0..0, target.map(|target| *target));
+
+    /// A part of a new list or map: what it is becomes part of that, however often it was written.
+    fn rewrite_part(&mut self, part: &mut IdedExpr) {
+        // A list inside a list is taken over as it is, and its own parts have paid.
+        let free = matches!(part.expr, Expr::Literal(_) | Expr::List(_) | Expr::Map(_));
+        self.rewrite(part);
+        if !free {
+            wrap(part, Charge::Kept.function(), vec![]);
+        }
+    }
+
+    /// A part that is taken of a list, a map or an optional value by its place or its key.
+    fn rewrite_part_of(&mut self, tree: &mut IdedExpr) {
+        let Expr::Call(call) = &mut tree.expr else {
+            return;
+        };
+        let may_be_none = call.func_name != operators::INDEX;
+        if let [whole, key, ..] = call.args.as_mut_slice() {
+            let named = is_place(whole);
+            self.rewrite(whole);
+            if may_be_none || !named {
+                wrap(whole, Charge::Opened.function(), vec![]);
+            }
+            let known = matches!(
+                &key.expr,
+                Expr::Literal(LiteralValue::Int(_) | LiteralValue::String(_) | LiteralValue::UInt(_))
+            );
+            self.rewrite(key);
+            if !known {
+                wrap(key, Charge::Key.function(), vec![]);
+            }
+        }
+        if may_be_none || self.optionals {
+            wrap(tree, Charge::Taken.function(), vec![]);
+        }
+    }
+
+    fn rewrite_call(&mut self, call: &mut CallExpr) {
+        let parts = || call.target.as_deref().into_iter().chain(&call.args);
+        // The library adds to the list that a loop makes in place, if it still knows it.
+        let in_place =
+            self.sums > 0 && call.func_name == operators::ADD && call.args.first().is_some_and(is_sum);
+        let comparison = matches!(call.func_name.as_str(), operators::EQUALS | operators::NOT_EQUALS);
+        // With something small on one side no more than that is looked at.
+        let free = in_place || comparison && parts().any(|part| matches!(part.expr, Expr::Literal(_)));
+        let qualified = qualified(call);
+        let charge = Charge::of(qualified.as_ref().unwrap_or(&call.func_name)).filter(|_| !free);
+        let target = call.target.as_deref_mut().filter(|_| qualified.is_none());
+        for part in target.into_iter().chain(&mut call.args) {
+            self.rewrite(part);
+            if let Some(charge) = charge
+                // A literal is no longer than the expression, but a number may count what is made.
+                && (!matches!(part.expr, Expr::Literal(_)) || matches!(charge, Charge::Count))
+            {
+                wrap(part, charge.function(), vec![]);
+            }
+        }
+        // These may make more out of little, or take longer than they have to, and count before they do.
+        let own = match call.func_name.as_str() {
+            "replace" if call.args.len() == 2 => "@replace",
+            "replace" => "@replaceFirst",
+            "join" => "@join",
+            "matches" => "@matches",
+            "indexOf" => "@indexOf",
+            "lastIndexOf" => "@lastIndexOf",
+            _ => return,
+        };
+        own.clone_into(&mut call.func_name);
+        let target = call.target.take();
+        call.args.splice(0..0, target.map(|target| *target));
+    }
+
+    fn rewrite_loop(&mut self, comprehension: &mut ComprehensionExpr) {
+        let makes_list =
+            matches!(&comprehension.accu_init.expr, Expr::List(list) if list.elements.is_empty());
+        let inside = size(&comprehension.loop_step) + size(&comprehension.loop_cond);
+        let each = inside + if makes_list { ELEMENT } else { 0 };
+        self.rewrite(&mut comprehension.iter_range);
+        self.rewrite(&mut comprehension.accu_init);
+        let each = i64::try_from(each).unwrap_or(i64::MAX);
+        let each = IdedExpr {
+            id: 0,
+            expr: Expr::Literal(LiteralValue::Int(CelInt::from(each))),
+        };
+        wrap(&mut comprehension.iter_range, "@over", vec![each]);
+        // What is no loop gives a name to a value, which becomes one of its own, and so does what is done with it.
+        let names = comprehension.accu_var != SUM;
+        self.sums += usize::from(!names);
+        self.rewrite(&mut comprehension.loop_cond);
+        self.rewrite(&mut comprehension.loop_step);
+        self.rewrite(&mut comprehension.result);
+        self.sums -= usize::from(!names);
+        begin_step(&mut comprehension.loop_step);
+        if names {
+            wrap(&mut comprehension.accu_init, Charge::Lent.function(), vec![]);
+            wrap(&mut comprehension.result, Charge::Lent.function(), vec![]);
+        }
+    }
 }
 
-fn rewrite_loop(comprehension: &mut ComprehensionExpr, sums: &mut Vec<String>) {
-    let makes_list = matches!(&comprehension.accu_init.expr, Expr::List(list) if list.elements.is_empty());
-    let inside = size(&comprehension.loop_step) + size(&comprehension.loop_cond);
-    let each = inside + if makes_list { ELEMENT } else { 0 };
-    rewrite(&mut comprehension.iter_range, sums);
-    rewrite(&mut comprehension.accu_init, sums);
-    let each = i64::try_from(each).unwrap_or(i64::MAX);
-    let each = IdedExpr {
-        id: 0,
-        expr: Expr::Literal(LiteralValue::Int(CelInt::from(each))),
+fn is_sum(part: &IdedExpr) -> bool {
+    matches!(&part.expr, Expr::Ident(name) if name == SUM)
+}
+
+/// Whether it is a variable or a field below one, which is borrowed.
+fn is_place(tree: &IdedExpr) -> bool {
+    match &tree.expr {
+        Expr::Ident(_) => true,
+        Expr::Select(select) => is_place(&select.operand),
+        _ => false,
+    }
+}
+
+/// A step of a loop pays before it does anything. The library knows some steps by their shape, which stays as it is.
+fn begin_step(step: &mut IdedExpr) {
+    let Expr::Call(call) = &mut step.expr else {
+        return pay_first(step);
     };
-    wrap(&mut comprehension.iter_range, "@over", vec![each]);
-    sums.push(comprehension.accu_var.clone());
-    rewrite(&mut comprehension.loop_cond, sums);
-    rewrite(&mut comprehension.loop_step, sums);
-    rewrite(&mut comprehension.result, sums);
-    sums.pop();
+    match (call.func_name.as_str(), call.args.as_mut_slice()) {
+        (operators::LOGICAL_AND | operators::LOGICAL_OR, [sum, body]) if is_sum(sum) => pay_first(body),
+        (operators::CONDITIONAL, [condition, _, _]) => pay_first(condition),
+        (operators::ADD, [sum, new]) if is_sum(sum) => match &mut new.expr {
+            Expr::List(list) => list.elements.iter_mut().take(1).for_each(pay_first),
+            _ => pay_first(new),
+        },
+        _ => pay_first(step),
+    }
+}
+
+fn pay_first(part: &mut IdedExpr) {
+    let call = |func_name: &str, args| {
+        Expr::Call(CallExpr {
+            func_name: func_name.to_owned(),
+            target: None,
+            args,
+        })
+    };
+    let node = |expr| IdedExpr { id: 0, expr };
+    let none = node(Expr::Literal(LiteralValue::Boolean(false.into())));
+    let args = vec![node(call("@step", vec![])), std::mem::take(part), none];
+    part.id = args[1].id;
+    part.expr = call(operators::CONDITIONAL, args);
+}
+
+/// Whether there may be an optional value anywhere in it.
+fn makes_optionals(tree: &IdedExpr) -> bool {
+    let entry = |entry: &IdedEntryExpr| match &entry.expr {
+        EntryExpr::MapEntry(entry) => makes_optionals(&entry.key) || makes_optionals(&entry.value),
+        EntryExpr::StructField(field) => makes_optionals(&field.value),
+    };
+    match &tree.expr {
+        Expr::Call(call) => {
+            matches!(
+                call.func_name.as_str(),
+                operators::OPT_INDEX | operators::OPT_SELECT
+            ) || qualified(call).is_some_and(|name| name.starts_with("optional."))
+                || call
+                    .target
+                    .as_deref()
+                    .into_iter()
+                    .chain(&call.args)
+                    .any(makes_optionals)
+        }
+        Expr::Comprehension(inner) => [
+            &inner.iter_range,
+            &inner.accu_init,
+            &inner.loop_cond,
+            &inner.loop_step,
+            &inner.result,
+        ]
+        .into_iter()
+        .any(makes_optionals),
+        Expr::List(list) => list.elements.iter().any(makes_optionals),
+        Expr::Map(map) => map.entries.iter().any(entry),
+        Expr::Struct(message) => message.entries.iter().any(entry),
+        Expr::Select(select) => makes_optionals(&select.operand),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => false,
+    }
 }
 
 fn wrap(part: &mut IdedExpr, function: &str, more: Vec<IdedExpr>) {
@@ -411,7 +620,14 @@ fn kept(value: &dyn Val) -> u64 {
     COPYING.weigh(value, LEFT.get())
 }
 
-fn units(kind: Charge, value: &dyn Val) -> u64 {
+/// What is made a value of its own.
+fn cloned(value: &dyn Val) -> u64 {
+    CLONING.weigh(value, LEFT.get())
+}
+
+fn units(kind: Charge, value: &CowVal<'_, '_>) -> u64 {
+    let own = matches!(value, CowVal::Owned(_));
+    let value = value.as_ref();
     let length = length(value);
     match kind {
         Charge::Seen if is_text(value) => length / LOOKED_AT,
@@ -420,13 +636,19 @@ fn units(kind: Charge, value: &dyn Val) -> u64 {
         Charge::Pieces => length.saturating_mul(ELEMENT),
         // The library copies lists and maps in all their depth.
         Charge::Copied | Charge::Kept => kept(value),
-        Charge::Within if matches!(value.get_type().kind(), Kind::Map) => 1,
+        Charge::Within if !own && matches!(value.get_type().kind(), Kind::Map) => 1,
         Charge::Whole | Charge::Within => whole(value),
-        Charge::Square => length.saturating_mul(length),
+        Charge::Square => length.saturating_mul(whole(value)).saturating_add(kept(value)),
         Charge::Document => length / PARSED,
         Charge::Count => value.downcast_ref::<CelInt>().map_or(0, |count| {
             u64::try_from(*count.inner()).unwrap_or(0).saturating_mul(ELEMENT)
         }),
+        Charge::Opened if own => length,
+        Charge::Lent if !own => cloned(value),
+        Charge::Taken if own => cloned(value),
+        Charge::Key => length / LOOKED_AT,
+        Charge::Number if is_container(value) || is_text(value) => kept(value),
+        Charge::Opened | Charge::Lent | Charge::Taken | Charge::Number => 0,
     }
 }
 
@@ -440,7 +662,7 @@ macro_rules! toll {
             let value = args.into_iter().next().ok_or_else(|| refused("@toll"))?;
             // First the call itself: whoever has nothing left does not even count.
             charge(1)?;
-            charge(units($charge, value.as_ref()))?;
+            charge(units($charge, &value))?;
             Ok(value)
         }
     };
@@ -455,6 +677,30 @@ toll!(square, Charge::Square);
 toll!(pieces, Charge::Pieces);
 toll!(document, Charge::Document);
 toll!(count, Charge::Count);
+toll!(opened, Charge::Opened);
+toll!(number, Charge::Number);
+toll!(lent, Charge::Lent);
+toll!(taken, Charge::Taken);
+toll!(found_by, Charge::Key);
+
+/// A key; the error of the library over one that can be none would hold a copy of what it was looked for in.
+fn key<'b, 'v>(args: Values<'b, 'v>) -> Outcome<'b, 'v> {
+    let key = args.first().ok_or_else(|| refused("@key"))?.as_ref();
+    let whole = |key: &CelDouble| key.inner().fract() == 0.0;
+    if is_container(key) || !key.downcast_ref::<CelDouble>().is_none_or(whole) {
+        return Err(refused("@key"));
+    }
+    found_by(args)
+}
+
+/// The begin of a step of a loop: here the clock is looked at, whatever is done in it.
+fn step<'b, 'v>(_: Values<'b, 'v>) -> Outcome<'b, 'v> {
+    charge(1)?;
+    match ENDS.get() {
+        Some((ends, _)) if Instant::now() >= ends => Err(end()),
+        _ => Ok(CowVal::owned(CelBool::from(true))),
+    }
+}
 
 /// The result, which is copied once, out of the evaluation: the library itself would make a value of its own of it before.
 fn result<'b, 'v>(args: Values<'b, 'v>) -> Outcome<'b, 'v> {
@@ -560,7 +806,7 @@ fn compiled(pattern: &str) -> Result<Regex, ExecutionError> {
 
 /// Adds the functions that an expression is rewritten with.
 pub(super) fn add_to(env: &mut Env) -> Result<(), cel::DeclarationError> {
-    let tolls: [(Charge, cel::common::functions::Function); 9] = [
+    let tolls: [(Charge, cel::common::functions::Function); 14] = [
         (Charge::Seen, seen),
         (Charge::Copied, copied),
         (Charge::Whole, taken_whole),
@@ -570,19 +816,29 @@ pub(super) fn add_to(env: &mut Env) -> Result<(), cel::DeclarationError> {
         (Charge::Pieces, pieces),
         (Charge::Document, document),
         (Charge::Count, count),
+        (Charge::Opened, opened),
+        (Charge::Key, key),
+        (Charge::Number, number),
+        (Charge::Lent, lent),
+        (Charge::Taken, taken),
     ];
     for (charge, function) in tolls {
         let name = charge.function();
         env.add_overload(name, name, vec![DYN_TYPE], function)?;
     }
-    let several: [(&str, usize, cel::common::functions::Function); 7] = [
+    let several: [(&str, usize, cel::common::functions::Function); 12] = [
         ("@result", 1, result),
+        ("@step", 0, step),
         ("@over", 2, over),
         ("@replace", 3, replace),
         ("@replaceFirst", 4, replace_first),
         ("@join", 1, join),
         ("@join", 2, join),
         ("@matches", 2, matches),
+        ("@indexOf", 2, searches::index_of),
+        ("@indexOf", 3, searches::index_of),
+        ("@lastIndexOf", 2, searches::last_index_of),
+        ("@lastIndexOf", 3, searches::last_index_of),
     ];
     for (name, arguments, function) in several {
         let id = format!("{name}{arguments}");
@@ -659,7 +915,10 @@ mod tests {
         let listed = format!("size([0]{})", ".map(a, [a, a, a])".repeat(20));
         let mapped = format!("size([0]{})", ".map(a, {'a': a, 'b': a})".repeat(20));
         let long = json!({ "text": "a".repeat(4 << 20), "list": vec![0; 400_000], "some": vec!["ab"; 3000],
-            "deep": vec![vec![0; 4000]; 10] });
+            "deep": vec![vec![0; 4000]; 10], "names": (0..20_000).map(|n| (n.to_string(), json!(n))).collect::<Value>(),
+            "long": { "k".repeat(1 << 20): 0 }, "pair": [vec![0; 200_000], vec![0; 200_000]],
+            "half": "a".repeat(500_000), "quarter": "a".repeat(250_000) + "b",
+            "element": { "children": { "a": vec![json!({"text": "a"}); 20_000] } } });
         for text in [
             "size(lists.range(1000000).map(a, lists.range(1000000).map(b, a * b)))",
             "lists.range(100000).exists(a, lists.range(100000).exists(b, a + b < 0))",
@@ -686,6 +945,30 @@ mod tests {
             "x.list.map(i, x.some)",
             "lists.range(2000).exists(i, x.deep.exists(d, i < 0))",
             "lists.range(2000).exists(i, size(x.deep.reverse()) < 0)",
+            "[{'a': lists.range(200000)}].exists(m, lists.range(60000).exists(i, m.?a[0].value() == 7))",
+            "[{'a': lists.range(100000)}].exists(m, lists.range(60000).exists(i, m[?'a'].value()[0] == 7))",
+            "[{'a': lists.range(100000)}].exists(m, x.list.exists(i, optional.of(m).a[0].value() == 7))",
+            "[[optional.of(lists.range(90000))]].exists(m, x.list.exists(i, size([m[0]]) == 7))",
+            "optional.of([lists.range(100000)]).optMap(o, x.list.exists(i, optional.of(o).optMap(p, p) == o))",
+            "optional.of(x.text).optMap(a, a + a).optMap(a, a + a).optMap(a, a + a)",
+            "lists.range(100000).exists(i, x.?list[0].value() == 1)",
+            "lists.range(100000).exists(i, x.?list.value()[0] == 1)",
+            "lists.range(100000).exists(i, x.?list.value() == 1 || x.?list.value() == [1])",
+            "lists.range(100000).exists(i, 'a' in x.?names.value())",
+            "lists.range(100000).exists(i, at(x, 'list') == 1)",
+            "lists.range(100000).exists(i, given(x.list) == 1)",
+            "lists.range(100000).exists(i, xml(x.element, 'a') == [])",
+            "lists.range(100000).exists(i, xmlText(x.element, 'a[@b=c]/a') == 'a')",
+            "lists.range(20000).exists(i, xmlText(x.element, 'a') == 'b')",
+            "lists.range(100000).exists(i, x.list - 1 == 0)",
+            "lists.range(100000).exists(i, x.list * 2 / 3 % 4 == 0)",
+            "lists.range(100000).exists(i, x.names[x.text] == 1)",
+            "lists.range(100000).exists(i, x.names[?x.text] == 1)",
+            "lists.range(100000).exists(i, x.long != x.long)",
+            "lists.range(100000).exists(i, size(x.pair.distinct()) == 3)",
+            "lists.range(100000).exists(i, x.text.indexOf(x.text + 'b') == 1)",
+            "lists.range(100000).exists(i, x.text.lastIndexOf('b') == 1)",
+            "splitUnquoted(x.half, x.quarter)",
             // An error that somebody catches is one all the same.
             "lists.range(900000).size() == 1 || true",
         ] {

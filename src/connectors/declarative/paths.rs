@@ -12,7 +12,10 @@ use cel::{
 };
 use serde_json::Value;
 
-use super::json_value::{owned, to_json};
+use super::{
+    json_value::{length, owned, to_json},
+    metered::{charge, charge_copy, charge_whole},
+};
 use crate::core::people::written::{Kind, is_none};
 
 /// Adds `at(data, path)`, `given(value)`, `xml(element, path)` and `xmlText(element, path)`.
@@ -42,8 +45,14 @@ fn arguments<'b, 'v>(
     }
 }
 
+/// A copy, which is charged for.
 fn json(value: &dyn Val) -> Result<Value, ExecutionError> {
+    charge_copy(value)?;
     to_json(value).ok_or_else(|| ExecutionError::function_error("at", "refused"))
+}
+
+fn is_own(value: &CowVal<'_, '_>) -> bool {
+    matches!(value, CowVal::Owned(_))
 }
 
 fn steps(path: &str) -> impl Iterator<Item = &str> {
@@ -55,7 +64,10 @@ fn steps(path: &str) -> impl Iterator<Item = &str> {
 fn at<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let (data, path) = arguments(&args, "at")?;
     let mut found = Some(data).filter(|_| steps(path).next().is_some());
+    let own = args.first().is_some_and(is_own);
     for step in steps(path) {
+        // One of its own is converted for each look into it.
+        charge(1 + found.filter(|_| own).map_or(0, length))?;
         found = found.and_then(|data| match data.downcast_ref::<CelList>() {
             Some(list) => list.inner().get(step.parse::<usize>().ok()?).map(AsRef::as_ref),
             None => member(data, step),
@@ -80,7 +92,7 @@ fn given<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionE
 /// All elements at `path` below an element, such as `Worker_Reference/ID[@type='WID']`.
 fn below<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let (element, path) = arguments(&args, "xml")?;
-    let elements = descend(element, path);
+    let elements = descend(element, path, args.first().is_some_and(is_own))?;
     let values: Vec<Value> = elements.into_iter().map(json).collect::<Result<_, _>>()?;
     Ok(CowVal::Owned(owned(Value::Array(values))))
 }
@@ -88,8 +100,9 @@ fn below<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionE
 /// The text of the first element at `path` below an element, or null.
 fn text_below<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let (element, path) = arguments(&args, "xmlText")?;
-    let first = descend(element, path).into_iter().next();
-    let text = first.and_then(|element| text(element, "text"));
+    let elements = descend(element, path, args.first().is_some_and(is_own))?;
+    let text = elements.first().and_then(|element| text(*element, "text"));
+    charge(text.map_or(0, |text| text.len() as u64))?;
     let value = text.map_or(Value::Null, |text| Value::String(text.to_owned()));
     Ok(CowVal::Owned(owned(value)))
 }
@@ -107,19 +120,30 @@ fn text<'b>(data: &'b dyn Val, key: &str) -> Option<&'b str> {
         .map(CelString::inner)
 }
 
-/// The elements at `path` below an element as [`super::xml`] gives them.
-fn descend<'b, 'v>(element: &'b (dyn Val + 'v), path: &str) -> Vec<&'b (dyn Val + 'v)> {
+/// The elements at `path` below an element as [`super::xml`] gives them. One of its `own` is converted for that.
+fn descend<'b, 'v>(
+    element: &'b (dyn Val + 'v),
+    path: &str,
+    own: bool,
+) -> Result<Vec<&'b (dyn Val + 'v)>, ExecutionError> {
+    if own {
+        charge_whole(element)?;
+    }
     let mut found = vec![element];
     for step in steps(path) {
         let (name, wanted) = match step.split_once("[@") {
             Some((name, condition)) => (name, condition.trim_end_matches(']').split_once('=')),
             None => (step, None),
         };
+        charge(1 + found.len() as u64)?;
         let children = found.into_iter().filter_map(|element| {
             let children = member(member(element, "children")?, name)?;
             children.downcast_ref::<CelList>()
         });
+        let children: Vec<&CelList<'v>> = children.collect();
+        charge(children.iter().map(|list| list.inner().len() as u64).sum())?;
         found = children
+            .into_iter()
             .flat_map(|list| list.inner().iter().map(AsRef::as_ref))
             .filter(|child: &&(dyn Val + 'v)| {
                 wanted.is_none_or(|(attribute, value)| {
@@ -129,7 +153,7 @@ fn descend<'b, 'v>(element: &'b (dyn Val + 'v), path: &str) -> Vec<&'b (dyn Val 
             })
             .collect();
     }
-    found
+    Ok(found)
 }
 
 #[cfg(test)]
