@@ -7,9 +7,12 @@ use std::{
     sync::LazyLock,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{self, ControlPlane, Ran, Scratch};
+use crate::{
+    operator::site::ALLOCATOR,
+    support::{self, ControlPlane, Ran, Scratch},
+};
 
 const RELEASE: &str = "offboard";
 const SYSTEM: &str = "offboard-system";
@@ -200,6 +203,10 @@ fn the_pod_passes_the_restricted_pod_security_standard_and_more() {
         let deployments = of_kind(&objects, "Deployment");
         assert_eq!(deployments.len(), 1);
         let pod = &deployments[0]["spec"]["template"]["spec"];
+        let env = pod["containers"][0]["env"].as_array().unwrap();
+        for (name, value) in ALLOCATOR {
+            assert!(env.contains(&json!({"name": name, "value": value})), "{name}");
+        }
         let container = &pod["containers"][0];
         assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
