@@ -190,11 +190,10 @@ fn link<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionEr
         let Some((target, after)) = after.split_once('>') else {
             break;
         };
-        let end = after
-            .find(",<")
-            .or_else(|| after.find(", <"))
-            .unwrap_or(after.len());
-        let (parameters, next) = after.split_at(end);
+        // The next link begins behind a comma: whatever is looked at here is behind us afterwards.
+        let begins = |(at, _): &(usize, &str)| after[at + 1..].trim_start().starts_with('<');
+        let end = after.match_indices(',').find(begins);
+        let (parameters, next) = after.split_at(end.map_or(after.len(), |(at, _)| at));
         let related = parameters
             .split(';')
             .filter_map(|p| p.trim().split_once('='))
@@ -260,7 +259,7 @@ mod tests {
             Problems,
             expression::{Expression, Scope, Unevaluable},
         },
-        core::people::written,
+        core::{garbled::soon, people::written},
     };
 
     fn value(text: &str) -> Result<Value, Unevaluable> {
@@ -295,7 +294,19 @@ mod tests {
         let links = "'<https://a/1?x=1,2>; rel=\"self\", <https://a/2>; rel=\"next\"'";
         assert_eq!(value(&format!("link({links}, 'next')")), Ok(json!("https://a/2")));
         assert_eq!(value(&format!("link({links}, 'last')")), Ok(Value::Null));
+        let mixed = "'<https://a/1>;rel=first, <https://a/2>; rel=\"x next\",<https://a/3>;rel=last'";
+        assert_eq!(value(&format!("link({mixed}, 'next')")), Ok(json!("https://a/2")));
+        assert_eq!(value(&format!("link({mixed}, 'last')")), Ok(json!("https://a/3")));
         assert_eq!(value("xml('<a><b>c</b></a>', 'a/b')[0].text"), Ok(json!("c")));
+    }
+
+    #[test]
+    fn many_links_are_gone_through_once() {
+        let header = json!("<>, ".repeat(1_000_000) + "<https://a/2>; rel=next");
+        let mut problems = Problems::default();
+        let next = Expression::compile("link(x, 'next')", "here", &["x"], &mut problems).unwrap();
+        let found = soon(&"links", || next.evaluate(&Scope::new().with("x", &header)));
+        assert_eq!(found, Ok(json!("https://a/2")));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use reqwest::{
     Url,
-    header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER, SET_COOKIE},
+    header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE},
 };
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -45,6 +45,9 @@ const FIELDS: [&str; 4] = [
     "/error/details/0/target",
 ];
 
+/// The longest header that is shown to expressions, several of one name together, in bytes.
+const LONGEST_HEADER: usize = 16 << 10;
+
 /// Whether the body may be read as JSON: its type says so, or there is none.
 fn may_be_json(headers: &HeaderMap) -> (bool, bool) {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -58,8 +61,12 @@ fn may_be_json(headers: &HeaderMap) -> (bool, bool) {
 /// The memory that going through the body takes, counted.
 ///
 /// # Errors
-/// When there are more values in it than in any answer, or others do not leave enough memory before the deadline.
+/// When there are more values in it than in any answer, a header is longer than any, or others do not leave enough memory
+/// before the deadline.
 pub async fn counted(reply: &Reply, deadline: Instant) -> Result<Reservation, Fault> {
+    if has_long_header(&reply.headers) {
+        return Err(Fault::unknown_outcome(Reason::Malformed).with_code("header too long"));
+    }
     let cost = match may_be_json(&reply.headers) {
         (_, true) => json::cost(&reply.body, reply.largest),
         _ => Some(reply.body.len() * 2),
@@ -143,6 +150,11 @@ fn body(reply: &Reply) -> (Value, bool) {
         Some(value) => (value, true),
         None => (text(), !declared),
     }
+}
+
+fn has_long_header(all: &HeaderMap) -> bool {
+    let mut shown = all.keys().filter(|name| **name != SET_COOKIE);
+    shown.any(|name| all.get_all(name).iter().map(HeaderValue::len).sum::<usize>() > LONGEST_HEADER)
 }
 
 /// Names in lower case; several of one name joined by commas. Cookies are logins and left out.

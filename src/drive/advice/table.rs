@@ -364,6 +364,8 @@ table! { DEFINITION:
         "the next page is on another host, where no login goes", "set spec.inputs.url to the address that the system calls itself";
     "too large" =>
         "an answer is larger than is read", "raise largestAnswer in the definition, or let it ask for less";
+    "header too long" =>
+        "a header of the answer is longer than any of a system", "check what answers at the address in spec.inputs";
     "too many values" =>
         "the answer has more values than any of a system", "check what answers at the address in spec.inputs";
     "too much at once" =>

@@ -122,6 +122,24 @@ async fn a_huge_answer_is_left_at_the_limit() {
 }
 
 #[tokio::test]
+async fn a_header_longer_than_any_is_no_answer_and_cookies_are_not_looked_at() {
+    let links = |size: usize| "<>, ".repeat(size / 4);
+    let half = links(9 << 10);
+    let two = format!("link: {half}\r\nlink: {half}\r\n");
+    for headers in [format!("link: {}\r\n", links(40 << 10)), two] {
+        let server = Raw::start(answer(200, &headers, "{}")).await;
+        assert_eq!(
+            fails(&config(&server.url), &server.url).await,
+            Fault::unknown_outcome(Reason::Malformed).with_code("header too long")
+        );
+    }
+    let headers = format!("link: {half}\r\nset-cookie: {}\r\n", links(40 << 10));
+    let server = Raw::start(answer(200, &headers, "{}")).await;
+    let found = driver(&config(&server.url), &[]).perform(&get(&server.url)).await;
+    assert_eq!(found.unwrap().fault, None);
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let trap = Raw::start(answer(200, "", "{}")).await;
     let elsewhere = format!("302 to https {}", unlisted("hunter2.example.com"));
