@@ -10,13 +10,19 @@
 //!
 //! What a look keeps of its answers is counted until nobody keeps it. Whoever waits for that holds no answer, neither one that
 //! comes nor one that is gone through, and asks again afterwards: so nobody who still has to read is kept waiting by it. Looks
-//! that keep a part each and wait for the rest would wait for each other; so one of them at a time goes beyond what there is,
-//! and comes to an end.
+//! that keep a part each and wait for the rest would wait for each other; so some of them go beyond what there is, and come to
+//! an end.
+//!
+//! A system decides how long a look at it takes. So the looks through one Connector keep at most half of what there is, and one
+//! of them at a time goes beyond: whoever looks at another system has the other half, and another turn beyond.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::{Duration, Instant, timeout_at},
 };
 
@@ -45,17 +51,38 @@ pub static READ: Share = Share::new(72 << 20);
 /// What looks keep of what they read, until they end: one of the largest answers, or some smaller ones.
 pub static KEPT: Kept = Kept::new(40 << 20);
 
-/// What looks may keep together, and one of them beyond that.
+/// How many looks go beyond what there is, at the same time.
+const BEYOND: usize = 2;
+
+/// What looks may keep together, and some of them beyond that.
 #[derive(Debug)]
 pub struct Kept {
     share: Share,
     beyond: Semaphore,
 }
 
+/// What the looks through one Connector may keep of it.
+#[derive(Debug, Clone)]
+pub struct Part {
+    kept: &'static Kept,
+    /// Half of the share.
+    room: Arc<Semaphore>,
+    pieces: usize,
+    /// One look.
+    beyond: Arc<Semaphore>,
+}
+
+/// A look that goes beyond.
+#[derive(Debug)]
+struct Beyond {
+    _one: OwnedSemaphorePermit,
+    _some: SemaphorePermit<'static>,
+}
+
 /// What one look keeps.
 #[derive(Debug)]
 pub struct Retention {
-    kept: &'static Kept,
+    part: Part,
     state: Mutex<Retaining>,
     /// Its reads wait one after the other.
     turn: tokio::sync::Mutex<()>,
@@ -68,14 +95,14 @@ struct Retaining {
     /// It holds a part of the share.
     some: bool,
     /// It is the one that goes beyond.
-    beyond: Option<Arc<SemaphorePermit<'static>>>,
+    beyond: Option<Arc<Beyond>>,
 }
 
 /// What a look keeps is counted until this is dropped.
 #[derive(Debug, Default)]
 pub struct Retained {
-    _room: Option<SemaphorePermit<'static>>,
-    _beyond: Option<Arc<SemaphorePermit<'static>>>,
+    _room: Option<(OwnedSemaphorePermit, SemaphorePermit<'static>)>,
+    beyond: Option<Arc<Beyond>>,
 }
 
 /// Memory that is counted until this is dropped.
@@ -95,16 +122,69 @@ impl Kept {
     const fn new(bytes: usize) -> Self {
         Self {
             share: Share::new(bytes),
-            beyond: Semaphore::const_new(1),
+            beyond: Semaphore::const_new(BEYOND),
         }
+    }
+}
+
+impl Part {
+    /// The part of a Connector.
+    pub fn new(kept: &'static Kept) -> Self {
+        let pieces = kept.share.pieces / 2;
+        Self {
+            kept,
+            room: Arc::new(Semaphore::new(pieces)),
+            pieces,
+            beyond: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// How many pieces so many bytes are; none if that is more than the part.
+    fn pieces(&self, size: usize) -> Option<u32> {
+        let pieces = size.div_ceil(PIECE);
+        let fits = pieces <= self.pieces;
+        fits.then(|| u32::try_from(pieces).ok()).flatten()
+    }
+
+    fn try_room(&self, pieces: u32) -> Option<Retained> {
+        let own = Arc::clone(&self.room).try_acquire_many_owned(pieces).ok()?;
+        let room = self.kept.share.free.try_acquire_many(pieces).ok()?;
+        Some(Retained {
+            _room: Some((own, room)),
+            beyond: None,
+        })
+    }
+
+    /// What waits for others of the same Connector stands in nobody's way meanwhile.
+    async fn room(&self, pieces: u32) -> Option<Retained> {
+        let own = Arc::clone(&self.room).acquire_many_owned(pieces).await.ok()?;
+        let room = self.kept.share.free.acquire_many(pieces).await.ok()?;
+        Some(Retained {
+            _room: Some((own, room)),
+            beyond: None,
+        })
+    }
+
+    fn try_beyond(&self) -> Option<Arc<Beyond>> {
+        Some(Arc::new(Beyond {
+            _one: Arc::clone(&self.beyond).try_acquire_owned().ok()?,
+            _some: self.kept.beyond.try_acquire().ok()?,
+        }))
+    }
+
+    async fn beyond(&self) -> Option<Arc<Beyond>> {
+        Some(Arc::new(Beyond {
+            _one: Arc::clone(&self.beyond).acquire_owned().await.ok()?,
+            _some: self.kept.beyond.acquire().await.ok()?,
+        }))
     }
 }
 
 impl Retention {
     /// A look that keeps nothing yet.
-    pub fn new(kept: &'static Kept) -> Self {
+    pub fn new(part: &Part) -> Self {
         Self {
-            kept,
+            part: part.clone(),
             state: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
@@ -122,19 +202,13 @@ impl Retention {
             state.small = size;
             return Some(Retained::default());
         }
-        let retained = match &state.beyond {
-            Some(beyond) => Retained {
-                _room: None,
-                _beyond: Some(Arc::clone(beyond)),
-            },
-            None => Retained {
-                _room: Some(self.kept.share.free.try_acquire_many(self.pieces(size)).ok()?),
-                _beyond: None,
-            },
+        // What is larger than a part goes beyond as a whole.
+        let retained = match (&state.beyond, self.part.pieces(size)) {
+            (None, Some(pieces)) => self.part.try_room(pieces)?,
+            (Some(beyond), _) => Retained::beyond(Arc::clone(beyond)),
+            (None, None) => Retained::beyond(self.part.try_beyond()?),
         };
-        state.some = true;
-        state.small = 0;
-        Some(retained)
+        Some(state.counted(retained))
     }
 
     /// Waits until there is room for so many bytes, and counts them.
@@ -160,33 +234,46 @@ impl Retention {
             let state = self.state();
             (size + state.small, state.some)
         };
-        let room = self.kept.share.free.acquire_many(self.pieces(size));
-        // Whoever keeps nothing keeps nobody waiting either.
-        let beyond = async {
-            if some {
-                self.kept.beyond.acquire().await.ok()
-            } else {
-                std::future::pending().await
+        let pieces = self.part.pieces(size);
+        let room = async {
+            match pieces {
+                Some(pieces) => self.part.room(pieces).await,
+                None => pending().await,
             }
         };
-        let (room, beyond) = tokio::select! {
-            biased;
-            room = room => (Some(room.ok()?), None),
-            beyond = beyond => (None, Some(Arc::new(beyond?))),
+        // Whoever keeps nothing keeps nobody waiting either.
+        let beyond = async {
+            if some || pieces.is_none() {
+                self.part.beyond().await.map(Retained::beyond)
+            } else {
+                pending().await
+            }
         };
-        let mut state = self.state();
-        state.some = true;
-        state.small = 0;
-        state.beyond.clone_from(&beyond);
-        Some(Retained {
-            _room: room,
-            _beyond: beyond,
-        })
+        let retained = tokio::select! {
+            biased;
+            room = room => room?,
+            beyond = beyond => beyond?,
+        };
+        Some(self.state().counted(retained))
     }
+}
 
-    fn pieces(&self, size: usize) -> u32 {
-        let pieces = size.div_ceil(PIECE).min(self.kept.share.pieces);
-        u32::try_from(pieces).unwrap_or(u32::MAX)
+impl Retaining {
+    /// What was small is counted with it.
+    fn counted(&mut self, retained: Retained) -> Retained {
+        self.some = true;
+        self.small = 0;
+        self.beyond.clone_from(&retained.beyond);
+        retained
+    }
+}
+
+impl Retained {
+    fn beyond(beyond: Arc<Beyond>) -> Self {
+        Self {
+            _room: None,
+            beyond: Some(beyond),
+        }
     }
 }
 
@@ -262,59 +349,94 @@ mod tests {
         assert_eq!(SHARE.free.available_permits(), SHARE.pieces);
     }
 
-    const MIB: usize = 1 << 20;
+    /// As many bytes as fit `pieces` times into the share of the tests below.
+    const fn part(pieces: usize) -> usize {
+        pieces << 20
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_a_look_keeps_is_counted_until_nobody_keeps_it() {
-        static KEPT: Kept = Kept::new(8 * MIB);
+        static KEPT: Kept = Kept::new(part(8));
         let free = || KEPT.share.free.available_permits() * PIECE;
-        let (first, second) = (Retention::new(&KEPT), Retention::new(&KEPT));
+        let [first, second, third] = [(); 3].map(|()| Retention::new(&Part::new(&KEPT)));
         // What is small is counted once there is much of it.
         let small: Vec<_> = (0..8).map(|_| first.keep(SMALL / 4).unwrap()).collect();
-        assert_eq!(free(), 8 * MIB - SMALL / 4 * 5);
-        let large = first.keep(6 * MIB).unwrap();
-        assert!(second.keep(4 * MIB).is_none());
+        assert_eq!(free(), part(8) - SMALL / 4 * 5);
+        let large = (first.keep(part(3)).unwrap(), second.keep(part(2)).unwrap());
+        assert!(third.keep(part(4)).is_none());
         assert_eq!(
-            second.wait(4 * MIB).await.unwrap_err(),
+            third.wait(part(4)).await.unwrap_err(),
             Fault::transient(Reason::Incomplete).with_code("too much at once")
         );
-        let waits = tokio::spawn(async move { second.wait(4 * MIB).await.map(drop) });
+        let waits = tokio::spawn(async move { third.wait(part(4)).await.map(drop) });
         tokio::task::yield_now().await;
         drop(large);
         waits.await.unwrap().unwrap();
         drop(small);
-        assert_eq!(free(), 8 * MIB);
-        // More than all there is is all there is.
-        let most = Retention::new(&KEPT).keep(100 * MIB).unwrap();
-        assert_eq!(free(), 0);
-        drop(most);
+        assert_eq!(free(), part(8));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn looks_that_keep_a_half_each_come_to_an_end_one_after_the_other() {
-        static KEPT: Kept = Kept::new(8 * MIB);
-        let looks: Vec<_> = (0..3).map(|_| Arc::new(Retention::new(&KEPT))).collect();
-        let half = |look: &Arc<Retention>| look.keep(4 * MIB);
-        let (a, b) = (half(&looks[0]).unwrap(), half(&looks[1]).unwrap());
-        assert!(half(&looks[2]).is_none());
+    async fn what_one_system_keeps_for_long_leaves_room_for_the_looks_at_others() {
+        static KEPT: Kept = Kept::new(part(8));
+        let (slow, other) = (Part::new(&KEPT), Part::new(&KEPT));
+        // One look goes beyond, and another one keeps the whole part of its Connector.
+        let (huge, whole) = (Retention::new(&slow), Retention::new(&slow));
+        let held = (huge.keep(part(100)).unwrap(), whole.keep(part(4)).unwrap());
+        let more = huge.keep(part(100)).unwrap();
+        // Its further looks wait for these two, and fail.
+        let waits = [part(1), part(100)].map(|size| {
+            let next = Retention::new(&slow);
+            assert!(next.keep(size).is_none());
+            tokio::spawn(async move { next.wait(size).await.map(drop) })
+        });
+        tokio::task::yield_now().await;
+        // Nobody else does: neither with half of it, nor with more.
+        let look = Retention::new(&other);
+        let (half, further) = (look.keep(part(4)).unwrap(), look.wait(part(4)).await.unwrap());
+        assert!(look.state().beyond.is_some());
+        drop((half, further, look));
+        let look = Retention::new(&other);
+        drop(look.keep(part(100)).unwrap());
+        drop(look);
+        for waits in waits {
+            assert_eq!(waits.await.unwrap().unwrap_err().code, "too much at once");
+        }
+        drop((held, more, huge, whole));
+        assert_eq!(KEPT.share.free.available_permits(), KEPT.share.pieces);
+        assert_eq!(KEPT.beyond.available_permits(), BEYOND);
+        assert_eq!(slow.room.available_permits(), slow.pieces);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_that_keep_a_part_each_come_to_an_end_one_after_the_other() {
+        static KEPT: Kept = Kept::new(part(8));
+        let connectors = [(); 2].map(|()| Part::new(&KEPT));
+        let looks: Vec<_> = [0, 0, 1, 1]
+            .map(|at: usize| Arc::new(Retention::new(&connectors[at])))
+            .into();
+        let quarter = |look: &Arc<Retention>| look.keep(part(2)).unwrap();
+        let held: Vec<_> = looks.iter().map(quarter).collect();
         let wait = |look: &Arc<Retention>| {
             let look = Arc::clone(look);
-            tokio::spawn(async move { look.wait(4 * MIB).await })
+            tokio::spawn(async move { look.wait(part(2)).await })
         };
-        // The first that wants more goes beyond, and as far as it likes.
+        // One of each Connector goes beyond, and as far as it likes; the others wait for them.
         let more = wait(&looks[0]).await.unwrap().unwrap();
-        let still_more = looks[0].keep(4 * MIB).unwrap();
-        let (second, third) = (wait(&looks[1]), wait(&looks[2]));
+        let still_more = looks[0].keep(part(4)).unwrap();
+        let other = wait(&looks[2]).await.unwrap().unwrap();
+        let (second, fourth) = (wait(&looks[1]), wait(&looks[3]));
         tokio::task::yield_now().await;
-        assert!(!second.is_finished() && !third.is_finished());
-        // It ends with everything that it keeps.
-        drop((a, more));
-        tokio::task::yield_now().await;
-        drop(still_more);
-        drop((b, second.await.unwrap().unwrap()));
-        drop(third.await.unwrap().unwrap());
-        drop(looks);
+        assert!(!second.is_finished() && !fourth.is_finished());
+        let mut held = held.into_iter();
+        drop((held.next(), more, still_more));
+        let second = second.await.unwrap().unwrap();
+        assert!(looks[1].state().beyond.is_none());
+        drop(held.next());
+        drop((second, held.next(), other));
+        drop(fourth.await.unwrap().unwrap());
+        drop((held, looks));
         assert_eq!(KEPT.share.free.available_permits(), KEPT.share.pieces);
-        assert_eq!(KEPT.beyond.available_permits(), 1);
+        assert_eq!(KEPT.beyond.available_permits(), BEYOND);
     }
 }

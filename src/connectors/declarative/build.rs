@@ -20,6 +20,7 @@ use super::{
 use crate::{
     connectors::{Capabilities, driver::Driver},
     core::{codes::Codes, digest::digest_of, fact::FactSpec},
+    transport::memory,
 };
 
 /// What a Connector says beyond its inputs.
@@ -117,6 +118,7 @@ impl Definition {
             target: Target { base },
             driver,
             capabilities,
+            part: memory::Part::new(&memory::KEPT),
             managers: Mutex::default(),
             protected: options
                 .protected

@@ -65,6 +65,8 @@ pub struct Declarative {
     pub(super) target: Target,
     pub(super) driver: Arc<dyn Driver>,
     pub(super) capabilities: Capabilities,
+    /// What looks may keep.
+    pub(super) part: memory::Part,
     /// By what managers are known as, their addresses, as the last list of everybody had them.
     pub(super) managers: Mutex<Option<Managers>>,
     /// In lower case.
@@ -228,7 +230,7 @@ impl Declarative {
             }
         };
         let setting = Setting::new(subject, inputs);
-        let retention = Retention::new(&memory::KEPT);
+        let retention = Retention::new(&self.part);
         if let Some(shows) = self.shows()
             && !subject.account.item.is_null()
             && wanted.contains(&shows)

@@ -87,6 +87,7 @@ impl Declarative {
             inputs: self.inputs.clone(),
             target: self.target.clone(),
             driver: self.driver.clone(),
+            part: self.part.clone(),
             capabilities,
             managers: Mutex::default(),
             protected: self.protected.clone(),
