@@ -259,7 +259,7 @@ mod tests {
             Problems,
             expression::{Expression, Scope, Unevaluable},
         },
-        core::{garbled::soon, people::written},
+        core::people::written,
     };
 
     fn value(text: &str) -> Result<Value, Unevaluable> {
@@ -305,7 +305,8 @@ mod tests {
         let header = json!("<>, ".repeat(1_000_000) + "<https://a/2>; rel=next");
         let mut problems = Problems::default();
         let next = Expression::compile("link(x, 'next')", "here", &["x"], &mut problems).unwrap();
-        let found = soon(&"links", || next.evaluate(&Scope::new().with("x", &header)));
+        // Once for each of them, it would not end in a day.
+        let found = next.evaluate(&Scope::new().with("x", &header));
         assert_eq!(found, Ok(json!("https://a/2")));
     }
 
