@@ -294,9 +294,11 @@ async fn a_large_answer_waits_with_empty_hands_until_another_look_is_over() {
     let crowd: Vec<Value> = (0..32_000).map(|n| json!({ "n": n })).collect();
     let user = json!({ "id": "a/b?c", "active": true, "crowd": crowd });
     let script = Script::new(move |_| (200, user.clone()));
+    // All of them through one Connector.
+    let connector = Arc::new(small(&script));
     let look = || {
-        let script = Arc::clone(&script);
-        async move { small(&script).observe(&subject(), &["Suspended"]).await }
+        let connector = Arc::clone(&connector);
+        async move { connector.observe(&subject(), &["Suspended"]).await }
     };
     let first = look().await;
     assert_eq!(script.asked().len(), 1);
