@@ -36,6 +36,9 @@ const SMALL: usize = 256 << 10;
 /// How long a look waits for others to end, at most.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// The code of what waits for others to end, and is tried again later.
+pub const TOO_MUCH_AT_ONCE: &str = "too much at once";
+
 /// A part of the memory, shared by all.
 #[derive(Debug)]
 pub struct Share {
@@ -216,7 +219,7 @@ impl Retention {
     /// # Errors
     /// When others keep it for too long: to be asked for again later.
     pub async fn wait(&self, size: usize) -> Result<Retained, Fault> {
-        let full = || Fault::transient(Reason::Incomplete).with_code("too much at once");
+        let full = || Fault::transient(Reason::Incomplete).with_code(TOO_MUCH_AT_ONCE);
         let deadline = Instant::now() + PATIENCE;
         timeout_at(deadline, self.room(size))
             .await
@@ -291,7 +294,7 @@ impl Reservation {
         if size <= SMALL || self.0.is_some() {
             return Ok(());
         }
-        let full = || Fault::unknown_outcome(Reason::Incomplete).with_code("too much at once");
+        let full = || Fault::unknown_outcome(Reason::Incomplete).with_code(TOO_MUCH_AT_ONCE);
         let pieces = whole.max(size).div_ceil(PIECE).min(share.pieces);
         let pieces = u32::try_from(pieces).map_err(|_| full())?;
         let Ok(Ok(permit)) = timeout_at(deadline, share.free.acquire_many(pieces)).await else {
@@ -336,7 +339,7 @@ mod tests {
         count(&mut first, 5 << 20, 100 << 20).await.unwrap();
         let mut second = Reservation::default();
         let fault = count(&mut second, 1 << 20, 0).await.unwrap_err();
-        assert_eq!(fault.code, "too much at once");
+        assert_eq!(fault.code, TOO_MUCH_AT_ONCE);
         let waits = tokio::spawn(async move {
             let mut second = Reservation::default();
             second.count(&SHARE, (1 << 20, 0), later()).await.map(|()| second)
@@ -366,7 +369,7 @@ mod tests {
         assert!(third.keep(part(4)).is_none());
         assert_eq!(
             third.wait(part(4)).await.unwrap_err(),
-            Fault::transient(Reason::Incomplete).with_code("too much at once")
+            Fault::transient(Reason::Incomplete).with_code(TOO_MUCH_AT_ONCE)
         );
         let waits = tokio::spawn(async move { third.wait(part(4)).await.map(drop) });
         tokio::task::yield_now().await;
@@ -400,7 +403,7 @@ mod tests {
         drop(look.keep(part(100)).unwrap());
         drop(look);
         for waits in waits {
-            assert_eq!(waits.await.unwrap().unwrap_err().code, "too much at once");
+            assert_eq!(waits.await.unwrap().unwrap_err().code, TOO_MUCH_AT_ONCE);
         }
         drop((held, more, huge, whole));
         assert_eq!(KEPT.share.free.available_permits(), KEPT.share.pieces);

@@ -27,13 +27,16 @@ use serde_json::Value;
 use super::{
     functions,
     json_value::{borrowed, owned},
-    metered::{depth, metered, taken_result, within_bounds},
+    metered::{Spent, depth, metered, taken_result, within_bounds},
     problems::Problems,
     references::Uses,
 };
-use crate::core::{
-    fault::{Fault, Reason},
-    people::written,
+use crate::{
+    core::{
+        fault::{Fault, Reason},
+        people::written,
+    },
+    transport::memory::TOO_MUCH_AT_ONCE,
 };
 
 /// The longest expression, in bytes.
@@ -78,16 +81,19 @@ impl fmt::Display for Unevaluable {
 impl Unevaluable {
     /// The word for it, as the reason of a condition.
     pub fn reason(&self) -> Reason {
-        if self.why == TOO_COSTLY {
-            Reason::ExpressionTooCostly
-        } else {
-            Reason::Malformed
+        match self.why {
+            TOO_COSTLY => Reason::ExpressionTooCostly,
+            TOO_MUCH_AT_ONCE => Reason::Incomplete,
+            _ => Reason::Malformed,
         }
     }
 }
 
 impl From<Unevaluable> for Fault {
     fn from(error: Unevaluable) -> Self {
+        if error.why == TOO_MUCH_AT_ONCE {
+            return Self::transient(error.reason()).with_code(TOO_MUCH_AT_ONCE);
+        }
         Self::permanent(error.reason()).with_code(error.path)
     }
 }
@@ -161,10 +167,11 @@ impl Expression {
     /// A missing key, a wrong type, an overflow: whatever has no value; and what costs or takes too much.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, Unevaluable> {
         let (outcome, spent) = within_bounds(|| self.attempt(scope));
-        if spent {
-            return Err(self.unevaluable(TOO_COSTLY));
+        match spent {
+            None => outcome,
+            Some(Spent::Cost) => Err(self.unevaluable(TOO_COSTLY)),
+            Some(Spent::Time) => Err(self.unevaluable(TOO_MUCH_AT_ONCE)),
         }
-        outcome
     }
 
     /// Its value, within the bounds that are set for this thread.

@@ -92,7 +92,7 @@ thread_local! {
     static LEFT: Cell<u64> = const { Cell::new(0) };
     /// When it has to end, and how much is left when the clock is looked at next.
     static ENDS: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
-    static SPENT: Cell<bool> = const { Cell::new(false) };
+    static SPENT: Cell<Option<Spent>> = const { Cell::new(None) };
     static KNOWN: Cell<HashMap<String, Regex>> = Cell::default();
     static RESULT: Cell<Option<Value>> = const { Cell::new(None) };
 }
@@ -206,6 +206,15 @@ impl Charge {
     }
 }
 
+/// What an evaluation was ended by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spent {
+    /// It costs more than one may: so it would the next time.
+    Cost,
+    /// It had no turn, or no time: others do too much at once.
+    Time,
+}
+
 /// What an evaluation may spend.
 struct Bounds {
     budget: u64,
@@ -213,7 +222,7 @@ struct Bounds {
     time: Option<Duration>,
 }
 
-/// Runs an evaluation within a budget and a time of its own; true beside its outcome: they were spent, and the outcome is none.
+/// Runs an evaluation within a budget and a time of its own; where they were spent, the outcome is none, and that is beside it.
 /// One that costs more than most is begun again, so it must do the same each time.
 ///
 /// # Why
@@ -221,8 +230,8 @@ struct Bounds {
 /// more than it does. So each is tried where it stands with little to spend. What does not get through with that is done
 /// beside the runtime's own threads, so that health, leases and other leavers go on meanwhile; and few at a time, because each
 /// may take some ten megabytes. Whoever waits for its turn has a thread of its own too: so only some wait, and not for long.
-/// What gets no turn is too costly now.
-pub(super) fn within_bounds<T>(evaluation: impl Fn() -> T) -> (T, bool) {
+/// That there was no turn says nothing about what it costs: it is tried again later.
+pub(super) fn within_bounds<T>(evaluation: impl Fn() -> T) -> (T, Option<Spent>) {
     const QUICK: Bounds = Bounds {
         budget: CHEAP,
         time: None,
@@ -232,8 +241,8 @@ pub(super) fn within_bounds<T>(evaluation: impl Fn() -> T) -> (T, bool) {
         time: Some(TIME),
     };
     let (outcome, spent) = run(&QUICK, &evaluation);
-    if !spent {
-        return (outcome, false);
+    if spent.is_none() {
+        return (outcome, None);
     }
     beside_the_runtime(|| {
         static COSTLY: Turns = Turns::new(ABREAST, WAITING);
@@ -242,7 +251,7 @@ pub(super) fn within_bounds<T>(evaluation: impl Fn() -> T) -> (T, bool) {
                 drop(outcome);
                 run(&WHOLE, &evaluation)
             }
-            None => (outcome, true),
+            None => (outcome, Some(Spent::Time)),
         }
     })
 }
@@ -256,24 +265,26 @@ fn beside_the_runtime<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-fn run<T>(bounds: &Bounds, evaluation: impl Fn() -> T) -> (T, bool) {
+fn run<T>(bounds: &Bounds, evaluation: impl Fn() -> T) -> (T, Option<Spent>) {
     RESULT.set(None);
     LEFT.set(bounds.budget);
     let looked_at = bounds.budget.saturating_sub(LOOK_AT_CLOCK);
     ENDS.set(bounds.time.map(|time| (Instant::now() + time, looked_at)));
-    SPENT.set(false);
+    SPENT.set(None);
     let outcome = evaluation();
     (outcome, SPENT.get())
 }
 
 /// Takes so many units of what the evaluation in this thread has left.
 pub(super) fn charge(units: u64) -> Result<(), ExecutionError> {
-    let rest = LEFT.get().checked_sub(units);
-    if let Some(rest) = rest.filter(|rest| in_time(*rest)) {
-        LEFT.set(rest);
-        return Ok(());
+    match LEFT.get().checked_sub(units) {
+        None => Err(end(Spent::Cost)),
+        Some(rest) if !in_time(rest) => Err(end(Spent::Time)),
+        Some(rest) => {
+            LEFT.set(rest);
+            Ok(())
+        }
     }
-    Err(end())
 }
 
 /// The same for a value that is copied in all its depth.
@@ -288,10 +299,10 @@ pub(super) fn charge_whole(value: &dyn Val) -> Result<(), ExecutionError> {
     charge(whole(value))
 }
 
-fn end() -> ExecutionError {
+fn end(spent: Spent) -> ExecutionError {
     // Nothing is left for whoever catches the error either.
     LEFT.set(0);
-    SPENT.set(true);
+    SPENT.set(SPENT.get().or(Some(spent)));
     refused("@budget")
 }
 
@@ -697,7 +708,7 @@ fn key<'b, 'v>(args: Values<'b, 'v>) -> Outcome<'b, 'v> {
 fn step<'b, 'v>(_: Values<'b, 'v>) -> Outcome<'b, 'v> {
     charge(1)?;
     match ENDS.get() {
-        Some((ends, _)) if Instant::now() >= ends => Err(end()),
+        Some((ends, _)) if Instant::now() >= ends => Err(end(Spent::Time)),
         _ => Ok(CowVal::owned(CelBool::from(true))),
     }
 }
@@ -853,7 +864,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::{BUDGET, Bounds, TIME, beside_the_runtime, run};
+    use super::{BUDGET, Bounds, Spent, TIME, beside_the_runtime, run};
     use crate::connectors::declarative::{
         Problems,
         expression::{Expression, Scope, TOO_COSTLY, Unevaluable},
@@ -883,14 +894,15 @@ mod tests {
             (outcome.ok(), spent)
         };
         let costly = "x.exists(a, x[0] + a + a + a > 0)";
-        assert_eq!(within(TIME, costly), (Some(json!(false)), false));
+        assert_eq!(within(TIME, costly), (Some(json!(false)), None));
         let over = Duration::ZERO;
-        assert_eq!(within(over, costly), (None, true));
+        assert_eq!(within(over, costly), (None, Some(Spent::Time)));
         // Nor does it go on where the error is caught.
-        assert!(within(over, &format!("{costly} || x.exists(a, a == 0)")).1);
+        let caught = format!("{costly} || x.exists(a, a == 0)");
+        assert_eq!(within(over, &caught).1, Some(Spent::Time));
         // The clock is looked at only once enough was spent.
         let (cheap, spent) = within(over, "size(x) + x[1]");
-        assert_eq!((cheap, spent), (Some(json!(2000)), false));
+        assert_eq!((cheap, spent), (Some(json!(2000)), None));
     }
 
     #[test]
