@@ -57,6 +57,14 @@ impl Company {
         let definition = include_str!("definition.yaml");
         site.apply(&definition.replace(login, &format!("{login}\n    deadline: {deadline}")));
         site.secret("systems", "token", "a token that nobody checks");
+        let named = [
+            "annotate",
+            "--overwrite",
+            "secret",
+            "systems",
+            "offboard.dev/definitions=simulated",
+        ];
+        site.kubectl(&named, "").expect_ok();
         let limits = limit.map_or_else(|| json!({}), |limit| json!({"requestsPerSecond": limit}));
         for (number, url) in systems.urls.iter().enumerate() {
             let connector = json!({

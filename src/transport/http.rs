@@ -128,10 +128,11 @@ impl Client {
         let stated = response
             .content_length()
             .and_then(|length| usize::try_from(length).ok());
-        let mut body = Vec::with_capacity(stated.unwrap_or_default().min(self.largest));
+        let most = stated.map_or(self.largest, |stated| stated.min(self.largest));
+        let mut body = Vec::with_capacity(if stated.is_some() { most } else { 0 });
         let mut memory = Reservation::default();
         loop {
-            let whole = (body.len(), self.largest);
+            let whole = (body.len(), most);
             memory.count(&memory::COMING, whole, deadline).await?;
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > self.largest => {

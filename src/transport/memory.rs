@@ -47,7 +47,7 @@ pub struct Share {
 }
 
 /// Answers while they come: some of the largest at a time.
-pub static COMING: Share = Share::new(48 << 20);
+pub static COMING: Share = Share::new(24 << 20);
 /// Answers while they are gone through: one of the largest at a time.
 pub static READ: Share = Share::new(72 << 20);
 
