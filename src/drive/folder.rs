@@ -94,6 +94,16 @@ pub struct Folder {
     stands: Option<Stands>,
 }
 
+impl Drop for Folder {
+    /// A program that is being started right now has a copy of every open file until it has begun: closing ours would leave the
+    /// folder locked for that long.
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
+            lock.unlock().ok();
+        }
+    }
+}
+
 impl Folder {
     /// Opens the state of the leaver `uid` below `state`, making the folder if there is none.
     ///
@@ -394,6 +404,17 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(state.join(".gitignore")).unwrap(), "*\n");
         assert!(folder.record().is_ok());
+    }
+
+    #[test]
+    fn who_is_done_leaves_the_folder_to_the_next_one_whoever_has_a_copy_of_its_lock() {
+        let scratch = Scratch::new();
+        let folder = Folder::open(&scratch.0, "jane-0").unwrap();
+        assert!(matches!(Folder::open(&scratch.0, "jane-0"), Err(Error::InUse(_))));
+        let copy = folder.lock.as_ref().unwrap().try_clone().unwrap();
+        drop(folder);
+        Folder::open(&scratch.0, "jane-0").unwrap();
+        drop(copy);
     }
 
     #[tokio::test]
