@@ -11,7 +11,7 @@ use std::{
     borrow::Cow,
     collections::HashSet,
     fmt,
-    io::{Read, Write},
+    io::{self, BufWriter, Read, Write},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -24,7 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 use super::{
-    digest::{digest_of, sha256_of},
+    digest::{digest_of_json, length_of_json, sha256_of},
     ledger::SystemLedger,
     planted::{Bug, planted},
 };
@@ -35,6 +35,9 @@ pub const MOST_KEPT: usize = 4 * 1024 * 1024;
 /// The longest text of one snapshot, in bytes of JSON. A longer one is not kept however well it can be compressed: giving it
 /// back takes it into memory as a whole.
 pub const LONGEST_TEXT: usize = 32 * 1024 * 1024;
+
+/// So many bytes are compressed at a time.
+const AT_ONCE: usize = 64 * 1024;
 
 /// A snapshot of at most so many bytes of JSON is kept as it is, for people to read.
 const PLAIN: usize = 16 * 1024;
@@ -108,15 +111,19 @@ impl Room {
 }
 
 impl Packed {
-    /// `text`, the JSON of `count` elements, compressed.
-    fn new(text: &str, count: usize) -> Self {
-        let data: Arc<[u8]> = pack(text.as_bytes()).into();
-        Self {
+    /// `value`, whose JSON text is `size` bytes long, compressed; none when that is more than anything may take. The text is never
+    /// there as a whole.
+    fn new(value: &Value, size: usize) -> Option<Self> {
+        let encoder = DeflateEncoder::new(Limited(vec![]), Compression::fast());
+        let mut encoder = BufWriter::with_capacity(AT_ONCE, encoder);
+        serde_json::to_writer(&mut encoder, value).ok()?;
+        let data: Arc<[u8]> = encoder.into_inner().ok()?.finish().ok()?.0.into();
+        Some(Self {
             digest: sha256_of(&data),
-            size: text.len(),
-            count,
+            size,
+            count: count(value),
             data,
-        }
+        })
     }
 
     /// Whether it is what was written.
@@ -131,14 +138,30 @@ impl Packed {
     }
 }
 
+/// Takes no more than may be kept.
+struct Limited(Vec<u8>);
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MOST_KEPT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl TooLarge {
     /// What is known of all of `values`.
     pub fn new<'v>(values: impl IntoIterator<Item = &'v Value>) -> Self {
         let values: Vec<&Value> = values.into_iter().collect();
-        let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
+        let (digest, size) = digest_of_json(values.iter().copied());
         Self {
-            digest: digest_of(texts.iter().map(String::as_str)),
-            size: texts.iter().map(String::len).sum(),
+            digest,
+            size,
             count: values.into_iter().map(count).sum(),
         }
     }
@@ -245,20 +268,22 @@ impl SystemLedger {
 
     /// Replaces the snapshot of `fact` by `value`, if there is room for it.
     fn hold(&mut self, fact: &str, value: &Value, room: &Room) -> bool {
-        let text = value.to_string();
-        if text.len() > LONGEST_TEXT {
+        let size = length_of_json(value);
+        if size > LONGEST_TEXT {
             return false;
         }
         let plain = self.snapshot.get(fact).map_or(0, |kept| kept.to_string().len());
         let before = plain + self.packed.get(fact).map_or(0, |packed| packed.data.len());
-        if text.len() <= PLAIN {
-            if !room.exchange(before, text.len()) {
+        if size <= PLAIN {
+            if !room.exchange(before, size) {
                 return false;
             }
             self.packed.remove(fact);
             self.snapshot.insert(fact.to_owned(), value.clone());
         } else {
-            let packed = Packed::new(&text, count(value));
+            let Some(packed) = Packed::new(value, size) else {
+                return false;
+            };
             if !room.exchange(before, packed.data.len()) {
                 return false;
             }
