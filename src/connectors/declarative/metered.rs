@@ -877,8 +877,23 @@ mod tests {
         expression.unwrap()
     }
 
+    /// By what it costs alone, however busy the machine is.
     fn value(text: &str, x: &Value) -> Result<Value, Unevaluable> {
-        compiled(text).evaluate(&Scope::new().with("x", x))
+        let (expression, scope) = (compiled(text), Scope::new().with("x", x));
+        let bounds = Bounds {
+            budget: BUDGET,
+            time: None,
+        };
+        match run(&bounds, || expression.attempt(&scope)) {
+            (outcome, None) => outcome,
+            (_, Some(spent)) => {
+                assert_eq!(spent, Spent::Cost, "{text}");
+                Err(Unevaluable {
+                    path: expression.path().to_owned(),
+                    why: TOO_COSTLY,
+                })
+            }
+        }
     }
 
     #[test]
@@ -987,6 +1002,8 @@ mod tests {
             let outcome = value(text, &long);
             assert_eq!(outcome.map_err(|error| error.why), Err(TOO_COSTLY), "{text}");
         }
+        let said = compiled("lists.range(900000)").evaluate(&Scope::new());
+        assert_eq!(said.map_err(|error| error.why), Err(TOO_COSTLY));
     }
 
     #[test]
