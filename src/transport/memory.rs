@@ -14,7 +14,8 @@
 //! an end.
 //!
 //! A system decides how long a look at it takes. So the looks through one Connector keep at most half of what there is, and one
-//! of them at a time goes beyond: whoever looks at another system has the other half, and another turn beyond.
+//! of them at a time goes beyond. Of all looks one does, and one more beside it when it takes long: whoever looks at another
+//! system has the other half, and another turn beyond.
 
 use std::{
     future::pending,
@@ -23,7 +24,7 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
-    time::{Duration, Instant, timeout_at},
+    time::{Duration, Instant, sleep, timeout_at},
 };
 
 use crate::core::fault::{Fault, Reason};
@@ -47,21 +48,24 @@ pub struct Share {
 }
 
 /// Answers while they come: some of the largest at a time.
-pub static COMING: Share = Share::new(24 << 20);
+pub static COMING: Share = Share::new(16 << 20);
 /// Answers while they are gone through: one of the largest at a time.
 pub static READ: Share = Share::new(72 << 20);
 
 /// What looks keep of what they read, until they end: one of the largest answers, or some smaller ones.
-pub static KEPT: Kept = Kept::new(40 << 20);
+pub static KEPT: Kept = Kept::new(28 << 20);
 
-/// How many looks go beyond what there is, at the same time.
-const BEYOND: usize = 2;
+/// How long the look that goes beyond what there is may be the only one, while others wait.
+const ALONE: Duration = Duration::from_secs(10);
 
 /// What looks may keep together, and some of them beyond that.
 #[derive(Debug)]
 pub struct Kept {
     share: Share,
+    /// One look.
     beyond: Semaphore,
+    /// One more, while the first one takes long.
+    besides: Semaphore,
 }
 
 /// What the looks through one Connector may keep of it.
@@ -125,7 +129,8 @@ impl Kept {
     const fn new(bytes: usize) -> Self {
         Self {
             share: Share::new(bytes),
-            beyond: Semaphore::const_new(BEYOND),
+            beyond: Semaphore::const_new(1),
+            besides: Semaphore::const_new(1),
         }
     }
 }
@@ -176,9 +181,19 @@ impl Part {
     }
 
     async fn beyond(&self) -> Option<Arc<Beyond>> {
+        let one = Arc::clone(&self.beyond).acquire_owned().await.ok()?;
+        let besides = async {
+            sleep(ALONE).await;
+            self.kept.besides.acquire().await
+        };
+        let some = tokio::select! {
+            biased;
+            first = self.kept.beyond.acquire() => first.ok()?,
+            second = besides => second.ok()?,
+        };
         Some(Arc::new(Beyond {
-            _one: Arc::clone(&self.beyond).acquire_owned().await.ok()?,
-            _some: self.kept.beyond.acquire().await.ok()?,
+            _one: one,
+            _some: some,
         }))
     }
 }
@@ -400,14 +415,18 @@ mod tests {
         assert!(look.state().beyond.is_some());
         drop((half, further, look));
         let look = Retention::new(&other);
-        drop(look.keep(part(100)).unwrap());
+        assert!(look.keep(part(100)).is_none());
+        drop(look.wait(part(100)).await.unwrap());
         drop(look);
         for waits in waits {
             assert_eq!(waits.await.unwrap().unwrap_err().code, TOO_MUCH_AT_ONCE);
         }
         drop((held, more, huge, whole));
         assert_eq!(KEPT.share.free.available_permits(), KEPT.share.pieces);
-        assert_eq!(KEPT.beyond.available_permits(), BEYOND);
+        assert_eq!(
+            KEPT.beyond.available_permits() + KEPT.besides.available_permits(),
+            2
+        );
         assert_eq!(slow.room.available_permits(), slow.pieces);
     }
 
@@ -440,6 +459,9 @@ mod tests {
         drop(fourth.await.unwrap().unwrap());
         drop((held, looks));
         assert_eq!(KEPT.share.free.available_permits(), KEPT.share.pieces);
-        assert_eq!(KEPT.beyond.available_permits(), BEYOND);
+        assert_eq!(
+            KEPT.beyond.available_permits() + KEPT.besides.available_permits(),
+            2
+        );
     }
 }
