@@ -22,17 +22,17 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{
-    exit,
-    local::{self, Links},
-    manifests::Manifests,
-    safeguards,
-};
 use crate::{
     api::{Approval, Offboarding, offboarding::GateState},
+    cli::{
+        exit,
+        local::{self, Links},
+        manifests::Manifests,
+        safeguards,
+    },
     controller::{
-        leaving::Leaving,
-        votes::{About, vote},
+        approval::index::{About, vote},
+        departures::Leaving,
     },
     core::{
         case::Case,

@@ -6,18 +6,18 @@ use std::process::ExitCode;
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use serde_json::json;
 
-use super::{
-    exit,
-    plan::Output,
-    terminal::{self, BOLD, FAINT, PLAIN, RED, YELLOW, one_line, out, tell},
-};
 use crate::{
     api::{
         HeldSet, HeldSetSpec, LeaverSource,
         approval::BoundRef,
         held::{HeldChange, HeldKind},
     },
-    controller::call::{self, Failed, within},
+    cli::{
+        exit,
+        plan::Output,
+        terminal::{self, BOLD, FAINT, PLAIN, RED, YELLOW, one_line, out, tell},
+    },
+    controller::runtime::api_client::{self, Failed, within},
     sources::held::{Unlisted, whole},
 };
 
@@ -26,7 +26,7 @@ use crate::{
 /// # Errors
 /// When it cannot be read, or what is listed is not what is held.
 pub async fn run(source: &str, namespace: Option<String>, output: Output) -> Result<ExitCode, exit::Error> {
-    let client = call::client().await;
+    let client = api_client::client().await;
     let (client, default, _) = client.map_err(|why| exit::Error(format!("no cluster: {why}")))?;
     let namespace = namespace.unwrap_or(default);
     let api: Api<LeaverSource> = Api::namespaced(client.clone(), &namespace);

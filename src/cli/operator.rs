@@ -21,11 +21,13 @@ use crate::{
     cli::{self, exit, safeguards},
     controller::{
         Operator,
-        admission::{Policies, Release},
-        call,
-        demands::{Demands, PersonOf},
-        lease::Candidate,
-        perimeter::{self, JobRules, Perimeter},
+        approval::trust::{Policies, Release},
+        runtime::{
+            api_client,
+            lease::Candidate,
+            perimeter::{self, JobRules, Perimeter},
+        },
+        safeguards::{Demands, PersonOf},
     },
     notify::Outbox,
     serve,
@@ -107,7 +109,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, exit::Error> {
 async fn operate(arguments: Arguments) -> Result<(), String> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
-    let (client, default, server) = call::client().await.map_err(|e| format!("no cluster: {e}"))?;
+    let (client, default, server) = api_client::client()
+        .await
+        .map_err(|e| format!("no cluster: {e}"))?;
     let namespaces = if arguments.namespaces.is_empty() {
         vec![default.clone()]
     } else {

@@ -26,31 +26,14 @@
 //!
 //! It decides nothing about systems: that is [`crate::core::plan`], driven by [`crate::drive`].
 
-pub mod admission;
-pub mod approvals;
-pub mod call;
-pub mod callbacks;
-pub mod demands;
-pub mod events;
-pub mod gather;
-pub mod jobs;
-pub mod kinds;
-pub mod lease;
-pub mod leaving;
-pub mod links;
-pub mod memory;
-pub mod metrics;
-pub mod notices;
-mod pause;
-pub mod perimeter;
-pub mod pulse;
-pub mod reconcile;
-mod run;
-pub mod show;
-pub mod sources;
-pub mod store;
-pub mod votes;
-pub mod watch;
+pub mod approval;
+pub mod connector;
+pub mod departures;
+pub mod leaver_source;
+pub mod notification;
+pub mod offboarding;
+pub mod runtime;
+pub mod safeguards;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -64,11 +47,16 @@ use kube::{Client, runtime::events::Recorder};
 use tokio::sync::Semaphore;
 
 use self::{
-    admission::Policies, demands::Demands, lease::Tenure, links::Links, memory::Leavers, metrics::Metrics,
-    notices::Notices, pulse::Pulse, watch::Caches,
+    approval::trust::Policies,
+    connector::registry::Links,
+    leaver_source::Sources,
+    notification::Notices,
+    offboarding::state::Leavers,
+    runtime::{heartbeat::Pulse, lease::Tenure, metrics::Metrics, watch::Caches},
+    safeguards::Demands,
 };
 
-pub use run::Operator;
+pub use runtime::Operator;
 
 /// Everything that passes share.
 pub struct Context {
@@ -81,7 +69,7 @@ pub struct Context {
     /// What is remembered of leavers.
     pub leavers: Leavers,
     /// What is remembered of HR systems.
-    pub sources: sources::Sources,
+    pub sources: Sources,
     /// What is counted.
     pub metrics: Metrics,
     /// What sends messages.

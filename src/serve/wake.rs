@@ -29,12 +29,12 @@ use axum::{
 };
 use tokio::{net::TcpListener, time::Instant};
 
-use super::connections::{self, Limits};
 use crate::{
     controller::{
         Context,
-        callbacks::{self, Heard},
+        offboarding::callbacks::{self, Heard},
     },
+    serve::connections::{self, Limits},
     sources::wake::{Message, Reception},
     transport::callback,
 };

@@ -26,7 +26,7 @@ use offboard::{
         driver::JobRequest,
         job::{Job, Ran, Runner},
     },
-    controller::{jobs::ClusterRunner, perimeter::JobRules},
+    controller::{connector::jobs::ClusterRunner, runtime::perimeter::JobRules},
     core::{
         fact::Verdict,
         fault::{Fault, FaultKind, Reason},

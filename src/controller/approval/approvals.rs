@@ -1,0 +1,139 @@
+//! What became of each Approval.
+//!
+//! # Why
+//! An Approval is worth something only while the chart's admission policies are in force (see [`super::admission`]); one that is
+//! older than they are was checked by nobody.
+
+use std::sync::Arc;
+
+use kube::{ResourceExt, runtime::controller::Action};
+
+use super::trust::{BELIEVED, trusted_since};
+use crate::{
+    api::{Approval, Condition, ConditionStatus},
+    controller::{
+        Context,
+        connector::kinds::{self, Verdict},
+        runtime::{api_client::Failed, watch},
+    },
+    core::gate::{Gate, Refusal, Standing},
+};
+
+/// Looks at one Approval: whoever it is about looks again, and one that is about nothing says so.
+pub async fn approval(approval: Arc<Approval>, context: Arc<Context>) -> Result<Action, Failed> {
+    let namespace = approval.namespace().unwrap_or_default();
+    context.caches.ready_in(&namespace).await;
+    let refused = |reason, message: &str| Verdict {
+        good: false,
+        reason,
+        message: message.to_owned(),
+    };
+    let Some(since) = trusted_since(&context).await else {
+        let text = format!(
+            "nobody knows who made this: install the admission policies of this release's chart (approvals.admissionPolicy, \
+             approvals.automation); missing or other than there: {}",
+            context.policies.lacking()
+        );
+        publish(&context, &approval, refused("PolicyMissing", &text)).await?;
+        return Ok(Action::requeue(BELIEVED));
+    };
+    let made = approval.creation_timestamp();
+    if made.is_none_or(|made| made.0 < since) {
+        let text = "made before the admission policies were what they are now, or in their first seconds: nobody knows who \
+                    made this. Make a new Approval";
+        publish(&context, &approval, refused("OlderThanPolicy", text)).await?;
+        return Ok(Action::await_change());
+    }
+    let by_anybody = matches!(approval.spec.gate, Gate::Task | Gate::Waiver);
+    if by_anybody && context.demands.person_of(&approval.spec.approver).is_none() {
+        let (reason, message) = words(Some(Refusal::UnknownPerson));
+        publish(&context, &approval, refused(reason, message)).await?;
+        return Ok(Action::await_change());
+    }
+    if let Some(about) = &approval.spec.offboarding_ref {
+        match context.caches.offboarding(&namespace, &about.name) {
+            Some(leaver) if leaver.uid().as_ref() == Some(&about.uid) => {
+                // Whether it counts is found out in that leaver's own pass.
+                context.caches.tell_leaver(&namespace, &leaver);
+            }
+            _ => {
+                let text = "spec.offboardingRef: there is no Offboarding with this name and uid";
+                publish(&context, &approval, refused("Gone", text)).await?;
+            }
+        }
+    }
+    Ok(Action::await_change())
+}
+
+/// Shows what became of the votes of one gate.
+pub async fn show(context: &Context, namespace: &str, standing: &Standing) {
+    let counted = standing.counted.iter().map(|id| (id, None));
+    let refused = standing.refused.iter().map(|(id, why)| (id, Some(*why)));
+    for (id, why) in counted.chain(refused) {
+        let Some(approval) = context.caches.approval(namespace, id) else {
+            continue;
+        };
+        let already = |c: &Condition| c.type_ == "Ready" && c.status == ConditionStatus::True;
+        let conditions = approval.status.iter().flat_map(|status| &status.conditions);
+        // What a yes of old let through stays so; the next set is another.
+        let of_old = approval.spec.source_ref.is_some() && why == Some(Refusal::PlanChanged);
+        if of_old && conditions.into_iter().any(already) {
+            continue;
+        }
+        let (reason, message) = words(why);
+        let verdict = Verdict {
+            good: why.is_none(),
+            reason,
+            message: message.to_owned(),
+        };
+        if let Err(failed) = publish(context, &approval, verdict).await {
+            tracing::warn!(%failed, "what became of an Approval was not shown");
+        }
+    }
+}
+
+fn words(why: Option<Refusal>) -> (&'static str, &'static str) {
+    match why {
+        None => ("Counted", ""),
+        Some(Refusal::PlanChanged) => (
+            "PlanChanged",
+            "spec.plan is not what would be done now: look at status.gates, or at status.guard of a source, and make a new Approval",
+        ),
+        Some(Refusal::Expired) => ("Expired", "made too long ago by the policy: make a new Approval"),
+        Some(Refusal::SelfApproval) => (
+            "SelfApproval",
+            "the leaver, who asked for this, who is in the held set, and who leaves too cannot approve it: somebody else must",
+        ),
+        Some(Refusal::UnknownPerson) => (
+            "UnknownPerson",
+            "nobody knows which person this user name is: set approvals.person in the chart, or name the approvers in the policy's gate or in gates.floor",
+        ),
+        Some(Refusal::NotAnApprover) => ("NotAnApprover", "the policy's gate names other approvers"),
+        Some(Refusal::Superseded) => ("Superseded", "the same person decided again later"),
+    }
+}
+
+async fn publish(context: &Context, approval: &Approval, verdict: Verdict) -> Result<(), Failed> {
+    let namespace = approval.namespace().unwrap_or_default();
+    let status = approval.status.clone().unwrap_or_default();
+    // What was decided is not taken back by looking at it once more: only a change is written.
+    let same = status.conditions.iter().any(|c| {
+        c.type_ == "Ready"
+            && c.reason == verdict.reason
+            && (c.status == ConditionStatus::True) == verdict.good
+            && c.message == verdict.message
+    });
+    if same {
+        return Ok(());
+    }
+    let api = watch::api::<Approval>(&context.client, &namespace);
+    kinds::publish(
+        context,
+        &api,
+        approval,
+        status.observed_generation,
+        &status.conditions,
+        verdict,
+    )
+    .await
+}

@@ -1,0 +1,9 @@
+//! One Offboarding: a reconcile gathers what it refers to, validates, drives the systems, and reports.
+
+pub mod callbacks;
+pub mod gather;
+pub mod reconcile;
+pub mod requeue;
+pub mod state;
+pub mod status;
+pub mod store;

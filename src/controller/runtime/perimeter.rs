@@ -1,0 +1,135 @@
+//! What the operator closes to Connectors in its own cluster: the networks of Services, and the API server.
+//!
+//! # Why
+//! The cluster says which networks its Services have (`ServiceCIDR`, since Kubernetes 1.33). Where it does not, or does not let
+//! itself be asked, the network around the API server's own Service is closed, which is one of them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
+use kube::{Api, Client, api::ListParams};
+
+use super::api_client::within;
+use crate::{
+    controller::{approval::trust::Policies, safeguards::Demands},
+    transport::{SetupError, egress::Egress},
+};
+
+/// What whoever installed the operator allows those who configure it.
+#[derive(Debug)]
+pub struct Perimeter {
+    /// Which addresses Connectors may connect to.
+    pub egress: Egress,
+    /// Which programs may be run as Jobs, and as whom.
+    pub jobs: JobRules,
+    /// What people must say yes to.
+    pub demands: Demands,
+    /// What makes sure of who says what.
+    pub policies: Policies,
+}
+
+/// Which programs may be run as Jobs, and as whom.
+#[derive(Debug, Clone, Default)]
+pub struct JobRules {
+    /// Images, or what they begin with where an entry ends with `/`; none: any.
+    pub images: Vec<String>,
+    /// Service accounts beside the namespace's default one.
+    pub service_accounts: Vec<String>,
+}
+
+impl JobRules {
+    /// Whether `image` may be run as `account`; empty: the namespace's default one.
+    ///
+    /// # Errors
+    /// What is not allowed.
+    pub fn check(&self, image: &str, account: &str) -> Result<(), SetupError> {
+        let of = |entry: &String| entry == image || entry.ends_with('/') && image.starts_with(entry.as_str());
+        if !self.images.is_empty() && !self.images.iter().any(of) {
+            return Err(SetupError::NotAllowed(
+                "job.image",
+                image.to_owned(),
+                "jobs.images",
+            ));
+        }
+        if !account.is_empty() && !self.service_accounts.iter().any(|allowed| allowed == account) {
+            let (field, list) = ("job.serviceAccount", "jobs.serviceAccounts");
+            return Err(SetupError::NotAllowed(field, account.to_owned(), list));
+        }
+        Ok(())
+    }
+}
+
+/// How much around the API server's Service is closed where the cluster does not say more, as prefix lengths.
+const AROUND: (u8, u8) = (16, 112);
+
+/// The egress of an operator in the cluster of `client`, whose API server is at `server`. `opened` wins.
+pub async fn egress(client: &Client, server: Option<&str>, opened: Vec<IpNet>) -> Egress {
+    let service = std::env::var("KUBERNETES_SERVICE_HOST").ok();
+    let service: Option<IpAddr> = service.and_then(|host| host.parse().ok());
+    let mut egress = Egress::new(opened);
+    for network in service_networks(client, service).await {
+        egress = egress.without(network, "service network");
+    }
+    if let Some(server) = server
+        && let Ok(addresses) = tokio::net::lookup_host((server.trim_matches(['[', ']']), 0)).await
+    {
+        for address in addresses {
+            egress = egress.without(address.ip().into(), "API server");
+        }
+    }
+    egress
+}
+
+async fn service_networks(client: &Client, service: Option<IpAddr>) -> Vec<IpNet> {
+    let api = Api::<ServiceCIDR>::all(client.clone());
+    match within(api.list(&ListParams::default())).await {
+        Ok(list) => {
+            let specs = list.items.into_iter().filter_map(|object| object.spec?.cidrs);
+            let networks = specs.flatten().filter_map(|cidr| cidr.parse().ok());
+            networks.collect()
+        }
+        Err(failed) => {
+            let around = service.and_then(|address| {
+                let length = if address.is_ipv4() { AROUND.0 } else { AROUND.1 };
+                IpNet::new(address, length).ok()
+            });
+            tracing::warn!(
+                %failed,
+                ?around,
+                "the cluster does not say which networks its Services have: this one is closed to Connectors"
+            );
+            around.into_iter().collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_run_only_as_whom_and_from_where_the_installer_allows() {
+        let anything = JobRules::default();
+        assert!(anything.check("registry.example.com/legacy:1", "").is_ok());
+        assert!(
+            anything
+                .check("registry.example.com/legacy:1", "cluster-admin")
+                .is_err()
+        );
+        let rules = JobRules {
+            images: vec!["registry.example.com/tools/".into(), "docker.io/legacy:2".into()],
+            service_accounts: vec!["legacy".into()],
+        };
+        for (image, account, allowed) in [
+            ("registry.example.com/tools/payroll:7", "legacy", true),
+            ("docker.io/legacy:2", "", true),
+            ("docker.io/legacy:20", "", false),
+            ("registry.example.com/tools", "", false),
+            ("registry.example.com.evil.test/tools/x", "", false),
+            ("docker.io/legacy:2", "default-admin", false),
+        ] {
+            assert_eq!(rules.check(image, account).is_ok(), allowed, "{image} {account}");
+        }
+    }
+}
