@@ -32,7 +32,7 @@ use crate::{
     },
     controller::{
         approval::index::{About, vote},
-        departures::Leaving,
+        departures::DepartureIndex,
     },
     core::{
         case::Case,
@@ -86,7 +86,7 @@ pub struct Voices {
     pub refused: Vec<String>,
     about: Vec<Approval>,
     signers: Option<PathBuf>,
-    leaving: Leaving,
+    leaving: DepartureIndex,
     demands: Safeguards,
     first_acts: FirstActs,
     admissions: Mutex<Admissions>,
@@ -292,8 +292,8 @@ fn vouched(file: &Path, text: &str, approver: &str, signers: &Signers) -> Result
 }
 
 /// Who of the folder leaves, and when.
-pub(super) fn leaving(manifests: &Manifests, links: &Links, state: &Path, now: Timestamp) -> Leaving {
-    let leaving = Leaving::default();
+pub(super) fn leaving(manifests: &Manifests, links: &Links, state: &Path, now: Timestamp) -> DepartureIndex {
+    let leaving = DepartureIndex::default();
     for leaver in &manifests.offboardings {
         let mut leaver = leaver.clone();
         let known = Folder::look(state, leaver.metadata.uid.as_deref().unwrap_or_default()).status();

@@ -17,7 +17,7 @@ use crate::{
         plan::Output,
         terminal::{self, BOLD, FAINT, PLAIN, RED, YELLOW, one_line, out, tell},
     },
-    controller::runtime::api_client::{self, Failed, within},
+    controller::runtime::api_client::{self, ApiError, with_deadline},
     sources::held::{Unlisted, whole},
 };
 
@@ -30,7 +30,7 @@ pub async fn run(source: &str, namespace: Option<String>, output: Output) -> Res
     let (client, default, _) = client.map_err(|why| exit::Error(format!("no cluster: {why}")))?;
     let namespace = namespace.unwrap_or(default);
     let api: Api<LeaverSource> = Api::namespaced(client.clone(), &namespace);
-    let there = within(api.get(source)).await;
+    let there = with_deadline(api.get(source)).await;
     let there = there.map_err(|failed| unread("get", "leaversource", source, &namespace, &failed))?;
     let status = there.status.clone().unwrap_or_default();
     let Some(plan) = status.guard.as_ref().and_then(|guard| guard.held.clone()) else {
@@ -69,7 +69,7 @@ async fn read(
 ) -> Result<HeldSetSpec, exit::Error> {
     let api: Api<HeldSet> = Api::namespaced(client.clone(), namespace);
     let theirs = ListParams::default().fields(&format!("spec.sourceRef.name={}", of.name));
-    let found = within(api.list(&theirs)).await;
+    let found = with_deadline(api.list(&theirs)).await;
     let found = found.map_err(|failed| unread("list", "heldsets", &of.name, namespace, &failed))?;
     whole(of, plan, found.items).map_err(|why| {
         exit::Error(match why {
@@ -87,12 +87,12 @@ async fn read(
     })
 }
 
-fn unread(verb: &str, what: &str, name: &str, namespace: &str, failed: &Failed) -> exit::Error {
+fn unread(verb: &str, what: &str, name: &str, namespace: &str, failed: &ApiError) -> exit::Error {
     exit::Error(match failed {
-        Failed::Forbidden => format!(
+        ApiError::Forbidden => format!(
             "{what} in namespace {namespace}: you have no right to {verb} them: the Role offboarding-approver has it"
         ),
-        Failed::NotFound => {
+        ApiError::NotFound => {
             format!("{what} {name:?} in namespace {namespace}: {failed}: name another with -n")
         }
         failed => format!("{what} {name:?} in namespace {namespace}: {failed}"),

@@ -27,7 +27,7 @@ use crate::{
             lease::Candidate,
             perimeter::{self, JobRules, Perimeter},
         },
-        safeguards::{Demands, PersonOf},
+        safeguards::{PersonExpression, ReleaseSafeguards},
     },
     notify::Outbox,
     serve,
@@ -83,11 +83,11 @@ pub struct Arguments {
     /// An expression over user, a user name of the API server, that gives the address, number or login name of the person, or an
     /// empty text for nobody. Without it only approvers count whom a policy names.
     #[arg(long, value_name = "EXPRESSION", value_parser = person)]
-    pub person: Option<Arc<PersonOf>>,
+    pub person: Option<Arc<PersonExpression>>,
 }
 
-fn person(text: &str) -> Result<Arc<PersonOf>, String> {
-    PersonOf::compile(text).map(Arc::new)
+fn person(text: &str) -> Result<Arc<PersonExpression>, String> {
+    PersonExpression::compile(text).map(Arc::new)
 }
 
 /// Runs the operator until SIGTERM or SIGINT.
@@ -130,7 +130,7 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
         images: arguments.job_images,
         service_accounts: arguments.job_service_accounts,
     };
-    let demands = Demands {
+    let safeguards = ReleaseSafeguards {
         safeguards: arguments.safeguards.safeguards(),
         first_acts: arguments.safeguards.first_acts(),
         person: arguments.person,
@@ -143,7 +143,7 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
     let perimeter = Perimeter {
         egress,
         jobs,
-        demands,
+        safeguards,
         policies: Policies::new(arguments.automation, release),
     };
     let operator = Operator::new(client.clone(), &namespaces, outbox, perimeter);
@@ -151,7 +151,7 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
     let woken = operator.context();
     if arguments.wake.is_some() {
         // Before the first Connector is put together.
-        woken.links.listen();
+        woken.connectors.listen();
     }
     let wake = async move {
         match arguments.wake {

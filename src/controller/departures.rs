@@ -22,7 +22,7 @@ use crate::{
 
 /// The leavers of one namespace, by the names people know them by, in lower case.
 #[derive(Debug, Default)]
-pub struct Leaving(Mutex<Names>);
+pub struct DepartureIndex(Mutex<Names>);
 
 #[derive(Debug, Default)]
 struct Names {
@@ -50,7 +50,7 @@ enum Reinstatement {
     Done,
 }
 
-impl Leaving {
+impl DepartureIndex {
     /// Takes note of `offboarding` as it is now. Gives the uids of the others about the same person, then or now, if that is
     /// news to them.
     pub fn note(&self, offboarding: &Offboarding) -> Vec<String> {
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn somebody_has_left_from_their_own_cutoff_on_until_they_come_back() {
-        let leaving = Leaving::default();
+        let leaving = DepartureIndex::default();
         leaving.note(&leaver("1", "Sam@example.com", &json!({"lastDay": "2026-09-30"})));
         let left = |when| leaving.has_left("sam@EXAMPLE.com", "2", at(when));
         assert!(!left("2026-09-30T14:59:59Z"));
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn who_was_not_looked_at_yet_leaves_on_their_last_day_wherever_they_are() {
-        let leaving = Leaving::default();
+        let leaving = DepartureIndex::default();
         let mut new = leaver("1", "sam@example.com", &json!({"lastDay": "2026-09-30"}));
         new.status = None;
         leaving.note(&new);
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn two_offboardings_of_one_person_are_forgotten_one_by_one() {
-        let leaving = Leaving::default();
+        let leaving = DepartureIndex::default();
         for uid in ["1", "2"] {
             leaving.note(&leaver(uid, "sam@example.com", &json!({"urgency": "Immediate"})));
         }
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn two_about_one_person_know_of_each_other_until_one_is_gone() {
-        let leaving = Leaving::default();
+        let leaving = DepartureIndex::default();
         let number = |uid: &str, email: &str, day: &str, number: &str| {
             let employee = json!({"email": email, "employeeID": number});
             let mut one = leaver(uid, email, &json!({"lastDay": day, "employee": employee}));
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn who_has_the_same_account_is_the_same_person() {
-        let leaving = Leaving::default();
+        let leaving = DepartureIndex::default();
         let found = |uid: &str, email: &str, row: &str, account: Option<&str>| {
             let mut one = leaver(uid, email, &json!({"lastDay": "2026-09-30"}));
             let row = json!([{"name": row, "account": account, "conditions": []}]);
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn who_comes_back_is_a_duplicate_until_everything_is_given_back() {
-        let leaving = Leaving::default();
+        let leaving = DepartureIndex::default();
         let ends = leaver("1", "jane@example.com", &json!({"lastDay": "2026-09-30"}));
         let mut back = leaver("2", "Jane@example.com", &json!({"desired": "Reinstated"}));
         leaving.note(&ends);
@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn whoever_has_an_offboarding_leaves_some_day_though_nobody_has_looked_at_it_yet() {
-        let leaving = Leaving::default();
+        let leaving = DepartureIndex::default();
         let mut new = leaver("1", "sam@example.com", &json!({"lastDay": "some day"}));
         new.status = None;
         leaving.note(&new);

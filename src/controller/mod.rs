@@ -48,12 +48,12 @@ use tokio::sync::Semaphore;
 
 use self::{
     approval::trust::Policies,
-    connector::registry::Links,
-    leaver_source::Sources,
-    notification::Notices,
-    offboarding::state::Leavers,
-    runtime::{heartbeat::Pulse, lease::Tenure, metrics::Metrics, watch::Caches},
-    safeguards::Demands,
+    connector::registry::ConnectorRegistry,
+    leaver_source::SourceStates,
+    notification::Notifier,
+    offboarding::state::LeaverStates,
+    runtime::{heartbeat::Heartbeat, lease::Tenure, metrics::Metrics, watch::Caches},
+    safeguards::ReleaseSafeguards,
 };
 
 pub use runtime::Operator;
@@ -65,25 +65,25 @@ pub struct Context {
     /// What is known without a call.
     pub caches: Caches,
     /// Connectors that are in use.
-    pub links: Links,
+    pub connectors: ConnectorRegistry,
     /// What is remembered of leavers.
-    pub leavers: Leavers,
+    pub leavers: LeaverStates,
     /// What is remembered of HR systems.
-    pub sources: Sources,
+    pub sources: SourceStates,
     /// What is counted.
     pub metrics: Metrics,
     /// What sends messages.
-    pub notices: Notices,
+    pub notices: Notifier,
     /// For Events.
     pub recorder: Recorder,
     /// What is demanded of people.
-    pub demands: Demands,
+    pub safeguards: ReleaseSafeguards,
     /// The admission policies that are relied on.
     pub policies: Policies,
     /// Whether this process may act.
     pub tenure: Arc<Tenure>,
     /// Whether work goes on.
-    pub pulse: Pulse,
+    pub heartbeat: Heartbeat,
     /// Passes over leavers who are not urgent, that go on at the same time and are not slow.
     lanes: Semaphore,
     ready: AtomicBool,

@@ -23,21 +23,21 @@ use crate::{
 
 /// What is demanded of people.
 #[derive(Debug, Default)]
-pub struct Demands {
+pub struct ReleaseSafeguards {
     /// Gates that no policy undercuts.
     pub safeguards: Safeguards,
     /// With how many leavers work may begin in a while.
     pub first_acts: FirstActs,
     /// From a user name to the person; none: nobody knows who approvers are that no policy names.
-    pub person: Option<Arc<PersonOf>>,
+    pub person: Option<Arc<PersonExpression>>,
 }
 
 /// An expression over `user`, a user name of the API server, that gives the name by which the person is known: an address, a
 /// number or a login name. Null or an empty text: nobody.
 #[derive(Debug)]
-pub struct PersonOf(Expression);
+pub struct PersonExpression(Expression);
 
-impl PersonOf {
+impl PersonExpression {
     /// Compiles `text`.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl PersonOf {
     }
 }
 
-impl Demands {
+impl ReleaseSafeguards {
     /// Adds to `vote` which person said it.
     pub fn identify(&self, vote: Vote) -> Vote {
         let principal = vote.on_behalf_of.as_deref();
@@ -79,7 +79,7 @@ impl Demands {
 
 /// Whom the guard of the release has let through in one namespace.
 #[derive(Debug, Default)]
-pub struct Begun(Mutex<State>);
+pub struct FirstActGuard(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -88,7 +88,7 @@ struct State {
     approved: BTreeSet<String>,
 }
 
-impl Begun {
+impl FirstActGuard {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,7 +115,7 @@ impl Begun {
         &self,
         case: &mut Case,
         ledger: &Ledger,
-        demands: &Demands,
+        rules: &ReleaseSafeguards,
         caches: &Namespace,
         now: Timestamp,
     ) {
@@ -143,9 +143,7 @@ impl Begun {
                 let admitted = leaver.status.as_ref()?.admitted?;
                 (admitted.by == AdmittedBy::Room).then(|| (leaver.uid().unwrap_or_default(), admitted))
             });
-            let room = state
-                .admissions
-                .ask((&uid, places), known, demands.first_acts, now);
+            let room = state.admissions.ask((&uid, places), known, rules.first_acts, now);
             room.then_some(AdmittedBy::Room)
         };
         guard::admit(case, ledger, ask, now);
@@ -158,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_user_name_is_the_person_that_the_expression_says_and_nobody_where_it_says_nothing() {
-        let person = PersonOf::compile(
+        let person = PersonExpression::compile(
             "user.startsWith('https://idp.example.com#') ? user.split('#')[1] + '@example.com' : ''",
         );
         let person = person.unwrap();
@@ -167,9 +165,14 @@ mod tests {
             Some("jane@example.com")
         );
         assert_eq!(person.of("system:serviceaccount:people:jane"), None);
-        assert!(PersonOf::compile("group == 'x'").is_err());
-        assert!(PersonOf::compile("user +").is_err());
+        assert!(PersonExpression::compile("group == 'x'").is_err());
+        assert!(PersonExpression::compile("user +").is_err());
         // What has no value for a name knows nobody.
-        assert_eq!(PersonOf::compile("user.split('#')[1]").unwrap().of("jane"), None);
+        assert_eq!(
+            PersonExpression::compile("user.split('#')[1]")
+                .unwrap()
+                .of("jane"),
+            None
+        );
     }
 }

@@ -43,7 +43,7 @@ async fn beat(context: Arc<Context>) {
     let mut often = tokio::time::interval(Duration::from_secs(1));
     loop {
         often.tick().await;
-        context.pulse.beat();
+        context.heartbeat.beat();
     }
 }
 
@@ -73,7 +73,7 @@ fn router(context: Arc<Context>) -> Router {
 }
 
 async fn alive(State(context): State<Arc<Context>>) -> (StatusCode, &'static str) {
-    if context.pulse.still() < STANDSTILL {
+    if context.heartbeat.still() < STANDSTILL {
         (StatusCode::OK, "ok")
     } else {
         (

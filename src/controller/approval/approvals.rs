@@ -14,13 +14,13 @@ use crate::{
     controller::{
         Context,
         connector::kinds::{self, Verdict},
-        runtime::{api_client::Failed, watch},
+        runtime::{api_client::ApiError, watch},
     },
     core::gate::{Gate, Refusal, Standing},
 };
 
 /// Looks at one Approval: whoever it is about looks again, and one that is about nothing says so.
-pub async fn approval(approval: Arc<Approval>, context: Arc<Context>) -> Result<Action, Failed> {
+pub async fn approval(approval: Arc<Approval>, context: Arc<Context>) -> Result<Action, ApiError> {
     let namespace = approval.namespace().unwrap_or_default();
     context.caches.ready_in(&namespace).await;
     let refused = |reason, message: &str| Verdict {
@@ -45,7 +45,7 @@ pub async fn approval(approval: Arc<Approval>, context: Arc<Context>) -> Result<
         return Ok(Action::await_change());
     }
     let by_anybody = matches!(approval.spec.gate, Gate::Task | Gate::Waiver);
-    if by_anybody && context.demands.person_of(&approval.spec.approver).is_none() {
+    if by_anybody && context.safeguards.person_of(&approval.spec.approver).is_none() {
         let (reason, message) = words(Some(Refusal::UnknownPerson));
         publish(&context, &approval, refused(reason, message)).await?;
         return Ok(Action::await_change());
@@ -54,7 +54,7 @@ pub async fn approval(approval: Arc<Approval>, context: Arc<Context>) -> Result<
         match context.caches.offboarding(&namespace, &about.name) {
             Some(leaver) if leaver.uid().as_ref() == Some(&about.uid) => {
                 // Whether it counts is found out in that leaver's own pass.
-                context.caches.tell_leaver(&namespace, &leaver);
+                context.caches.enqueue_offboarding(&namespace, &leaver);
             }
             _ => {
                 let text = "spec.offboardingRef: there is no Offboarding with this name and uid";
@@ -113,7 +113,7 @@ fn words(why: Option<Refusal>) -> (&'static str, &'static str) {
     }
 }
 
-async fn publish(context: &Context, approval: &Approval, verdict: Verdict) -> Result<(), Failed> {
+async fn publish(context: &Context, approval: &Approval, verdict: Verdict) -> Result<(), ApiError> {
     let namespace = approval.namespace().unwrap_or_default();
     let status = approval.status.clone().unwrap_or_default();
     // What was decided is not taken back by looking at it once more: only a change is written.

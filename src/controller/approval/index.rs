@@ -14,10 +14,10 @@ use crate::{
     controller::{
         Context,
         runtime::{
-            api_client::{Failed, within},
+            api_client::{ApiError, with_deadline},
             watch::{self, Namespace},
         },
-        safeguards::Demands,
+        safeguards::ReleaseSafeguards,
     },
     core::{fault::Fault, gate::Vote, schedule},
 };
@@ -164,7 +164,7 @@ pub fn vote(approval: &Approval, about: &About) -> Option<Vote> {
 }
 
 /// All votes about `about` in `namespace`, in a fixed order.
-pub fn votes(demands: &Demands, caches: &Namespace, namespace: &str, about: &About) -> Vec<Vote> {
+pub fn votes(rules: &ReleaseSafeguards, caches: &Namespace, namespace: &str, about: &About) -> Vec<Vote> {
     let names = caches.said.about(about.uid());
     let cached = |name: &String| {
         let key = ObjectRef::new(name).within(namespace);
@@ -172,7 +172,7 @@ pub fn votes(demands: &Demands, caches: &Namespace, namespace: &str, about: &Abo
     };
     let all = names.iter().filter_map(cached);
     let votes = all.filter_map(|approval| vote(&approval, about));
-    let mut votes: Vec<Vote> = votes.map(|vote| demands.identify(vote)).collect();
+    let mut votes: Vec<Vote> = votes.map(|vote| rules.identify(vote)).collect();
     votes.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
     votes
 }
@@ -183,13 +183,13 @@ pub fn votes(demands: &Demands, caches: &Namespace, namespace: &str, about: &Abo
 /// When the API server does not say.
 pub async fn stands(context: &Context, namespace: &str, about: &About, given: &Vote) -> Result<bool, Fault> {
     let api: Api<Approval> = watch::api(&context.client, namespace);
-    match within(api.get(&given.name)).await {
+    match with_deadline(api.get(&given.name)).await {
         Ok(approval) => {
             let since = trusted_since_now(context).await;
-            let there = vote(&approval, about).map(|vote| context.demands.identify(vote));
+            let there = vote(&approval, about).map(|vote| context.safeguards.identify(vote));
             Ok(there.as_ref() == Some(given) && since.is_some_and(|since| given.at >= since))
         }
-        Err(Failed::NotFound) => Ok(false),
+        Err(ApiError::NotFound) => Ok(false),
         Err(failed) => Err(failed.into()),
     }
 }

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use crate::{
     controller::{
         Context,
-        runtime::api_client::{Failed, within},
+        runtime::api_client::{ApiError, with_deadline},
     },
     core::schedule::later,
 };
@@ -176,15 +176,15 @@ async fn read(client: &Client, shipped: Vec<Shipped>) -> InForce {
 }
 
 /// Since when one is in force with its binding; none: it is missing, or something else.
-async fn in_force(client: &Client, shipped: &Shipped) -> Result<Option<Timestamp>, Failed> {
+async fn in_force(client: &Client, shipped: &Shipped) -> Result<Option<Timestamp>, ApiError> {
     // As they are, with fields that this program does not know.
     let policies = ApiResource::erase::<ValidatingAdmissionPolicy>(&());
     let bindings = ApiResource::erase::<ValidatingAdmissionPolicyBinding>(&());
     let policies = Api::<DynamicObject>::all_with(client.clone(), &policies);
     let bindings = Api::<DynamicObject>::all_with(client.clone(), &bindings);
     let (policy, binding) = tokio::join!(
-        within(policies.get(&shipped.name)),
-        within(bindings.get(&shipped.name))
+        with_deadline(policies.get(&shipped.name)),
+        with_deadline(bindings.get(&shipped.name))
     );
     match (policy, binding) {
         (Ok(policy), Ok(binding)) => {
@@ -194,7 +194,7 @@ async fn in_force(client: &Client, shipped: &Shipped) -> Result<Option<Timestamp
                 .zip(bound)
                 .map(|(since, bound)| later(since.max(bound), HEEDED)))
         }
-        (Err(Failed::NotFound), _) | (_, Err(Failed::NotFound)) => Ok(None),
+        (Err(ApiError::NotFound), _) | (_, Err(ApiError::NotFound)) => Ok(None),
         (Err(failed), _) | (_, Err(failed)) => Err(failed),
     }
 }

@@ -11,7 +11,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::registry::{Login, Made};
+use super::registry::{Login, ResolvedConnector};
 use crate::{
     api::{
         Condition, ConditionStatus, Connector, ConnectorDefinition, OffboardingPolicy, OffboardingPolicySpec,
@@ -21,10 +21,10 @@ use crate::{
         Context,
         offboarding::{
             gather,
-            requeue::{AGAIN, jittered},
+            requeue::{RETRY_SOON, jittered},
         },
         runtime::{
-            api_client::{Failed, within},
+            api_client::{ApiError, with_deadline},
             watch,
         },
     },
@@ -51,16 +51,16 @@ pub struct Verdict {
 }
 
 /// Looks at a Connector: its definition, inputs and Secret.
-pub async fn connector(connector: Arc<Connector>, context: Arc<Context>) -> Result<Action, Failed> {
+pub async fn connector(connector: Arc<Connector>, context: Arc<Context>) -> Result<Action, ApiError> {
     let namespace = connector.namespace().unwrap_or_default();
     context.caches.ready_in(&namespace).await;
     let name = connector.name_any();
-    let made = gather::make(&context, &context.links, &connector).await;
-    // Leavers look again only when the link is another one than they know.
+    let made = gather::make(&context, &context.connectors, &connector).await;
+    // LeaverStates look again only when the link is another one than they know.
     if context.link_changed(&namespace, &name, made.revision) {
-        context.caches.tell_leavers(&namespace);
-        context.caches.tell_policies(&namespace);
-        context.caches.tell_sources(&namespace, &name);
+        context.caches.enqueue_offboardings(&namespace);
+        context.caches.enqueue_policies(&namespace);
+        context.caches.enqueue_sources_of(&namespace, &name);
     }
     let good = made.works();
     let mut verdict = verdict(&made);
@@ -82,7 +82,7 @@ pub async fn connector(connector: Arc<Connector>, context: Arc<Context>) -> Resu
     Ok(Action::requeue(jittered(every)))
 }
 
-fn verdict(made: &Made) -> Verdict {
+fn verdict(made: &ResolvedConnector) -> Verdict {
     let (good, reason, message) = match (made.reason, &made.login) {
         ("Valid", Login::Untried) => (true, "Valid", made.text.clone()),
         ("Valid", Login::Good) => (true, "LoginOK", made.text.clone()),
@@ -106,10 +106,10 @@ fn verdict(made: &Made) -> Verdict {
 pub async fn definition(
     definition: Arc<ConnectorDefinition>,
     context: Arc<Context>,
-) -> Result<Action, Failed> {
+) -> Result<Action, ApiError> {
     context.caches.definitions_ready().await;
     let name = definition.name_any();
-    let (_, compiled) = context.links.definition(&name, Some(&definition));
+    let (_, compiled) = context.connectors.definition(&name, Some(&definition));
     let verdict = match compiled {
         _ if builtin(&name).is_some() => Verdict {
             good: false,
@@ -138,7 +138,7 @@ pub async fn definition(
 }
 
 /// Looks at a policy with the Connectors of its namespace.
-pub async fn policy(policy: Arc<OffboardingPolicy>, context: Arc<Context>) -> Result<Action, Failed> {
+pub async fn policy(policy: Arc<OffboardingPolicy>, context: Arc<Context>) -> Result<Action, ApiError> {
     let namespace = policy.namespace().unwrap_or_default();
     context.caches.ready_in(&namespace).await;
     let verdict = match problem(&context, &namespace, &policy.name_any(), &policy.spec).await {
@@ -183,7 +183,7 @@ async fn problem(
     let caches = context.caches.namespaces.get(namespace)?;
     let mut connectors = vec![];
     for connector in caches.connectors.cache.state() {
-        let made = gather::make(context, &context.links, &connector).await;
+        let made = gather::make(context, &context.connectors, &connector).await;
         if made.only_people {
             continue;
         }
@@ -241,7 +241,7 @@ pub async fn publish<K>(
     observed: i64,
     earlier: &[Condition],
     verdict: Verdict,
-) -> Result<(), Failed>
+) -> Result<(), ApiError>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
@@ -258,15 +258,15 @@ where
         "status": {"observedGeneration": generation, "conditions": conditions},
     });
     let name = object.name_any();
-    match within(api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))).await {
+    match with_deadline(api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))).await {
         // Gone, or changed: the watch says so, and it is looked at again then.
-        Ok(_) | Err(Failed::NotFound | Failed::Conflict) => Ok(()),
+        Ok(_) | Err(ApiError::NotFound | ApiError::Conflict) => Ok(()),
         Err(failed) => Err(failed),
     }
 }
 
 /// When to look again after the API server did not take a condition.
-pub fn later<K>(_: Arc<K>, failed: &Failed, _: Arc<Context>) -> Action {
+pub fn later<K>(_: Arc<K>, failed: &ApiError, _: Arc<Context>) -> Action {
     tracing::warn!(%failed, "condition not written; trying again");
-    Action::requeue(AGAIN)
+    Action::requeue(RETRY_SOON)
 }

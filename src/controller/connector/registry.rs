@@ -25,7 +25,7 @@ use crate::{
         job::Runner,
     },
     controller::runtime::{
-        api_client::{Failed, within},
+        api_client::{ApiError, with_deadline},
         watch,
     },
     core::fault::{Fault, Reason},
@@ -70,7 +70,7 @@ impl Login {
 
 /// A connector as far as it could be put together.
 #[derive(Clone)]
-pub struct Made {
+pub struct ResolvedConnector {
     /// The link.
     pub link: Link,
     /// The people of an HR system, for the sources.
@@ -87,7 +87,7 @@ pub struct Made {
     pub login: Login,
 }
 
-impl Made {
+impl ResolvedConnector {
     /// Whether nothing is known that a person would have to mend.
     pub fn works(&self) -> bool {
         self.reason == "Valid" && matches!(self.login, Login::Untried | Login::Good)
@@ -99,7 +99,7 @@ struct Entry {
     definition: String,
     secret: String,
     read_at: Instant,
-    made: Arc<Made>,
+    made: Arc<ResolvedConnector>,
 }
 
 type Slot = Arc<AsyncMutex<Option<Entry>>>;
@@ -107,14 +107,14 @@ type Compiled = (String, Result<Definition, Error>);
 
 /// All connectors that are in use.
 #[derive(Default)]
-pub struct Links {
+pub struct ConnectorRegistry {
     assembly: Assembly,
     slots: Mutex<HashMap<(String, String), Slot>>,
     definitions: Mutex<HashMap<String, Compiled>>,
     next: AtomicU64,
 }
 
-impl Links {
+impl ConnectorRegistry {
     /// None yet; programs of `job` definitions are run by `runner`, and nothing connects to what `egress` closes.
     pub fn new(runner: Arc<dyn Runner>, egress: Egress) -> Self {
         Self {
@@ -162,7 +162,7 @@ impl Links {
         client: &Client,
         connector: &Connector,
         own: Option<&ConnectorDefinition>,
-    ) -> Arc<Made> {
+    ) -> Arc<ResolvedConnector> {
         let namespace = connector.namespace().unwrap_or_default();
         let slot = self.slot(&namespace, &connector.name_any());
         // One read of a Secret serves everybody who waits for it.
@@ -207,14 +207,18 @@ impl Links {
     }
 
     /// The same brokenness as before is not a new link.
-    fn numbered(&self, before: Option<Arc<Made>>, made: Made) -> Arc<Made> {
+    fn numbered(
+        &self,
+        before: Option<Arc<ResolvedConnector>>,
+        made: ResolvedConnector,
+    ) -> Arc<ResolvedConnector> {
         match before {
             Some(before)
                 if before.reason == made.reason && before.text == made.text && made.reason != "Valid" =>
             {
                 before
             }
-            _ => Arc::new(Made {
+            _ => Arc::new(ResolvedConnector {
                 revision: self.next.fetch_add(1, Ordering::Relaxed) + 1,
                 ..made
             }),
@@ -227,7 +231,7 @@ impl Links {
         connector: &Connector,
         definition: Result<Definition, Error>,
         read: Result<Credentials, Missing>,
-    ) -> (String, Made) {
+    ) -> (String, ResolvedConnector) {
         let revision = read.as_ref().map(|c| c.revision().to_owned()).unwrap_or_default();
         let definition = match definition {
             Ok(definition) => definition,
@@ -238,7 +242,7 @@ impl Links {
             Ok(credentials) => credentials,
             Err(missing) => {
                 let made = broken(missing.reason, missing.text);
-                return (revision, Made { only_people, ..made });
+                return (revision, ResolvedConnector { only_people, ..made });
             }
         };
         let unique = format!("{namespace}/{}", connector.name_any());
@@ -246,7 +250,7 @@ impl Links {
             .assembly
             .connect(&unique, &connector.spec, &definition, credentials)
         {
-            Ok(connected) => Made {
+            Ok(connected) => ResolvedConnector {
                 link: Link::Ready(connected.connector),
                 people: connected.people,
                 only_people,
@@ -255,7 +259,7 @@ impl Links {
                 revision: 0,
                 login: Login::Untried,
             },
-            Err(error) => Made {
+            Err(error) => ResolvedConnector {
                 only_people,
                 ..broken(reason_of(&error), self::text(connector, &error))
             },
@@ -289,7 +293,7 @@ impl Links {
             definition: String::new(),
             secret: String::new(),
             read_at: Instant::now(),
-            made: Arc::new(Made {
+            made: Arc::new(ResolvedConnector {
                 link,
                 people: None,
                 only_people: false,
@@ -314,12 +318,12 @@ impl Links {
     }
 }
 
-fn lasts(made: &Made) -> Duration {
+fn lasts(made: &ResolvedConnector) -> Duration {
     if made.works() { SECRET_LASTS } else { SUSPECT_LASTS }
 }
 
-fn broken(reason: &'static str, text: String) -> Made {
-    Made {
+fn broken(reason: &'static str, text: String) -> ResolvedConnector {
+    ResolvedConnector {
         link: Link::Broken(Fault::needs_decision(Reason::ConnectorNotReady), text.clone()),
         people: None,
         only_people: false,
@@ -386,7 +390,7 @@ async fn secret(client: &Client, connector: &Connector, namespace: &str) -> Resu
         text,
         passes,
     };
-    match within(watch::api::<Secret>(client, namespace).get(name)).await {
+    match with_deadline(watch::api::<Secret>(client, namespace).get(name)).await {
         Ok(secret) => {
             let revision = format!(
                 "{}/{}",
@@ -405,11 +409,11 @@ async fn secret(client: &Client, connector: &Connector, namespace: &str) -> Resu
                     passes: false,
                 })
         }
-        Err(Failed::NotFound) => Err(failed(
+        Err(ApiError::NotFound) => Err(failed(
             format!("spec.secretRef.name: there is no Secret {name:?} in this namespace: create it"),
             false,
         )),
-        Err(Failed::Forbidden) => Err(failed(
+        Err(ApiError::Forbidden) => Err(failed(
             format!(
                 "spec.secretRef.name: the operator may not get Secret {name:?}: add it to the chart's connectorSecrets"
             ),

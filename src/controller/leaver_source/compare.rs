@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
-use super::{Work, write};
+use super::{SourceSync, write};
 use crate::{
     api::{LeaverSource, Offboarding},
     controller::{
-        notification::Told,
+        notification::Notifiable,
         runtime::{
             events::{self, News},
             watch::{self, version},
@@ -31,7 +31,7 @@ use crate::{
 /// How long what was written is believed to be there though the cache does not have it.
 const LAG: Duration = Duration::from_mins(1);
 
-impl Work<'_> {
+impl SourceSync<'_> {
     /// Compares with what is there. What is to be changed is read anew, and what somebody else has made theirs is not ours.
     pub(super) async fn compare(
         &mut self,

@@ -19,7 +19,7 @@ use crate::{
         Context,
         offboarding::status::difference,
         runtime::{
-            api_client::{Failed, within},
+            api_client::{ApiError, with_deadline},
             watch,
         },
     },
@@ -36,7 +36,7 @@ const SYNCED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
 /// How a source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
+pub enum SyncPhase {
     /// All is well.
     Good,
     /// It is being worked on.
@@ -51,9 +51,9 @@ pub enum Mood {
 
 /// What is to be said about a source.
 #[derive(Debug, Clone)]
-pub struct Said {
+pub struct StatusUpdate {
     /// How it is.
-    pub mood: Mood,
+    pub phase: SyncPhase,
     /// One word for `Ready`.
     pub reason: &'static str,
     /// One line.
@@ -61,7 +61,7 @@ pub struct Said {
 }
 
 /// The status that says so.
-pub fn status(source: &LeaverSource, said: &Said, now: Timestamp) -> LeaverSourceStatus {
+pub fn status(source: &LeaverSource, said: &StatusUpdate, now: Timestamp) -> LeaverSourceStatus {
     let before = source.status.clone().unwrap_or_default();
     let generation = source.metadata.generation.unwrap_or_default();
     let message: String = said.message.chars().take(LONGEST_MESSAGE).collect();
@@ -73,20 +73,20 @@ pub fn status(source: &LeaverSource, said: &Said, now: Timestamp) -> LeaverSourc
         observed_generation: Some(generation),
         last_transition_time: now,
     };
-    let ready = match said.mood {
-        Mood::Good => ConditionStatus::True,
+    let ready = match said.phase {
+        SyncPhase::Good => ConditionStatus::True,
         _ => ConditionStatus::False,
     };
     let mut conditions = vec![condition("Ready", ready, said.reason)];
-    match said.mood {
-        Mood::Working => conditions.push(condition("Reconciling", ConditionStatus::True, "Progressing")),
-        Mood::Trying => conditions.push(condition(
+    match said.phase {
+        SyncPhase::Working => conditions.push(condition("Reconciling", ConditionStatus::True, "Progressing")),
+        SyncPhase::Trying => conditions.push(condition(
             "Reconciling",
             ConditionStatus::True,
             "ProgressingWithRetry",
         )),
-        Mood::Stalled => conditions.push(condition("Stalled", ConditionStatus::True, said.reason)),
-        Mood::Good | Mood::Resting => {}
+        SyncPhase::Stalled => conditions.push(condition("Stalled", ConditionStatus::True, said.reason)),
+        SyncPhase::Good | SyncPhase::Resting => {}
     }
     keep_times(&mut conditions, &before.conditions, now);
     LeaverSourceStatus {
@@ -124,11 +124,11 @@ pub async fn write(
     context: &Context,
     source: &Arc<LeaverSource>,
     status: &LeaverSourceStatus,
-) -> Result<Arc<LeaverSource>, Failed> {
+) -> Result<Arc<LeaverSource>, ApiError> {
     if !context.acts() {
-        return Err(Failed::Conflict);
+        return Err(ApiError::Conflict);
     }
-    let value = |status: &LeaverSourceStatus| serde_json::to_value(status).map_err(|_| Failed::Unreadable);
+    let value = |status: &LeaverSourceStatus| serde_json::to_value(status).map_err(|_| ApiError::Unreadable);
     let before = source.status.clone().unwrap_or_default();
     let Some(patch) = difference(&value(&before)?, &value(status)?) else {
         return Ok(source.clone());
@@ -136,7 +136,7 @@ pub async fn write(
     let patch = json!({"metadata": {"resourceVersion": source.resource_version()}, "status": patch});
     let api: Api<LeaverSource> = watch::api(&context.client, &source.namespace().unwrap_or_default());
     let patch = Patch::Merge(patch);
-    let written = within(api.patch_status(&source.name_any(), &PatchParams::default(), &patch)).await;
+    let written = with_deadline(api.patch_status(&source.name_any(), &PatchParams::default(), &patch)).await;
     let mut written = written?;
     written.meta_mut().managed_fields = None;
     Ok(Arc::new(written))
@@ -175,10 +175,10 @@ pub struct Findings<'f> {
 }
 
 /// What a look that went through says.
-pub fn synced(found: &Findings<'_>) -> Said {
+pub fn synced(found: &Findings<'_>) -> StatusUpdate {
     if let Some(why) = &found.guard.tripped {
-        return Said {
-            mood: Mood::Stalled,
+        return StatusUpdate {
+            phase: SyncPhase::Stalled,
             reason: "GuardTripped",
             message: tripped(found, why),
         };
@@ -211,8 +211,12 @@ pub fn synced(found: &Findings<'_>) -> Said {
     if !found.zoneless.is_empty() {
         parts.push(kinds(found.zoneless));
     }
-    Said {
-        mood: if degraded { Mood::Stalled } else { Mood::Good },
+    StatusUpdate {
+        phase: if degraded {
+            SyncPhase::Stalled
+        } else {
+            SyncPhase::Good
+        },
         reason: if degraded { "Degraded" } else { "Synced" },
         message: parts.join("; "),
     }
@@ -372,15 +376,15 @@ mod tests {
     #[test]
     fn a_source_never_reconciles_and_stalls_at_once() {
         let source = LeaverSource::new("bamboo", crate::api::LeaverSourceSpec::default());
-        for mood in [
-            Mood::Good,
-            Mood::Working,
-            Mood::Trying,
-            Mood::Stalled,
-            Mood::Resting,
+        for phase in [
+            SyncPhase::Good,
+            SyncPhase::Working,
+            SyncPhase::Trying,
+            SyncPhase::Stalled,
+            SyncPhase::Resting,
         ] {
-            let said = Said {
-                mood,
+            let said = StatusUpdate {
+                phase,
                 reason: "Synced",
                 message: "x".repeat(900),
             };
@@ -393,7 +397,10 @@ mod tests {
                     .map(|c| c.status)
             };
             assert!(is("Reconciling").is_none() || is("Stalled").is_none());
-            assert_eq!(is("Ready") == Some(ConditionStatus::True), mood == Mood::Good);
+            assert_eq!(
+                is("Ready") == Some(ConditionStatus::True),
+                phase == SyncPhase::Good
+            );
             assert!(
                 status
                     .conditions

@@ -8,11 +8,11 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams},
 };
 
-use super::Work;
+use super::SourceSync;
 use crate::{
     api::{HeldSet, LeaverSource, approval::BoundRef, held::Shrunken},
     controller::runtime::{
-        api_client::{Failed, within},
+        api_client::{ApiError, with_deadline},
         watch,
     },
     core::{
@@ -29,7 +29,7 @@ pub struct Listing<'f> {
     /// Its name.
     pub source: &'f str,
     /// Why it could not be written.
-    pub failed: Option<Failed>,
+    pub failed: Option<ApiError>,
 }
 
 impl Listing<'_> {
@@ -50,10 +50,10 @@ impl Listing<'_> {
     }
 }
 
-impl Work<'_> {
+impl SourceSync<'_> {
     /// Lists exactly the `waiting` changes if one Approval could let them through, and takes every other listing of this source
     /// away. Says why it could not.
-    pub(super) async fn list(&mut self, state: &State, seen: &Seen, waiting: &[&Change]) -> Option<Failed> {
+    pub(super) async fn list(&mut self, state: &State, seen: &Seen, waiting: &[&Change]) -> Option<ApiError> {
         if state.held.is_none() && self.pass.unlisted {
             return None;
         }
@@ -67,35 +67,35 @@ impl Work<'_> {
     }
 
     /// Sees to it that these are the only listings of this source.
-    async fn keep(&self, wanted: &[HeldSet]) -> Result<(), Failed> {
+    async fn keep(&self, wanted: &[HeldSet]) -> Result<(), ApiError> {
         let names: BTreeSet<String> = wanted.iter().map(ResourceExt::name_any).collect();
         let api: Api<HeldSet> = watch::api(&self.context.client, &self.namespace);
         let ours = ListParams::default().fields(&format!("spec.sourceRef.name={}", self.source.name_any()));
-        let there: BTreeSet<String> = match within(api.list_metadata(&ours)).await {
+        let there: BTreeSet<String> = match with_deadline(api.list_metadata(&ours)).await {
             Ok(there) => there.items.iter().map(ResourceExt::name_any).collect(),
             // The kind is not installed.
-            Err(Failed::NotFound) if wanted.is_empty() => return Ok(()),
+            Err(ApiError::NotFound) if wanted.is_empty() => return Ok(()),
             Err(failed) => return Err(failed),
         };
         for set in wanted.iter().filter(|set| !there.contains(&set.name_any())) {
             self.still_acting()?;
-            within(api.create(&PostParams::default(), set)).await?;
+            with_deadline(api.create(&PostParams::default(), set)).await?;
         }
         for name in there.difference(&names) {
             self.still_acting()?;
-            match within(api.delete(name, &DeleteParams::default())).await {
-                Ok(_) | Err(Failed::NotFound) => {}
+            match with_deadline(api.delete(name, &DeleteParams::default())).await {
+                Ok(_) | Err(ApiError::NotFound) => {}
                 Err(failed) => return Err(failed),
             }
         }
         Ok(())
     }
 
-    fn still_acting(&self) -> Result<(), Failed> {
+    fn still_acting(&self) -> Result<(), ApiError> {
         if self.context.acts() {
             Ok(())
         } else {
-            Err(Failed::Conflict)
+            Err(ApiError::Conflict)
         }
     }
 

@@ -29,18 +29,18 @@ use kube::{ResourceExt, runtime::controller::Action};
 use tokio::time::Instant;
 
 use self::{
-    conditions::{Findings, Mood},
+    conditions::{Findings, SyncPhase},
     listing::Listing,
     release::Judged,
-    state::Pass,
+    state::SyncState,
 };
 use super::{
     Context,
     connector::registry::Login,
-    notification::Told,
+    notification::Notifiable,
     offboarding::requeue::{jittered, seed, wait},
     runtime::{
-        api_client::Failed,
+        api_client::ApiError,
         events::{self, News},
         watch::version,
     },
@@ -64,7 +64,7 @@ use crate::{
 };
 
 pub use conditions::write;
-pub use state::{Memory, Sources};
+pub use state::{SourceState, SourceStates};
 
 /// The shortest time between two looks, whoever asks for one.
 const BETWEEN: Duration = Duration::from_secs(5);
@@ -72,12 +72,12 @@ const BETWEEN: Duration = Duration::from_secs(5);
 const BATCH: usize = 100;
 
 /// Looks at one source, if it is time to.
-pub async fn source(source: Arc<LeaverSource>, context: Arc<Context>) -> Result<Action, Failed> {
+pub async fn source(source: Arc<LeaverSource>, context: Arc<Context>) -> Result<Action, ApiError> {
     let namespace = source.namespace().unwrap_or_default();
     context.caches.sources_ready_in(&namespace).await;
     let memory = context.sources.of(&namespace, &source.name_any());
     let mut pass = memory.pass.lock().await;
-    let work = Work::new(&context, &memory, &mut pass, &namespace, &source.name_any()).await;
+    let work = SourceSync::new(&context, &memory, &mut pass, &namespace, &source.name_any()).await;
     let Some(mut work) = work else {
         return Ok(Action::await_change());
     };
@@ -101,20 +101,20 @@ fn believed(state: &State) -> bool {
     )
 }
 
-struct Work<'a> {
+struct SourceSync<'a> {
     context: &'a Arc<Context>,
-    memory: &'a Memory,
-    pass: &'a mut Pass,
+    memory: &'a SourceState,
+    pass: &'a mut SyncState,
     namespace: String,
     source: Arc<LeaverSource>,
 }
 
-impl<'a> Work<'a> {
+impl<'a> SourceSync<'a> {
     /// None when the source is gone.
     async fn new(
         context: &'a Arc<Context>,
-        memory: &'a Memory,
-        pass: &'a mut Pass,
+        memory: &'a SourceState,
+        pass: &'a mut SyncState,
         namespace: &str,
         name: &str,
     ) -> Option<Self> {
@@ -136,13 +136,19 @@ impl<'a> Work<'a> {
         })
     }
 
-    async fn run(&mut self) -> Result<Action, Failed> {
+    async fn run(&mut self) -> Result<Action, ApiError> {
         if self.source.spec.suspend {
-            return self.rest(Mood::Resting, "Suspended", "spec.suspend is set").await;
+            return self
+                .rest(SyncPhase::Resting, "Suspended", "spec.suspend is set")
+                .await;
         }
         let settings = match Settings::read(&self.source.spec) {
             Ok(settings) => Arc::new(settings),
-            Err(invalid) => return self.rest(Mood::Stalled, "Invalid", &invalid.to_string()).await,
+            Err(invalid) => {
+                return self
+                    .rest(SyncPhase::Stalled, "Invalid", &invalid.to_string())
+                    .await;
+            }
         };
         self.memory.read_key(self.context, &self.source).await;
         let readable = self.readable().await;
@@ -158,7 +164,7 @@ impl<'a> Work<'a> {
         let (made, people) = match readable {
             Ok(readable) => readable,
             Err(text) => {
-                self.say(Mood::Stalled, "ConnectorNotReady", &text).await?;
+                self.say(SyncPhase::Stalled, "ConnectorNotReady", &text).await?;
                 let pause = schedule::backoff_for_a_person(self.failed(), self.seed());
                 return Ok(self.again(pause));
             }
@@ -169,7 +175,7 @@ impl<'a> Work<'a> {
         };
         let name = &self.source.spec.connector_ref.name;
         self.context
-            .links
+            .connectors
             .note(&self.namespace, name, made.revision, Login::Good)
             .await;
         match self.follow(&settings, census).await {
@@ -217,14 +223,14 @@ impl<'a> Work<'a> {
     }
 
     /// Nothing to do until somebody changes the source.
-    async fn rest(&mut self, mood: Mood, reason: &'static str, text: &str) -> Result<Action, Failed> {
+    async fn rest(&mut self, phase: SyncPhase, reason: &'static str, text: &str) -> Result<Action, ApiError> {
         self.pass.looked = None;
-        self.say(mood, reason, text).await?;
+        self.say(phase, reason, text).await?;
         Ok(Action::await_change())
     }
 
     /// Follows what the census shows.
-    async fn follow(&mut self, settings: &Arc<Settings>, census: Census) -> Result<(), Failed> {
+    async fn follow(&mut self, settings: &Arc<Settings>, census: Census) -> Result<(), ApiError> {
         let now = Timestamp::now();
         let judging = settings.clone();
         let before = self
@@ -234,7 +240,7 @@ impl<'a> Work<'a> {
             .map(|status| first_seen(&status.undated));
         let before = before.unwrap_or_default();
         let seen = tokio::task::spawn_blocking(move || Seen::of(census, &judging, &before, now)).await;
-        let seen = seen.map_err(|_| Failed::Unreadable)?;
+        let seen = seen.map_err(|_| ApiError::Unreadable)?;
         let (mut compared, read) = self.compare(&seen, settings, now).await;
         let state = remembered(
             &self
@@ -265,7 +271,7 @@ impl<'a> Work<'a> {
         let written = [passing.as_slice(), compared.corrections.as_slice()].concat();
         let refused = self.make(&written, &read, &mut state).await;
         if !self.context.acts() {
-            return Err(Failed::Conflict);
+            return Err(ApiError::Conflict);
         }
         self.ask(&compared, &written, &read).await;
         self.conclude(settings, &seen, &compared, &judged, &state, refused, now)
@@ -297,7 +303,7 @@ impl<'a> Work<'a> {
     }
 
     /// What the guard remembers, and since when people have left, becomes durable. Nothing may be written before.
-    async fn write_down(&mut self, state: &State, first_seen: &FirstSeen) -> Result<(), Failed> {
+    async fn write_down(&mut self, state: &State, first_seen: &FirstSeen) -> Result<(), ApiError> {
         let mut held = self.hold().await?;
         let mut status = self.source.status.clone().unwrap_or_default();
         status.guard = Some(written(state));
@@ -307,7 +313,7 @@ impl<'a> Work<'a> {
 
     async fn progress(&mut self, done: usize, all: usize) {
         let text = format!("{done} of {all} Offboardings written");
-        self.say(Mood::Working, "Writing", &text).await.ok();
+        self.say(SyncPhase::Working, "Writing", &text).await.ok();
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that a look found")]
@@ -320,7 +326,7 @@ impl<'a> Work<'a> {
         state: &State,
         refused: usize,
         now: Timestamp,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), ApiError> {
         let waiting: Vec<&Change> = compared
             .changes
             .iter()

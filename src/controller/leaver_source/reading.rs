@@ -6,14 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
 use tokio::time::timeout;
 
-use super::{Work, conditions::Mood};
+use super::{SourceSync, conditions::SyncPhase};
 use crate::{
     api::ConditionStatus,
     connectors::People,
     controller::{
-        connector::registry::{Login, Made},
+        connector::registry::{Login, ResolvedConnector},
         offboarding::gather,
-        runtime::api_client::Failed,
+        runtime::api_client::ApiError,
     },
     core::{
         fault::{Fault, FaultKind, Reason},
@@ -29,9 +29,9 @@ const READING: Duration = Duration::from_mins(10);
 const SLOW: Duration = Duration::from_secs(3);
 
 /// A connector whose people can be read, or what is to be said instead.
-pub(super) type Readable = Result<(Arc<Made>, Arc<dyn People>), String>;
+pub(super) type Readable = Result<(Arc<ResolvedConnector>, Arc<dyn People>), String>;
 
-impl Work<'_> {
+impl SourceSync<'_> {
     pub(super) async fn readable(&self) -> Readable {
         let name = &self.source.spec.connector_ref.name;
         let Some(connector) = self.context.caches.connector(&self.namespace, name) else {
@@ -39,7 +39,7 @@ impl Work<'_> {
                 "spec.connectorRef.name: there is no Connector {name:?} in this namespace: create it"
             ));
         };
-        let made = gather::make(self.context, &self.context.links, &connector).await;
+        let made = gather::make(self.context, &self.context.connectors, &connector).await;
         if made.reason != "Valid" {
             return Err(format!("{name}: {}", made.text));
         }
@@ -67,24 +67,28 @@ impl Work<'_> {
             .any(|c| c.type_ == "Ready" && c.status == ConditionStatus::True);
         if !ready {
             let text = format!("{}: reading everybody", self.source.spec.connector_ref.name);
-            self.say(Mood::Working, "Reading", &text).await.ok();
+            self.say(SyncPhase::Working, "Reading", &text).await.ok();
         }
         timeout(READING, reading).await.unwrap_or_else(|_| Err(late()))
     }
 
-    pub(super) async fn unread(&mut self, made: &Made, fault: &Fault) -> Result<Action, Failed> {
+    pub(super) async fn unread(
+        &mut self,
+        made: &ResolvedConnector,
+        fault: &Fault,
+    ) -> Result<Action, ApiError> {
         let name = self.source.spec.connector_ref.name.clone();
         if let Some(login) = Login::of(fault)
             && self
                 .context
-                .links
+                .connectors
                 .note(&self.namespace, &name, made.revision, login)
                 .await
         {
             self.context.look_at_connector(&self.namespace, &name);
         }
         let text = format!("{name}: the people could not be read: {}", with_advice(fault));
-        self.say(Mood::Trying, "FetchFailed", &text).await?;
+        self.say(SyncPhase::Trying, "FetchFailed", &text).await?;
         let pause = match fault.kind {
             FaultKind::Throttled { until } => until
                 .duration_since(Timestamp::now())

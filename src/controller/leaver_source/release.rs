@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Work;
+use super::SourceSync;
 use crate::{
     controller::approval::{
         approvals,
@@ -32,7 +32,7 @@ enum Voted {
     Untrusted,
 }
 
-impl Work<'_> {
+impl SourceSync<'_> {
     /// The names of everybody whom a change is about, as people know them.
     pub(super) fn members(&mut self, compared: &Compared) -> Vec<String> {
         if compared.changes.is_empty() {
@@ -101,7 +101,7 @@ impl Work<'_> {
             return Voted::Nobody;
         };
         let about = About::source(&self.source);
-        let mut votes = index::votes(&self.context.demands, caches, &self.namespace, &about);
+        let mut votes = index::votes(&self.context.safeguards, caches, &self.namespace, &about);
         if votes.is_empty() {
             return Voted::Nobody;
         }

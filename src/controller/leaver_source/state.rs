@@ -18,7 +18,7 @@ use crate::{
     api::{LeaverSource, Offboarding},
     controller::{
         Context,
-        runtime::{api_client::within, watch},
+        runtime::{api_client::with_deadline, watch},
     },
     sources::wake::{Message, Reception, Replays},
     transport::secret::{Credentials, Secret},
@@ -31,18 +31,18 @@ const SHORTEST_KEY: usize = 16;
 
 /// All sources.
 #[derive(Default)]
-pub struct Sources {
-    known: Mutex<HashMap<(String, String), Arc<Memory>>>,
+pub struct SourceStates {
+    known: Mutex<HashMap<(String, String), Arc<SourceState>>>,
     replays: Replays,
 }
 
 /// What is kept of one source.
 #[derive(Default)]
-pub struct Memory {
+pub struct SourceState {
     /// It is to be looked at now.
     pub woken: AtomicBool,
     /// Held while a look goes on.
-    pub pass: AsyncMutex<Pass>,
+    pub pass: AsyncMutex<SyncState>,
     /// The source as we last wrote it. Held while its status is written: by a look, or by what sends messages beside it.
     pub written: AsyncMutex<Option<Arc<LeaverSource>>>,
     key: Mutex<Option<Key>>,
@@ -57,7 +57,7 @@ struct Key {
 
 /// What looks leave behind.
 #[derive(Default)]
-pub struct Pass {
+pub struct SyncState {
     /// Which object and version of its spec was looked at, with which link.
     pub looked: Option<(String, i64, u64)>,
     /// When the last look began.
@@ -76,9 +76,9 @@ pub struct Pass {
     pub unusable: Option<Vec<String>>,
 }
 
-impl Sources {
+impl SourceStates {
     /// What is kept of this source.
-    pub fn of(&self, namespace: &str, name: &str) -> Arc<Memory> {
+    pub fn of(&self, namespace: &str, name: &str) -> Arc<SourceState> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (namespace.to_owned(), name.to_owned());
         known.entry(key).or_default().clone()
@@ -135,7 +135,7 @@ impl Context {
     }
 }
 
-impl Memory {
+impl SourceState {
     fn key(&self) -> Option<Secret> {
         let key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         key.as_ref()?.secret.as_ref().ok().cloned()
@@ -161,7 +161,7 @@ impl Memory {
         }
         let name = &wake.secret_ref.name;
         let api = watch::api::<Stored>(&context.client, &source.namespace().unwrap_or_default());
-        let secret = match within(api.get(name)).await {
+        let secret = match with_deadline(api.get(name)).await {
             Ok(stored) => {
                 let data = stored
                     .data

@@ -7,15 +7,15 @@ use kube::ResourceExt;
 use tokio::sync::MutexGuard;
 
 use super::{
-    Work,
-    conditions::{self, Mood, Said},
+    SourceSync,
+    conditions::{self, StatusUpdate, SyncPhase},
 };
 use crate::{
     api::{Condition, LeaverSource, LeaverSourceStatus, offboarding::Notice, policy::NotifyRule},
     controller::{
-        notification::{self, Told},
+        notification::{self, Notifiable},
         runtime::{
-            api_client::Failed,
+            api_client::ApiError,
             events::{self, News},
             watch::version,
         },
@@ -27,10 +27,15 @@ use crate::{
 /// The source as last written, while nobody else writes its status.
 pub(super) type Held<'a> = MutexGuard<'a, Option<Arc<LeaverSource>>>;
 
-impl<'a> Work<'a> {
-    pub(super) async fn say(&mut self, mood: Mood, reason: &'static str, text: &str) -> Result<(), Failed> {
-        let said = Said {
-            mood,
+impl<'a> SourceSync<'a> {
+    pub(super) async fn say(
+        &mut self,
+        phase: SyncPhase,
+        reason: &'static str,
+        text: &str,
+    ) -> Result<(), ApiError> {
+        let said = StatusUpdate {
+            phase,
             reason,
             message: text.to_owned(),
         };
@@ -41,13 +46,13 @@ impl<'a> Work<'a> {
         };
         match written.await {
             // Gone, or changed: the watch says so, and it is looked at again then.
-            Err(Failed::NotFound | Failed::Conflict) => Ok(()),
+            Err(ApiError::NotFound | ApiError::Conflict) => Ok(()),
             written => written,
         }
     }
 
     /// From now on nobody else writes the status: what was told since the look began is in [`Self::source`].
-    pub(super) async fn hold(&mut self) -> Result<Held<'a>, Failed> {
+    pub(super) async fn hold(&mut self) -> Result<Held<'a>, ApiError> {
         let held = self.memory.written.lock().await;
         let newer = held.as_ref().filter(|written| {
             written.uid() == self.source.uid() && version(written.as_ref()) > version(self.source.as_ref())
@@ -59,7 +64,7 @@ impl<'a> Work<'a> {
             if newest.metadata.generation != self.source.metadata.generation
                 || guard(newest) != guard(&self.source)
             {
-                return Err(Failed::Conflict);
+                return Err(ApiError::Conflict);
             }
             self.source = newest.clone();
         }
@@ -70,7 +75,7 @@ impl<'a> Work<'a> {
         &mut self,
         held: &mut Held<'a>,
         status: &LeaverSourceStatus,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), ApiError> {
         if self.source.status.as_ref() != Some(status) {
             self.source = conditions::write(self.context, &self.source, status).await?;
             **held = Some(self.source.clone());

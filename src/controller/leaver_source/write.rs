@@ -15,7 +15,7 @@ use crate::{
     controller::{
         Context,
         runtime::{
-            api_client::{Failed, within},
+            api_client::{ApiError, with_deadline},
             watch,
         },
     },
@@ -44,7 +44,13 @@ pub async fn fresh(context: &Context, namespace: &str, names: Vec<String>) -> BT
     stream::iter(names)
         .map(|name| {
             let api = api.clone();
-            async move { within(api.get(&name)).await.ok().map(|found| (name, found)) }.boxed()
+            async move {
+                with_deadline(api.get(&name))
+                    .await
+                    .ok()
+                    .map(|found| (name, found))
+            }
+            .boxed()
         })
         .buffer_unordered(AT_ONCE)
         .filter_map(std::future::ready)
@@ -70,16 +76,16 @@ pub async fn make(
         .filter(|change| change.kind == Kind::Create && approved(change))
     {
         if let Some(caches) = namespace {
-            caches.begun.approve(&change.name);
+            caches.first_acts.approve(&change.name);
         }
     }
-    let each: Vec<BoxFuture<'_, (&Change, Result<Offboarding, Failed>)>> = changes
+    let each: Vec<BoxFuture<'_, (&Change, Result<Offboarding, ApiError>)>> = changes
         .iter()
         .map(|change| {
             let change: &Change = change;
             async move {
                 if !context.acts() {
-                    return (change, Err(Failed::Unavailable("stopping".into())));
+                    return (change, Err(ApiError::Unavailable("stopping".into())));
                 }
                 (change, one(context, source, change, read.get(&change.name)).await)
             }
@@ -100,7 +106,7 @@ pub async fn make(
                 tracing::warn!(source = source.uid(), change = ?change.kind, %failed, "a leaver was not written; trying again");
                 if let Some(caches) = namespace {
                     // Whoever makes one of that name instead has nobody's yes.
-                    caches.begun.take_back(&change.name);
+                    caches.first_acts.take_back(&change.name);
                 }
                 outcome.failed += 1;
             }
@@ -114,7 +120,7 @@ async fn one(
     source: &LeaverSource,
     change: &Change,
     read: Option<&Offboarding>,
-) -> Result<Offboarding, Failed> {
+) -> Result<Offboarding, ApiError> {
     let api: Api<Offboarding> = watch::api(&context.client, &source.namespace().unwrap_or_default());
     let made = match (change.kind, &change.leaving, read) {
         (Kind::Create, Some(leaving), _) => {
@@ -122,28 +128,28 @@ async fn one(
                 field_manager: Some(MANAGER.to_owned()),
                 ..PostParams::default()
             };
-            match within(api.create(&parameters, &create(source, change, leaving))).await {
+            match with_deadline(api.create(&parameters, &create(source, change, leaving))).await {
                 // Ours, from before a crash; or somebody else's, which the next look compares with.
-                Err(Failed::Conflict) => within(api.get(&change.name)).await.and_then(|there| {
+                Err(ApiError::Conflict) => with_deadline(api.get(&change.name)).await.and_then(|there| {
                     let same = there.annotations().get(PERSON) == Some(&change.person);
-                    if same { Ok(there) } else { Err(Failed::Conflict) }
+                    if same { Ok(there) } else { Err(ApiError::Conflict) }
                 }),
                 made => made,
             }
         }
         (_, _, Some(read)) => apply(&api, &change.name, patch(read, change, Timestamp::now())).await,
-        _ => Err(Failed::NotFound),
+        _ => Err(ApiError::NotFound),
     }?;
     Ok(lean(made))
 }
 
 /// Patches one Offboarding; `patch` says which object at which version.
-pub async fn apply(api: &Api<Offboarding>, name: &str, patch: Value) -> Result<Offboarding, Failed> {
+pub async fn apply(api: &Api<Offboarding>, name: &str, patch: Value) -> Result<Offboarding, ApiError> {
     let parameters = PatchParams {
         field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    within(api.patch(name, &parameters, &Patch::Merge(patch)))
+    with_deadline(api.patch(name, &parameters, &Patch::Merge(patch)))
         .await
         .map(lean)
 }

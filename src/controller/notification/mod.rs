@@ -1,4 +1,4 @@
-//! Messages in a cluster: notes what is due in the status of what it is about ([`Told`]), sends it beside the passes, and notes
+//! Messages in a cluster: notes what is due in the status of what it is about ([`Notifiable`]), sends it beside the passes, and notes
 //! what became of it.
 //!
 //! # Why
@@ -29,7 +29,7 @@ use super::{
     Context,
     offboarding::requeue::wait,
     runtime::{
-        api_client::{Failed, within},
+        api_client::{ApiError, with_deadline},
         events::{self, News},
         watch,
     },
@@ -44,7 +44,7 @@ use crate::{
     notify::{Outbox, Sending, due, outbox},
 };
 
-pub use notifiable::Told;
+pub use notifiable::Notifiable;
 
 /// Messages of all channels that are on their way at the same time.
 const AT_ONCE: u32 = 64;
@@ -52,14 +52,14 @@ const AT_ONCE: u32 = 64;
 const PERSISTENT: u32 = 14;
 
 /// What sends, and about what it is at work.
-pub struct Notices {
+pub struct Notifier {
     outbox: Outbox,
     places: Semaphore,
     /// By uid: what is looked after, and how to say that there is more.
     busy: Mutex<HashMap<String, Arc<Notify>>>,
 }
 
-impl Notices {
+impl Notifier {
     /// Sends by `outbox`.
     pub fn new(outbox: Outbox) -> Self {
         Self {
@@ -116,7 +116,7 @@ pub fn guard_tripped(
 }
 
 /// Sees to it that the open entries of `object` are sent.
-pub fn take_up<K: Told>(context: &Arc<Context>, object: &K) {
+pub fn take_up<K: Notifiable>(context: &Arc<Context>, object: &K) {
     let uid = object.uid().unwrap_or_default();
     let more = Arc::new(Notify::new());
     {
@@ -128,7 +128,7 @@ pub fn take_up<K: Told>(context: &Arc<Context>, object: &K) {
         busy.insert(uid.clone(), more.clone());
     }
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let work = Arc::new(Work::<K> {
+    let work = Arc::new(Delivery::<K> {
         context: context.clone(),
         memory: K::memory(context, object),
         namespace: namespace.clone(),
@@ -150,7 +150,7 @@ pub fn take_up<K: Told>(context: &Arc<Context>, object: &K) {
 }
 
 /// The messages about one object.
-struct Work<K: Told> {
+struct Delivery<K: Notifiable> {
     context: Arc<Context>,
     memory: Arc<K::Memory>,
     namespace: String,
@@ -158,7 +158,7 @@ struct Work<K: Told> {
     uid: String,
 }
 
-impl<K: Told> Work<K> {
+impl<K: Notifiable> Delivery<K> {
     /// Until nothing is open. True: it is noted already that nobody looks after this any more.
     async fn run(self: Arc<Self>, more: &Notify) -> bool {
         let mut left = vec![];
@@ -256,7 +256,7 @@ impl<K: Told> Work<K> {
     }
 
     /// Writes down that it is being sent. None: it is not to be sent.
-    async fn claim(&self, notice: &Notice) -> Result<Option<Arc<K>>, Failed> {
+    async fn claim(&self, notice: &Notice) -> Result<Option<Arc<K>>, ApiError> {
         if !self.context.acts() {
             return Ok(None);
         }
@@ -303,7 +303,7 @@ impl<K: Told> Work<K> {
         &self,
         to_the_end: bool,
         mut change: impl FnMut(&mut Vec<Notice>),
-    ) -> Result<Option<Arc<K>>, Failed> {
+    ) -> Result<Option<Arc<K>>, ApiError> {
         let mut written = K::hold(&self.memory).await;
         let mut newest = self.newest(written.as_ref());
         for _ in 0..3 {
@@ -320,12 +320,12 @@ impl<K: Told> Work<K> {
                     *written = Some(now.clone());
                     return Ok(Some(now));
                 }
-                Err(Failed::Conflict) if !self.context.tenure.over() => newest = self.fresh().await?,
-                Err(Failed::NotFound) => return Ok(None),
+                Err(ApiError::Conflict) if !self.context.tenure.over() => newest = self.fresh().await?,
+                Err(ApiError::NotFound) => return Ok(None),
                 Err(failed) => return Err(failed),
             }
         }
-        Err(Failed::Conflict)
+        Err(ApiError::Conflict)
     }
 
     /// The newest version that we know of.
@@ -337,13 +337,13 @@ impl<K: Told> Work<K> {
         ours(&cached).then(|| newer.cloned().unwrap_or(cached))
     }
 
-    async fn fresh(&self) -> Result<Option<Arc<K>>, Failed> {
+    async fn fresh(&self) -> Result<Option<Arc<K>>, ApiError> {
         let api: Api<K> = watch::api(&self.context.client, &self.namespace);
-        match within(api.get(&self.name)).await {
+        match with_deadline(api.get(&self.name)).await {
             Ok(object) if object.meta().uid.as_deref() == Some(self.uid.as_str()) => {
                 Ok(Some(Arc::new(object)))
             }
-            Ok(_) | Err(Failed::NotFound) => Ok(None),
+            Ok(_) | Err(ApiError::NotFound) => Ok(None),
             Err(failed) => Err(failed),
         }
     }

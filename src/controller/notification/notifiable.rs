@@ -11,8 +11,8 @@ use crate::{
     api::{LeaverSource, LeaverSourceStatus, Offboarding, OffboardingStatus, offboarding::Notice},
     controller::{
         Context, leaver_source,
-        offboarding::{state::Leaver, status},
-        runtime::api_client::Failed,
+        offboarding::{state::LeaverState, status},
+        runtime::api_client::ApiError,
     },
     notify::{Outbox, Sending},
 };
@@ -21,7 +21,7 @@ use crate::{
 pub type Held<'m, K> = MappedMutexGuard<'m, Option<Arc<K>>>;
 
 /// A kind of object that people are told about.
-pub trait Told:
+pub trait Notifiable:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Clone
     + Debug
@@ -52,7 +52,7 @@ pub trait Told:
         context: &'c Context,
         object: &'c Arc<Self>,
         entries: Vec<Notice>,
-    ) -> BoxFuture<'c, Result<Arc<Self>, Failed>>;
+    ) -> BoxFuture<'c, Result<Arc<Self>, ApiError>>;
 
     /// Sends what `notice` says. Whoever calls holds the channel's turn.
     fn send<'s>(&'s self, outbox: &'s Outbox, notice: &'s Notice) -> BoxFuture<'s, Sending>;
@@ -61,15 +61,15 @@ pub trait Told:
     fn gone(context: &Context, uid: &str);
 }
 
-impl Told for Offboarding {
-    type Memory = Leaver;
+impl Notifiable for Offboarding {
+    type Memory = LeaverState;
     const ACTION: &'static str = "Offboard";
 
-    fn memory(context: &Context, object: &Self) -> Arc<Leaver> {
-        context.leavers.of(&object.uid().unwrap_or_default())
+    fn memory(context: &Context, object: &Self) -> Arc<LeaverState> {
+        context.leavers.state_of(&object.uid().unwrap_or_default())
     }
 
-    fn hold(memory: &Leaver) -> BoxFuture<'_, Held<'_, Self>> {
+    fn hold(memory: &LeaverState) -> BoxFuture<'_, Held<'_, Self>> {
         let held = async { MutexGuard::map(memory.pass.lock().await, |state| &mut state.written) };
         held.boxed()
     }
@@ -86,7 +86,7 @@ impl Told for Offboarding {
         context: &'c Context,
         object: &'c Arc<Self>,
         entries: Vec<Notice>,
-    ) -> BoxFuture<'c, Result<Arc<Self>, Failed>> {
+    ) -> BoxFuture<'c, Result<Arc<Self>, ApiError>> {
         let status = OffboardingStatus {
             notified: entries,
             ..object.status.clone().unwrap_or_default()
@@ -103,17 +103,17 @@ impl Told for Offboarding {
     }
 }
 
-impl Told for LeaverSource {
-    type Memory = leaver_source::Memory;
+impl Notifiable for LeaverSource {
+    type Memory = leaver_source::SourceState;
     const ACTION: &'static str = "Synchronize";
 
-    fn memory(context: &Context, object: &Self) -> Arc<leaver_source::Memory> {
+    fn memory(context: &Context, object: &Self) -> Arc<leaver_source::SourceState> {
         context
             .sources
             .of(&object.namespace().unwrap_or_default(), &object.name_any())
     }
 
-    fn hold(memory: &leaver_source::Memory) -> BoxFuture<'_, Held<'_, Self>> {
+    fn hold(memory: &leaver_source::SourceState) -> BoxFuture<'_, Held<'_, Self>> {
         let held = async { MutexGuard::map(memory.written.lock().await, |written| written) };
         held.boxed()
     }
@@ -130,7 +130,7 @@ impl Told for LeaverSource {
         context: &'c Context,
         object: &'c Arc<Self>,
         entries: Vec<Notice>,
-    ) -> BoxFuture<'c, Result<Arc<Self>, Failed>> {
+    ) -> BoxFuture<'c, Result<Arc<Self>, ApiError>> {
         let status = LeaverSourceStatus {
             notified: entries,
             ..object.status.clone().unwrap_or_default()

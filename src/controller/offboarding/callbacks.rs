@@ -15,7 +15,7 @@ use kube::ResourceExt;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use super::{gather, state::Said};
+use super::{gather, state::PendingCallback};
 use crate::{
     connectors::Connector,
     controller::Context,
@@ -92,15 +92,15 @@ pub async fn hear(context: &Context, token: &str, body: &[u8]) -> Heard {
     };
     let (durable, told) = oneshot::channel();
     {
-        let memory = context.leavers.of(&leaver.uid().unwrap_or_default());
+        let memory = context.leavers.state_of(&leaver.uid().unwrap_or_default());
         let mut said = memory.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.retain(|said| !said.durable.is_closed());
         if said.len() >= MOST {
             return Heard::Later;
         }
-        said.push(Said { statement, durable });
+        said.push(PendingCallback { statement, durable });
     }
-    context.caches.tell_leaver(&namespace, &leaver);
+    context.caches.enqueue_offboarding(&namespace, &leaver);
     match tokio::time::timeout(PATIENCE, told).await {
         Ok(Ok(())) => Heard::Taken,
         _ => Heard::Later,
@@ -114,7 +114,7 @@ async fn believed(context: &Context, token: &str) -> Option<(About, String, Arc<
         let claimed = callback::claims(token)?;
         let (namespace, _) = context.caches.leaver(&claimed.case)?;
         let connector = context.caches.connector(namespace, connector_of(&claimed.row))?;
-        let made = gather::make(context, &context.links, &connector).await;
+        let made = gather::make(context, &context.connectors, &connector).await;
         Some((namespace.to_owned(), made))
     };
     let Some((namespace, made)) = made.await else {

@@ -14,9 +14,9 @@ use crate::{
             index::{self, About},
             trust::{sources_are_true, trusted_since},
         },
-        connector::registry::{Links, Made},
+        connector::registry::{ConnectorRegistry, ResolvedConnector},
         runtime::watch::Namespace,
-        safeguards::Demands,
+        safeguards::ReleaseSafeguards,
     },
     core::{case::Case, duplicate::Duplicate, gate::Vote, ledger::Ledger},
     drive::{
@@ -34,7 +34,7 @@ pub struct Gathered {
     /// The policy, or why there is none.
     pub policy: Result<Chosen, Invalid>,
     /// The Connectors of the namespace, by name.
-    pub connectors: BTreeMap<String, (Arc<Connector>, Arc<Made>)>,
+    pub connectors: BTreeMap<String, (Arc<Connector>, Arc<ResolvedConnector>)>,
     /// What people said about the leaver.
     pub votes: Vec<Vote>,
     /// The cluster does not vouch for who said it, so none of it counts.
@@ -72,11 +72,16 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
         )
         .expect("a String takes every text");
     }
-    let floor = !context.demands.safeguards.floor.is_empty();
+    let floor = !context.safeguards.safeguards.floor.is_empty();
     let asks = floor || policy.as_ref().is_ok_and(|policy| !policy.spec.gates.is_empty());
     // Approvals that are not listed yet only mean that nobody said yes: their list wakes the leaver, and nothing waits for it.
     let namespace = offboarding.namespace().unwrap_or_default();
-    let mut votes = index::votes(&context.demands, caches, &namespace, &About::leaver(offboarding));
+    let mut votes = index::votes(
+        &context.safeguards,
+        caches,
+        &namespace,
+        &About::leaver(offboarding),
+    );
     let mut untrusted = false;
     if asks || !votes.is_empty() {
         let since = trusted_since(context).await;
@@ -106,18 +111,25 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
 }
 
 /// The Connectors of a namespace, ready to use. All Secrets that have to be read are read at the same time.
-async fn connectors(context: &Context, caches: &Namespace) -> BTreeMap<String, (Arc<Connector>, Arc<Made>)> {
+async fn connectors(
+    context: &Context,
+    caches: &Namespace,
+) -> BTreeMap<String, (Arc<Connector>, Arc<ResolvedConnector>)> {
     let all = caches.connectors.cache.state();
     let making = all.iter().filter(|c| c.metadata.deletion_timestamp.is_none());
     let making = making.map(|connector| async move {
-        let made = make(context, &context.links, connector).await;
+        let made = make(context, &context.connectors, connector).await;
         (connector.name_any(), (connector.clone(), made))
     });
     join_all(making).await.into_iter().collect()
 }
 
 /// `connector` ready to use, or the words for what is wrong.
-pub async fn make(context: &Context, links: &Links, connector: &Connector) -> Arc<Made> {
+pub async fn make(
+    context: &Context,
+    links: &ConnectorRegistry,
+    connector: &Connector,
+) -> Arc<ResolvedConnector> {
     let definition = ObjectRef::new(&connector.spec.definition);
     let own = context.caches.definitions.cache.get(&definition);
     links.make(&context.client, connector, own.as_deref()).await
@@ -153,7 +165,7 @@ impl Gathered {
     /// The first field that cannot be used.
     pub fn case(
         &self,
-        demands: &Demands,
+        rules: &ReleaseSafeguards,
         caches: &Namespace,
         offboarding: &Offboarding,
         recorded: Option<&Ledger>,
@@ -173,8 +185,8 @@ impl Gathered {
             leaves_too: &|name| caches.leaving.has_left(name, &uid, until),
             votes: self.votes.clone(),
             recorded,
-            safeguards: &demands.safeguards,
-            person_of: &|user| demands.person_of(user),
+            safeguards: &rules.safeguards,
+            person_of: &|user| rules.person_of(user),
             from_hr: self.from_hr,
             untrusted: self.untrusted,
             leaving: self.leaving.clone(),

@@ -18,9 +18,9 @@ use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
     gather::{Gathered, Linked, gather},
-    requeue::{AGAIN, INVALID_EVERY, after_a_start, next, seed, wait},
-    state::{Leaver, Said, State},
-    status::{self, Shown},
+    requeue::{INVALID_EVERY, RETRY_SOON, after_a_start, next, seed, wait},
+    state::{LeaverState, PendingCallback, State},
+    status::{self, ProgressWriter},
     store::{self, ClusterStore, NoRecord, Stored, Version},
 };
 use crate::{
@@ -32,9 +32,9 @@ use crate::{
         Context,
         approval::approvals,
         connector::registry::Login,
-        notification::{self, Told},
+        notification::{self, Notifiable},
         runtime::{
-            api_client::Failed,
+            api_client::ApiError,
             events,
             watch::{Namespace, version},
         },
@@ -82,7 +82,7 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
         .await;
     let began = Instant::now();
     let uid = offboarding.uid().unwrap_or_default();
-    let leaver = context.leavers.of(&uid);
+    let leaver = context.leavers.state_of(&uid);
     // Who leaves now waits for nobody.
     let lane = match offboarding.spec.urgency {
         Urgency::Immediate => None,
@@ -99,7 +99,7 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
     if ended != "idle" {
         context.metrics.pass(ended, began.elapsed().as_secs_f64());
     }
-    if leaver.to_tell.swap(false, Ordering::Relaxed) {
+    if leaver.notify_pending.swap(false, Ordering::Relaxed) {
         notification::take_up(&context, offboarding.as_ref());
     }
     drop(leaver);
@@ -114,7 +114,7 @@ pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> 
             .namespaces
             .get(&offboarding.namespace().unwrap_or_default())
         {
-            caches.begun.forget(&offboarding);
+            caches.first_acts.forget(&offboarding);
         }
     }
     Ok(action)
@@ -129,9 +129,9 @@ async fn in_lane<T>(lane: Option<SemaphorePermit<'_>>, mut work: BoxFuture<'_, T
     work.await
 }
 
-async fn pass(context: &Context, leaver: &Leaver, offboarding: &Offboarding) -> (&'static str, Action) {
+async fn pass(context: &Context, leaver: &LeaverState, offboarding: &Offboarding) -> (&'static str, Action) {
     let mut state = leaver.pass.lock().await;
-    let (ended, action) = match Pass::new(context, leaver, &mut state, offboarding) {
+    let (ended, action) = match OffboardingReconcile::new(context, leaver, &mut state, offboarding) {
         Some(pass) => pass.run().await,
         None => (Ended::Idle, Action::await_change()),
     };
@@ -147,7 +147,7 @@ async fn pass(context: &Context, leaver: &Leaver, offboarding: &Offboarding) -> 
 }
 
 /// A pass that panicked is a bug of ours. Its leaver is shown as stalled and tried again, alone and ever more rarely.
-async fn poisoned(context: &Context, leaver: &Leaver, offboarding: &Offboarding) -> Action {
+async fn poisoned(context: &Context, leaver: &LeaverState, offboarding: &Offboarding) -> Action {
     let mut state = leaver.pass.lock().await;
     let failures = state.failures.saturating_add(1);
     *state = State {
@@ -156,7 +156,7 @@ async fn poisoned(context: &Context, leaver: &Leaver, offboarding: &Offboarding)
     };
     let uid = offboarding.uid().unwrap_or_default();
     tracing::error!(offboarding = uid, failures, "a pass panicked");
-    if let Some(mut pass) = Pass::new(context, leaver, &mut state, offboarding) {
+    if let Some(mut pass) = OffboardingReconcile::new(context, leaver, &mut state, offboarding) {
         let text =
             "offboard met a bug in itself while working on this; its log says where. It is tried again";
         pass.refuse("InternalError", text).await.ok();
@@ -164,9 +164,9 @@ async fn poisoned(context: &Context, leaver: &Leaver, offboarding: &Offboarding)
     Action::requeue(wait(schedule::backoff_for_a_person(failures, seed(&uid))))
 }
 
-struct Pass<'a> {
+struct OffboardingReconcile<'a> {
     context: &'a Context,
-    leaver: &'a Leaver,
+    leaver: &'a LeaverState,
     state: &'a mut State,
     offboarding: Arc<Offboarding>,
     namespace: String,
@@ -174,11 +174,11 @@ struct Pass<'a> {
     tells: Option<OffboardingPolicySpec>,
 }
 
-impl<'a> Pass<'a> {
+impl<'a> OffboardingReconcile<'a> {
     /// None when the object is gone, or about to be.
     fn new(
         context: &'a Context,
-        leaver: &'a Leaver,
+        leaver: &'a LeaverState,
         state: &'a mut State,
         offboarding: &Offboarding,
     ) -> Option<Self> {
@@ -224,7 +224,7 @@ impl<'a> Pass<'a> {
         if nothing_new && self.state.next.is_none_or(|at| now < at) {
             return (Ended::Idle, self.until_next(now));
         }
-        let alone = gathered.case(&self.context.demands, caches, &self.offboarding, None, now);
+        let alone = gathered.case(&self.context.safeguards, caches, &self.offboarding, None, now);
         if self.state.inputs.is_empty()
             && said.is_empty()
             && let Ok((case, _)) = &alone
@@ -254,10 +254,10 @@ impl<'a> Pass<'a> {
         });
         scope::keep_wanted(&mut case, &record.ledger, now);
         caches
-            .begun
-            .admit(&mut case, &record.ledger, &self.context.demands, caches, now);
+            .first_acts
+            .admit(&mut case, &record.ledger, &self.context.safeguards, caches, now);
         self.forget_faults_of_changed_links(&case, &gathered);
-        let shown = Shown::new(self.context, &case, &links, self.offboarding.clone());
+        let shown = ProgressWriter::new(self.context, &case, &links, self.offboarding.clone());
         let store = ClusterStore::new(self.context, &self.offboarding, version, shown);
         let work = Drive {
             case: &case,
@@ -270,13 +270,13 @@ impl<'a> Pass<'a> {
                 Scope::Due
             },
         };
-        for Said { statement, .. } in &said {
+        for PendingCallback { statement, .. } in &said {
             let row = self.state.memory.said.entry(statement.row.clone()).or_default();
             row.push(statement.clone());
         }
         let outcome = drive(&work, &mut record, &mut self.state.memory).await;
         if outcome.store_fault.is_none() {
-            for Said { durable, .. } in said {
+            for PendingCallback { durable, .. } in said {
                 durable.send(()).ok();
             }
         }
@@ -292,7 +292,7 @@ impl<'a> Pass<'a> {
         self.count(&case, &outcome, &before, &gathered).await;
         if !current {
             self.state.inputs.clear();
-            return (Ended::Abandoned, Action::requeue(AGAIN));
+            return (Ended::Abandoned, Action::requeue(RETRY_SOON));
         }
         self.report(&case, &outcome, &before, evidence, gathered.inputs)
             .await
@@ -325,7 +325,7 @@ impl<'a> Pass<'a> {
         let known = *ledger != Ledger::default();
         known.then(|| {
             gathered.case(
-                &self.context.demands,
+                &self.context.safeguards,
                 caches,
                 &self.offboarding,
                 Some(ledger),
@@ -383,10 +383,10 @@ impl<'a> Pass<'a> {
         let news = self.note(&mut status);
         let written = match status::write(self.context, &self.offboarding, &status).await {
             Ok(written) => written,
-            Err(Failed::Conflict | Failed::NotFound) => {
+            Err(ApiError::Conflict | ApiError::NotFound) => {
                 // A newer version is on its way; what is durable is in the record.
                 self.state.inputs.clear();
-                return (Ended::Abandoned, Action::requeue(AGAIN));
+                return (Ended::Abandoned, Action::requeue(RETRY_SOON));
             }
             Err(failed) => return self.failed("status not written", &failed),
         };
@@ -439,7 +439,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Shows that this cannot be worked on, and why.
-    async fn refuse(&mut self, reason: &str, text: &str) -> Result<(), Failed> {
+    async fn refuse(&mut self, reason: &str, text: &str) -> Result<(), ApiError> {
         let before = self.earlier();
         let text: String = text.chars().take(LONGEST_MESSAGE).collect();
         let generation = self.offboarding.metadata.generation.unwrap_or_default();
@@ -480,11 +480,11 @@ impl<'a> Pass<'a> {
     /// Sees to it that messages are sent after the pass, if there are any.
     fn to_be_told(&self) {
         if due::open(self.offboarding.entries()) {
-            self.leaver.to_tell.store(true, Ordering::Relaxed);
+            self.leaver.notify_pending.store(true, Ordering::Relaxed);
         }
     }
 
-    fn failed(self, what: &str, failed: &Failed) -> (Ended, Action) {
+    fn failed(self, what: &str, failed: &ApiError) -> (Ended, Action) {
         let uid = self.offboarding.uid().unwrap_or_default();
         tracing::warn!(offboarding = uid, %failed, "{what}; trying again");
         self.state.inputs.clear();
@@ -521,7 +521,7 @@ impl<'a> Pass<'a> {
             if made.login != login
                 && self
                     .context
-                    .links
+                    .connectors
                     .note(&self.namespace, connector, made.revision, login)
                     .await
             {

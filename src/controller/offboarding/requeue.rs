@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// When to look again after something passed us by, such as a newer version of the object.
-pub const AGAIN: Duration = Duration::from_secs(1);
+pub const RETRY_SOON: Duration = Duration::from_secs(1);
 /// The shortest time between two passes over one leaver.
 const SOON: SignedDuration = SignedDuration::from_millis(100);
 /// When to look again at a spec that cannot be used: a date may have come that makes it sound.

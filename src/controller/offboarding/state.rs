@@ -18,21 +18,21 @@ use crate::{
 
 /// What is remembered of one leaver.
 #[derive(Default)]
-pub struct Leaver {
+pub struct LeaverState {
     /// Held for a whole pass: two passes over one leaver never overlap, whichever queue they came from.
     pub pass: AsyncMutex<State>,
     /// The Offboarding was made while we watched, so that nobody can have written a record for it yet.
     pub new: AtomicBool,
     /// A pass found messages that are to be sent.
-    pub to_tell: AtomicBool,
+    pub notify_pending: AtomicBool,
     /// What systems said about what they were asked for, until a pass has taken it into the record.
-    pub said: Mutex<Vec<Said>>,
+    pub said: Mutex<Vec<PendingCallback>>,
     /// Security facts that are wanted and not proven, by connector.
     pub left: Mutex<BTreeMap<String, usize>>,
 }
 
 /// A statement of a system, and who waits until it is durable.
-pub struct Said {
+pub struct PendingCallback {
     /// The statement.
     pub statement: Statement,
     /// Dropped when it was not taken: then it has to be said again.
@@ -62,13 +62,13 @@ pub struct State {
 
 /// All leavers that were looked at, by uid.
 #[derive(Default)]
-pub struct Leavers {
-    known: Mutex<HashMap<String, Arc<Leaver>>>,
+pub struct LeaverStates {
+    known: Mutex<HashMap<String, Arc<LeaverState>>>,
 }
 
-impl Leavers {
+impl LeaverStates {
     /// The leaver `uid`.
-    pub fn of(&self, uid: &str) -> Arc<Leaver> {
+    pub fn state_of(&self, uid: &str) -> Arc<LeaverState> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(uid.to_owned()).or_default().clone()
     }
@@ -84,9 +84,9 @@ impl Leavers {
         known
             .entry(offboarding.uid().unwrap_or_default())
             .or_insert_with(|| {
-                Arc::new(Leaver {
+                Arc::new(LeaverState {
                     new: AtomicBool::new(untouched),
-                    ..Leaver::default()
+                    ..LeaverState::default()
                 })
             });
     }
@@ -140,14 +140,14 @@ mod tests {
         offboarding
     }
 
-    fn new(leavers: &Leavers, uid: &str) -> bool {
-        leavers.of(uid).new.load(Ordering::Relaxed)
+    fn new(leavers: &LeaverStates, uid: &str) -> bool {
+        leavers.state_of(uid).new.load(Ordering::Relaxed)
     }
 
     #[test]
     fn only_what_was_made_while_we_watched_has_no_record() {
-        let leavers = Leavers::default();
-        leavers.of("listed");
+        let leavers = LeaverStates::default();
+        leavers.state_of("listed");
         leavers.appeared(&offboarding("listed", 1, false));
         leavers.appeared(&offboarding("changed", 2, false));
         leavers.appeared(&offboarding("driven", 1, true));

@@ -21,7 +21,7 @@ use crate::{
     controller::{
         Context,
         runtime::{
-            api_client::{Failed, within},
+            api_client::{ApiError, with_deadline},
             watch,
         },
     },
@@ -62,16 +62,16 @@ pub fn difference(before: &Value, after: &Value) -> Option<Value> {
 /// Writes `status` if it differs from what `offboarding` has. Returns the object as it is now.
 ///
 /// # Errors
-/// When it cannot be written; [`Failed::Conflict`] when `offboarding` is not the newest version.
+/// When it cannot be written; [`ApiError::Conflict`] when `offboarding` is not the newest version.
 pub async fn write(
     context: &Context,
     offboarding: &Arc<Offboarding>,
     status: &OffboardingStatus,
-) -> Result<Arc<Offboarding>, Failed> {
-    let shown = |status: &OffboardingStatus| serde_json::to_value(status).map_err(|_| Failed::Unreadable);
+) -> Result<Arc<Offboarding>, ApiError> {
+    let shown = |status: &OffboardingStatus| serde_json::to_value(status).map_err(|_| ApiError::Unreadable);
     let before = offboarding.status.clone().unwrap_or_default();
     if context.tenure.over() {
-        return Err(Failed::Conflict);
+        return Err(ApiError::Conflict);
     }
     // Another term alone is no news; what is written carries ours.
     if before == *status {
@@ -90,14 +90,14 @@ pub async fn write(
     });
     let api: Api<Offboarding> = watch::api(&context.client, &offboarding.namespace().unwrap_or_default());
     let name = offboarding.name_any();
-    let written = within(api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))).await;
+    let written = with_deadline(api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))).await;
     let mut written = written?;
     written.meta_mut().managed_fields = None;
     Ok(Arc::new(written))
 }
 
 /// What is shown while a pass goes on.
-pub struct Shown<'a> {
+pub struct ProgressWriter<'a> {
     context: &'a Context,
     case: &'a Case,
     links: &'a std::collections::BTreeMap<String, Link>,
@@ -112,7 +112,7 @@ struct Newest {
     patches: u32,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> ProgressWriter<'a> {
     /// Nothing shown yet beyond what `offboarding` has.
     pub fn new(
         context: &'a Context,

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 
 mod parts;
 
-use super::status::Shown;
+use super::status::ProgressWriter;
 use crate::{
     api::{
         Offboarding, OffboardingRecord, OffboardingRecordSpec,
@@ -25,7 +25,7 @@ use crate::{
         Context,
         approval::index::{self, About},
         runtime::{
-            api_client::{Failed, within},
+            api_client::{ApiError, with_deadline},
             watch,
         },
     },
@@ -58,7 +58,7 @@ pub enum NoRecord {
     /// Its evidence or its parts do not fit together: somebody else has changed it. Nothing is done by it, or written into it.
     Altered(String),
     /// The API server did not give it; later.
-    Failed(Failed),
+    Failed(ApiError),
 }
 
 /// What the record is that we may replace.
@@ -96,7 +96,7 @@ pub async fn load(
     let name = record_name(&offboarding.name_any(), &uid);
     let api: Api<OffboardingRecord> =
         watch::api(&context.client, &offboarding.namespace().unwrap_or_default());
-    match within(api.get(&name)).await {
+    match with_deadline(api.get(&name)).await {
         Ok(record) if record.spec.offboarding.uid != uid => Err(NoRecord::Unreadable(format!(
             "{name} belongs to another Offboarding"
         ))),
@@ -114,8 +114,8 @@ pub async fn load(
             }
             Ok((record, stored))
         }
-        Err(Failed::NotFound) => Ok((Record::default(), None)),
-        Err(Failed::Unreadable) => Err(NoRecord::Unreadable(name)),
+        Err(ApiError::NotFound) => Ok((Record::default(), None)),
+        Err(ApiError::Unreadable) => Err(NoRecord::Unreadable(name)),
         Err(failed) => Err(NoRecord::Failed(failed)),
     }
 }
@@ -191,7 +191,7 @@ pub struct ClusterStore<'a> {
     of: RecordOf,
     generation: Option<i64>,
     version: Mutex<Version>,
-    shown: Shown<'a>,
+    shown: ProgressWriter<'a>,
 }
 
 /// Which version of the record we may replace.
@@ -211,7 +211,7 @@ impl<'a> ClusterStore<'a> {
         context: &'a Context,
         offboarding: &Offboarding,
         stored: Option<Stored>,
-        shown: Shown<'a>,
+        shown: ProgressWriter<'a>,
     ) -> Self {
         Self {
             context,
@@ -256,10 +256,10 @@ impl<'a> ClusterStore<'a> {
         parts::spread(&api, &name, &mut spec, before, &lasts).await?;
         let mut object = object(&name, spec);
         let written = match stored {
-            None => within(api.create(&PostParams::default(), &object)).await,
+            None => with_deadline(api.create(&PostParams::default(), &object)).await,
             Some(stored) => {
                 object.metadata.resource_version = Some(stored.version.clone());
-                within(api.replace(&name, &PostParams::default(), &object)).await
+                with_deadline(api.replace(&name, &PostParams::default(), &object)).await
             }
         };
         let written = written?;
@@ -306,9 +306,9 @@ impl Store for ClusterStore<'_> {
 
     async fn confirm(&self, votes: &[&Vote]) -> Result<bool, Fault> {
         let api: Api<Offboarding> = watch::api(&self.context.client, &self.namespace);
-        let offboarding = match within(api.get(&self.of.name)).await {
+        let offboarding = match with_deadline(api.get(&self.of.name)).await {
             Ok(offboarding) => offboarding,
-            Err(Failed::NotFound) => return Ok(false),
+            Err(ApiError::NotFound) => return Ok(false),
             Err(failed) => return Err(failed.into()),
         };
         let about = About::Leaver(BoundRef {

@@ -18,7 +18,7 @@ const SILENCE: Duration = Duration::from_secs(45);
 
 /// Why a call to the API server failed. Carries no text of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Failed {
+pub enum ApiError {
     /// The object is not there.
     #[error("not found")]
     NotFound,
@@ -36,7 +36,7 @@ pub enum Failed {
     Unavailable(String),
 }
 
-impl From<kube::Error> for Failed {
+impl From<kube::Error> for ApiError {
     fn from(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => match status.code {
@@ -51,12 +51,12 @@ impl From<kube::Error> for Failed {
     }
 }
 
-impl From<Failed> for Fault {
-    fn from(failed: Failed) -> Self {
+impl From<ApiError> for Fault {
+    fn from(failed: ApiError) -> Self {
         let fault = Fault::transient(Reason::StoreUnavailable);
         match failed {
-            Failed::Conflict => Fault::transient(Reason::Conflict),
-            Failed::Unavailable(code) => fault.with_code(code),
+            ApiError::Conflict => Fault::transient(Reason::Conflict),
+            ApiError::Unavailable(code) => fault.with_code(code),
             other => fault.with_code(other),
         }
     }
@@ -66,10 +66,10 @@ impl From<Failed> for Fault {
 ///
 /// # Errors
 /// When the call fails or takes too long.
-pub async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failed> {
+pub async fn with_deadline<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ApiError> {
     match tokio::time::timeout(DEADLINE, call).await {
-        Ok(answer) => answer.map_err(Failed::from),
-        Err(_) => Err(Failed::Unavailable("timeout".to_owned())),
+        Ok(answer) => answer.map_err(ApiError::from),
+        Err(_) => Err(ApiError::Unavailable("timeout".to_owned())),
     }
 }
 

@@ -6,7 +6,7 @@ use kube::{
     runtime::events::{Event, EventType},
 };
 
-use super::api_client::within;
+use super::api_client::with_deadline;
 use crate::{
     api::{Condition, ConditionStatus, OffboardingStatus},
     controller::Context,
@@ -181,7 +181,7 @@ pub async fn tell<K: Resource<DynamicType = ()>>(context: &Context, object: &K, 
         secondary: None,
     };
     let reference = object.object_ref(&());
-    if let Err(failed) = within(context.recorder.publish(&event, &reference)).await {
+    if let Err(failed) = with_deadline(context.recorder.publish(&event, &reference)).await {
         tracing::warn!(%failed, "event not published");
     }
 }

@@ -7,15 +7,15 @@ use std::{
 
 /// When work was last seen to go on.
 #[derive(Debug)]
-pub struct Pulse(Mutex<Instant>);
+pub struct Heartbeat(Mutex<Instant>);
 
-impl Default for Pulse {
+impl Default for Heartbeat {
     fn default() -> Self {
         Self(Mutex::new(Instant::now()))
     }
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Work goes on.
     pub fn beat(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();

@@ -19,7 +19,7 @@ use k8s_openapi::{
 use kube::{Api, Client, api::PostParams};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{api_client::Failed, watch};
+use super::{api_client::ApiError, watch};
 
 /// A Lease that was not renewed for this long belongs to nobody.
 const LASTS: Duration = Duration::from_secs(15);
@@ -141,7 +141,7 @@ impl Candidate {
     }
 
     /// Takes or renews the Lease if that is allowed; says whether it is ours.
-    async fn take(&mut self) -> Result<bool, Failed> {
+    async fn take(&mut self) -> Result<bool, ApiError> {
         let began = Instant::now();
         let Some(current) = self.read().await? else {
             let mut lease = Lease::default();
@@ -164,7 +164,7 @@ impl Candidate {
         self.taken(replaced, began)
     }
 
-    fn taken(&mut self, written: Result<Lease, Failed>, began: Instant) -> Result<bool, Failed> {
+    fn taken(&mut self, written: Result<Lease, ApiError>, began: Instant) -> Result<bool, ApiError> {
         // After a conflict somebody else was faster, or our own last write arrived late: the next read tells.
         let lease = written?;
         let changes = lease.spec.as_ref().and_then(|spec| spec.lease_transitions);
@@ -176,10 +176,10 @@ impl Candidate {
         Ok(true)
     }
 
-    async fn read(&self) -> Result<Option<Lease>, Failed> {
+    async fn read(&self) -> Result<Option<Lease>, ApiError> {
         match bounded(self.api.get(&self.name)).await {
             Ok(lease) => Ok(Some(lease)),
-            Err(Failed::NotFound) => Ok(None),
+            Err(ApiError::NotFound) => Ok(None),
             Err(failed) => Err(failed),
         }
     }
@@ -235,10 +235,10 @@ fn first_term(now: Timestamp) -> i32 {
     i32::try_from(now.as_second() / 60).unwrap_or(i32::MAX / 2)
 }
 
-async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failed> {
+async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ApiError> {
     match timeout(DEADLINE, call).await {
-        Ok(answer) => answer.map_err(Failed::from),
-        Err(_) => Err(Failed::Unavailable("timeout".to_owned())),
+        Ok(answer) => answer.map_err(ApiError::from),
+        Err(_) => Err(ApiError::Unavailable("timeout".to_owned())),
     }
 }
 

@@ -10,9 +10,9 @@ use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::{Api, Client, api::ListParams};
 
-use super::api_client::within;
+use super::api_client::with_deadline;
 use crate::{
-    controller::{approval::trust::Policies, safeguards::Demands},
+    controller::{approval::trust::Policies, safeguards::ReleaseSafeguards},
     transport::{SetupError, egress::Egress},
 };
 
@@ -24,7 +24,7 @@ pub struct Perimeter {
     /// Which programs may be run as Jobs, and as whom.
     pub jobs: JobRules,
     /// What people must say yes to.
-    pub demands: Demands,
+    pub safeguards: ReleaseSafeguards,
     /// What makes sure of who says what.
     pub policies: Policies,
 }
@@ -83,7 +83,7 @@ pub async fn egress(client: &Client, server: Option<&str>, opened: Vec<IpNet>) -
 
 async fn service_networks(client: &Client, service: Option<IpAddr>) -> Vec<IpNet> {
     let api = Api::<ServiceCIDR>::all(client.clone());
-    match within(api.list(&ListParams::default())).await {
+    match with_deadline(api.list(&ListParams::default())).await {
         Ok(list) => {
             let specs = list.items.into_iter().filter_map(|object| object.spec?.cidrs);
             let networks = specs.flatten().filter_map(|cidr| cidr.parse().ok());

@@ -25,7 +25,7 @@ use kube::{
 use tokio::sync::{Semaphore, watch as signal};
 
 use super::{
-    heartbeat::Pulse,
+    heartbeat::Heartbeat,
     metrics::Metrics,
     perimeter::Perimeter,
     watch::{self, Caches, Ends, Kind, Namespace, Seen},
@@ -35,12 +35,12 @@ use crate::{
     controller::{
         Context,
         approval::{approvals, index::Index},
-        connector::{jobs::ClusterRunner, kinds, registry::Links},
-        departures::Leaving,
+        connector::{jobs::ClusterRunner, kinds, registry::ConnectorRegistry},
+        departures::DepartureIndex,
         leaver_source,
-        notification::Notices,
-        offboarding::{reconcile, state::Leavers},
-        safeguards::Begun,
+        notification::Notifier,
+        offboarding::{reconcile, state::LeaverStates},
+        safeguards::FirstActGuard,
     },
     notify::Outbox,
 };
@@ -100,8 +100,8 @@ impl Operator {
                 sources,
                 approvals,
                 said: Index::default(),
-                begun: Begun::default(),
-                leaving: Leaving::default(),
+                first_acts: FirstActGuard::default(),
+                leaving: DepartureIndex::default(),
             };
             if known.insert(name.clone(), namespace).is_none() {
                 let namespace = NamespaceEnds {
@@ -126,18 +126,18 @@ impl Operator {
                 namespaces: known,
                 definitions,
             },
-            links: Links::new(
+            connectors: ConnectorRegistry::new(
                 Arc::new(ClusterRunner::new(client.clone(), perimeter.jobs)),
                 perimeter.egress,
             ),
-            leavers: Leavers::default(),
-            sources: leaver_source::Sources::default(),
+            leavers: LeaverStates::default(),
+            sources: leaver_source::SourceStates::default(),
             metrics: Metrics::default(),
-            demands: perimeter.demands,
+            safeguards: perimeter.safeguards,
             policies: perimeter.policies,
-            notices: Notices::new(outbox),
+            notices: Notifier::new(outbox),
             tenure: Arc::default(),
-            pulse: Pulse::default(),
+            heartbeat: Heartbeat::default(),
             lanes: Semaphore::new(LANES),
             ready: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -203,10 +203,10 @@ impl Operator {
             move |seen: Seen<'_, ConnectorDefinition>| match seen {
                 Seen::There(definition) => {
                     context.caches.definitions.tell(definition);
-                    context.caches.tell_connectors(&definition.name_any());
+                    context.caches.enqueue_connectors_of(&definition.name_any());
                 }
-                Seen::Gone(definition) => context.caches.tell_connectors(&definition.name_any()),
-                Seen::Listed => context.caches.definitions.tell_all(|_| true),
+                Seen::Gone(definition) => context.caches.enqueue_connectors_of(&definition.name_any()),
+                Seen::Listed => context.caches.definitions.enqueue_all(|_| true),
             }
         };
         watches.push(watch::watch(api, None, (writer, listed), on).boxed());
@@ -322,7 +322,7 @@ fn hr_systems(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, Leav
         };
         match seen {
             Seen::There(source) => caches.sources.tell(source),
-            Seen::Listed => caches.sources.tell_all(|_| true),
+            Seen::Listed => caches.sources.enqueue_all(|_| true),
             Seen::Gone(source) => context.sources.forget(&namespace, &source.name_any()),
         }
     }
@@ -336,7 +336,7 @@ fn leavers(context: Arc<Context>, namespace: String, urgent: bool) -> impl Fn(Se
         let kind = if urgent { &caches.urgent } else { &caches.others };
         let look_again = |others: Vec<String>| {
             for (namespace, other) in others.iter().filter_map(|uid| context.caches.leaver(uid)) {
-                context.caches.tell_leaver(namespace, &other);
+                context.caches.enqueue_offboarding(namespace, &other);
             }
         };
         match seen {
@@ -352,9 +352,9 @@ fn leavers(context: Arc<Context>, namespace: String, urgent: bool) -> impl Fn(Se
                 look_again(caches.leaving.keep(&known));
                 for offboarding in kind.cache.state() {
                     look_again(caches.leaving.note(&offboarding));
-                    context.leavers.of(&offboarding.uid().unwrap_or_default());
+                    context.leavers.state_of(&offboarding.uid().unwrap_or_default());
                 }
-                kind.tell_all(|_| true);
+                kind.enqueue_all(|_| true);
             }
             Seen::Gone(offboarding) => {
                 let uid = offboarding.uid().unwrap_or_default();
@@ -379,18 +379,22 @@ fn connectors(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, Conn
             // A changed label may choose another policy's systems, so leavers look too.
             Seen::There(connector) => {
                 caches.connectors.tell(connector);
-                context.caches.tell_leavers(&namespace);
-                context.caches.tell_sources(&namespace, &connector.name_any());
+                context.caches.enqueue_offboardings(&namespace);
+                context
+                    .caches
+                    .enqueue_sources_of(&namespace, &connector.name_any());
             }
             Seen::Gone(connector) => {
-                context.caches.tell_sources(&namespace, &connector.name_any());
-                context.links.forget(&namespace, &connector.name_any());
-                context.caches.tell_leavers(&namespace);
-                context.caches.tell_policies(&namespace);
+                context
+                    .caches
+                    .enqueue_sources_of(&namespace, &connector.name_any());
+                context.connectors.forget(&namespace, &connector.name_any());
+                context.caches.enqueue_offboardings(&namespace);
+                context.caches.enqueue_policies(&namespace);
             }
             Seen::Listed => {
-                caches.connectors.tell_all(|_| true);
-                context.caches.tell_leavers(&namespace);
+                caches.connectors.enqueue_all(|_| true);
+                context.caches.enqueue_offboardings(&namespace);
             }
         }
     }
@@ -403,9 +407,9 @@ fn policies(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, Offboa
         };
         match seen {
             // Whether a priority is taken depends on the others.
-            Seen::There(_) | Seen::Gone(_) | Seen::Listed => caches.policies.tell_all(|_| true),
+            Seen::There(_) | Seen::Gone(_) | Seen::Listed => caches.policies.enqueue_all(|_| true),
         }
-        context.caches.tell_leavers(&namespace);
+        context.caches.enqueue_offboardings(&namespace);
     }
 }
 
@@ -425,7 +429,7 @@ fn said(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, Approval>)
             }
             Seen::Listed => {
                 caches.said.replace(&caches.approvals.cache.state());
-                caches.approvals.tell_all(|_| true);
+                caches.approvals.enqueue_all(|_| true);
             }
             // A yes that is taken back by deleting it does not count any more.
             Seen::Gone(approval) => {
@@ -434,7 +438,7 @@ fn said(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, Approval>)
                 if let Some(leaver) =
                     about.and_then(|about| context.caches.offboarding(&namespace, &about.name))
                 {
-                    context.caches.tell_leaver(&namespace, &leaver);
+                    context.caches.enqueue_offboarding(&namespace, &leaver);
                 }
             }
         }

@@ -24,7 +24,7 @@ use tokio::sync::watch as signal;
 
 use crate::{
     api::{Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy},
-    controller::{approval::index::Index, departures::Leaving, safeguards::Begun},
+    controller::{approval::index::Index, departures::DepartureIndex, safeguards::FirstActGuard},
 };
 
 /// One kind of object: its cache, and the queue of those that are to be looked at again.
@@ -41,7 +41,7 @@ pub struct Ends<K: Resource<DynamicType = ()> + Clone + 'static> {
     pub writer: Writer<K>,
     /// What is to be looked at.
     pub work: UnboundedReceiver<ObjectRef<K>>,
-    /// Told once the first list is complete. The cache's own `wait_until_ready` wakes one of several that wait (kube 5.0).
+    /// Notifiable once the first list is complete. The cache's own `wait_until_ready` wakes one of several that wait (kube 5.0).
     pub listed: signal::Sender<bool>,
 }
 
@@ -73,7 +73,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Kind<K> {
     }
 
     /// All are to be looked at that `which` says.
-    pub fn tell_all(&self, which: impl Fn(&K) -> bool) {
+    pub fn enqueue_all(&self, which: impl Fn(&K) -> bool) {
         for object in self.cache.state().iter().filter(|object| which(object)) {
             self.tell(object);
         }
@@ -82,7 +82,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Kind<K> {
 
 /// What is known of one namespace.
 pub struct Namespace {
-    /// Leavers whose access ends now.
+    /// LeaverStates whose access ends now.
     pub urgent: Kind<Offboarding>,
     /// All other leavers.
     pub others: Kind<Offboarding>,
@@ -97,9 +97,9 @@ pub struct Namespace {
     /// Approvals by what they are about.
     pub said: Index,
     /// Who leaves.
-    pub leaving: Leaving,
+    pub leaving: DepartureIndex,
     /// Whom the release's guard let through.
-    pub begun: Begun,
+    pub first_acts: FirstActGuard,
 }
 
 /// What is known without a call.
@@ -150,7 +150,7 @@ impl Caches {
     }
 
     /// Somebody said something about `leaver`: it is looked at again.
-    pub fn tell_leaver(&self, namespace: &str, leaver: &Offboarding) {
+    pub fn enqueue_offboarding(&self, namespace: &str, leaver: &Offboarding) {
         if let Some(caches) = self.namespaces.get(namespace) {
             caches.urgent.tell(leaver);
             caches.others.tell(leaver);
@@ -164,33 +164,33 @@ impl Caches {
     }
 
     /// What a Connector of `namespace` means has changed: the sources that read it look again.
-    pub fn tell_sources(&self, namespace: &str, connector: &str) {
+    pub fn enqueue_sources_of(&self, namespace: &str, connector: &str) {
         if let Some(caches) = self.namespaces.get(namespace) {
             caches
                 .sources
-                .tell_all(|source| source.spec.connector_ref.name == connector);
+                .enqueue_all(|source| source.spec.connector_ref.name == connector);
         }
     }
 
     /// What a Connector or a policy of `namespace` means has changed: everybody there looks again.
-    pub fn tell_leavers(&self, namespace: &str) {
+    pub fn enqueue_offboardings(&self, namespace: &str) {
         if let Some(caches) = self.namespaces.get(namespace) {
-            caches.urgent.tell_all(|_| true);
-            caches.others.tell_all(|_| true);
+            caches.urgent.enqueue_all(|_| true);
+            caches.others.enqueue_all(|_| true);
         }
     }
 
     /// What a Connector of `namespace` means has changed: the policies that name its facts are looked at again.
-    pub fn tell_policies(&self, namespace: &str) {
+    pub fn enqueue_policies(&self, namespace: &str) {
         if let Some(caches) = self.namespaces.get(namespace) {
-            caches.policies.tell_all(|_| true);
+            caches.policies.enqueue_all(|_| true);
         }
     }
 
     /// A definition has changed: the Connectors that use it are looked at again.
-    pub fn tell_connectors(&self, definition: &str) {
+    pub fn enqueue_connectors_of(&self, definition: &str) {
         for caches in self.namespaces.values() {
-            caches.connectors.tell_all(|c| c.spec.definition == definition);
+            caches.connectors.enqueue_all(|c| c.spec.definition == definition);
         }
     }
 
@@ -201,7 +201,7 @@ impl Caches {
         }
     }
 
-    /// As [`Self::ready_in`], and of what a source needs beyond. Leavers do not wait for it.
+    /// As [`Self::ready_in`], and of what a source needs beyond. LeaverStates do not wait for it.
     pub async fn sources_ready_in(&self, namespace: &str) {
         self.ready_in(namespace).await;
         if let Some(caches) = self.namespaces.get(namespace) {

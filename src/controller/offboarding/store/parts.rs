@@ -18,7 +18,7 @@ use crate::{
         OffboardingRecord, OffboardingRecordSpec,
         record::{Part, PartSet, Parts, RecordOf},
     },
-    controller::runtime::api_client::{Failed, within},
+    controller::runtime::api_client::{ApiError, with_deadline},
     core::{
         fault::{Fault, Reason},
         parts::{self, MOST_PIECES, Split, WHOLE},
@@ -57,11 +57,11 @@ pub(super) async fn gather(
         Ok(body) => body,
         Err(NoRecord::Altered(what)) => {
             // It may have been written anew since it was read.
-            let now = within(api.get(name)).await.map_err(NoRecord::Failed)?;
+            let now = with_deadline(api.get(name)).await.map_err(NoRecord::Failed)?;
             return Err(if now.resource_version() == record.resource_version() {
                 NoRecord::Altered(format!("{name}: {what}"))
             } else {
-                NoRecord::Failed(Failed::Conflict)
+                NoRecord::Failed(ApiError::Conflict)
             });
         }
         Err(other) => return Err(other),
@@ -81,7 +81,7 @@ async fn put_together(
     let count = parts.count.min(MOST_PIECES);
     let reads = (0..count).map(|number| async move {
         let name = part_name(name, parts.set, number);
-        match within(api.get(&name)).await {
+        match with_deadline(api.get(&name)).await {
             Ok(part) => match part.spec.part {
                 Some(held)
                     if part.spec.offboarding == *of && (held.set, held.number) == (parts.set, number) =>
@@ -90,8 +90,8 @@ async fn put_together(
                 }
                 _ => Err(altered(&format!("its part {name} is another one"))),
             },
-            Err(Failed::NotFound) => Err(altered(&format!("its part {name} is missing"))),
-            Err(Failed::Unreadable) => Err(altered(&format!("its part {name} is not understood"))),
+            Err(ApiError::NotFound) => Err(altered(&format!("its part {name} is missing"))),
+            Err(ApiError::Unreadable) => Err(altered(&format!("its part {name} is not understood"))),
             Err(failed) => Err(NoRecord::Failed(failed)),
         }
     });
@@ -169,14 +169,14 @@ async fn put(api: &Api<OffboardingRecord>, record: &str, of: &RecordOf, part: Pa
             ..OffboardingRecordSpec::empty(of.clone())
         },
     );
-    match within(api.get(&name)).await {
+    match with_deadline(api.get(&name)).await {
         Ok(there) if there.spec == object.spec => {}
         Ok(there) => {
             object.metadata.resource_version = there.resource_version();
-            within(api.replace(&name, &PostParams::default(), &object)).await?;
+            with_deadline(api.replace(&name, &PostParams::default(), &object)).await?;
         }
-        Err(Failed::NotFound) => {
-            within(api.create(&PostParams::default(), &object)).await?;
+        Err(ApiError::NotFound) => {
+            with_deadline(api.create(&PostParams::default(), &object)).await?;
         }
         Err(failed) => return Err(failed.into()),
     }
@@ -188,7 +188,7 @@ async fn put(api: &Api<OffboardingRecord>, record: &str, of: &RecordOf, part: Pa
 pub(super) async fn clear(api: &Api<OffboardingRecord>, name: &str) {
     for set in [PartSet::A, PartSet::B] {
         for number in 0..MOST_PIECES {
-            let Ok(there) = within(api.get(&part_name(name, set, number))).await else {
+            let Ok(there) = with_deadline(api.get(&part_name(name, set, number))).await else {
                 break;
             };
             let data = String::new();

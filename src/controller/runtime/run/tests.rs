@@ -142,7 +142,7 @@ async fn a_bug_is_shown_at_its_own_system_or_leaver_and_nobody_else_notices() {
         Perimeter {
             egress: crate::transport::egress::Egress::new(vec![]),
             jobs: crate::controller::runtime::perimeter::JobRules::default(),
-            demands: crate::controller::safeguards::Demands::default(),
+            safeguards: crate::controller::safeguards::ReleaseSafeguards::default(),
             policies: crate::controller::approval::trust::Policies::default(),
         },
     );
@@ -176,7 +176,7 @@ async fn a_bug_is_shown_at_its_own_system_or_leaver_and_nobody_else_notices() {
             person,
             worse: worse.clone(),
         }));
-        context.links.hand_in(connector, link).await;
+        context.connectors.hand_in(connector, link).await;
     }
 
     let pause = |leaver: Offboarding| {
