@@ -30,19 +30,20 @@ use crate::{
         manifests::Manifests,
         safeguards,
     },
-    controller::{
-        approval::index::{About, vote},
-        departures::DepartureIndex,
-    },
     core::{
         case::Case,
+        departures::DepartureIndex,
         digest::digest_of,
         duplicate::Duplicate,
         gate::{Gate, Safeguards, Vote},
         guard::{self, Admissions, AdmittedBy, FirstActs},
         ledger::Ledger,
     },
-    drive::folder::{self, Folder},
+    drive::{
+        approval::{ApprovalTarget, vote},
+        departures::{departure, duplicates},
+        folder::{self, Folder},
+    },
     transport::ssh::signers::Signers,
 };
 
@@ -86,7 +87,7 @@ pub struct Voices {
     pub refused: Vec<String>,
     about: Vec<Approval>,
     signers: Option<PathBuf>,
-    leaving: DepartureIndex,
+    departures: DepartureIndex,
     demands: Safeguards,
     first_acts: FirstActs,
     admissions: Mutex<Admissions>,
@@ -128,7 +129,7 @@ impl Voices {
                 .map(|found| found.approval.clone())
                 .collect(),
             signers: signers.map(Path::to_owned),
-            leaving: leaving(manifests, links, state, now),
+            departures: departures(manifests, links, state, now),
             demands: match signers {
                 Some(_) => demands.safeguards(),
                 None => demands.floor_only(),
@@ -148,7 +149,7 @@ impl Voices {
         folder: &Folder,
         now: Timestamp,
     ) -> Result<Vec<Vote>, folder::Error> {
-        let leaver = About::leaver(leaver);
+        let leaver = ApprovalTarget::leaver(leaver);
         let ids: Vec<String> = self
             .believed
             .iter()
@@ -177,7 +178,7 @@ impl Voices {
 
     /// Whether something is said about `leaver`, or would have to be, and nobody vouches for anything.
     pub fn untrusted(&self, leaver: &Offboarding, asks: bool) -> bool {
-        let leaver = About::leaver(leaver);
+        let leaver = ApprovalTarget::leaver(leaver);
         let said = || {
             self.about
                 .iter()
@@ -220,17 +221,17 @@ impl Voices {
 
     /// Of those who said something, who leaves too.
     pub fn leaving(&self, votes: &[Vote], uid: &str, now: Timestamp) -> Vec<String> {
-        self.leaving.among(votes, uid, now)
+        self.departures.departed_voters(votes, uid, now)
     }
 
     /// The other leavers of the folder that are the same person as `leaver`.
     pub fn duplicates(&self, leaver: &Offboarding) -> Vec<Duplicate> {
-        self.leaving.duplicates(leaver)
+        duplicates(&self.departures, leaver)
     }
 
     /// Whether somebody known by `name` leaves until `when`.
     pub fn leaves_too(&self, name: &str, uid: &str, when: Timestamp) -> bool {
-        self.leaving.has_left(name, uid, when)
+        self.departures.has_left(name, uid, when)
     }
 
     /// Says of votes whether they are still there as they were, and still vouched for, by reading everything again.
@@ -292,8 +293,13 @@ fn vouched(file: &Path, text: &str, approver: &str, signers: &Signers) -> Result
 }
 
 /// Who of the folder leaves, and when.
-pub(super) fn leaving(manifests: &Manifests, links: &Links, state: &Path, now: Timestamp) -> DepartureIndex {
-    let leaving = DepartureIndex::default();
+pub(super) fn departures(
+    manifests: &Manifests,
+    links: &Links,
+    state: &Path,
+    now: Timestamp,
+) -> DepartureIndex {
+    let departures = DepartureIndex::default();
     for leaver in &manifests.offboardings {
         let mut leaver = leaver.clone();
         let known = Folder::look(state, leaver.metadata.uid.as_deref().unwrap_or_default()).status();
@@ -303,9 +309,10 @@ pub(super) fn leaving(manifests: &Manifests, links: &Links, state: &Path, now: T
             status.cutoff = case.ok().map(|case| case.cutoff);
         }
         leaver.status = Some(status);
-        leaving.note(&leaver);
+        let uid = leaver.metadata.uid.clone().unwrap_or_default();
+        departures.record(&uid, departure(&leaver));
     }
-    leaving
+    departures
 }
 
 /// For each thing that waits for a person's word, how to give it.

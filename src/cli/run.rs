@@ -12,7 +12,7 @@ use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    approvals::{Voices, how_to, leaving},
+    approvals::{Voices, departures, how_to},
     exit,
     local::{Links, Local, Permissions},
     manifests::Manifests,
@@ -32,6 +32,7 @@ use crate::{
     },
     drive::{
         Clock, Row, Scope, SystemClock,
+        departures::duplicates,
         report::{PLAN_ONLY, given_back},
     },
     notify::Outbox,
@@ -117,14 +118,16 @@ pub async fn run(
         }
     }
     show.progress.show("");
-    let found = leaving(&manifests, &links, &state.path, SystemClock.now());
+    let found = departures(&manifests, &links, &state.path, SystemClock.now());
     for local in &locals {
         let leaver = manifests
             .offboardings
             .iter()
             .find(|leaver| leaver.metadata.uid.as_ref() == Some(&local.case.uid));
         // Who turned out to be the same person only by the accounts that were found.
-        let rivals = leaver.map(|leaver| found.duplicates(leaver)).unwrap_or_default();
+        let rivals = leaver
+            .map(|leaver| duplicates(&found, leaver))
+            .unwrap_or_default();
         if !rivals.is_empty() && local.case.duplicates.is_empty() {
             tell!(
                 "{}: {}; run this again",

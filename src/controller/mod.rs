@@ -28,10 +28,11 @@
 
 pub mod approval;
 pub mod connector;
-pub mod departures;
+pub mod definition;
 pub mod leaver_source;
 pub mod notification;
 pub mod offboarding;
+pub mod policy;
 pub mod runtime;
 pub mod safeguards;
 

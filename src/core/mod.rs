@@ -3,6 +3,7 @@ pub mod callback;
 pub mod case;
 pub mod codes;
 pub mod commitment;
+pub mod departures;
 pub mod digest;
 pub mod duplicate;
 pub mod fact;

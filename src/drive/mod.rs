@@ -8,6 +8,8 @@
 //! cluster, and because the tests drive it over a simulated system with virtual time.
 
 pub mod advice;
+pub mod approval;
+pub mod departures;
 pub mod evidence;
 pub mod folder;
 pub mod report;

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     api::{
         Condition, ConditionStatus, OffboardingStatus,
+        condition::{READY, STALLED, keep_transition_times},
         offboarding::{Evidence, Exposure, KnownManager, SystemRow},
     },
     core::{
@@ -34,11 +35,8 @@ use crate::{
     },
 };
 
-/// The longest message of a condition, in characters.
-const LONGEST_MESSAGE: usize = 200;
-
-/// The longest message in a system's row, in characters.
-const LONGEST_ROW_MESSAGE: usize = 1000;
+/// The longest message that sums up what is open, in characters.
+const LONGEST_SUMMARY: usize = 200;
 
 use ConditionStatus::{False, True, Unknown};
 
@@ -78,13 +76,18 @@ pub fn status(
                 first.message.clone_from(by);
             }
             if system.observe_only {
-                conditions.push(plain("Enforced", False, "Observe", OBSERVED));
+                conditions.push(Condition::new("Enforced", False, "Observe", OBSERVED));
             }
             if let Some(trouble) = &row.trouble {
-                conditions.push(plain("Connected", False, trouble_reason(row).as_str(), trouble));
+                conditions.push(Condition::new(
+                    "Connected",
+                    False,
+                    trouble_reason(row).as_str(),
+                    trouble,
+                ));
             }
             conditions.extend(candidates(row));
-            keep_times(&mut conditions, before.map_or(&[], |s| &s.conditions), now);
+            keep_transition_times(&mut conditions, before.map_or(&[], |s| &s.conditions), now);
             // What was back and is gone again within one pass is gone since now.
             let again = conditions.iter_mut().filter(|c| row.drifted.contains(&c.type_));
             again.for_each(|c| c.last_transition_time = now);
@@ -121,16 +124,17 @@ pub fn status(
     }
 }
 
-/// The status of an Offboarding that cannot be driven: `field` says which field is wrong and what to do.
-pub fn invalid(
+/// The status of an Offboarding that cannot be driven: one word for why, and the field or the object that is wrong with what to
+/// do.
+pub fn refused(
     generation: i64,
-    problem: &str,
+    (reason, problem): (&str, &str),
     earlier: &OffboardingStatus,
     now: Timestamp,
 ) -> OffboardingStatus {
     let mut conditions = vec![
-        plain("Ready", False, INVALID_SPEC, problem),
-        plain("Stalled", True, INVALID_SPEC, problem),
+        Condition::new(READY, False, reason, problem),
+        Condition::new(STALLED, True, reason, problem),
     ];
     // What was proven before stays proven; it is just not looked at any more.
     let kept = earlier
@@ -141,7 +145,7 @@ pub fn invalid(
     for condition in &mut conditions {
         condition.observed_generation = Some(generation);
     }
-    keep_times(&mut conditions, &earlier.conditions, now);
+    keep_transition_times(&mut conditions, &earlier.conditions, now);
     OffboardingStatus {
         observed_generation: generation,
         conditions,
@@ -333,7 +337,12 @@ fn candidates(row: &Row) -> Option<Condition> {
             "it finds people by their login name alone: whoever has an account there is named in spec.employee.accounts of a \
              new Offboarding: [{{connector: {name}, name: LOGIN}}]; of who has none the facts can be waived"
         );
-        return Some(plain("Identified", False, Reason::Ambiguous.as_str(), &text));
+        return Some(Condition::new(
+            "Identified",
+            False,
+            Reason::Ambiguous.as_str(),
+            &text,
+        ));
     }
     let lines: Vec<String> = row
         .candidates
@@ -348,8 +357,12 @@ fn candidates(row: &Row) -> Option<Condition> {
         row.candidates.join(", "),
         lines.join(", ")
     );
-    let text = text.chars().take(LONGEST_ROW_MESSAGE).collect::<String>();
-    Some(plain("Identified", False, Reason::Ambiguous.as_str(), &text))
+    Some(Condition::new(
+        "Identified",
+        False,
+        Reason::Ambiguous.as_str(),
+        &text,
+    ))
 }
 
 /// Why a system cannot be asked at all.
@@ -393,12 +406,7 @@ fn summary(
     };
     let verdict = ready(case, outcome, tally, late);
     let message = match verdict.1 {
-        INVALID_SPEC => case
-            .invalid
-            .iter()
-            .flat_map(|text| text.chars())
-            .take(LONGEST_ROW_MESSAGE)
-            .collect(),
+        INVALID_SPEC => case.invalid.clone().unwrap_or_default(),
         NOBODY => nobody(outcome),
         NO_SYSTEMS => no_systems(case),
         NOTHING_TO_REVOKE => NOTHING_WANTED.to_owned(),
@@ -407,17 +415,17 @@ fn summary(
         _ => message(outcome),
     };
     let mut conditions = match verdict {
-        (status, reason, Extra::None) => vec![plain("Ready", status, reason, &message)],
+        (status, reason, Extra::None) => vec![Condition::new("Ready", status, reason, &message)],
         (status, reason, Extra::Reconciling(why)) => {
             vec![
-                plain("Ready", status, reason, &message),
-                plain("Reconciling", True, why, &message),
+                Condition::new("Ready", status, reason, &message),
+                Condition::new("Reconciling", True, why, &message),
             ]
         }
         (status, reason, Extra::Stalled) => {
             vec![
-                plain("Ready", status, reason, &message),
-                plain("Stalled", True, reason, &message),
+                Condition::new("Ready", status, reason, &message),
+                Condition::new("Stalled", True, reason, &message),
             ]
         }
     };
@@ -445,12 +453,12 @@ fn summary(
     conditions.extend(gates::approved(case, outcome, earlier));
     conditions.extend(duplicates(case, now));
     if tally.drifted {
-        conditions.push(plain("Drifted", True, "AccessReappeared", &message));
+        conditions.push(Condition::new("Drifted", True, "AccessReappeared", &message));
     }
     for condition in &mut conditions {
         condition.observed_generation = Some(case.generation);
     }
-    keep_times(&mut conditions, &earlier.conditions, now);
+    keep_transition_times(&mut conditions, &earlier.conditions, now);
     conditions
 }
 
@@ -462,11 +470,11 @@ fn complete(case: &Case, tally: &Tally, earlier: &OffboardingStatus, access_is_g
     let open = tally.exposed_until.is_some();
     let complete = tally.left == 0 && !tally.not_due && !open && tally.found && case.enforce;
     if (complete || was_complete) && access_is_gone {
-        plain("Complete", True, "Verified", "")
+        Condition::new("Complete", True, "Verified", "")
     } else if tally.left == 0 && open {
-        plain("Complete", False, EXPOSURE_OPEN, "")
+        Condition::new("Complete", False, EXPOSURE_OPEN, "")
     } else {
-        plain("Complete", False, "InProgress", "")
+        Condition::new("Complete", False, "InProgress", "")
     }
 }
 
@@ -474,7 +482,7 @@ fn complete(case: &Case, tally: &Tally, earlier: &OffboardingStatus, access_is_g
 fn duplicates(case: &Case, now: Timestamp) -> Option<Condition> {
     let rivals = case.rivals(now);
     let text = || shortened(&duplicate::advice(rivals));
-    (!rivals.is_empty()).then(|| plain("Duplicate", True, "SamePerson", &text()))
+    (!rivals.is_empty()).then(|| Condition::new("Duplicate", True, "SamePerson", &text()))
 }
 
 /// The reason when the Offboarding, or its policy, cannot be used.
@@ -621,7 +629,7 @@ fn has_fault(verdict: &Verdict) -> bool {
 
 fn access_revoked(case: &Case, tally: &Tally, late: bool) -> Condition {
     if case.systems.is_empty() {
-        return plain("AccessRevoked", Unknown, NO_SYSTEMS, "");
+        return Condition::new("AccessRevoked", Unknown, NO_SYSTEMS, "");
     }
     if !tally.access_due {
         let reason = if tally.not_due {
@@ -629,40 +637,42 @@ fn access_revoked(case: &Case, tally: &Tally, late: bool) -> Condition {
         } else {
             NOTHING_TO_REVOKE
         };
-        return plain("AccessRevoked", Unknown, reason, "");
+        return Condition::new("AccessRevoked", Unknown, reason, "");
     }
     if tally.access_left == 0 && !tally.access_unknown && case.enforce {
         return if tally.found {
-            plain("AccessRevoked", True, "Verified", "")
+            Condition::new("AccessRevoked", True, "Verified", "")
         } else {
-            plain("AccessRevoked", Unknown, NOBODY, "")
+            Condition::new("AccessRevoked", Unknown, NOBODY, "")
         };
     }
     let left = format!("{} left", tally.access_left);
     match () {
-        () if tally.held_up => plain("AccessRevoked", False, DUPLICATE, &left),
-        () if tally.drifted => plain("AccessRevoked", False, "AccessReappeared", &left),
-        () if late => plain("AccessRevoked", False, "DeadlineExceeded", &left),
-        () if tally.access_unknown => plain("AccessRevoked", Unknown, "CannotVerify", &left),
-        () if tally.ours().0 == 0 => plain("AccessRevoked", False, OBSERVED_ONLY, &left),
-        () => plain("AccessRevoked", False, "Revoking", &left),
+        () if tally.held_up => Condition::new("AccessRevoked", False, DUPLICATE, &left),
+        () if tally.drifted => Condition::new("AccessRevoked", False, "AccessReappeared", &left),
+        () if late => Condition::new("AccessRevoked", False, "DeadlineExceeded", &left),
+        () if tally.access_unknown => Condition::new("AccessRevoked", Unknown, "CannotVerify", &left),
+        () if tally.ours().0 == 0 => Condition::new("AccessRevoked", False, OBSERVED_ONLY, &left),
+        () => Condition::new("AccessRevoked", False, "Revoking", &left),
     }
 }
 
 fn data_transferred(case: &Case, tally: &Tally, late: bool) -> Condition {
     let left = format!("{} left", tally.data_left);
     match () {
-        () if case.systems.is_empty() => plain("DataTransferred", Unknown, NO_SYSTEMS, ""),
-        () if tally.held_up && tally.data_left > 0 => plain("DataTransferred", False, DUPLICATE, &left),
-        () if late => plain("DataTransferred", False, "DeadlineExceeded", &left),
-        () if tally.data_left > 0 && tally.ours().1 == 0 => {
-            plain("DataTransferred", False, OBSERVED_ONLY, &left)
+        () if case.systems.is_empty() => Condition::new("DataTransferred", Unknown, NO_SYSTEMS, ""),
+        () if tally.held_up && tally.data_left > 0 => {
+            Condition::new("DataTransferred", False, DUPLICATE, &left)
         }
-        () if tally.data_left > 0 => plain("DataTransferred", False, "InProgress", &left),
-        () if tally.data_due && case.enforce => plain("DataTransferred", True, "Verified", ""),
-        () if !tally.access_due && tally.not_due => plain("DataTransferred", Unknown, "NotDue", ""),
-        () if tally.access_unknown => plain("DataTransferred", Unknown, "CannotVerify", ""),
-        () => plain("DataTransferred", True, "NothingToTransfer", ""),
+        () if late => Condition::new("DataTransferred", False, "DeadlineExceeded", &left),
+        () if tally.data_left > 0 && tally.ours().1 == 0 => {
+            Condition::new("DataTransferred", False, OBSERVED_ONLY, &left)
+        }
+        () if tally.data_left > 0 => Condition::new("DataTransferred", False, "InProgress", &left),
+        () if tally.data_due && case.enforce => Condition::new("DataTransferred", True, "Verified", ""),
+        () if !tally.access_due && tally.not_due => Condition::new("DataTransferred", Unknown, "NotDue", ""),
+        () if tally.access_unknown => Condition::new("DataTransferred", Unknown, "CannotVerify", ""),
+        () => Condition::new("DataTransferred", True, "NothingToTransfer", ""),
     }
 }
 
@@ -699,8 +709,8 @@ fn message(outcome: &Outcome) -> String {
 }
 
 fn shortened(text: &str) -> String {
-    if text.chars().count() > LONGEST_MESSAGE {
-        return text.chars().take(LONGEST_MESSAGE - 1).collect::<String>() + "…";
+    if text.chars().count() > LONGEST_SUMMARY {
+        return text.chars().take(LONGEST_SUMMARY - 1).collect::<String>() + "…";
     }
     text.to_owned()
 }
@@ -760,7 +770,7 @@ fn fact_condition(row: &Row, fact: &FactSpec, verdict: &Verdict, sight: Option<&
         row.not_kept.get(&fact.name).cloned(),
     ];
     let text = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
-    plain(&fact.name, status, &reason, &text)
+    Condition::new(&fact.name, status, &reason, &text)
 }
 
 /// How often access came back after it was proven gone.
@@ -807,25 +817,4 @@ pub fn words(verdict: &Verdict) -> (ConditionStatus, String, String) {
 
 fn fault_words(status: ConditionStatus, fault: &Fault) -> (ConditionStatus, String, String) {
     (status, fault.reason.as_str().to_owned(), fault.code.clone())
-}
-
-fn plain(type_: &str, status: ConditionStatus, reason: &str, message: &str) -> Condition {
-    Condition {
-        type_: type_.to_owned(),
-        status,
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-        observed_generation: None,
-        last_transition_time: Timestamp::UNIX_EPOCH,
-    }
-}
-
-/// `lastTransitionTime` moves only with the status.
-pub fn keep_times(conditions: &mut [Condition], earlier: &[Condition], now: Timestamp) {
-    for condition in conditions {
-        let before = earlier
-            .iter()
-            .find(|c| c.type_ == condition.type_ && c.status == condition.status);
-        condition.last_transition_time = before.map_or(now, |c| c.last_transition_time);
-    }
 }

@@ -164,7 +164,12 @@ fn states() -> Vec<State> {
         ),
         state(
             "invalid",
-            report::invalid(1, "spec.lastDay: wrong", &OffboardingStatus::default(), now()),
+            report::refused(
+                1,
+                (report::INVALID_SPEC, "spec.lastDay: wrong"),
+                &OffboardingStatus::default(),
+                now(),
+            ),
             STUCK,
             &[],
         ),

@@ -5,12 +5,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use jiff::Timestamp;
 use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
 
 use super::trust::trusted_since_now;
 use crate::{
-    api::{Approval, LeaverSource, Offboarding, approval::BoundRef},
+    api::Approval,
     controller::{
         Context,
         runtime::{
@@ -19,55 +18,13 @@ use crate::{
         },
         safeguards::ReleaseSafeguards,
     },
-    core::{fault::Fault, gate::Vote, schedule},
+    core::{fault::Fault, gate::Vote},
+    drive::approval::{ApprovalTarget, vote},
 };
-
-/// What an Approval can be about: one object, and no later one of the same name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum About {
-    /// A leaver.
-    Leaver(BoundRef),
-    /// A source.
-    Source(BoundRef),
-}
-
-impl About {
-    /// This leaver.
-    pub fn leaver(offboarding: &Offboarding) -> Self {
-        Self::Leaver(reference(offboarding))
-    }
-
-    /// This source.
-    pub fn source(source: &LeaverSource) -> Self {
-        Self::Source(reference(source))
-    }
-
-    fn of(approval: &Approval) -> Option<Self> {
-        let spec = &approval.spec;
-        match (&spec.offboarding_ref, &spec.source_ref) {
-            (Some(leaver), None) => Some(Self::Leaver(leaver.clone())),
-            (None, Some(source)) => Some(Self::Source(source.clone())),
-            _ => None,
-        }
-    }
-
-    fn uid(&self) -> &str {
-        match self {
-            Self::Leaver(object) | Self::Source(object) => &object.uid,
-        }
-    }
-}
-
-fn reference(object: &impl ResourceExt) -> BoundRef {
-    BoundRef {
-        name: object.name_any(),
-        uid: object.uid().unwrap_or_default(),
-    }
-}
 
 /// The names of the Approvals of one namespace: by their own uid, and by that of what they are about.
 #[derive(Debug, Default)]
-pub struct Index(Mutex<Names>);
+pub struct ApprovalIndex(Mutex<Names>);
 
 #[derive(Debug, Default)]
 struct Names {
@@ -76,13 +33,13 @@ struct Names {
     about: HashMap<String, BTreeSet<String>>,
 }
 
-impl Index {
-    /// Takes note of `approval`.
-    pub fn note(&self, approval: &Approval) {
+impl ApprovalIndex {
+    /// Takes in `approval` as it is now.
+    pub fn insert(&self, approval: &Approval) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .note(approval);
+            .insert(approval);
     }
 
     /// `approval` is gone.
@@ -96,7 +53,7 @@ impl Index {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *names = Names::default();
         for approval in all {
-            names.note(approval);
+            names.insert(approval);
         }
     }
 
@@ -113,14 +70,16 @@ impl Index {
 }
 
 impl Names {
-    fn note(&mut self, approval: &Approval) {
+    fn insert(&mut self, approval: &Approval) {
         let uid = approval.uid().unwrap_or_default();
         self.forget(&uid);
-        let Some(about) = About::of(approval) else { return };
+        let Some(target) = ApprovalTarget::of(approval) else {
+            return;
+        };
         let name = approval.name_any();
-        let names = self.about.entry(about.uid().to_owned()).or_default();
+        let names = self.about.entry(target.uid().to_owned()).or_default();
         names.insert(name.clone());
-        self.known.insert(uid, (name, about.uid().to_owned()));
+        self.known.insert(uid, (name, target.uid().to_owned()));
     }
 
     fn forget(&mut self, uid: &str) {
@@ -136,57 +95,40 @@ impl Names {
     }
 }
 
-/// The vote that `approval` is about `about`; none when it is about something else, an object of the same name included.
-pub fn vote(approval: &Approval, about: &About) -> Option<Vote> {
-    let spec = &approval.spec;
-    let same = About::of(approval).as_ref() == Some(about);
-    (same && approval.metadata.deletion_timestamp.is_none()).then(|| Vote {
-        id: approval.uid().unwrap_or_default(),
-        name: approval.name_any(),
-        gate: spec.gate,
-        connector: spec.connector.clone(),
-        fact: spec.fact.clone(),
-        plan: spec.plan.clone().unwrap_or_default(),
-        approver: spec.approver.clone(),
-        person: None,
-        principal: None,
-        on_behalf_of: spec.on_behalf_of.clone(),
-        decision: spec.decision,
-        // The API server's clock, not the approver's.
-        at: approval
-            .creation_timestamp()
-            .map_or(Timestamp::UNIX_EPOCH, |made| made.0),
-        until: spec
-            .until
-            .as_deref()
-            .and_then(|day| schedule::end_of_day(day, schedule::LAST_ZONE).ok()),
-    })
-}
-
-/// All votes about `about` in `namespace`, in a fixed order.
-pub fn votes(rules: &ReleaseSafeguards, caches: &Namespace, namespace: &str, about: &About) -> Vec<Vote> {
-    let names = caches.said.about(about.uid());
+/// All votes about `target` in `namespace`, in a fixed order.
+pub fn votes(
+    rules: &ReleaseSafeguards,
+    caches: &Namespace,
+    namespace: &str,
+    target: &ApprovalTarget,
+) -> Vec<Vote> {
+    let names = caches.approval_index.about(target.uid());
     let cached = |name: &String| {
         let key = ObjectRef::new(name).within(namespace);
         caches.approvals.cache.get(&key)
     };
     let all = names.iter().filter_map(cached);
-    let votes = all.filter_map(|approval| vote(&approval, about));
+    let votes = all.filter_map(|approval| vote(&approval, target));
     let mut votes: Vec<Vote> = votes.map(|vote| rules.identify(vote)).collect();
     votes.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
     votes
 }
 
-/// Whether `given`, about `about`, is still there as it was, by a read past every cache.
+/// Whether `given`, about `target`, is still there as it was, by a read past every cache.
 ///
 /// # Errors
 /// When the API server does not say.
-pub async fn stands(context: &Context, namespace: &str, about: &About, given: &Vote) -> Result<bool, Fault> {
+pub async fn stands(
+    context: &Context,
+    namespace: &str,
+    target: &ApprovalTarget,
+    given: &Vote,
+) -> Result<bool, Fault> {
     let api: Api<Approval> = watch::api(&context.client, namespace);
     match with_deadline(api.get(&given.name)).await {
         Ok(approval) => {
             let since = trusted_since_now(context).await;
-            let there = vote(&approval, about).map(|vote| context.safeguards.identify(vote));
+            let there = vote(&approval, target).map(|vote| context.safeguards.identify(vote));
             Ok(there.as_ref() == Some(given) && since.is_some_and(|since| given.at >= since))
         }
         Err(ApiError::NotFound) => Ok(false),
@@ -211,11 +153,11 @@ mod tests {
 
     #[test]
     fn an_approval_is_found_by_what_it_is_about_until_it_is_gone() {
-        let index = Index::default();
+        let index = ApprovalIndex::default();
         let (first, second) = (approval("a", "1", "jane"), approval("b", "2", "jane"));
-        index.note(&first);
-        index.note(&second);
-        index.note(&approval("c", "3", "sam"));
+        index.insert(&first);
+        index.insert(&second);
+        index.insert(&approval("c", "3", "sam"));
         assert_eq!(index.about("jane"), ["a".to_owned(), "b".to_owned()].into());
         assert_eq!(index.name("3").as_deref(), Some("c"));
         index.forget(&first);
@@ -223,16 +165,5 @@ mod tests {
         // What a list does not have was deleted while nobody watched.
         index.replace(&[second]);
         assert!(index.about("sam").is_empty() && index.name("3").is_none());
-    }
-
-    #[test]
-    fn what_is_about_a_leaver_is_not_about_a_source_of_the_same_name_and_uid() {
-        let object = BoundRef {
-            name: "leaver-1".into(),
-            uid: "jane".into(),
-        };
-        let approval = approval("a", "1", "jane");
-        assert!(vote(&approval, &About::Leaver(object.clone())).is_some());
-        assert!(vote(&approval, &About::Source(object)).is_none());
     }
 }

@@ -157,7 +157,7 @@ impl ConnectorRegistry {
     }
 
     /// `connector` ready to use, put together anew when it, its definition or its Secret has changed.
-    pub async fn make(
+    pub async fn resolve(
         &self,
         client: &Client,
         connector: &Connector,
@@ -268,7 +268,7 @@ impl ConnectorRegistry {
     }
 
     /// Notes what came of logging in with a link of `revision`; says whether that is news.
-    pub async fn note(&self, namespace: &str, connector: &str, revision: u64, login: Login) -> bool {
+    pub async fn record_login(&self, namespace: &str, connector: &str, revision: u64, login: Login) -> bool {
         let slot = self.slot(namespace, connector);
         let mut slot = slot.lock().await;
         match slot.as_mut() {

@@ -3,32 +3,26 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-};
-use serde_json::json;
+use kube::ResourceExt;
 
 use super::listing::Listing;
 use crate::{
     api::{
-        Condition, ConditionStatus, LeaverSource,
+        Condition,
+        ConditionStatus::{False, True},
+        LeaverSource,
+        condition::{
+            PROGRESSING, PROGRESSING_WITH_RETRY, READY, RECONCILING, STALLED, keep_transition_times,
+        },
         source::{GuardStatus, LeaverSourceStatus},
     },
     controller::{
         Context,
-        offboarding::status::difference,
-        runtime::{
-            api_client::{ApiError, with_deadline},
-            watch,
-        },
+        runtime::{api_client::ApiError, status_writer::StatusWriter},
     },
     core::leavers::compare::{Ask, Change},
-    drive::report::keep_times,
 };
 
-/// The longest message.
-const LONGEST_MESSAGE: usize = 600;
 /// So many kinds of unusable records are named, and so many records of each.
 const NAMED: usize = 5;
 /// When only the time has changed, it is written so often.
@@ -38,15 +32,15 @@ const SYNCED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncPhase {
     /// All is well.
-    Good,
+    Synced,
     /// It is being worked on.
-    Working,
+    Progressing,
     /// It failed, and is tried again.
-    Trying,
+    Retrying,
     /// A person must change something.
     Stalled,
     /// A person wanted it so.
-    Resting,
+    Suspended,
 }
 
 /// What is to be said about a source.
@@ -64,31 +58,20 @@ pub struct StatusUpdate {
 pub fn status(source: &LeaverSource, said: &StatusUpdate, now: Timestamp) -> LeaverSourceStatus {
     let before = source.status.clone().unwrap_or_default();
     let generation = source.metadata.generation.unwrap_or_default();
-    let message: String = said.message.chars().take(LONGEST_MESSAGE).collect();
-    let condition = |type_: &str, status, reason: &str| Condition {
-        type_: type_.to_owned(),
-        status,
-        reason: reason.to_owned(),
-        message: message.clone(),
-        observed_generation: Some(generation),
-        last_transition_time: now,
-    };
+    let condition = |type_, status, reason| Condition::new(type_, status, reason, &said.message);
     let ready = match said.phase {
-        SyncPhase::Good => ConditionStatus::True,
-        _ => ConditionStatus::False,
+        SyncPhase::Synced => True,
+        _ => False,
     };
-    let mut conditions = vec![condition("Ready", ready, said.reason)];
-    match said.phase {
-        SyncPhase::Working => conditions.push(condition("Reconciling", ConditionStatus::True, "Progressing")),
-        SyncPhase::Trying => conditions.push(condition(
-            "Reconciling",
-            ConditionStatus::True,
-            "ProgressingWithRetry",
-        )),
-        SyncPhase::Stalled => conditions.push(condition("Stalled", ConditionStatus::True, said.reason)),
-        SyncPhase::Good | SyncPhase::Resting => {}
-    }
-    keep_times(&mut conditions, &before.conditions, now);
+    let beside = match said.phase {
+        SyncPhase::Progressing => Some(condition(RECONCILING, True, PROGRESSING)),
+        SyncPhase::Retrying => Some(condition(RECONCILING, True, PROGRESSING_WITH_RETRY)),
+        SyncPhase::Stalled => Some(condition(STALLED, True, said.reason)),
+        SyncPhase::Synced | SyncPhase::Suspended => None,
+    };
+    let conditions = [condition(READY, ready, said.reason)].into_iter().chain(beside);
+    let mut conditions: Vec<_> = conditions.map(|c| c.observed_for(generation)).collect();
+    keep_transition_times(&mut conditions, &before.conditions, now);
     LeaverSourceStatus {
         observed_generation: generation,
         conditions,
@@ -128,18 +111,10 @@ pub async fn write(
     if !context.acts() {
         return Err(ApiError::Conflict);
     }
-    let value = |status: &LeaverSourceStatus| serde_json::to_value(status).map_err(|_| ApiError::Unreadable);
-    let before = source.status.clone().unwrap_or_default();
-    let Some(patch) = difference(&value(&before)?, &value(status)?) else {
-        return Ok(source.clone());
-    };
-    let patch = json!({"metadata": {"resourceVersion": source.resource_version()}, "status": patch});
-    let api: Api<LeaverSource> = watch::api(&context.client, &source.namespace().unwrap_or_default());
-    let patch = Patch::Merge(patch);
-    let written = with_deadline(api.patch_status(&source.name_any(), &PatchParams::default(), &patch)).await;
-    let mut written = written?;
-    written.meta_mut().managed_fields = None;
-    Ok(Arc::new(written))
+    let namespace = source.namespace().unwrap_or_default();
+    StatusWriter::namespaced(context, &namespace)
+        .write(source, status)
+        .await
 }
 
 /// What a look leaves for people to read.
@@ -215,7 +190,7 @@ pub fn synced(found: &Findings<'_>) -> StatusUpdate {
         phase: if degraded {
             SyncPhase::Stalled
         } else {
-            SyncPhase::Good
+            SyncPhase::Synced
         },
         reason: if degraded { "Degraded" } else { "Synced" },
         message: parts.join("; "),
@@ -292,7 +267,7 @@ fn tripped(found: &Findings<'_>, why: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::source::Admitted;
+    use crate::api::{condition::LONGEST_MESSAGE, source::Admitted};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -377,11 +352,11 @@ mod tests {
     fn a_source_never_reconciles_and_stalls_at_once() {
         let source = LeaverSource::new("bamboo", crate::api::LeaverSourceSpec::default());
         for phase in [
-            SyncPhase::Good,
-            SyncPhase::Working,
-            SyncPhase::Trying,
+            SyncPhase::Synced,
+            SyncPhase::Progressing,
+            SyncPhase::Retrying,
             SyncPhase::Stalled,
-            SyncPhase::Resting,
+            SyncPhase::Suspended,
         ] {
             let said = StatusUpdate {
                 phase,
@@ -397,10 +372,7 @@ mod tests {
                     .map(|c| c.status)
             };
             assert!(is("Reconciling").is_none() || is("Stalled").is_none());
-            assert_eq!(
-                is("Ready") == Some(ConditionStatus::True),
-                phase == SyncPhase::Good
-            );
+            assert_eq!(is("Ready") == Some(True), phase == SyncPhase::Synced);
             assert!(
                 status
                     .conditions

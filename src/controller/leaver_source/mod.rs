@@ -38,10 +38,10 @@ use super::{
     Context,
     connector::registry::Login,
     notification::Notifiable,
-    offboarding::requeue::{jittered, seed, wait},
     runtime::{
         api_client::ApiError,
         events::{self, News},
+        requeue::{jittered, seed, wait},
         watch::version,
     },
 };
@@ -72,7 +72,7 @@ const BETWEEN: Duration = Duration::from_secs(5);
 const BATCH: usize = 100;
 
 /// Looks at one source, if it is time to.
-pub async fn source(source: Arc<LeaverSource>, context: Arc<Context>) -> Result<Action, ApiError> {
+pub async fn reconcile(source: Arc<LeaverSource>, context: Arc<Context>) -> Result<Action, ApiError> {
     let namespace = source.namespace().unwrap_or_default();
     context.caches.sources_ready_in(&namespace).await;
     let memory = context.sources.of(&namespace, &source.name_any());
@@ -139,7 +139,7 @@ impl<'a> SourceSync<'a> {
     async fn run(&mut self) -> Result<Action, ApiError> {
         if self.source.spec.suspend {
             return self
-                .rest(SyncPhase::Resting, "Suspended", "spec.suspend is set")
+                .rest(SyncPhase::Suspended, "Suspended", "spec.suspend is set")
                 .await;
         }
         let settings = match Settings::read(&self.source.spec) {
@@ -176,7 +176,7 @@ impl<'a> SourceSync<'a> {
         let name = &self.source.spec.connector_ref.name;
         self.context
             .connectors
-            .note(&self.namespace, name, made.revision, Login::Good)
+            .record_login(&self.namespace, name, made.revision, Login::Good)
             .await;
         match self.follow(&settings, census).await {
             Ok(()) => {
@@ -313,7 +313,7 @@ impl<'a> SourceSync<'a> {
 
     async fn progress(&mut self, done: usize, all: usize) {
         let text = format!("{done} of {all} Offboardings written");
-        self.say(SyncPhase::Working, "Writing", &text).await.ok();
+        self.say(SyncPhase::Progressing, "Writing", &text).await.ok();
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that a look found")]

@@ -11,8 +11,10 @@ use crate::{
     api::ConditionStatus,
     connectors::People,
     controller::{
-        connector::registry::{Login, ResolvedConnector},
-        offboarding::gather,
+        connector::{
+            registry::{Login, ResolvedConnector},
+            resolve,
+        },
         runtime::api_client::ApiError,
     },
     core::{
@@ -39,7 +41,7 @@ impl SourceSync<'_> {
                 "spec.connectorRef.name: there is no Connector {name:?} in this namespace: create it"
             ));
         };
-        let made = gather::make(self.context, &self.context.connectors, &connector).await;
+        let made = resolve(self.context, &connector).await;
         if made.reason != "Valid" {
             return Err(format!("{name}: {}", made.text));
         }
@@ -67,7 +69,7 @@ impl SourceSync<'_> {
             .any(|c| c.type_ == "Ready" && c.status == ConditionStatus::True);
         if !ready {
             let text = format!("{}: reading everybody", self.source.spec.connector_ref.name);
-            self.say(SyncPhase::Working, "Reading", &text).await.ok();
+            self.say(SyncPhase::Progressing, "Reading", &text).await.ok();
         }
         timeout(READING, reading).await.unwrap_or_else(|_| Err(late()))
     }
@@ -82,13 +84,13 @@ impl SourceSync<'_> {
             && self
                 .context
                 .connectors
-                .note(&self.namespace, &name, made.revision, login)
+                .record_login(&self.namespace, &name, made.revision, login)
                 .await
         {
             self.context.look_at_connector(&self.namespace, &name);
         }
         let text = format!("{name}: the people could not be read: {}", with_advice(fault));
-        self.say(SyncPhase::Trying, "FetchFailed", &text).await?;
+        self.say(SyncPhase::Retrying, "FetchFailed", &text).await?;
         let pause = match fault.kind {
             FaultKind::Throttled { until } => until
                 .duration_since(Timestamp::now())

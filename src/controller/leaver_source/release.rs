@@ -4,16 +4,13 @@ use jiff::Timestamp;
 
 use super::SourceSync;
 use crate::{
-    controller::approval::{
-        approvals,
-        index::{self, About},
-        trust::trusted_since,
-    },
+    controller::approval::{index, reconcile, trust::trusted_since},
     core::{
         gate,
         guard::{self, Passage, State},
         leavers::compare::Compared,
     },
+    drive::approval::ApprovalTarget,
     sources::{look::Seen, settings::Settings},
 };
 
@@ -100,7 +97,7 @@ impl SourceSync<'_> {
         let Some(caches) = self.context.caches.namespaces.get(&self.namespace) else {
             return Voted::Nobody;
         };
-        let about = About::source(&self.source);
+        let about = ApprovalTarget::source(&self.source);
         let mut votes = index::votes(&self.context.safeguards, caches, &self.namespace, &about);
         if votes.is_empty() {
             return Voted::Nobody;
@@ -110,7 +107,7 @@ impl SourceSync<'_> {
         };
         votes.retain(|vote| vote.at >= since);
         // Who has an Offboarding at all has an interest, whenever it ends their access.
-        let leaving = caches.leaving.among(&votes, "", Timestamp::MAX);
+        let leaving = caches.departures.departed_voters(&votes, "", Timestamp::MAX);
         let partial = [members, &leaving].concat();
         let standing = guard::count(held, &votes, &partial, Timestamp::now());
         let mut stands = false;
@@ -120,7 +117,7 @@ impl SourceSync<'_> {
                 || standing.state == gate::State::Open
                     && index::stands(self.context, &self.namespace, &about, vote).await == Ok(true);
         }
-        approvals::show(self.context, &self.namespace, &standing).await;
+        reconcile::show(self.context, &self.namespace, &standing).await;
         match standing.state {
             gate::State::Denied => Voted::No,
             gate::State::Open if stands => Voted::Yes,

@@ -27,10 +27,10 @@ use tokio::{
 
 use super::{
     Context,
-    offboarding::requeue::wait,
     runtime::{
         api_client::{ApiError, with_deadline},
         events::{self, News},
+        requeue::wait,
         watch,
     },
 };

@@ -15,10 +15,10 @@ use kube::ResourceExt;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use super::{gather, state::PendingCallback};
+use super::state::PendingCallback;
 use crate::{
     connectors::Connector,
-    controller::Context,
+    controller::{Context, connector::resolve},
     core::callback::{End, Statement},
     drive::{Link, validate::connector_of},
     transport::callback::{self, About},
@@ -93,7 +93,7 @@ pub async fn hear(context: &Context, token: &str, body: &[u8]) -> Heard {
     let (durable, told) = oneshot::channel();
     {
         let memory = context.leavers.state_of(&leaver.uid().unwrap_or_default());
-        let mut said = memory.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = memory.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
         said.retain(|said| !said.durable.is_closed());
         if said.len() >= MOST {
             return Heard::Later;
@@ -114,7 +114,7 @@ async fn believed(context: &Context, token: &str) -> Option<(About, String, Arc<
         let claimed = callback::claims(token)?;
         let (namespace, _) = context.caches.leaver(&claimed.case)?;
         let connector = context.caches.connector(namespace, connector_of(&claimed.row))?;
-        let made = gather::make(context, &context.connectors, &connector).await;
+        let made = resolve(context, &connector).await;
         Some((namespace.to_owned(), made))
     };
     let Some((namespace, made)) = made.await else {

@@ -1,26 +1,28 @@
 //! Everything that one Offboarding refers to, from the caches. What is broken becomes a broken link and delays nobody else.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::ResourceExt;
 
 use crate::{
-    api::{Connector, Offboarding},
+    api::{Connector, Offboarding, offboarding::KnownManager},
     controller::{
         Context,
         approval::{
-            index::{self, About},
+            index,
             trust::{sources_are_true, trusted_since},
         },
-        connector::registry::{ConnectorRegistry, ResolvedConnector},
+        connector::{registry::ResolvedConnector, resolve},
         runtime::watch::Namespace,
         safeguards::ReleaseSafeguards,
     },
     core::{case::Case, duplicate::Duplicate, gate::Vote, ledger::Ledger},
     drive::{
         Link,
+        approval::ApprovalTarget,
+        departures,
         validate::{Chosen, Given, Invalid, Member, choose, connector_of, validate},
     },
     sources::offboarding::source_of,
@@ -45,33 +47,45 @@ pub struct Gathered {
     pub duplicates: Vec<Duplicate>,
     /// What the Offboarding says of the person is what HR says.
     pub from_hr: bool,
-    /// Changes whenever any of it changes.
-    pub inputs: String,
+    /// Another one whenever any of it is another.
+    pub fingerprint: Fingerprint,
+}
+
+/// What a reconcile is made of, as far as it takes to see that it changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    generation: Option<i64>,
+    annotations: BTreeMap<String, String>,
+    /// Who a directory says the manager is decides who takes over.
+    manager: Option<KnownManager>,
+    /// A `when` of any policy may choose differently when it changes: name, uid and generation of each.
+    policies: Vec<(String, Option<String>, Option<i64>)>,
+    connectors: BTreeMap<String, ConnectorVersion>,
+    /// By the uids of their Approvals.
+    votes: Vec<String>,
+    untrusted: bool,
+    leaving: Vec<String>,
+    duplicates: Vec<Duplicate>,
+    from_hr: bool,
+}
+
+/// A Connector, and what it resolves to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ConnectorVersion {
+    generation: Option<i64>,
+    labels: Option<BTreeMap<String, String>>,
+    revision: u64,
 }
 
 /// Looks up what `offboarding` refers to.
 pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboarding) -> Gathered {
-    let mut inputs = format!(
-        "{:?} {:?}",
-        offboarding.metadata.generation,
-        offboarding.annotations()
+    let policies = caches.policies.cache.state();
+    let named: Vec<_> = policies.iter().map(|p| (p.name_any(), &p.spec)).collect();
+    let policy = choose(
+        offboarding,
+        named.iter().map(|(name, spec)| (name.as_str(), *spec)),
     );
-    // Who a directory says the manager is decides who takes over.
-    let manager = offboarding
-        .status
-        .as_ref()
-        .and_then(|status| status.manager.as_ref());
-    write!(inputs, " {manager:?}").expect("a String takes every text");
-    let policy = policy(caches, offboarding, &mut inputs);
     let connectors = connectors(context, caches).await;
-    for (name, (connector, made)) in &connectors {
-        write!(
-            inputs,
-            " {name}={:?}/{:?}/{}",
-            connector.metadata.generation, connector.metadata.labels, made.revision
-        )
-        .expect("a String takes every text");
-    }
     let floor = !context.safeguards.safeguards.floor.is_empty();
     let asks = floor || policy.as_ref().is_ok_and(|policy| !policy.spec.gates.is_empty());
     // Approvals that are not listed yet only mean that nobody said yes: their list wakes the leaver, and nothing waits for it.
@@ -80,7 +94,7 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
         &context.safeguards,
         caches,
         &namespace,
-        &About::leaver(offboarding),
+        &ApprovalTarget::leaver(offboarding),
     );
     let mut untrusted = false;
     if asks || !votes.is_empty() {
@@ -89,15 +103,27 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
         votes.retain(|vote| since.is_some_and(|since| vote.at >= since));
     }
     let uid = offboarding.uid().unwrap_or_default();
-    let leaving = caches.leaving.among(&votes, &uid, Timestamp::now());
-    let duplicates = caches.leaving.duplicates(offboarding);
-    let ids: Vec<&str> = votes.iter().map(|vote| vote.id.as_str()).collect();
+    let leaving = caches.departures.departed_voters(&votes, &uid, Timestamp::now());
+    let duplicates = departures::duplicates(&caches.departures, offboarding);
     let from_hr = names_a_source(caches, offboarding) && sources_are_true(context).await;
-    write!(
-        inputs,
-        " {ids:?} {untrusted} {leaving:?} {duplicates:?} {from_hr}"
-    )
-    .expect("a String takes every text");
+    let status = offboarding.status.as_ref();
+    let mut policies: Vec<_> = policies
+        .iter()
+        .map(|p| (p.name_any(), p.metadata.uid.clone(), p.metadata.generation))
+        .collect();
+    policies.sort();
+    let fingerprint = Fingerprint {
+        generation: offboarding.metadata.generation,
+        annotations: offboarding.annotations().clone(),
+        manager: status.and_then(|status| status.manager.clone()),
+        policies,
+        connectors: connectors.iter().map(ConnectorVersion::of).collect(),
+        votes: votes.iter().map(|vote| vote.id.clone()).collect(),
+        untrusted,
+        leaving: leaving.clone(),
+        duplicates: duplicates.clone(),
+        from_hr,
+    };
     Gathered {
         policy,
         connectors,
@@ -106,7 +132,7 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
         leaving,
         duplicates,
         from_hr,
-        inputs,
+        fingerprint,
     }
 }
 
@@ -118,37 +144,23 @@ async fn connectors(
     let all = caches.connectors.cache.state();
     let making = all.iter().filter(|c| c.metadata.deletion_timestamp.is_none());
     let making = making.map(|connector| async move {
-        let made = make(context, &context.connectors, connector).await;
+        let made = resolve(context, connector).await;
         (connector.name_any(), (connector.clone(), made))
     });
     join_all(making).await.into_iter().collect()
 }
 
-/// `connector` ready to use, or the words for what is wrong.
-pub async fn make(
-    context: &Context,
-    links: &ConnectorRegistry,
-    connector: &Connector,
-) -> Arc<ResolvedConnector> {
-    let definition = ObjectRef::new(&connector.spec.definition);
-    let own = context.caches.definitions.cache.get(&definition);
-    links.make(&context.client, connector, own.as_deref()).await
-}
-
-/// The policy of `offboarding`, and what it depended on: a `when` of any policy may choose differently when it changes.
-fn policy(caches: &Namespace, offboarding: &Offboarding, inputs: &mut String) -> Result<Chosen, Invalid> {
-    let policies = caches.policies.cache.state();
-    let mut versions: Vec<_> = policies
-        .iter()
-        .map(|p| (p.name_any(), p.metadata.uid.as_deref(), p.metadata.generation))
-        .collect();
-    versions.sort();
-    write!(inputs, " {versions:?}").expect("a String takes every text");
-    let named: Vec<_> = policies.iter().map(|p| (p.name_any(), &p.spec)).collect();
-    choose(
-        offboarding,
-        named.iter().map(|(name, spec)| (name.as_str(), *spec)),
-    )
+impl ConnectorVersion {
+    fn of(
+        (name, (connector, resolved)): (&String, &(Arc<Connector>, Arc<ResolvedConnector>)),
+    ) -> (String, Self) {
+        let version = Self {
+            generation: connector.metadata.generation,
+            labels: connector.metadata.labels.clone(),
+            revision: resolved.revision,
+        };
+        (name.clone(), version)
+    }
 }
 
 /// Whether `offboarding` says that a source made it, and nobody says to have changed it by hand.
@@ -182,7 +194,7 @@ impl Gathered {
         let ends = offboarding.status.as_ref().and_then(|status| status.cutoff);
         let until = ends.map_or(now, |ends| ends.max(now));
         let given = Given {
-            leaves_too: &|name| caches.leaving.has_left(name, &uid, until),
+            leaves_too: &|name| caches.departures.has_left(name, &uid, until),
             votes: self.votes.clone(),
             recorded,
             safeguards: &rules.safeguards,

@@ -2,8 +2,10 @@
 
 pub mod callbacks;
 pub mod gather;
+mod measure;
 pub mod reconcile;
 pub mod requeue;
 pub mod state;
 pub mod status;
 pub mod store;
+pub mod worker;

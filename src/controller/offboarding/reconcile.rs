@@ -1,65 +1,48 @@
-//! One pass over one Offboarding: gather, validate, drive, report, and one patch if anything but the time has changed.
+//! One reconcile of one Offboarding: gather, validate, drive, report, and one patch if anything but the time has changed.
 //!
 //! # Why
 //! There is no finalizer. Deleting an Offboarding gives nothing back and keeps its record, so there is nothing to do before
 //! it is gone; the pass that goes on over it stops before its next act.
 
 use std::{
-    convert::Infallible,
-    panic::AssertUnwindSafe,
+    collections::BTreeMap,
     sync::{Arc, PoisonError, atomic::Ordering},
-    time::{Duration, Instant},
 };
 
-use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
-use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
-    gather::{Gathered, Linked, gather},
-    requeue::{INVALID_EVERY, RETRY_SOON, after_a_start, next, seed, wait},
+    gather::{Fingerprint, Gathered, Linked, gather},
+    measure,
+    requeue::{INVALID_EVERY, after_a_start, next},
     state::{LeaverState, PendingCallback, State},
     status::{self, ProgressWriter},
     store::{self, ClusterStore, NoRecord, Stored, Version},
 };
 use crate::{
-    api::{
-        Offboarding, OffboardingPolicySpec, OffboardingStatus,
-        offboarding::{Evidence, Urgency},
-    },
+    api::{Offboarding, OffboardingPolicySpec, OffboardingStatus, condition::READY, offboarding::Evidence},
     controller::{
-        Context,
-        approval::approvals,
-        connector::registry::Login,
+        Context, approval,
         notification::{self, Notifiable},
         runtime::{
             api_client::ApiError,
             events,
+            requeue::{RETRY_SOON, seed, wait},
             watch::{Namespace, version},
         },
     },
-    core::{
-        case::Case,
-        fact::{Verdict, Why},
-        ledger::Ledger,
-        schedule, scope,
-    },
+    core::{case::Case, ledger::Ledger, schedule, scope},
     drive::{
-        Clock, Drive, Outcome, Record, Row, Scope, SystemClock, drive, report,
+        Clock, Drive, Link, Outcome, Record, Scope, Store, SystemClock, drive, report,
         validate::{Invalid, connector_of},
     },
     notify::due,
 };
 
-/// The longest message that the schema takes, with room to spare.
-const LONGEST_MESSAGE: usize = 1000;
-
-/// A pass that takes longer than this waits for a system, and lets the next one begin.
-const BRISK: Duration = Duration::from_millis(500);
-
-/// How a pass ended.
-enum Ended {
+/// How a reconcile ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
     /// Nothing was due.
     Idle,
     /// All that is wanted now is true.
@@ -74,109 +57,46 @@ enum Ended {
     Abandoned,
 }
 
-/// Looks at one Offboarding, whatever happens.
-pub async fn reconcile(offboarding: Arc<Offboarding>, context: Arc<Context>) -> Result<Action, Infallible> {
-    context
-        .caches
-        .ready_in(&offboarding.namespace().unwrap_or_default())
-        .await;
-    let began = Instant::now();
-    let uid = offboarding.uid().unwrap_or_default();
-    let leaver = context.leavers.state_of(&uid);
-    // Who leaves now waits for nobody.
-    let lane = match offboarding.spec.urgency {
-        Urgency::Immediate => None,
-        Urgency::Scheduled => context.lanes.acquire().await.ok(),
-    };
-    let pass = AssertUnwindSafe(pass(&context, &leaver, &offboarding))
-        .catch_unwind()
-        .boxed();
-    let pass = in_lane(lane, pass).await;
-    let (ended, action) = match pass {
-        Ok(ended) => ended,
-        Err(_) => ("panicked", poisoned(&context, &leaver, &offboarding).await),
-    };
-    if ended != "idle" {
-        context.metrics.pass(ended, began.elapsed().as_secs_f64());
-    }
-    if leaver.notify_pending.swap(false, Ordering::Relaxed) {
-        notification::take_up(&context, offboarding.as_ref());
-    }
-    drop(leaver);
-    let still = context.caches.offboarding(
-        &offboarding.namespace().unwrap_or_default(),
-        &offboarding.name_any(),
-    );
-    if still.is_none_or(|o| o.metadata.uid != offboarding.metadata.uid) {
-        context.leavers.forget(&uid);
-        if let Some(caches) = context
-            .caches
-            .namespaces
-            .get(&offboarding.namespace().unwrap_or_default())
-        {
-            caches.first_acts.forget(&offboarding);
+impl Ended {
+    /// As the metrics have it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Done => "done",
+            Self::Left => "left",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
         }
     }
-    Ok(action)
 }
 
-/// Does `work`, and gives `lane` back when it is done, or as soon as it is slow.
-async fn in_lane<T>(lane: Option<SemaphorePermit<'_>>, mut work: BoxFuture<'_, T>) -> T {
-    if let Ok(done) = timeout(BRISK, &mut work).await {
-        return done;
-    }
-    drop(lane);
-    work.await
-}
-
-async fn pass(context: &Context, leaver: &LeaverState, offboarding: &Offboarding) -> (&'static str, Action) {
-    let mut state = leaver.pass.lock().await;
-    let (ended, action) = match OffboardingReconcile::new(context, leaver, &mut state, offboarding) {
-        Some(pass) => pass.run().await,
-        None => (Ended::Idle, Action::await_change()),
-    };
-    let ended = match ended {
-        Ended::Idle => "idle",
-        Ended::Done => "done",
-        Ended::Left => "left",
-        Ended::Refused => "refused",
-        Ended::Failed => "failed",
-        Ended::Abandoned => "abandoned",
-    };
-    (ended, action)
-}
-
-/// A pass that panicked is a bug of ours. Its leaver is shown as stalled and tried again, alone and ever more rarely.
-async fn poisoned(context: &Context, leaver: &LeaverState, offboarding: &Offboarding) -> Action {
-    let mut state = leaver.pass.lock().await;
-    let failures = state.failures.saturating_add(1);
-    *state = State {
-        failures,
-        ..State::default()
-    };
-    let uid = offboarding.uid().unwrap_or_default();
-    tracing::error!(offboarding = uid, failures, "a pass panicked");
-    if let Some(mut pass) = OffboardingReconcile::new(context, leaver, &mut state, offboarding) {
-        let text =
-            "offboard met a bug in itself while working on this; its log says where. It is tried again";
-        pass.refuse("InternalError", text).await.ok();
-    }
-    Action::requeue(wait(schedule::backoff_for_a_person(failures, seed(&uid))))
-}
-
-struct OffboardingReconcile<'a> {
+/// One reconcile of one Offboarding.
+pub(super) struct OffboardingReconcile<'a> {
     context: &'a Context,
     leaver: &'a LeaverState,
     state: &'a mut State,
+    /// As we last read or wrote it.
     offboarding: Arc<Offboarding>,
+    /// The status before the reconcile.
+    before: OffboardingStatus,
     namespace: String,
-    /// The policy, when it wants somebody to be told.
-    tells: Option<OffboardingPolicySpec>,
+    /// The policy, when it wants somebody to be notified.
+    notifies: Option<OffboardingPolicySpec>,
+}
+
+/// What came of driving the systems.
+struct Driven {
+    outcome: Outcome,
+    /// Where the evidence is, once there is a record.
+    evidence: Option<Evidence>,
+    /// The case is still wanted as it was gathered.
+    current: bool,
 }
 
 impl<'a> OffboardingReconcile<'a> {
     /// None when the object is gone, or about to be.
-    fn new(
+    pub(super) fn new(
         context: &'a Context,
         leaver: &'a LeaverState,
         state: &'a mut State,
@@ -197,141 +117,168 @@ impl<'a> OffboardingReconcile<'a> {
             context,
             leaver,
             state,
+            before: newest.status.clone().unwrap_or_default(),
             offboarding: newest,
             namespace,
-            tells: None,
+            notifies: None,
         })
     }
 
-    fn earlier(&self) -> OffboardingStatus {
-        self.offboarding.status.clone().unwrap_or_default()
-    }
-
-    async fn run(mut self) -> (Ended, Action) {
+    /// | step | with |
+    /// |---|---|
+    /// | gather what the Offboarding refers to | caches, Secrets |
+    /// | read the record | client |
+    /// | validate | pure |
+    /// | drive | systems |
+    /// | report | pure |
+    /// | patch the status | client |
+    /// | announce | client |
+    pub(super) async fn run(mut self) -> (Ended, Action) {
         let caches = &self.context.caches.namespaces;
         let Some(caches) = caches.get(&self.namespace) else {
             return (Ended::Idle, Action::await_change());
         };
-        self.to_be_told();
+        self.request_delivery();
         let gathered = gather(self.context, caches, &self.offboarding).await;
-        let policy = gathered.policy.as_ref().ok();
-        let tells = policy.map(|policy| &policy.spec);
-        self.tells = tells.filter(|spec| !spec.notify.is_empty()).cloned();
+        let policy = gathered.policy.as_ref().ok().map(|policy| &policy.spec);
+        self.notifies = policy.filter(|spec| !spec.notify.is_empty()).cloned();
         let now = SystemClock.now();
-        // What is not taken before this returns is dropped, and so said again.
-        let said = std::mem::take(&mut *self.leaver.said.lock().unwrap_or_else(PoisonError::into_inner));
-        let nothing_new = said.is_empty() && gathered.inputs == self.state.inputs;
-        if nothing_new && self.state.next.is_none_or(|at| now < at) {
+        // What is not taken before this returns is dropped, and so sent again.
+        let callbacks = std::mem::take(
+            &mut *self
+                .leaver
+                .callbacks
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        let unchanged = self.state.fingerprint.as_ref() == Some(&gathered.fingerprint);
+        if callbacks.is_empty() && unchanged && self.state.next.is_none_or(|at| now < at) {
             return (Ended::Idle, self.until_next(now));
         }
         let alone = gathered.case(&self.context.safeguards, caches, &self.offboarding, None, now);
-        if self.state.inputs.is_empty()
-            && said.is_empty()
+        if callbacks.is_empty()
             && let Ok((case, _)) = &alone
-            && let Some(at) = after_a_start(case, &self.earlier(), now).filter(|_| !self.state.looked)
+            && let Some(at) = self.first_check(case, now)
         {
-            self.state.inputs = gathered.inputs;
+            self.state.fingerprint = Some(gathered.fingerprint);
             self.state.next = Some(at);
             return (Ended::Idle, self.until_next(now));
         }
-        self.state.looked = true;
-        let (mut record, version) = match self.record().await {
+        self.state.visited = true;
+        let (record, version) = match self.record().await {
             Ok(record) => record,
-            Err(why) => return self.without_record(why, gathered.inputs).await,
+            Err(why) => return self.without_record(why, gathered.fingerprint).await,
         };
-        let known = self.recorded_case(&gathered, caches, &record.ledger, now);
-        let (mut case, links) = match known.unwrap_or(alone) {
+        let (case, links) = match self.validate(caches, &gathered, alone, &record.ledger, now) {
             Ok(linked) => linked,
             Err(invalid) => {
                 self.keep(record, version.map_or(Version::None, Version::Of));
-                return self
-                    .refused(report::INVALID_SPEC, &invalid.to_string(), gathered.inputs)
-                    .await;
+                let problem = (report::INVALID_SPEC, &*invalid.to_string());
+                return self.refused(problem, gathered.fingerprint).await;
             }
         };
-        scope::include_recorded(&mut case, &record.ledger, |name| {
-            gathered.connectors.contains_key(name)
-        });
-        scope::keep_wanted(&mut case, &record.ledger, now);
-        caches
-            .first_acts
-            .admit(&mut case, &record.ledger, &self.context.safeguards, caches, now);
         self.forget_faults_of_changed_links(&case, &gathered);
-        let shown = ProgressWriter::new(self.context, &case, &links, self.offboarding.clone());
-        let store = ClusterStore::new(self.context, &self.offboarding, version, shown);
+        let scope = if unchanged { Scope::Woken } else { Scope::Due };
+        let work = (&case, &links, scope);
+        let driven = self.drive(work, (record, version), callbacks).await;
+        measure::outcome(
+            self.context,
+            self.leaver,
+            (&case, &driven.outcome),
+            (&self.before, &self.offboarding),
+            &gathered,
+        )
+        .await;
+        if !driven.current {
+            return self.abandoned();
+        }
+        self.report(&case, driven, gathered.fingerprint).await
+    }
+
+    /// When a finished leaver is looked at for the first time after a start; none: now, or it was already.
+    fn first_check(&self, case: &Case, now: Timestamp) -> Option<Timestamp> {
+        let first = self.state.fingerprint.is_none() && !self.state.visited;
+        first.then(|| after_a_start(case, &self.before, now)).flatten()
+    }
+
+    /// The case with what the record knows: what the end is held to.
+    fn validate(
+        &self,
+        caches: &Namespace,
+        gathered: &Gathered,
+        alone: Result<Linked, Invalid>,
+        ledger: &Ledger,
+        now: Timestamp,
+    ) -> Result<Linked, Invalid> {
+        let rules = &self.context.safeguards;
+        let recorded = *ledger != Ledger::default();
+        let (mut case, links) = if recorded {
+            gathered.case(rules, caches, &self.offboarding, Some(ledger), now)?
+        } else {
+            alone?
+        };
+        scope::include_recorded(&mut case, ledger, |name| gathered.connectors.contains_key(name));
+        scope::keep_wanted(&mut case, ledger, now);
+        caches.first_acts.admit(&mut case, ledger, rules, caches, now);
+        Ok((case, links))
+    }
+
+    async fn drive(
+        &mut self,
+        (case, links, scope): (&Case, &BTreeMap<String, Link>, Scope),
+        (mut record, version): (Record, Option<Stored>),
+        callbacks: Vec<PendingCallback>,
+    ) -> Driven {
+        let progress = ProgressWriter::new(self.context, case, links, self.offboarding.clone());
+        let store = ClusterStore::new(self.context, &self.offboarding, version, progress);
         let work = Drive {
-            case: &case,
-            links: &links,
+            case,
+            links,
             clock: &SystemClock,
             store: &store,
-            scope: if gathered.inputs == self.state.inputs {
-                Scope::Woken
-            } else {
-                Scope::Due
-            },
+            scope,
         };
-        for PendingCallback { statement, .. } in &said {
+        for PendingCallback { statement, .. } in &callbacks {
             let row = self.state.memory.said.entry(statement.row.clone()).or_default();
             row.push(statement.clone());
         }
         let outcome = drive(&work, &mut record, &mut self.state.memory).await;
         if outcome.store_fault.is_none() {
-            for PendingCallback { durable, .. } in said {
+            for PendingCallback { durable, .. } in callbacks {
                 durable.send(()).ok();
             }
         }
-        let current = crate::drive::Store::current(&store);
+        let current = store.current();
         let (version, shown) = store.finish();
-        let before = self.earlier();
-        self.offboarding = shown.unwrap_or(self.offboarding);
+        if let Some(shown) = shown {
+            self.offboarding = shown;
+        }
         let evidence = (version != Version::None).then(|| Evidence {
             record: store::record_name(&self.offboarding.name_any(), &case.uid),
             head: record.evidence.last().map(|e| e.digest.clone()),
         });
         self.keep(record, version);
-        self.count(&case, &outcome, &before, &gathered).await;
-        if !current {
-            self.state.inputs.clear();
-            return (Ended::Abandoned, Action::requeue(RETRY_SOON));
+        Driven {
+            outcome,
+            evidence,
+            current,
         }
-        self.report(&case, &outcome, &before, evidence, gathered.inputs)
-            .await
     }
 
-    async fn without_record(self, why: NoRecord, inputs: String) -> (Ended, Action) {
+    async fn without_record(self, why: NoRecord, fingerprint: Fingerprint) -> (Ended, Action) {
         match why {
             NoRecord::Unreadable(what) => {
                 let text = format!("record: {what}: restore it, or move it away for a new one");
-                self.refused("RecordUnreadable", &text, inputs).await
+                self.refused(("RecordUnreadable", &text), fingerprint).await
             }
             NoRecord::Altered(what) => {
                 let text = format!(
                     "record: {what}: somebody has changed it; find out who, then restore it, or move it away for a new one"
                 );
-                self.refused("RecordAltered", &text, inputs).await
+                self.refused(("RecordAltered", &text), fingerprint).await
             }
-            NoRecord::Failed(failed) => self.failed("record not read", &failed),
+            NoRecord::Failed(error) => self.failed("record not read", &error),
         }
-    }
-
-    /// The case with what the record alone knows: what the end is held to. None where it knows nothing.
-    fn recorded_case(
-        &self,
-        gathered: &Gathered,
-        caches: &Namespace,
-        ledger: &Ledger,
-        now: Timestamp,
-    ) -> Option<Result<Linked, Invalid>> {
-        let known = *ledger != Ledger::default();
-        known.then(|| {
-            gathered.case(
-                &self.context.safeguards,
-                caches,
-                &self.offboarding,
-                Some(ledger),
-                now,
-            )
-        })
     }
 
     async fn record(&mut self) -> Result<(Record, Option<Stored>), NoRecord> {
@@ -367,30 +314,24 @@ impl<'a> OffboardingReconcile<'a> {
         }
     }
 
-    async fn report(
-        mut self,
-        case: &Case,
-        outcome: &Outcome,
-        before: &OffboardingStatus,
-        evidence: Option<Evidence>,
-        inputs: String,
-    ) -> (Ended, Action) {
+    async fn report(mut self, case: &Case, driven: Driven, fingerprint: Fingerprint) -> (Ended, Action) {
+        let Driven {
+            outcome, evidence, ..
+        } = driven;
         let now = SystemClock.now();
-        let mut status = report::status(case, outcome, &self.earlier(), now);
+        let shown = self.offboarding.status.clone().unwrap_or_default();
+        let mut status = report::status(case, &outcome, &shown, now);
         if let Some(Evidence { record, head }) = evidence {
             status = report::with_evidence(status, &record, head.as_deref());
         }
-        let news = self.note(&mut status);
+        let notices = self.plan_notices(&mut status);
         let written = match status::write(self.context, &self.offboarding, &status).await {
             Ok(written) => written,
-            Err(ApiError::Conflict | ApiError::NotFound) => {
-                // A newer version is on its way; what is durable is in the record.
-                self.state.inputs.clear();
-                return (Ended::Abandoned, Action::requeue(RETRY_SOON));
-            }
-            Err(failed) => return self.failed("status not written", &failed),
+            // A newer version is on its way; what is durable is in the record.
+            Err(ApiError::Conflict | ApiError::NotFound) => return self.abandoned(),
+            Err(error) => return self.failed("status not written", &error),
         };
-        let done = status.is_true("Ready");
+        let done = status.is_true(READY);
         if done {
             // Thousands of finished leavers are not to be kept in memory.
             self.state.record = None;
@@ -399,26 +340,37 @@ impl<'a> OffboardingReconcile<'a> {
         // Nor is what is large of those who are not.
         let large = |(_, stored): &(Record, Option<Stored>)| stored.as_ref().is_some_and(Stored::is_large);
         self.state.record.take_if(|record| large(record));
-        for counted in outcome.gates.iter().flat_map(|gates| &gates.counted) {
-            approvals::show(self.context, &self.namespace, &counted.standing).await;
-        }
         self.state.failures = 0;
-        self.state.written = Some(written.clone());
-        self.offboarding = written.clone();
-        self.to_be_told();
-        self.state.inputs = inputs;
+        self.state.fingerprint = Some(fingerprint);
         // A date may have come that makes it sound.
         let sound = case
             .invalid
             .is_some()
             .then(|| schedule::later(now, INVALID_EVERY));
-        let next = next(case, outcome, &status, now);
-        self.state.next = next.into_iter().chain(news).chain(sound).min();
-        for news in events::news(before, &status, &outcome.rows) {
-            events::tell(self.context, written.as_ref(), Offboarding::ACTION, news).await;
-        }
+        let next = next(case, &outcome, &status, now);
+        self.state.next = next.into_iter().chain(notices).chain(sound).min();
+        self.announce(written, &status, &outcome).await;
         let ended = if done { Ended::Done } else { Ended::Left };
         (ended, self.until_next(SystemClock.now()))
+    }
+
+    /// Tells Approvals, Events and messages of `status`, which is written.
+    async fn announce(&mut self, written: Arc<Offboarding>, status: &OffboardingStatus, outcome: &Outcome) {
+        self.offboarding = written.clone();
+        self.state.written = Some(written.clone());
+        self.request_delivery();
+        for counted in outcome.gates.iter().flat_map(|gates| &gates.counted) {
+            approval::reconcile::show(self.context, &self.namespace, &counted.standing).await;
+        }
+        for news in events::news(&self.before, status, &outcome.rows) {
+            events::tell(self.context, written.as_ref(), Offboarding::ACTION, news).await;
+        }
+    }
+
+    /// A newer version is on its way, or nobody wants this any more.
+    fn abandoned(self) -> (Ended, Action) {
+        self.state.fingerprint = None;
+        (Ended::Abandoned, Action::requeue(RETRY_SOON))
     }
 
     fn until_next(&self, now: Timestamp) -> Action {
@@ -428,148 +380,47 @@ impl<'a> OffboardingReconcile<'a> {
         }
     }
 
-    async fn refused(mut self, reason: &str, text: &str, inputs: String) -> (Ended, Action) {
-        if let Err(failed) = self.refuse(reason, text).await {
-            return self.failed("status not written", &failed);
+    async fn refused(mut self, problem: (&str, &str), fingerprint: Fingerprint) -> (Ended, Action) {
+        if let Err(error) = self.refuse(problem).await {
+            return self.failed("status not written", &error);
         }
         let now = SystemClock.now();
-        self.state.inputs = inputs;
+        self.state.fingerprint = Some(fingerprint);
         self.state.next = Some(schedule::later(now, INVALID_EVERY));
         (Ended::Refused, self.until_next(now))
     }
 
-    /// Shows that this cannot be worked on, and why.
-    async fn refuse(&mut self, reason: &str, text: &str) -> Result<(), ApiError> {
-        let before = self.earlier();
-        let text: String = text.chars().take(LONGEST_MESSAGE).collect();
+    /// Shows that this cannot be worked on: one word for why, and what to do.
+    pub(super) async fn refuse(&mut self, problem: (&str, &str)) -> Result<(), ApiError> {
         let generation = self.offboarding.metadata.generation.unwrap_or_default();
-        let mut status = report::invalid(generation, &text, &before, SystemClock.now());
-        for condition in &mut status.conditions {
-            if matches!(condition.type_.as_str(), "Ready" | "Stalled") {
-                reason.clone_into(&mut condition.reason);
-            }
-        }
-        self.note(&mut status);
+        let mut status = report::refused(generation, problem, &self.before, SystemClock.now());
+        self.plan_notices(&mut status);
         let written = status::write(self.context, &self.offboarding, &status).await?;
-        for news in events::news(&before, &status, &[]) {
-            events::tell(self.context, written.as_ref(), Offboarding::ACTION, news).await;
-        }
-        self.offboarding = written.clone();
-        self.state.written = Some(written);
-        self.to_be_told();
+        self.announce(written, &status, &Outcome::default()).await;
         Ok(())
     }
 
-    /// Notes in `status` what people are to be told; says when there may be more.
-    fn note(&self, status: &mut OffboardingStatus) -> Option<Timestamp> {
-        let evidence = self
-            .state
-            .record
-            .as_ref()
-            .map(|(record, _)| record.evidence.as_slice());
-        let evidence = evidence.unwrap_or_default();
-        notification::note(
-            self.context,
-            &self.offboarding,
-            self.tells.as_ref(),
-            evidence,
-            status,
-        )
+    /// Puts into `status` who is to be notified; says when there may be more.
+    fn plan_notices(&self, status: &mut OffboardingStatus) -> Option<Timestamp> {
+        let record = self.state.record.as_ref();
+        let evidence = record.map_or(&[][..], |(record, _)| &record.evidence);
+        let policy = self.notifies.as_ref();
+        notification::note(self.context, &self.offboarding, policy, evidence, status)
     }
 
-    /// Sees to it that messages are sent after the pass, if there are any.
-    fn to_be_told(&self) {
+    /// Sees to it that messages are sent after the reconcile, if there are any.
+    fn request_delivery(&self) {
         if due::open(self.offboarding.entries()) {
             self.leaver.notify_pending.store(true, Ordering::Relaxed);
         }
     }
 
-    fn failed(self, what: &str, failed: &ApiError) -> (Ended, Action) {
+    fn failed(self, what: &str, error: &ApiError) -> (Ended, Action) {
         let uid = self.offboarding.uid().unwrap_or_default();
-        tracing::warn!(offboarding = uid, %failed, "{what}; trying again");
-        self.state.inputs.clear();
+        tracing::warn!(offboarding = uid, %error, "{what}; trying again");
+        self.state.fingerprint = None;
         self.state.failures = self.state.failures.saturating_add(1);
         let pause = schedule::backoff(self.state.failures - 1, seed(&uid));
         (Ended::Failed, Action::requeue(wait(pause)))
-    }
-
-    /// Metrics, and what became of the logins.
-    async fn count(&self, case: &Case, outcome: &Outcome, before: &OffboardingStatus, gathered: &Gathered) {
-        let now = SystemClock.now();
-        let created = self.offboarding.metadata.creation_timestamp.as_ref().map(|t| t.0);
-        let since = case.cutoff.max(created.unwrap_or(case.cutoff));
-        let mut left = std::collections::BTreeMap::new();
-        for row in &outcome.rows {
-            let connector = connector_of(&row.name);
-            let access = row
-                .facts
-                .iter()
-                .filter(|(f, v, _)| f.class.security() && v.due() && !v.settled());
-            *left.entry(connector.to_owned()).or_default() += access.count();
-            if !row.drifted.is_empty() {
-                self.context.metrics.drifted(connector, row.drifted.len());
-            }
-            if events::revoked(row) && !events::was_revoked(before, row) {
-                self.context
-                    .metrics
-                    .revoked(connector, now.duration_since(since).as_secs_f64().max(0.0));
-            }
-            let Some((_, made)) = gathered.connectors.get(connector) else {
-                continue;
-            };
-            let Some(login) = login(row) else { continue };
-            if made.login != login
-                && self
-                    .context
-                    .connectors
-                    .note(&self.namespace, connector, made.revision, login)
-                    .await
-            {
-                self.context.look_at_connector(&self.namespace, connector);
-            }
-        }
-        *self.leaver.left.lock().unwrap_or_else(PoisonError::into_inner) = left;
-    }
-}
-
-/// What a row says about the login.
-fn login(row: &Row) -> Option<Login> {
-    let bad = row.facts.iter().find_map(|(_, verdict, _)| match verdict {
-        Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault)) => Login::of(fault),
-        _ => None,
-    });
-    let seen = row
-        .facts
-        .iter()
-        .any(|(_, verdict, _)| *verdict == Verdict::Verified)
-        || row.account.is_some();
-    bad.or(seen.then_some(Login::Good))
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::sync::Semaphore;
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pass_that_waits_for_a_system_keeps_no_lane() {
-        let lanes = Semaphore::new(1);
-        let hangs = in_lane(lanes.acquire().await.ok(), std::future::pending::<()>().boxed());
-        let next = async { lanes.acquire().await.is_ok() };
-        tokio::select! {
-            () = hangs => unreachable!("it never ends"),
-            got = next => assert!(got),
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn passes_that_are_brisk_take_turns() {
-        let lanes = Semaphore::new(1);
-        let first = in_lane(lanes.acquire().await.ok(), tokio::time::sleep(BRISK / 2).boxed());
-        let next = async { lanes.try_acquire().is_ok() };
-        let (between, ()) = tokio::join!(next, first);
-        assert!(!between);
-        assert!(lanes.try_acquire().is_ok());
     }
 }

@@ -1,17 +1,14 @@
 //! When to look at a leaver again though nothing changes.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     api::OffboardingStatus,
+    controller::runtime::requeue::{jittered, seed},
     core::{case::Case, schedule},
     drive::Outcome,
 };
 
-/// When to look again after something passed us by, such as a newer version of the object.
-pub const RETRY_SOON: Duration = Duration::from_secs(1);
 /// The shortest time between two passes over one leaver.
 const SOON: SignedDuration = SignedDuration::from_millis(100);
 /// When to look again at a spec that cannot be used: a date may have come that makes it sound.
@@ -56,25 +53,4 @@ pub fn next(case: &Case, outcome: &Outcome, status: &OffboardingStatus, now: Tim
         .chain(deadlines)
         .min()?;
     Some(soonest.max(schedule::later(now, SOON)))
-}
-
-/// `every`, a tenth more or less, so that what began together does not come back together.
-pub fn jittered(every: SignedDuration) -> Duration {
-    let every = wait(every);
-    let seed = schedule::mix(
-        u64::try_from(Timestamp::now().as_nanosecond() & i128::from(u32::MAX)).unwrap_or_default(),
-    );
-    let thousandths = u32::try_from(900 + seed % 201).unwrap_or(1000);
-    every * thousandths / 1000
-}
-
-/// As the standard library has it; nothing for a negative one.
-pub fn wait(length: SignedDuration) -> Duration {
-    Duration::try_from(length).unwrap_or_default()
-}
-
-/// A number of its own for every leaver.
-pub fn seed(uid: &str) -> u64 {
-    uid.bytes()
-        .fold(0, |seed, byte| schedule::mix(seed ^ u64::from(byte)))
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
-use super::store::Stored;
+use super::{gather::Fingerprint, store::Stored};
 use crate::{
     api::Offboarding,
     core::callback::Statement,
@@ -26,9 +26,9 @@ pub struct LeaverState {
     /// A pass found messages that are to be sent.
     pub notify_pending: AtomicBool,
     /// What systems said about what they were asked for, until a pass has taken it into the record.
-    pub said: Mutex<Vec<PendingCallback>>,
+    pub callbacks: Mutex<Vec<PendingCallback>>,
     /// Security facts that are wanted and not proven, by connector.
-    pub left: Mutex<BTreeMap<String, usize>>,
+    pub access_left: Mutex<BTreeMap<String, usize>>,
 }
 
 /// A statement of a system, and who waits until it is durable.
@@ -48,10 +48,10 @@ pub struct State {
     pub record: Option<(Record, Option<Stored>)>,
     /// The object as the API server answered our last write, until the cache has caught up.
     pub written: Option<Arc<Offboarding>>,
-    /// What the last pass was made of.
-    pub inputs: String,
-    /// A pass over it was begun in this process.
-    pub looked: bool,
+    /// What the last reconcile was made of; none: the next one is due at once.
+    pub fingerprint: Option<Fingerprint>,
+    /// A reconcile of it was begun in this process.
+    pub visited: bool,
     /// When the next pass is due though nothing changes.
     pub next: Option<Timestamp>,
     /// The version of the link by row.
@@ -110,7 +110,7 @@ impl LeaverStates {
         };
         let mut total = BTreeMap::new();
         for leaver in known {
-            let left = leaver.left.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = leaver.access_left.lock().unwrap_or_else(PoisonError::into_inner);
             for (connector, count) in left.iter() {
                 *total.entry(connector.clone()).or_default() += count;
             }

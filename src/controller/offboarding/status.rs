@@ -1,8 +1,4 @@
-//! The status of an Offboarding: one patch for each change, at the version that it was made from.
-//!
-//! # Why
-//! A merge patch of what differs is the cheapest write that the API server has. On `/status` a uid in a patch is ignored, so
-//! only the version keeps a late write from landing on another Offboarding of the same name.
+//! The status of an Offboarding: with the term of the lease in every write, and now and then while its systems are driven.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -10,20 +6,13 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-};
-use serde_json::{Map, Value, json};
+use kube::ResourceExt;
 
 use crate::{
     api::{Offboarding, OffboardingStatus},
     controller::{
         Context,
-        runtime::{
-            api_client::{ApiError, with_deadline},
-            watch,
-        },
+        runtime::{api_client::ApiError, status_writer::StatusWriter},
     },
     core::case::Case,
     drive::{Interim, Link, report},
@@ -35,30 +24,6 @@ const BETWEEN: Duration = Duration::from_secs(1);
 /// better things to do than to show what is going on.
 const SPARE: u32 = 50;
 
-/// What is to be changed in `before` to make it `after`; nothing when they are the same.
-pub fn difference(before: &Value, after: &Value) -> Option<Value> {
-    if before == after {
-        return None;
-    }
-    let (Value::Object(old), Value::Object(new)) = (before, after) else {
-        return Some(after.clone());
-    };
-    let mut patch = Map::new();
-    for (key, value) in new {
-        let changed = match old.get(key) {
-            Some(earlier) => difference(earlier, value),
-            None => Some(value.clone()),
-        };
-        if let Some(changed) = changed {
-            patch.insert(key.clone(), changed);
-        }
-    }
-    for key in old.keys().filter(|key| !new.contains_key(*key)) {
-        patch.insert(key.clone(), Value::Null);
-    }
-    Some(Value::Object(patch))
-}
-
 /// Writes `status` if it differs from what `offboarding` has. Returns the object as it is now.
 ///
 /// # Errors
@@ -68,11 +33,10 @@ pub async fn write(
     offboarding: &Arc<Offboarding>,
     status: &OffboardingStatus,
 ) -> Result<Arc<Offboarding>, ApiError> {
-    let shown = |status: &OffboardingStatus| serde_json::to_value(status).map_err(|_| ApiError::Unreadable);
-    let before = offboarding.status.clone().unwrap_or_default();
     if context.tenure.over() {
         return Err(ApiError::Conflict);
     }
+    let before = offboarding.status.clone().unwrap_or_default();
     // Another term alone is no news; what is written carries ours.
     if before == *status {
         return Ok(offboarding.clone());
@@ -81,19 +45,10 @@ pub async fn write(
         fence: context.tenure.term().or(before.fence),
         ..status.clone()
     };
-    let Some(patch) = difference(&shown(&before)?, &shown(status)?) else {
-        return Ok(offboarding.clone());
-    };
-    let patch = json!({
-        "metadata": {"resourceVersion": offboarding.resource_version()},
-        "status": patch,
-    });
-    let api: Api<Offboarding> = watch::api(&context.client, &offboarding.namespace().unwrap_or_default());
-    let name = offboarding.name_any();
-    let written = with_deadline(api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))).await;
-    let mut written = written?;
-    written.meta_mut().managed_fields = None;
-    Ok(Arc::new(written))
+    let namespace = offboarding.namespace().unwrap_or_default();
+    StatusWriter::namespaced(context, &namespace)
+        .write(offboarding, status)
+        .await
 }
 
 /// What is shown while a pass goes on.
@@ -165,19 +120,5 @@ impl<'a> ProgressWriter<'a> {
             }
             Err(failed) => tracing::debug!(%failed, "progress not shown"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_patch_holds_what_differs_and_removes_what_is_gone() {
-        let before = json!({"a": 1, "b": {"c": 1, "d": 2}, "list": [1, 2], "gone": true});
-        let after = json!({"a": 1, "b": {"c": 3, "d": 2}, "list": [2]});
-        let patch = json!({"b": {"c": 3}, "list": [2], "gone": null});
-        assert_eq!(difference(&before, &after), Some(patch));
-        assert_eq!(difference(&after, &after), None);
     }
 }

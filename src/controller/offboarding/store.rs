@@ -23,7 +23,7 @@ use crate::{
     },
     controller::{
         Context,
-        approval::index::{self, About},
+        approval::index,
         runtime::{
             api_client::{ApiError, with_deadline},
             watch,
@@ -34,7 +34,7 @@ use crate::{
         gate::Vote,
         ledger::{Ledger, SystemLedger},
     },
-    drive::{Interim, Record, Store, evidence},
+    drive::{Interim, Record, Store, approval::ApprovalTarget, evidence},
 };
 
 /// The longest part of an Offboarding's name in the name of its record, which leaves room for the name of a part.
@@ -311,7 +311,7 @@ impl Store for ClusterStore<'_> {
             Err(ApiError::NotFound) => return Ok(false),
             Err(failed) => return Err(failed.into()),
         };
-        let about = About::Leaver(BoundRef {
+        let about = ApprovalTarget::Leaver(BoundRef {
             name: self.of.name.clone(),
             uid: self.of.uid.clone(),
         });

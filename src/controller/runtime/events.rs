@@ -36,6 +36,7 @@ impl News {
         }
     }
 
+    /// Something that somebody should look at.
     pub fn warning(reason: &'static str, note: String) -> Self {
         Self {
             reason,

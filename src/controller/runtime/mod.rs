@@ -6,7 +6,9 @@ pub mod heartbeat;
 pub mod lease;
 pub mod metrics;
 pub mod perimeter;
+pub mod requeue;
 mod run;
+pub mod status_writer;
 pub mod watch;
 
 pub use run::Operator;

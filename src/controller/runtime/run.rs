@@ -1,7 +1,7 @@
 //! Starts the watches and the workers, and ends them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Debug,
     future::Future,
     sync::{
@@ -28,20 +28,22 @@ use super::{
     heartbeat::Heartbeat,
     metrics::Metrics,
     perimeter::Perimeter,
+    requeue,
     watch::{self, Caches, Ends, Kind, Namespace, Seen},
 };
 use crate::{
     api::{Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy},
     controller::{
         Context,
-        approval::{approvals, index::Index},
-        connector::{jobs::ClusterRunner, kinds, registry::ConnectorRegistry},
-        departures::DepartureIndex,
-        leaver_source,
+        approval::{self, index::ApprovalIndex},
+        connector::{self, jobs::ClusterRunner, registry::ConnectorRegistry},
+        definition, leaver_source,
         notification::Notifier,
-        offboarding::{reconcile, state::LeaverStates},
+        offboarding::{self, state::LeaverStates},
+        policy,
         safeguards::FirstActGuard,
     },
+    core::departures::DepartureIndex,
     notify::Outbox,
 };
 
@@ -99,9 +101,9 @@ impl Operator {
                 policies,
                 sources,
                 approvals,
-                said: Index::default(),
+                approval_index: ApprovalIndex::default(),
                 first_acts: FirstActGuard::default(),
-                leaving: DepartureIndex::default(),
+                departures: DepartureIndex::default(),
             };
             if known.insert(name.clone(), namespace).is_none() {
                 let namespace = NamespaceEnds {
@@ -217,8 +219,8 @@ impl Operator {
             work,
             KINDS_AT_ONCE,
             stopped,
-            kinds::definition,
-            kinds::later,
+            definition::reconcile,
+            requeue::error_policy,
         ));
         for (name, ends) in self.namespaces {
             namespace(&context, &name, ends, stopped, workers, watches);
@@ -258,7 +260,7 @@ fn namespace(
             ends.work,
             at_once,
             stopped,
-            reconcile::reconcile,
+            offboarding::worker::reconcile,
             later,
         ));
     }
@@ -272,8 +274,8 @@ fn namespace(
         ends.connectors.work,
         KINDS_AT_ONCE,
         stopped,
-        kinds::connector,
-        kinds::later,
+        connector::reconcile::reconcile,
+        requeue::error_policy,
     ));
     let api = watch::api::<OffboardingPolicy>(&context.client, name);
     let on = policies(context.clone(), name.to_owned());
@@ -285,8 +287,8 @@ fn namespace(
         ends.policies.work,
         KINDS_AT_ONCE,
         stopped,
-        kinds::policy,
-        kinds::later,
+        policy::reconcile,
+        requeue::error_policy,
     ));
     let api = watch::api::<Approval>(&context.client, name);
     let on = said(context.clone(), name.to_owned());
@@ -298,8 +300,8 @@ fn namespace(
         ends.approvals.work,
         KINDS_AT_ONCE,
         stopped,
-        approvals::approval,
-        kinds::later,
+        approval::reconcile::reconcile,
+        requeue::error_policy,
     ));
     let api = watch::api::<LeaverSource>(&context.client, name);
     let on = hr_systems(context.clone(), name.to_owned());
@@ -310,8 +312,8 @@ fn namespace(
         ends.sources.work,
         SOURCES_AT_ONCE,
         stopped,
-        leaver_source::source,
-        kinds::later,
+        leaver_source::reconcile,
+        requeue::error_policy,
     ));
 }
 
@@ -334,7 +336,7 @@ fn leavers(context: Arc<Context>, namespace: String, urgent: bool) -> impl Fn(Se
             return;
         };
         let kind = if urgent { &caches.urgent } else { &caches.others };
-        let look_again = |others: Vec<String>| {
+        let look_again = |others: BTreeSet<String>| {
             for (namespace, other) in others.iter().filter_map(|uid| context.caches.leaver(uid)) {
                 context.caches.enqueue_offboarding(namespace, &other);
             }
@@ -342,16 +344,16 @@ fn leavers(context: Arc<Context>, namespace: String, urgent: bool) -> impl Fn(Se
         match seen {
             Seen::There(offboarding) => {
                 context.leavers.appeared(offboarding);
-                look_again(caches.leaving.note(offboarding));
+                look_again(caches.record_departure(offboarding));
                 kind.tell(offboarding);
             }
             Seen::Listed => {
                 // Who was deleted while nobody watched leaves no more.
                 let both = [caches.urgent.cache.state(), caches.others.cache.state()].concat();
                 let known = both.iter().filter_map(|o| o.uid()).collect();
-                look_again(caches.leaving.keep(&known));
+                look_again(caches.departures.retain(&known));
                 for offboarding in kind.cache.state() {
-                    look_again(caches.leaving.note(&offboarding));
+                    look_again(caches.record_departure(&offboarding));
                     context.leavers.state_of(&offboarding.uid().unwrap_or_default());
                 }
                 kind.enqueue_all(|_| true);
@@ -361,8 +363,8 @@ fn leavers(context: Arc<Context>, namespace: String, urgent: bool) -> impl Fn(Se
                 context.leavers.forget(&uid);
                 // One whose urgency changed is gone from one of the two only.
                 let others = match context.caches.offboarding(&namespace, &offboarding.name_any()) {
-                    Some(still) if still.uid().as_deref() == Some(&uid) => caches.leaving.note(&still),
-                    _ => caches.leaving.forget(&uid),
+                    Some(still) if still.uid().as_deref() == Some(&uid) => caches.record_departure(&still),
+                    _ => caches.departures.forget(&uid),
                 };
                 look_again(others);
             }
@@ -424,16 +426,16 @@ fn said(context: Arc<Context>, namespace: String) -> impl Fn(Seen<'_, Approval>)
         };
         match seen {
             Seen::There(approval) => {
-                caches.said.note(approval);
+                caches.approval_index.insert(approval);
                 caches.approvals.tell(approval);
             }
             Seen::Listed => {
-                caches.said.replace(&caches.approvals.cache.state());
+                caches.approval_index.replace(&caches.approvals.cache.state());
                 caches.approvals.enqueue_all(|_| true);
             }
             // A yes that is taken back by deleting it does not count any more.
             Seen::Gone(approval) => {
-                caches.said.forget(approval);
+                caches.approval_index.forget(approval);
                 let about = approval.spec.offboarding_ref.as_ref();
                 if let Some(leaver) =
                     about.and_then(|about| context.caches.offboarding(&namespace, &about.name))

@@ -5,7 +5,12 @@
 //! server can do that. Managed fields
 //! are dropped: they are the larger half of a small object, and nothing here reads them.
 
-use std::{collections::BTreeMap, fmt::Debug, future::Future, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    future::Future,
+    sync::Arc,
+};
 
 use futures::{
     StreamExt,
@@ -24,7 +29,9 @@ use tokio::sync::watch as signal;
 
 use crate::{
     api::{Approval, Connector, ConnectorDefinition, LeaverSource, Offboarding, OffboardingPolicy},
-    controller::{approval::index::Index, departures::DepartureIndex, safeguards::FirstActGuard},
+    controller::{approval::index::ApprovalIndex, safeguards::FirstActGuard},
+    core::departures::DepartureIndex,
+    drive::departures::departure,
 };
 
 /// One kind of object: its cache, and the queue of those that are to be looked at again.
@@ -41,7 +48,7 @@ pub struct Ends<K: Resource<DynamicType = ()> + Clone + 'static> {
     pub writer: Writer<K>,
     /// What is to be looked at.
     pub work: UnboundedReceiver<ObjectRef<K>>,
-    /// Notifiable once the first list is complete. The cache's own `wait_until_ready` wakes one of several that wait (kube 5.0).
+    /// Set once the first list is complete. The cache's own `wait_until_ready` wakes one of several that wait (kube 5.0).
     pub listed: signal::Sender<bool>,
 }
 
@@ -82,7 +89,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Kind<K> {
 
 /// What is known of one namespace.
 pub struct Namespace {
-    /// LeaverStates whose access ends now.
+    /// Leavers whose access ends now.
     pub urgent: Kind<Offboarding>,
     /// All other leavers.
     pub others: Kind<Offboarding>,
@@ -95,11 +102,19 @@ pub struct Namespace {
     /// Approvals.
     pub approvals: Kind<Approval>,
     /// Approvals by what they are about.
-    pub said: Index,
+    pub approval_index: ApprovalIndex,
     /// Who leaves.
-    pub leaving: DepartureIndex,
+    pub departures: DepartureIndex,
     /// Whom the release's guard let through.
     pub first_acts: FirstActGuard,
+}
+
+impl Namespace {
+    /// Takes in `offboarding` as it is now. Gives the uids of the others about the same person, if that is news to them.
+    pub fn record_departure(&self, offboarding: &Offboarding) -> BTreeSet<String> {
+        let uid = offboarding.uid().unwrap_or_default();
+        self.departures.record(&uid, departure(offboarding))
+    }
 }
 
 /// What is known without a call.
@@ -144,7 +159,7 @@ impl Caches {
     /// The Approval with this uid, as last seen.
     pub fn approval(&self, namespace: &str, uid: &str) -> Option<Arc<Approval>> {
         let caches = self.namespaces.get(namespace)?;
-        let key = ObjectRef::new(&caches.said.name(uid)?).within(namespace);
+        let key = ObjectRef::new(&caches.approval_index.name(uid)?).within(namespace);
         let found = caches.approvals.cache.get(&key)?;
         (found.metadata.uid.as_deref() == Some(uid)).then_some(found)
     }
@@ -201,7 +216,7 @@ impl Caches {
         }
     }
 
-    /// As [`Self::ready_in`], and of what a source needs beyond. LeaverStates do not wait for it.
+    /// As [`Self::ready_in`], and of what a source needs beyond. Leavers do not wait for it.
     pub async fn sources_ready_in(&self, namespace: &str) {
         self.ready_in(namespace).await;
         if let Some(caches) = self.namespaces.get(namespace) {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::plain;
 use crate::{
     api::{
         Condition,
@@ -173,12 +172,16 @@ pub(super) fn approved(case: &Case, outcome: &Outcome, earlier: &OffboardingStat
     };
     let (denied, expired) = (names(State::Denied), names(State::Expired));
     Some(match () {
-        () if !denied.is_empty() => plain("Approved", False, "Denied", &denied),
-        () if case.untrusted && !waits.is_empty() => plain("Approved", False, "PolicyMissing", UNTRUSTED),
-        () if !expired.is_empty() => plain("Approved", False, "Expired", &expired),
-        () if !waits.is_empty() => plain("Approved", Unknown, "AwaitingApproval", &names(State::Waiting)),
-        () if yes => plain("Approved", True, "ApprovedBy", ""),
-        () => plain("Approved", True, "NotRequired", ""),
+        () if !denied.is_empty() => Condition::new("Approved", False, "Denied", &denied),
+        () if case.untrusted && !waits.is_empty() => {
+            Condition::new("Approved", False, "PolicyMissing", UNTRUSTED)
+        }
+        () if !expired.is_empty() => Condition::new("Approved", False, "Expired", &expired),
+        () if !waits.is_empty() => {
+            Condition::new("Approved", Unknown, "AwaitingApproval", &names(State::Waiting))
+        }
+        () if yes => Condition::new("Approved", True, "ApprovedBy", ""),
+        () => Condition::new("Approved", True, "NotRequired", ""),
     })
 }
 

@@ -2,14 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::{
-    PLAN_ONLY, duplicates, keep_times, message, no_systems, person_needed, plain, shortened, stalled_reason,
-};
+use super::{PLAN_ONLY, duplicates, message, no_systems, person_needed, shortened, stalled_reason};
 use crate::{
     api::{
         Condition,
         ConditionStatus::{False, True},
         OffboardingStatus,
+        condition::keep_transition_times,
     },
     core::{
         case::{Case, NO_SYSTEMS, OBSERVED_ONLY, SUSPENDED},
@@ -50,62 +49,62 @@ pub(super) fn summary(
     });
     let text = message(outcome);
     let mut conditions = match () {
-        () if case.suspended => vec![plain("Ready", False, SUSPENDED, "")],
+        () if case.suspended => vec![Condition::new("Ready", False, SUSPENDED, "")],
         () if outcome.rows.is_empty() => {
             let text = no_systems(case);
             vec![
-                plain("Ready", False, NO_SYSTEMS, &text),
-                plain("Stalled", True, NO_SYSTEMS, &text),
+                Condition::new("Ready", False, NO_SYSTEMS, &text),
+                Condition::new("Stalled", True, NO_SYSTEMS, &text),
             ]
         }
         // What was given back, and taken again by another one, is history.
-        () if case.is_held(now) && was_given_back => vec![plain("Ready", True, "Reinstated", "")],
+        () if case.is_held(now) && was_given_back => vec![Condition::new("Ready", True, "Reinstated", "")],
         () if case.is_held(now) => {
             let text = shortened(&duplicate::advice(&case.duplicates));
             vec![
-                plain("Ready", False, DUPLICATE, &text),
-                plain("Stalled", True, DUPLICATE, &text),
+                Condition::new("Ready", False, DUPLICATE, &text),
+                Condition::new("Stalled", True, DUPLICATE, &text),
             ]
         }
-        () if !case.enforce => vec![plain("Ready", True, PLAN_ONLY, "")],
+        () if !case.enforce => vec![Condition::new("Ready", True, PLAN_ONLY, "")],
         () if outcome.store_fault.is_none() && !broken && left.is_empty() => {
             let text = match lost {
                 0 => String::new(),
                 _ => format!("{lost} cannot be given back, such as passwords and sessions: see the rows"),
             };
-            vec![plain("Ready", True, "Reinstated", &text)]
+            vec![Condition::new("Ready", True, "Reinstated", &text)]
         }
         () if only_observed && !broken && outcome.store_fault.is_none() => {
-            vec![plain("Ready", False, OBSERVED_ONLY, &text)]
+            vec![Condition::new("Ready", False, OBSERVED_ONLY, &text)]
         }
         () if broken && left.is_empty() => {
             let reason = "ConnectorNotReady";
             vec![
-                plain("Ready", False, reason, &text),
-                plain("Stalled", True, reason, &text),
+                Condition::new("Ready", False, reason, &text),
+                Condition::new("Stalled", True, reason, &text),
             ]
         }
         () => match stuck {
             Some(reason) if outcome.store_fault.is_none() => {
                 let reason = stalled_reason(reason);
                 vec![
-                    plain("Ready", False, reason, &text),
-                    plain("Stalled", True, reason, &text),
+                    Condition::new("Ready", False, reason, &text),
+                    Condition::new("Stalled", True, reason, &text),
                 ]
             }
             _ => vec![
-                plain("Ready", False, "Reinstating", &text),
-                plain("Reconciling", True, "Progressing", &text),
+                Condition::new("Ready", False, "Reinstating", &text),
+                Condition::new("Reconciling", True, "Progressing", &text),
             ],
         },
     };
     for type_ in ["AccessRevoked", "DataTransferred", "Complete"] {
-        conditions.push(plain(type_, False, "Reinstated", ""));
+        conditions.push(Condition::new(type_, False, "Reinstated", ""));
     }
     conditions.extend(duplicates(case, now));
     for condition in &mut conditions {
         condition.observed_generation = Some(case.generation);
     }
-    keep_times(&mut conditions, &earlier.conditions, now);
+    keep_transition_times(&mut conditions, &earlier.conditions, now);
     conditions
 }

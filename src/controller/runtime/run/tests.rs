@@ -180,7 +180,7 @@ async fn a_bug_is_shown_at_its_own_system_or_leaver_and_nobody_else_notices() {
     }
 
     let pause = |leaver: Offboarding| {
-        let passed = reconcile::reconcile(Arc::new(leaver), context.clone());
+        let passed = offboarding::worker::reconcile(Arc::new(leaver), context.clone());
         async move { format!("{:?}", passed.await.unwrap()) }
     };
     pause(null).await;

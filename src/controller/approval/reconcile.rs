@@ -1,7 +1,7 @@
 //! What became of each Approval.
 //!
 //! # Why
-//! An Approval is worth something only while the chart's admission policies are in force (see [`super::admission`]); one that is
+//! An Approval is worth something only while the chart's admission policies are in force (see [`super::trust`]); one that is
 //! older than they are was checked by nobody.
 
 use std::sync::Arc;
@@ -10,44 +10,41 @@ use kube::{ResourceExt, runtime::controller::Action};
 
 use super::trust::{BELIEVED, trusted_since};
 use crate::{
-    api::{Approval, Condition, ConditionStatus},
+    api::{Approval, Condition, condition::READY},
     controller::{
         Context,
-        connector::kinds::{self, Verdict},
-        runtime::{api_client::ApiError, watch},
+        runtime::{
+            api_client::ApiError,
+            status_writer::{Readiness, StatusWriter},
+        },
     },
     core::gate::{Gate, Refusal, Standing},
 };
 
 /// Looks at one Approval: whoever it is about looks again, and one that is about nothing says so.
-pub async fn approval(approval: Arc<Approval>, context: Arc<Context>) -> Result<Action, ApiError> {
+pub async fn reconcile(approval: Arc<Approval>, context: Arc<Context>) -> Result<Action, ApiError> {
     let namespace = approval.namespace().unwrap_or_default();
     context.caches.ready_in(&namespace).await;
-    let refused = |reason, message: &str| Verdict {
-        good: false,
-        reason,
-        message: message.to_owned(),
-    };
     let Some(since) = trusted_since(&context).await else {
         let text = format!(
             "nobody knows who made this: install the admission policies of this release's chart (approvals.admissionPolicy, \
              approvals.automation); missing or other than there: {}",
             context.policies.lacking()
         );
-        publish(&context, &approval, refused("PolicyMissing", &text)).await?;
+        report(&context, &approval, Readiness::stalled("PolicyMissing", &text)).await?;
         return Ok(Action::requeue(BELIEVED));
     };
     let made = approval.creation_timestamp();
     if made.is_none_or(|made| made.0 < since) {
         let text = "made before the admission policies were what they are now, or in their first seconds: nobody knows who \
                     made this. Make a new Approval";
-        publish(&context, &approval, refused("OlderThanPolicy", text)).await?;
+        report(&context, &approval, Readiness::stalled("OlderThanPolicy", text)).await?;
         return Ok(Action::await_change());
     }
     let by_anybody = matches!(approval.spec.gate, Gate::Task | Gate::Waiver);
     if by_anybody && context.safeguards.person_of(&approval.spec.approver).is_none() {
         let (reason, message) = words(Some(Refusal::UnknownPerson));
-        publish(&context, &approval, refused(reason, message)).await?;
+        report(&context, &approval, Readiness::stalled(reason, message)).await?;
         return Ok(Action::await_change());
     }
     if let Some(about) = &approval.spec.offboarding_ref {
@@ -58,7 +55,7 @@ pub async fn approval(approval: Arc<Approval>, context: Arc<Context>) -> Result<
             }
             _ => {
                 let text = "spec.offboardingRef: there is no Offboarding with this name and uid";
-                publish(&context, &approval, refused("Gone", text)).await?;
+                report(&context, &approval, Readiness::stalled("Gone", text)).await?;
             }
         }
     }
@@ -73,7 +70,7 @@ pub async fn show(context: &Context, namespace: &str, standing: &Standing) {
         let Some(approval) = context.caches.approval(namespace, id) else {
             continue;
         };
-        let already = |c: &Condition| c.type_ == "Ready" && c.status == ConditionStatus::True;
+        let already = |c: &Condition| c.type_ == READY && c.is_true();
         let conditions = approval.status.iter().flat_map(|status| &status.conditions);
         // What a yes of old let through stays so; the next set is another.
         let of_old = approval.spec.source_ref.is_some() && why == Some(Refusal::PlanChanged);
@@ -81,12 +78,12 @@ pub async fn show(context: &Context, namespace: &str, standing: &Standing) {
             continue;
         }
         let (reason, message) = words(why);
-        let verdict = Verdict {
-            good: why.is_none(),
+        let readiness = Readiness {
+            ready: why.is_none(),
             reason,
             message: message.to_owned(),
         };
-        if let Err(failed) = publish(context, &approval, verdict).await {
+        if let Err(failed) = report(context, &approval, readiness).await {
             tracing::warn!(%failed, "what became of an Approval was not shown");
         }
     }
@@ -113,27 +110,17 @@ fn words(why: Option<Refusal>) -> (&'static str, &'static str) {
     }
 }
 
-async fn publish(context: &Context, approval: &Approval, verdict: Verdict) -> Result<(), ApiError> {
-    let namespace = approval.namespace().unwrap_or_default();
-    let status = approval.status.clone().unwrap_or_default();
-    // What was decided is not taken back by looking at it once more: only a change is written.
-    let same = status.conditions.iter().any(|c| {
-        c.type_ == "Ready"
-            && c.reason == verdict.reason
-            && (c.status == ConditionStatus::True) == verdict.good
-            && c.message == verdict.message
-    });
-    if same {
+/// What was decided is not taken back by looking at it once more: only a change is written.
+async fn report(context: &Context, approval: &Approval, readiness: Readiness) -> Result<(), ApiError> {
+    let conditions = approval.status.iter().flat_map(|status| &status.conditions);
+    if conditions
+        .into_iter()
+        .any(|condition| readiness.is_shown_by(condition))
+    {
         return Ok(());
     }
-    let api = watch::api::<Approval>(&context.client, &namespace);
-    kinds::publish(
-        context,
-        &api,
-        approval,
-        status.observed_generation,
-        &status.conditions,
-        verdict,
-    )
-    .await
+    let namespace = approval.namespace().unwrap_or_default();
+    StatusWriter::namespaced(context, &namespace)
+        .report(approval, &readiness)
+        .await
 }
