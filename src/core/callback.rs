@@ -4,9 +4,9 @@
 //! asserted once the system has said that it is done, on its word alone.
 //!
 //! # Why
-//! A statement counts once. What was asked for before [`FactLedger::heard`](super::ledger::FactLedger::heard) has been
-//! answered, or was asked in other circumstances; so neither a repetition nor one that was kept for later changes anything, and
-//! that holds after a crash too.
+//! A statement counts once. What was asked for before
+//! [`FactLedger::callback_watermark`](super::ledger::FactLedger::callback_watermark) has been answered, or was asked in other
+//! circumstances; so neither a repetition nor one that was kept for later changes anything, and that holds after a crash too.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -56,20 +56,20 @@ impl Statement {
     ) -> Option<Fault> {
         let counts = fact.reported.is_some() && fact.name == self.fact && key == self.key;
         let entry = ledger.facts.get_mut(&fact.name).filter(|_| counts)?;
-        entry.heard.filter(|heard| *heard <= self.asked)?;
-        entry.heard = Some(schedule::later(now, MOMENT));
+        entry.callback_watermark.filter(|heard| *heard <= self.asked)?;
+        entry.callback_watermark = Some(schedule::later(now, MOMENT));
         entry.intent = None;
         pace.asked.remove(&fact.name);
         match &self.end {
             End::Done => {
-                entry.word = Some(now);
+                entry.attested_at = Some(now);
                 // Whoever answers was asked, whether we had its receipt or not.
                 entry.accepted = entry.accepted.max(Some(self.asked));
                 pace.facts.remove(&fact.name);
                 None
             }
             End::Failed(code) => {
-                (entry.word, entry.accepted, entry.verified) = (None, None, None);
+                (entry.attested_at, entry.accepted, entry.verified) = (None, None, None);
                 Some(Fault::permanent(Reason::OperationFailed).with_code(code))
             }
         }
@@ -100,7 +100,7 @@ mod tests {
     fn asked() -> SystemLedger {
         let mut ledger = SystemLedger::default();
         let entry = FactLedger {
-            heard: Some(at(1)),
+            callback_watermark: Some(at(1)),
             accepted: Some(at(2)),
             ..FactLedger::default()
         };
@@ -126,7 +126,7 @@ mod tests {
     fn the_word_of_a_system_counts_once() {
         let mut ledger = asked();
         assert_eq!(hear(&mut ledger, &said(1, End::Done), 5), None);
-        assert_eq!(ledger.facts["FlowReported"].word, Some(at(5)));
+        assert_eq!(ledger.facts["FlowReported"].attested_at, Some(at(5)));
         let known = ledger.clone();
         assert_eq!(hear(&mut ledger, &said(1, End::Failed("E1".into())), 6), None);
         assert_eq!(hear(&mut ledger, &said(4, End::Failed("E1".into())), 6), None);
@@ -140,14 +140,14 @@ mod tests {
         assert_eq!(fault.to_string(), "OperationFailed (no right)");
         assert_eq!(ledger.facts["FlowReported"].accepted, None);
         assert_eq!(hear(&mut ledger, &said(1, End::Done), 6), None);
-        assert_eq!(ledger.facts["FlowReported"].word, None, "it had failed");
+        assert_eq!(ledger.facts["FlowReported"].attested_at, None, "it had failed");
         assert_eq!(hear(&mut ledger, &said(7, End::Done), 8), None);
         assert_eq!(
             ledger.facts["FlowReported"].accepted,
             Some(at(7)),
             "the receipt may be lost"
         );
-        assert_eq!(ledger.facts["FlowReported"].word, Some(at(8)));
+        assert_eq!(ledger.facts["FlowReported"].attested_at, Some(at(8)));
     }
 
     #[test]

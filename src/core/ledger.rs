@@ -155,14 +155,14 @@ pub struct FactLedger {
     pub gone: BTreeSet<String>,
     /// When the person, or the system by a callback, spoke on whose word alone it counts as done; none when it was read, or is
     /// not done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub word: Option<Timestamp>,
+    #[serde(default, rename = "word", skip_serializing_if = "Option::is_none")]
+    pub attested_at: Option<Timestamp>,
     /// The newest moment of which a read showed that a task is not done: an older word counts no more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disproved: Option<Timestamp>,
+    #[serde(default, rename = "disproved", skip_serializing_if = "Option::is_none")]
+    pub refuted_at: Option<Timestamp>,
     /// Of a fact that the system reports: an answer to what was asked before this moment changes nothing any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub heard: Option<Timestamp>,
+    #[serde(default, rename = "heard", skip_serializing_if = "Option::is_none")]
+    pub callback_watermark: Option<Timestamp>,
     /// How often somebody else undid it after it was verified.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reversals: usize,
@@ -277,9 +277,9 @@ impl SystemLedger {
             cutoff: None,
             lost: false,
             gone: BTreeSet::new(),
-            word: None,
-            disproved: None,
-            heard: None,
+            attested_at: None,
+            refuted_at: None,
+            callback_watermark: None,
             reversals: 0,
             others: None,
         };
@@ -293,6 +293,20 @@ mod tests {
 
     use super::*;
     use crate::core::kept::Room;
+
+    #[test]
+    fn a_stored_record_keeps_the_names_it_was_written_with() {
+        let stored = json!({
+            "word": "2026-09-30T10:00:00Z",
+            "disproved": "2026-09-30T11:00:00Z",
+            "heard": "2026-09-30T12:00:00Z",
+        });
+        let entry: FactLedger = serde_json::from_value(stored.clone()).unwrap();
+        let at = |hour: i64| Timestamp::from_second(1_790_762_400 + hour * 3600).ok();
+        let read = [entry.attested_at, entry.refuted_at, entry.callback_watermark];
+        assert_eq!(read, [at(0), at(1), at(2)]);
+        assert_eq!(serde_json::to_value(entry).unwrap(), stored);
+    }
 
     #[test]
     fn a_later_look_never_shrinks_a_snapshot() {

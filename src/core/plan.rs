@@ -274,7 +274,7 @@ impl View<'_> {
                 && self.now < schedule::later(*seen, self.proof_lasts)
         });
         let entry = self.ledger.fact(&fact.name);
-        let proven = entry.verified.is_some() && entry.word.is_none() && self.sent.is_empty();
+        let proven = entry.verified.is_some() && entry.attested_at.is_none() && self.sent.is_empty();
         if lasts && proven && fault.passes_by_itself() {
             return Verdict::Verified;
         }
@@ -413,14 +413,14 @@ impl View<'_> {
     /// When the word was given that counts for a task. One that was taken stays, whatever becomes of the object it was
     /// written in; one that something newer disagrees with is spent for good.
     pub fn word(&self, fact: &FactSpec) -> Option<Timestamp> {
-        let disproved = self.ledger.fact(&fact.name).disproved;
+        let disproved = self.ledger.fact(&fact.name).refuted_at;
         self.said(fact)
             .filter(|said| disproved.is_none_or(|at| at <= schedule::later(*said, fact.settle)))
     }
 
     fn said(&self, fact: &FactSpec) -> Option<Timestamp> {
         let now = self.system.attested.get(&fact.name).map(|word| word.at);
-        now.max(self.ledger.fact(&fact.name).word)
+        now.max(self.ledger.fact(&fact.name).attested_at)
             .filter(|_| fact.by_hand)
     }
 
@@ -458,7 +458,7 @@ impl View<'_> {
     /// time that was proven: after a drift it is asked again.
     fn asked_since_its_requirements(&self, fact: &FactSpec) -> bool {
         let entry = self.ledger.fact(&fact.name);
-        let said = fact.reported.is_none() || entry.word.is_some();
+        let said = fact.reported.is_none() || entry.attested_at.is_some();
         let Some(accepted) = entry.accepted.filter(|_| said) else {
             return false;
         };

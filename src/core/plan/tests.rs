@@ -517,7 +517,7 @@ fn a_word_makes_a_task_asserted_and_never_verified() {
 #[test]
 fn a_word_that_was_taken_stays_when_the_object_it_was_written_in_is_gone() {
     let mut scene = badge(Proof::None).undone(None);
-    scene.ledger_of("BadgeReturned").word = Some(at(40));
+    scene.ledger_of("BadgeReturned").attested_at = Some(at(40));
     assert_eq!(scene.badge_at(50), Verdict::Asserted);
 }
 
@@ -557,7 +557,7 @@ fn a_word_is_spent_for_good_and_a_new_one_counts() {
         .seen("BadgeReturned", Truth::Unreadable(throttled()))
         .said(40);
     assert_eq!(scene.badge_at(50), Verdict::Asserted, "nothing says otherwise");
-    scene.ledger_of("BadgeReturned").disproved = Some(at(45));
+    scene.ledger_of("BadgeReturned").refuted_at = Some(at(45));
     assert_eq!(scene.badge_at(50), Verdict::Unknown(throttled()));
     assert_eq!(scene.said(46).badge_at(50), Verdict::Asserted);
 }
@@ -589,7 +589,7 @@ fn a_word_is_no_proof_that_outlives_a_fault() {
         .seen("BadgeReturned", Truth::Unreadable(throttled()))
         .said(40);
     let entry = scene.ledger_of("BadgeReturned");
-    (entry.verified, entry.word) = (Some(at(41)), Some(at(40)));
+    (entry.verified, entry.attested_at) = (Some(at(41)), Some(at(40)));
     scene.pace.seen.insert("BadgeReturned".into(), at(41));
     assert_eq!(scene.badge_at(50), Verdict::Asserted);
 }
@@ -641,7 +641,7 @@ fn what_a_system_reports_is_waited_for_and_asked_for_again_when_nothing_is_said(
     scene.ledger_of("FlowReported").accepted = None;
     scene.pace.asked.insert("FlowReported".into(), at(2));
     assert_eq!(scene.sendable(20), ["FlowReported"]);
-    scene.ledger_of("FlowReported").word = Some(at(30));
+    scene.ledger_of("FlowReported").attested_at = Some(at(30));
     scene.ledger_of("FlowReported").accepted = Some(at(2));
     assert_eq!(scene.verdict("FlowReported", 9000), Verdict::Asserted);
 }

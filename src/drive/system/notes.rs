@@ -278,8 +278,8 @@ impl Pass<'_> {
         for fact in asserted.filter(|fact| fact.requires.iter().any(|name| undone.contains(&name.as_str()))) {
             if let Some(entry) = self.ledger.facts.get_mut(&fact.name) {
                 (entry.verified, entry.accepted, entry.intent) = (None, None, None);
-                entry.word = None;
-                entry.heard = entry.heard.map(|_| now);
+                entry.attested_at = None;
+                entry.callback_watermark = entry.callback_watermark.map(|_| now);
             }
         }
     }
@@ -296,13 +296,13 @@ impl Pass<'_> {
             (view.word(fact).is_some(), view.disproof(fact, sight))
         };
         let entry = self.ledger.fact(&fact.name);
-        let (done, proven) = (entry.verified.is_some(), entry.word.is_none());
+        let (done, proven) = (entry.verified.is_some(), entry.attested_at.is_none());
         if disproof.is_none() && (counts || !done) {
             return false;
         }
         let entry = self.entry(&fact.name);
-        entry.disproved = entry.disproved.max(disproof);
-        (entry.verified, entry.word) = (None, None);
+        entry.refuted_at = entry.refuted_at.max(disproof);
+        (entry.verified, entry.attested_at) = (None, None);
         self.pace.seen.remove(&fact.name);
         if done && proven {
             self.drifted.push(fact.name.clone());
@@ -320,12 +320,12 @@ impl Pass<'_> {
             Verdict::Verified => None,
             _ => return,
         };
-        if self.ledger.fact(&fact.name).word == said {
+        if self.ledger.fact(&fact.name).attested_at == said {
             return;
         }
         let looked_at = self.looked_at;
         let entry = self.entry(&fact.name);
-        entry.word = said;
+        entry.attested_at = said;
         entry.verified = looked_at.filter(|_| said.is_some());
         if said.is_some() {
             self.happened(&fact.name, Event::Asserted);

@@ -55,9 +55,9 @@ impl<'a> Pass<'a> {
             // Security waits for no write; of the rest it must be known for certain that it was ours.
             must_commit |= !fact.class.security();
         }
-        if fact.reported.is_some() && self.ledger.fact(&fact.name).heard.is_none() {
+        if fact.reported.is_some() && self.ledger.fact(&fact.name).callback_watermark.is_none() {
             // An answer to anything from before belongs to another time.
-            self.entry(&fact.name).heard = Some(subject.now);
+            self.entry(&fact.name).callback_watermark = Some(subject.now);
             must_commit = true;
         }
         // What could only be asserted rests on this fact; that it was undone must not be forgotten in a crash right after
