@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     Drive, Interim, Link, Memory, Outcome, Record, Row, Scope, evidence,
-    superior::{self, Asked},
+    manager_lookup::{self, Asked},
     system::{Around, Commit, Finished, Pass},
 };
 use crate::core::{
@@ -438,9 +438,9 @@ impl<'a> Run<'a> {
             return Asked::Nothing;
         }
         let rows: Vec<&Row> = self.rows.values().collect();
-        let asked = superior::ask(self.drive, self.record, &rows, now).await;
+        let asked = manager_lookup::ask(self.drive, self.record, &rows, now).await;
         for row in self.rows.values_mut() {
-            superior::shown(row, &asked, now);
+            manager_lookup::shown(row, &asked, now);
         }
         if let Asked::Found(manager) = &asked {
             self.record.ledger.manager = Some(manager.clone());
