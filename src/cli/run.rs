@@ -26,7 +26,7 @@ use crate::{
     core::{
         case::{OBSERVED_ONLY, SUSPENDED},
         duplicate,
-        fact::Verdict,
+        fact::{FactState, Verdict},
         gate::AWAITING_APPROVAL,
         plan::TASK_AWAITED,
     },
@@ -233,7 +233,10 @@ impl News<'_> {
     /// Tells what is new in `rows`.
     fn rows(&mut self, rows: &[Row], now: Timestamp) {
         for row in rows {
-            for (fact, verdict, _) in &row.facts {
+            for FactState {
+                spec: fact, verdict, ..
+            } in &row.facts
+            {
                 let key = (row.name.clone(), fact.name.clone());
                 let times = row.reversals.get(&fact.name).copied().unwrap_or(1);
                 let known = self

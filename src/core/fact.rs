@@ -306,6 +306,37 @@ pub enum Why {
     NoAct,
 }
 
+/// One fact after a look: what its definition says of it, what is known, and what the look showed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FactState {
+    /// What its definition says.
+    pub spec: FactSpec,
+    /// What the rules conclude.
+    pub verdict: Verdict,
+    /// What the look showed; none where nothing was looked at.
+    pub sight: Option<Sight>,
+}
+
+impl FactState {
+    /// A fact that this look showed.
+    pub fn seen(spec: FactSpec, verdict: Verdict, sight: Sight) -> Self {
+        Self {
+            spec,
+            verdict,
+            sight: Some(sight),
+        }
+    }
+
+    /// A fact of which something is known without a look.
+    pub fn unseen(spec: FactSpec, verdict: Verdict) -> Self {
+        Self {
+            spec,
+            verdict,
+            sight: None,
+        }
+    }
+}
+
 impl Verdict {
     /// Whether nothing is left to do or to know for this fact.
     pub fn settled(&self) -> bool {

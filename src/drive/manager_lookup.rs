@@ -13,7 +13,7 @@ use super::{Drive, Link, Record, Row, validate::connector_of};
 use crate::{
     connectors::{Keys, Subject},
     core::{
-        fact::{Verdict, Why},
+        fact::{FactState, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         gate::AWAITING_APPROVAL,
         identity::Person,
@@ -51,8 +51,8 @@ pub(super) async fn ask(drive: &Drive<'_>, record: &Record, rows: &[&Row], now: 
             unknown.asked_for.contains(&row.name),
         );
         let facts = || row.facts.iter();
-        unnamed && facts().any(|(_, verdict, _)| waits(verdict))
-            || named && facts().any(|(fact, verdict, _)| fact.class.hands_over() && is_gated(verdict))
+        unnamed && facts().any(|state| waits(&state.verdict))
+            || named && facts().any(|state| state.spec.class.hands_over() && is_gated(&state.verdict))
     };
     if case.suspended || !case.enforce || case.reinstate || !rows.iter().any(|row| waits(&row)) {
         return Asked::Nothing;
@@ -110,7 +110,7 @@ async fn one(
     let Some(bound) = &ledger.account else {
         // Whose account it is may be for a person to say, and so it is then who takes over.
         let mut of = rows.iter().filter(|known| known.name == row);
-        let undecided = of.any(|known| known.facts.iter().any(|(_, verdict, _)| is_undecided(verdict)));
+        let undecided = of.any(|known| known.facts.iter().any(|state| is_undecided(&state.verdict)));
         let kind = if undecided {
             FaultKind::NeedsDecision
         } else {
@@ -158,7 +158,7 @@ fn waits(verdict: &Verdict) -> bool {
 /// Shows in `row` what is waited for instead of somebody to take over: the next look when that is known by now, else the
 /// directory.
 pub(super) fn shown(row: &mut Row, asked: &Asked, now: Timestamp) {
-    for (_, verdict, _) in row.facts.iter_mut().filter(|(_, verdict, _)| waits(verdict)) {
+    for FactState { verdict, .. } in row.facts.iter_mut().filter(|state| waits(&state.verdict)) {
         match asked {
             Asked::Nothing => {}
             Asked::Found(_) => *verdict = Verdict::Pending(now),

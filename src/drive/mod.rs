@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod folder;
 mod manager_lookup;
 pub mod report;
+mod row;
 mod run;
 mod system;
 pub(crate) mod undo;
@@ -33,7 +34,6 @@ use crate::{
     core::{
         callback::Statement,
         case::Case,
-        fact::{FactSpec, Sight, Verdict},
         fault::Fault,
         gate::{Gates, Vote},
         ledger::{Ledger, Manager},
@@ -41,6 +41,7 @@ use crate::{
     },
 };
 
+pub use row::Row;
 pub use run::drive;
 
 /// Where the time comes from.
@@ -117,39 +118,6 @@ pub struct Memory {
     pub said: BTreeMap<String, Vec<Statement>>,
     /// The record that is handed on is not durable: the last write of it failed.
     pub unsaved: bool,
-}
-
-/// What one pass found out about one system.
-#[derive(Debug, Clone, Default)]
-pub struct Row {
-    /// The row's name.
-    pub name: String,
-    /// The account: durable id and login name.
-    pub account: Option<(String, String)>,
-    /// Every fact with what is known about it and what was seen.
-    pub facts: Vec<(FactSpec, Verdict, Option<Sight>)>,
-    /// Text for a broken link.
-    pub trouble: Option<String>,
-    /// Why the system as a whole could not be looked at.
-    pub blocked: Option<Fault>,
-    /// An answer carried another id than the bound one (R4).
-    pub identity_mismatch: bool,
-    /// The login names of the accounts between which a person must decide.
-    pub candidates: Vec<String>,
-    /// By what the person was looked for, who has no account there.
-    pub looked_up_by: Option<String>,
-    /// What the system has of the person that nobody looks after.
-    pub not_covered: Vec<String>,
-    /// Access that had been proven gone was back in this pass.
-    pub drifted: Vec<String>,
-    /// How often somebody else gave back what had been proven gone, by fact.
-    pub reversals: BTreeMap<String, usize>,
-    /// What others lost by what was done, by fact.
-    pub others: BTreeMap<String, String>,
-    /// What is not kept of what was taken away, and so cannot be given back, by fact.
-    pub not_kept: BTreeMap<String, String>,
-    /// When something may change by itself.
-    pub wake: Option<Timestamp>,
 }
 
 /// How far a pass has come.

@@ -26,7 +26,7 @@ use crate::{
     core::{
         case::{Case, NO_SYSTEMS, NOTHING_TO_REVOKE, OBSERVED_ONLY, SUSPENDED, System, Wanted},
         duplicate::{self, DUPLICATE},
-        fact::{Exempt, FactSpec, Sight, Stage, Verdict, Why},
+        fact::{Exempt, FactState, Stage, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
         gate::APPROVAL_DENIED,
         identity::BY_NAME_ONLY,
@@ -54,16 +54,14 @@ pub fn status(
     let systems = rows
         .map(|(system, row)| {
             let before = earlier.systems.iter().find(|s| s.name == row.name);
-            let shown = row.facts.iter().filter(|(f, verdict, _)| {
-                let waived = *verdict == Verdict::NotNeeded(Exempt::Waived);
-                !(waived && is_unwanted(case, system, &f.name))
+            let shown = row.facts.iter().filter(|state| {
+                let waived = state.verdict == Verdict::NotNeeded(Exempt::Waived);
+                !(waived && is_unwanted(case, system, &state.spec.name))
             });
-            let mut conditions: Vec<_> = shown
-                .map(|(fact, verdict, sight)| fact_condition(row, fact, verdict, sight.as_ref()))
-                .collect();
+            let mut conditions: Vec<_> = shown.map(|state| fact_condition(row, state)).collect();
             if case.invalid.is_some() {
                 let known = before.map_or(&[][..], |before| &before.conditions);
-                let of_facts = |c: &&Condition| row.facts.iter().any(|(fact, ..)| fact.name == c.type_);
+                let of_facts = |c: &&Condition| row.facts.iter().any(|state| state.spec.name == c.type_);
                 let new: Vec<_> = known
                     .iter()
                     .filter(of_facts)
@@ -277,7 +275,10 @@ impl Tally {
             self.access_due = true;
             self.stuck.get_or_insert(trouble_reason(row));
         }
-        for (fact, verdict, _) in &row.facts {
+        for FactState {
+            spec: fact, verdict, ..
+        } in &row.facts
+        {
             self.found |= !matches!(verdict, Verdict::NotNeeded(Exempt::NoAccount));
             let wanted = !matches!(verdict, Verdict::NotNeeded(Exempt::Waived));
             let data = wanted && fact.class.hands_over();
@@ -587,7 +588,7 @@ fn ready(
             .rows
             .iter()
             .flat_map(|r| &r.facts)
-            .any(|(_, v, _)| has_fault(v));
+            .any(|state| has_fault(&state.verdict));
         let progress = match (tally.drifted, retrying || tally.stuck.is_some()) {
             (true, _) => "CorrectingDrift",
             (_, true) => "ProgressingWithRetry",
@@ -730,8 +731,14 @@ fn row_message(row: &Row) -> Option<(u8, String)> {
         Verdict::Exposed(_) => 4,
         _ => 2,
     };
-    let left = row.facts.iter().filter(|(_, v, _)| v.due() && !v.settled());
-    let Some((fact, verdict, _)) = left.min_by_key(|(_, v, _)| rank(v)) else {
+    let left = row
+        .facts
+        .iter()
+        .filter(|state| state.verdict.due() && !state.verdict.settled());
+    let Some(FactState {
+        spec: fact, verdict, ..
+    }) = left.min_by_key(|state| rank(&state.verdict))
+    else {
         return early_question(name, row);
     };
     let (_, reason, detail) = words(verdict);
@@ -752,11 +759,18 @@ fn row_message(row: &Row) -> Option<(u8, String)> {
 /// What a person should decide about an account before its last day comes.
 fn early_question(name: &str, row: &Row) -> Option<(u8, String)> {
     let fault = row.blocked.as_ref().filter(|fault| !fault.passes_by_itself())?;
-    let waits = row.facts.iter().any(|(_, verdict, _)| !verdict.due());
+    let waits = row.facts.iter().any(|state| !state.verdict.due());
     waits.then(|| (2, format!("{name}: {}", with_advice(fault))))
 }
 
-fn fact_condition(row: &Row, fact: &FactSpec, verdict: &Verdict, sight: Option<&Sight>) -> Condition {
+fn fact_condition(
+    row: &Row,
+    FactState {
+        spec: fact,
+        verdict,
+        sight,
+    }: &FactState,
+) -> Condition {
     let (status, reason, mut detail) = words(verdict);
     if let (Verdict::Unmet(Why::NoAct), Some(sight)) = (verdict, sight) {
         detail.clone_from(&sight.says);

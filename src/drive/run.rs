@@ -23,7 +23,7 @@ use crate::core::{
     callback::Statement,
     case::Wanted,
     commitment::Terms,
-    fact::{FactSpec, Verdict},
+    fact::{FactSpec, FactState, Verdict},
     fault::{Fault, Reason},
     gate::Gates,
     guard,
@@ -495,7 +495,10 @@ impl<'a> Run<'a> {
         let mut unknown = self.rows.len() < self.drive.case.systems.len();
         for row in self.rows.values() {
             unknown |= row.trouble.is_some();
-            for (fact, verdict, _) in row.facts.iter().filter(|(fact, _, _)| fact.class.hands_over()) {
+            for FactState {
+                spec: fact, verdict, ..
+            } in row.facts.iter().filter(|state| state.spec.class.hands_over())
+            {
                 match verdict {
                     Verdict::Unmet(_) | Verdict::Pending(_) | Verdict::Exposed(_) => return HandOver::Open,
                     Verdict::NotDue(_) | Verdict::Unknown(_) => unknown = true,

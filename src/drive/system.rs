@@ -29,7 +29,7 @@ use crate::{
         callback::Statement,
         case::{Gone, System, Wanted},
         digest::digest_of,
-        fact::{Class, Exempt, FactSpec, Receipt, Sight, Truth, Verdict},
+        fact::{Class, Exempt, FactSpec, FactState, Receipt, Sight, Truth, Verdict},
         fault::{Fault, PANICKED, Reason},
         gate::Gates,
         identity,
@@ -224,7 +224,7 @@ impl<'a> Pass<'a> {
             .row
             .facts
             .iter()
-            .map(|(fact, verdict, _)| (fact, verdict));
+            .map(|state| (&state.spec, &state.verdict));
         undo::note_lost(&mut finished.ledger, verdicts);
         let own = undoing.originals();
         undo::settle(&mut finished.ledger, own, |fact| undoing.takes_back(fact));
@@ -234,8 +234,8 @@ impl<'a> Pass<'a> {
             .into_iter()
             .chain(undo::out_of_reach(&finished.ledger, own))
         {
-            row.retain(|(known, _, _)| known.name != fact.name);
-            row.push((fact, verdict, None));
+            row.retain(|known| known.spec.name != fact.name);
+            row.push(FactState::unseen(fact, verdict));
         }
         finished.row.not_kept = finished.ledger.not_kept();
         finished
@@ -616,7 +616,8 @@ impl<'a> Pass<'a> {
             .is_some()
             .then(|| Fault::needs_decision(Reason::ConnectorGone));
         let mut finished = self.finish(&[], blocked.as_ref());
-        let shown = verdicts.into_iter().map(|(fact, verdict)| (fact, verdict, None));
+        let shown = verdicts.into_iter();
+        let shown = shown.map(|(fact, verdict)| FactState::unseen(fact, verdict));
         finished.row.facts = shown.collect();
         finished
     }
@@ -630,7 +631,7 @@ impl<'a> Pass<'a> {
     }
 
     /// That another active account was found, which somebody must decide about, or that nobody could look for one.
-    fn other_account(&self, blocked: Option<&Fault>) -> Option<(FactSpec, Verdict, Option<Sight>)> {
+    fn other_account(&self, blocked: Option<&Fault>) -> Option<FactState> {
         if blocked.is_some() {
             return None;
         }
@@ -641,7 +642,7 @@ impl<'a> Pass<'a> {
         } else {
             Verdict::Unknown(fault)
         };
-        Some((fact, verdict, None))
+        Some(FactState::unseen(fact, verdict))
     }
 
     fn unobservable(&self, fact: &FactSpec, reason: Reason) -> Verdict {
@@ -660,18 +661,16 @@ impl<'a> Pass<'a> {
         let lost: Vec<String> = beyond.iter().map(|fact| fact.name.clone()).collect();
         let beyond = beyond.into_iter().map(|fact| {
             let verdict = self.unobservable(&fact, Reason::FactGone);
-            (fact, verdict, None)
+            FactState::unseen(fact, verdict)
         });
         let beyond = beyond.chain(other.clone());
         let verdicts: Vec<_> = facts
             .iter()
             .filter(|fact| !lost.contains(&fact.name))
-            .map(|fact| {
-                (
-                    fact.clone(),
-                    view.verdict(fact),
-                    self.sights.get(&fact.name).map(Sight::without_snapshot),
-                )
+            .map(|fact| FactState {
+                spec: fact.clone(),
+                verdict: view.verdict(fact),
+                sight: self.sights.get(&fact.name).map(Sight::without_snapshot),
             })
             .chain(beyond)
             .collect();
@@ -684,13 +683,11 @@ impl<'a> Pass<'a> {
             }
         };
         let row = Row {
-            name: self.system.row.clone(),
             account: self
                 .ledger
                 .account
                 .as_ref()
                 .map(|a| (a.id.clone(), a.name.clone())),
-            facts: verdicts,
             trouble: self.trouble.clone(),
             blocked: blocked.cloned(),
             identity_mismatch: self.ledger.identity_mismatch,
@@ -705,6 +702,7 @@ impl<'a> Pass<'a> {
             others: self.ledger.others(),
             not_kept: self.ledger.not_kept(),
             wake,
+            ..Row::new(&self.system.row, verdicts)
         };
         Finished {
             row,

@@ -102,7 +102,7 @@ impl Driven {
 
     fn facts(&self) -> impl Iterator<Item = (&str, &Verdict)> {
         let facts = self.row().facts.iter();
-        facts.map(|(fact, verdict, _)| (fact.name.as_str(), verdict))
+        facts.map(|state| (state.spec.name.as_str(), &state.verdict))
     }
 
     /// The last pass's row: a named account has one of its own, behind the one that is found by who the leaver is.

@@ -10,7 +10,7 @@ use offboard::{
     api::{OffboardingStatus, crds},
     core::{
         case::{Case, System, Wanted},
-        fact::{Class, FactSpec, Verdict, Why},
+        fact::{Class, FactSpec, FactState, Verdict, Why},
         fault::{Fault, Reason},
         identity::Person,
     },
@@ -61,13 +61,9 @@ fn outcome(verdicts: [Verdict; 3]) -> Outcome {
     let facts = FACTS.iter().zip(verdicts);
     let facts = facts.map(|((name, class), verdict)| {
         let spec = FactSpec::plain(*name, *class);
-        (spec, verdict, None)
+        FactState::unseen(spec, verdict)
     });
-    let row = Row {
-        name: "crm".into(),
-        facts: facts.collect(),
-        ..Row::default()
-    };
+    let row = Row::new("crm", facts.collect());
     Outcome {
         rows: vec![row],
         ..Outcome::default()

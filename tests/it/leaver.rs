@@ -226,7 +226,7 @@ impl Leaver {
         let row = rows.iter().find(|found| found.name == row);
         let row = row.unwrap_or_else(|| panic!("no such row; there are {rows:?}"));
         let facts = row.facts.clone().into_iter();
-        facts.map(|(spec, verdict, sight)| (spec.name, verdict, sight))
+        facts.map(|state| (state.spec.name, state.verdict, state.sight))
     }
 
     /// The status after the last pass.

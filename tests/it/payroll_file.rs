@@ -181,7 +181,7 @@ async fn who_is_no_longer_paid_is_not_asked_for_and_who_was_never_there_has_no_a
     let mut nobody = Driven::leaver(&payroll.system(), leaves("E9"));
     nobody.pass().await;
     assert!(
-        nobody.row().facts.iter().all(|(_, verdict, _)| verdict.settled()),
+        nobody.row().facts.iter().all(|state| state.verdict.settled()),
         "{:?}",
         nobody.row()
     );
@@ -195,11 +195,7 @@ async fn half_an_export_says_nothing_about_anybody() {
     let mut driven = Driven::leaver(&payroll.system(), leaves("E7"));
     driven.pass().await;
     assert!(
-        driven
-            .row()
-            .facts
-            .iter()
-            .all(|(_, verdict, _)| !verdict.settled()),
+        driven.row().facts.iter().all(|state| !state.verdict.settled()),
         "{:?}",
         driven.row()
     );

@@ -248,11 +248,11 @@ async fn what_the_leaver_gave_others_stays_until_the_owner_has_given_it_anew() {
         other => panic!("{other:?}"),
     }
     let facts = &driven.row().facts;
-    let (.., sight) = facts
+    let grants = facts
         .iter()
-        .find(|(fact, ..)| fact.name == "GrantsRemoved")
+        .find(|state| state.spec.name == "GrantsRemoved")
         .unwrap();
-    let says = &sight.as_ref().unwrap().says;
+    let says = &grants.sight.as_ref().unwrap().says;
     assert!(
         says.contains("the owners must grant them anew in 1 database"),
         "{says}"

@@ -164,7 +164,7 @@ impl Trial {
         for _ in 0..most {
             self.pass().await;
             let last = self.last.as_ref().unwrap();
-            let settled = last.rows[0].facts.iter().all(|(_, verdict, _)| verdict.settled());
+            let settled = last.rows[0].facts.iter().all(|state| state.verdict.settled());
             if settled && !last.rows[0].facts.is_empty() {
                 return true;
             }
@@ -214,10 +214,10 @@ impl Trial {
     /// What is known about a fact.
     pub fn verdict(&self, fact: &str) -> Verdict {
         let row = &self.last.as_ref().unwrap().rows[0];
-        let found = row.facts.iter().find(|(spec, ..)| spec.name == fact);
+        let found = row.facts.iter().find(|state| state.spec.name == fact);
         found
             .unwrap_or_else(|| panic!("no fact {fact}; {:?}", row.trouble))
-            .1
+            .verdict
             .clone()
     }
 
@@ -226,7 +226,7 @@ impl Trial {
         let row = &self.last.as_ref().unwrap().rows[0];
         row.facts
             .iter()
-            .map(|(spec, verdict, _)| (spec.name.clone(), verdict.clone()))
+            .map(|state| (state.spec.name.clone(), state.verdict.clone()))
             .collect()
     }
 

@@ -9,7 +9,7 @@ use crate::{
     api::record::Entry,
     cli::plan::{Mark, Plan, verdict_words, words_of},
     company::Attempt,
-    core::fact::Verdict,
+    core::fact::{FactState, Verdict},
     drive::{Outcome, Row},
 };
 
@@ -21,7 +21,7 @@ pub(super) fn done(row: &Row) -> bool {
         && row
             .facts
             .iter()
-            .all(|(_, verdict, _)| verdict.settled() || !verdict.due())
+            .all(|state| state.verdict.settled() || !state.verdict.due())
 }
 
 /// What is left in a system, for people.
@@ -30,8 +30,8 @@ pub(super) fn left(row: &Row) -> Vec<String> {
     let facts = row
         .facts
         .iter()
-        .filter(|(_, verdict, _)| verdict.due() && !verdict.settled());
-    left.extend(facts.map(|(fact, verdict, _)| format!("{} {}", fact.name, verdict_words(verdict))));
+        .filter(|state| state.verdict.due() && !state.verdict.settled());
+    left.extend(facts.map(|state| format!("{} {}", state.spec.name, verdict_words(&state.verdict))));
     if left.is_empty() && row.account.is_none() {
         left.push("no account found".to_owned());
     }
@@ -189,7 +189,10 @@ pub(super) fn things(plan: &Plan) -> usize {
 pub(super) fn facts(outcome: &Outcome, chain: &[Entry]) -> Vec<FactShown> {
     let mut shown = Vec::new();
     for row in &outcome.rows {
-        for (fact, verdict, _) in row.facts.iter().filter(|(_, verdict, _)| verdict.due()) {
+        for FactState {
+            spec: fact, verdict, ..
+        } in row.facts.iter().filter(|state| state.verdict.due())
+        {
             let mut proofs = chain.iter().filter(|entry| {
                 entry.system == row.name && entry.fact == fact.name && entry.event == "Verified"
             });
@@ -222,8 +225,8 @@ pub(super) fn not_wanted(outcome: &Outcome) -> Vec<String> {
     let mut names = Vec::new();
     for row in &outcome.rows {
         let spared = |verdict: &Verdict| matches!(verdict, Verdict::NotDue(_) | Verdict::NotNeeded(_));
-        let facts = row.facts.iter().filter(|(_, verdict, _)| spared(verdict));
-        names.extend(facts.map(|(fact, ..)| format!("{}: {}", row.name, words_of(&fact.name))));
+        let facts = row.facts.iter().filter(|state| spared(&state.verdict));
+        names.extend(facts.map(|state| format!("{}: {}", row.name, words_of(&state.spec.name))));
     }
     names
 }

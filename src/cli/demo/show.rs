@@ -81,7 +81,7 @@ pub(super) fn done(row: &Row, seconds: f64) {
     let facts = row
         .facts
         .iter()
-        .filter(|(_, verdict, _)| *verdict == Verdict::Verified)
+        .filter(|state| state.verdict == Verdict::Verified)
         .count();
     good(
         &format!("{:<20} {facts} facts read back as true", row.name),

@@ -7,14 +7,11 @@ use crate::{
     core::{
         case::{Case, System, Wanted},
         duplicate::Hold,
-        fact::{Class, Exempt, FactSpec, Sight, Truth, Verdict},
+        fact::{Class, Exempt, FactSpec, FactState, Sight, Truth, Verdict},
         fault::Reason,
     },
     drive::Row,
 };
-
-/// A fact of a row, with what a look showed of it.
-type Seen = (FactSpec, Verdict, Option<Sight>);
 
 /// A plan while it is made.
 #[derive(Default)]
@@ -38,7 +35,7 @@ impl Making {
                 .lines
                 .push(alone(Mark::Unknown, format!("not looked at: {text}")));
         }
-        let nobody = |(_, verdict, _): &Seen| *verdict == Verdict::NotNeeded(Exempt::NoAccount);
+        let nobody = |state: &FactState| state.verdict == Verdict::NotNeeded(Exempt::NoAccount);
         if row.facts.iter().any(nobody) {
             return self.no_account.push(row.name.clone());
         }
@@ -62,7 +59,11 @@ impl Making {
         // What is given back is given at once.
         let back = Wanted::At(now);
         for seen in &row.facts {
-            let (fact, verdict, sight) = seen;
+            let FactState {
+                spec: fact,
+                verdict,
+                sight,
+            } = seen;
             let wanted = if case.reinstate {
                 Some(&back)
             } else {
@@ -93,7 +94,7 @@ fn unseen(row: &Row) -> Option<String> {
     if let Some(fault) = &row.blocked {
         return Some(fault.to_string());
     }
-    let faults = row.facts.iter().map(|(_, verdict, _)| match verdict {
+    let faults = row.facts.iter().map(|state| match &state.verdict {
         Verdict::Unknown(fault) => Some(fault.to_string()),
         _ => None,
     });
@@ -121,8 +122,18 @@ fn line(row: &Row, fact: &str, mark: Mark, text: String, when: String, requests:
     }
 }
 
-fn fact_line(case: &Case, now: Timestamp, row: &Row, seen: &Seen, wanted: Option<&Wanted>) -> Option<Line> {
-    let (fact, verdict, sight) = seen;
+fn fact_line(
+    case: &Case,
+    now: Timestamp,
+    row: &Row,
+    seen: &FactState,
+    wanted: Option<&Wanted>,
+) -> Option<Line> {
+    let FactState {
+        spec: fact,
+        verdict,
+        sight,
+    } = seen;
     if let (Verdict::Unknown(fault), None) = (verdict, sight) {
         // Nothing can look at it any more, or somebody has to say whose it is.
         let mark = match fault.reason {
@@ -226,15 +237,15 @@ fn task_before(row: &Row, fact: &FactSpec) -> Option<String> {
     let mut others = row
         .facts
         .iter()
-        .filter(|(other, ..)| fact.requires.contains(&other.name));
-    others.find_map(|(.., sight)| Some(sight.as_ref()?.task.as_ref()?.title.clone()))
+        .filter(|state| fact.requires.contains(&state.spec.name));
+    others.find_map(|state| Some(state.sight.as_ref()?.task.as_ref()?.title.clone()))
 }
 
 /// What this fact comes after and is about to be changed, in words.
 fn before(row: &Row, fact: &FactSpec) -> Vec<String> {
     let acts = |name: &&String| {
-        let other = row.facts.iter().find(|(other, ..)| other.name == **name);
-        other.is_some_and(|(.., sight)| sight.as_ref().is_some_and(|sight| sight.act.is_some()))
+        let other = row.facts.iter().find(|state| state.spec.name == **name);
+        other.is_some_and(|state| state.sight.as_ref().is_some_and(|sight| sight.act.is_some()))
     };
     let others = fact.requires.iter().chain(&fact.after).chain(&fact.prefers_after);
     others.filter(acts).map(|name| words_of(name)).collect()

@@ -8,7 +8,7 @@ use crate::{
     api::Offboarding,
     core::{
         case::{System, Wanted},
-        fact::{Act, Class, Exempt, FactSpec, Sight, Stage, Truth, Why},
+        fact::{Act, Class, Exempt, FactSpec, FactState, Sight, Stage, Truth, Why},
         fault::{Fault, Reason},
         identity::Person,
     },
@@ -51,15 +51,17 @@ const CUTOFF: &str = "2026-09-30T14:00:00Z";
 /// The plan of one account with these facts, wanted at the cutoff.
 fn planned(facts: Vec<(FactSpec, Verdict, Sight)>) -> Plan {
     let row = Row {
-        name: "crm".into(),
         account: Some(("7".into(), "jane".into())),
-        facts: facts
-            .into_iter()
-            .map(|(fact, verdict, sight)| (fact, verdict, Some(sight)))
-            .collect(),
-        ..Row::default()
+        ..Row::new("crm", seen(facts))
     };
     planned_row(row, Wanted::At(at(CUTOFF)))
+}
+
+fn seen(facts: Vec<(FactSpec, Verdict, Sight)>) -> Vec<FactState> {
+    facts
+        .into_iter()
+        .map(|(spec, verdict, sight)| FactState::seen(spec, verdict, sight))
+        .collect()
 }
 
 /// The plan of this row, all of whose facts are wanted alike.
@@ -75,7 +77,7 @@ fn planned_row(row: Row, wanted: Wanted) -> Plan {
         wanted: row
             .facts
             .iter()
-            .map(|(fact, ..)| (fact.name.clone(), wanted))
+            .map(|state| (state.spec.name.clone(), wanted))
             .collect(),
         ..System::default()
     };
@@ -206,11 +208,8 @@ fn a_system_that_cannot_be_read_at_all_is_one_line() {
 
 /// A row that was not looked at, before its time.
 fn blank(verdict: &Verdict) -> Row {
-    Row {
-        name: "crm".into(),
-        facts: vec![(fact("Disabled", Class::Access, &[]), verdict.clone(), None)],
-        ..Row::default()
-    }
+    let disabled = FactState::unseen(fact("Disabled", Class::Access, &[]), verdict.clone());
+    Row::new("crm", vec![disabled])
 }
 
 #[test]
@@ -231,10 +230,10 @@ fn what_is_kept_for_a_while_says_so_and_nothing_happens_in_the_year_9999() {
     let kept = |keep: SignedDuration, verdict: Verdict| {
         let row = Row {
             account: Some(("7".into(), "jane".into())),
-            facts: vec![(
+            facts: vec![FactState::seen(
                 fact("Deleted", Class::Deletion, &[]),
                 verdict,
-                Some(wanting("delete the account", &[json!({})])),
+                wanting("delete the account", &[json!({})]),
             )],
             ..blank(&unmet())
         };
@@ -317,7 +316,7 @@ fn made(case: impl FnOnce(&mut Case), facts: Vec<(FactSpec, Verdict, Sight)>, no
     case(&mut own);
     let row = Row {
         account: Some(("7".into(), "jane".into())),
-        facts: facts.into_iter().map(|(f, v, s)| (f, v, Some(s))).collect(),
+        facts: seen(facts),
         ..blank(&unmet())
     };
     let outcome = Outcome {
@@ -501,16 +500,15 @@ fn who_comes_back_is_planned_like_who_leaves() {
 
 #[test]
 fn what_nobody_looks_after_is_shown_and_changes_no_exit_code() {
+    let disabled = FactState::seen(
+        fact("AccountDisabled", Class::Access, &[]),
+        Verdict::Verified,
+        Sight::of(Truth::Holds),
+    );
     let row = Row {
-        name: "crm".into(),
         account: Some(("7".into(), "jane".into())),
-        facts: vec![(
-            fact("AccountDisabled", Class::Access, &[]),
-            Verdict::Verified,
-            Some(Sight::of(Truth::Holds)),
-        )],
         not_covered: vec!["notes".into(), "private files".into()],
-        ..Row::default()
+        ..Row::new("crm", vec![disabled])
     };
     let plan = planned_row(row, Wanted::At(at(CUTOFF)));
     let leaver = Offboarding::new("jane", crate::api::OffboardingSpec::default());

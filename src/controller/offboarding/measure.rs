@@ -31,10 +31,9 @@ pub(super) async fn outcome(
     let mut left = BTreeMap::new();
     for row in &outcome.rows {
         let connector = connector_of(&row.name);
-        let access = row
-            .facts
-            .iter()
-            .filter(|(f, v, _)| f.class.security() && v.due() && !v.settled());
+        let access = row.facts.iter().filter(|state| {
+            state.spec.class.security() && state.verdict.due() && !state.verdict.settled()
+        });
         *left.entry(connector.to_owned()).or_default() += access.count();
         if !row.drifted.is_empty() {
             context.metrics.drifted(connector, row.drifted.len());
@@ -62,14 +61,10 @@ pub(super) async fn outcome(
 
 /// What a row says about the login.
 fn login(row: &Row) -> Option<Login> {
-    let bad = row.facts.iter().find_map(|(_, verdict, _)| match verdict {
+    let bad = row.facts.iter().find_map(|state| match &state.verdict {
         Verdict::Unknown(fault) | Verdict::Unmet(Why::Failed(fault)) => Login::of(fault),
         _ => None,
     });
-    let seen = row
-        .facts
-        .iter()
-        .any(|(_, verdict, _)| *verdict == Verdict::Verified)
-        || row.account.is_some();
+    let seen = row.facts.iter().any(|state| state.verdict == Verdict::Verified) || row.account.is_some();
     bad.or(seen.then_some(Login::Good))
 }

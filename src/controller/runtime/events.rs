@@ -144,11 +144,13 @@ pub fn revoked(row: &Row) -> bool {
     let mut due = row
         .facts
         .iter()
-        .filter(|(fact, verdict, _)| {
-            fact.class.security() && verdict.due() && !matches!(verdict, Verdict::NotNeeded(_))
+        .filter(|state| {
+            state.spec.class.security()
+                && state.verdict.due()
+                && !matches!(&state.verdict, Verdict::NotNeeded(_))
         })
         .peekable();
-    due.peek().is_some() && due.all(|(_, verdict, _)| verdict.at_rest())
+    due.peek().is_some() && due.all(|state| state.verdict.at_rest())
 }
 
 /// Whether `before` already shows all access of the row as gone.
@@ -156,10 +158,10 @@ pub fn was_revoked(before: &OffboardingStatus, row: &Row) -> bool {
     let Some(earlier) = before.systems.iter().find(|s| s.name == row.name) else {
         return false;
     };
-    let security = row.facts.iter().filter(|(fact, ..)| fact.class.security());
+    let security = row.facts.iter().filter(|state| state.spec.class.security());
     security.clone().count() > 0
-        && security.into_iter().all(|(fact, ..)| {
-            let known = earlier.conditions.iter().find(|c| c.type_ == fact.name);
+        && security.into_iter().all(|state| {
+            let known = earlier.conditions.iter().find(|c| c.type_ == state.spec.name);
             known.is_none_or(|c| c.status == ConditionStatus::True || c.reason == EXPOSURE_OPEN)
         })
 }

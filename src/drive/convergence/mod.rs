@@ -27,7 +27,7 @@ use self::world::{Dice, RETENTION, Sim, VirtualClock, epoch, facts};
 use super::{Clock, Drive, Interim, Link, Memory, Outcome, Record, Row, Scope, Store, drive};
 use crate::core::{
     case::{Case, Moment, System, Timeline, Wanted},
-    fact::Verdict,
+    fact::{FactState, Verdict},
     fault::{Fault, Reason},
     gate::Vote,
     identity::{ANOTHER_ACCOUNT, CAME_LATER, NO_OTHER_ACCOUNT, Person},
@@ -436,7 +436,7 @@ impl Trial {
             let settled = self.healthy(&outcome).all(|row| {
                 row.facts
                     .iter()
-                    .all(|(f, v, _)| v.settled() || self.waits_for_ever(f, v))
+                    .all(|state| state.verdict.settled() || self.waits_for_ever(&state.spec, &state.verdict))
             });
             let now = self.clock.now();
             // What somebody did just before the faults stopped is seen at the next look only.
@@ -539,18 +539,21 @@ impl Trial {
                 .iter()
                 .find(|s| s.row == row.name)
                 .expect("a row per system");
-            let another = row.facts.iter().any(|(fact, _, _)| fact.name == NO_OTHER_ACCOUNT);
+            let another = row.facts.iter().any(|state| state.spec.name == NO_OTHER_ACCOUNT);
             if another {
                 self.another.insert(row.name.clone());
             }
             let unreachable = row.trouble.is_some() || row.blocked.as_ref().is_some_and(changed);
-            if unreachable && row.facts.iter().any(|(_, v, _)| *v == Verdict::Verified) {
+            if unreachable && row.facts.iter().any(|state| state.verdict == Verdict::Verified) {
                 self.wrong
                     .push(format!("S8: {} called Verified, and not looked at", row.name));
             }
             let inner = sim.inner.lock().unwrap();
             let last_change = inner.changes.last().map_or(0, |c| c.seq);
-            for (fact, verdict, _) in &row.facts {
+            for FactState {
+                spec: fact, verdict, ..
+            } in &row.facts
+            {
                 let seen = inner.seen_true.get(&fact.name).copied().unwrap_or(0);
                 // What is proven undone is not looked at again.
                 let undone = inner.changes.iter().rev().find(|c| c.fact == fact.name);
@@ -680,8 +683,8 @@ fn changed(fault: &Fault) -> bool {
 
 fn tell(outcome: &Outcome) -> String {
     let rows = outcome.rows.iter().flat_map(|row| {
-        let left = row.facts.iter().filter(|(_, v, _)| !v.settled());
-        left.map(|(f, v, _)| format!("{}/{}: {v:?}", row.name, f.name))
+        let left = row.facts.iter().filter(|state| !state.verdict.settled());
+        left.map(|state| format!("{}/{}: {:?}", row.name, state.spec.name, state.verdict))
     });
     rows.collect::<Vec<_>>().join("; ")
 }
@@ -868,7 +871,7 @@ async fn people_are_looked_up_while_there_is_time_and_every_day_until_they_are_f
             outcome
                 .rows
                 .iter()
-                .all(|row| row.facts.iter().all(|(_, v, _)| !v.due()))
+                .all(|row| row.facts.iter().all(|state| !state.verdict.due()))
         );
         wake = outcome.wake;
     }
@@ -894,7 +897,7 @@ async fn who_was_found_once_and_is_not_found_any_more_is_not_nobody() {
         let outcome = trial.pass(&mut record, &mut Memory::default(), Scope::Due).await;
         planted::plant(None);
         let found = outcome.unwrap().rows.into_iter().find(|found| found.name == row);
-        found.unwrap().facts[0].1.clone()
+        found.unwrap().facts[0].verdict.clone()
     };
     assert!(matches!(
         unfound(None).await,

@@ -79,14 +79,13 @@ fn tasks(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Timestamp) ->
         let due = || {
             row.facts
                 .iter()
-                .filter(|(fact, verdict, _)| fact.by_hand && verdict.due())
+                .filter(|state| state.spec.by_hand && state.verdict.due())
         };
         let (all, done) = (
             due().count(),
-            due().filter(|(_, verdict, _)| verdict.settled()).count(),
+            due().filter(|state| state.verdict.settled()).count(),
         );
-        let overdue =
-            due().any(|(_, verdict, _)| matches!(verdict, Verdict::Unmet(Why::Gated(TASK_OVERDUE))));
+        let overdue = due().any(|state| matches!(&state.verdict, Verdict::Unmet(Why::Gated(TASK_OVERDUE))));
         let shown = rows.iter().any(|known| known.task.as_deref() == Some(connector));
         if all == 0 || shown {
             continue;
@@ -94,8 +93,8 @@ fn tasks(case: &Case, outcome: &Outcome, earlier: &[GateRow], now: Timestamp) ->
         let facts = row
             .facts
             .iter()
-            .filter(|(fact, ..)| fact.by_hand)
-            .map(|(fact, ..)| fact.name.as_str());
+            .filter(|state| state.spec.by_hand)
+            .map(|state| state.spec.name.as_str());
         let plan = task_plan(&case.uid, connector, facts);
         let before = earlier
             .iter()
@@ -141,12 +140,12 @@ fn waiting(outcome: &Outcome, counted: &Counted) -> bool {
     }
     outcome.rows.iter().any(|row| {
         let account = row.account.as_ref().map_or("", |(id, _)| id.as_str());
-        row.facts.iter().any(|(fact, verdict, _)| {
+        row.facts.iter().any(|state| {
             let gated = matches!(
-                verdict,
+                &state.verdict,
                 Verdict::Unmet(Why::Gated(AWAITING_APPROVAL | APPROVAL_DENIED))
             );
-            gated && counted.is_about(&row.name, account, &fact.name)
+            gated && counted.is_about(&row.name, account, &state.spec.name)
         })
     })
 }

@@ -26,11 +26,14 @@ pub(super) fn summary(
     now: Timestamp,
 ) -> Vec<Condition> {
     let verdicts = || outcome.rows.iter().flat_map(|row| &row.facts);
-    let left: Vec<&Verdict> = verdicts().map(|(_, v, _)| v).filter(|v| !v.settled()).collect();
+    let left: Vec<&Verdict> = verdicts()
+        .map(|state| &state.verdict)
+        .filter(|v| !v.settled())
+        .collect();
     let broken = outcome.rows.iter().any(|row| row.trouble.is_some());
-    let lost = verdicts().filter(|(_, v, _)| {
+    let lost = verdicts().filter(|state| {
         matches!(
-            v,
+            &state.verdict,
             Verdict::NotNeeded(Exempt::NotRestorable | Exempt::GoneMeanwhile(_))
         )
     });

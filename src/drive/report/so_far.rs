@@ -9,7 +9,7 @@ use crate::{
     api::{ConditionStatus, OffboardingStatus},
     core::{
         case::{Case, System, Wanted},
-        fact::{Exempt, FactSpec, Verdict},
+        fact::{Exempt, FactSpec, FactState, Verdict},
     },
     drive::{Interim, Link, Outcome, Row},
 };
@@ -71,11 +71,15 @@ const REACHED: [&str; 3] = ["Ready", "AccessRevoked", "Complete"];
 /// Whether what a row of the pass before says is not overtaken by the time.
 fn still_holds(row: &Row, now: Timestamp) -> bool {
     let overtaken = |verdict: &Verdict| matches!(verdict, Verdict::NotDue(at) if *at <= now);
-    !row.facts.iter().any(|(_, verdict, _)| overtaken(verdict))
+    !row.facts.iter().any(|state| overtaken(&state.verdict))
 }
 
 fn settled(row: &Row) -> bool {
-    row.trouble.is_none() && row.facts.iter().all(|(_, v, _)| v.at_rest() || !v.due())
+    row.trouble.is_none()
+        && row
+            .facts
+            .iter()
+            .all(|state| state.verdict.at_rest() || !state.verdict.due())
 }
 
 /// A system of which only the status is known: what was true for this spec is so until it is found not to be.
@@ -104,11 +108,7 @@ pub(super) fn under_way(
     };
     let facts = facts.into_iter().map(|fact| {
         let verdict = verdict(&fact.name);
-        (fact, verdict, None)
+        FactState::unseen(fact, verdict)
     });
-    Row {
-        name: system.row.clone(),
-        facts: facts.collect(),
-        ..Row::default()
-    }
+    Row::new(&system.row, facts.collect())
 }

@@ -5,7 +5,7 @@ use crate::{
     core::{
         case::System,
         duplicate::{Duplicate, Hold},
-        fact::{Class, Sight},
+        fact::{Class, FactSpec, FactState},
     },
     drive::Interim,
 };
@@ -26,10 +26,8 @@ fn scene(systems: &[(&str, bool, Verdict)]) -> (Case, Outcome) {
         ..System::default()
     };
     let row = |(name, _, verdict): &(&str, bool, Verdict)| Row {
-        name: (*name).into(),
         account: Some(("7".into(), "jane".into())),
-        facts: vec![(fact(), verdict.clone(), None::<Sight>)],
-        ..Row::default()
+        ..Row::new(*name, vec![FactState::unseen(fact(), verdict.clone())])
     };
     let case = Case {
         enforce: true,
@@ -260,7 +258,7 @@ fn what_was_proven_for_this_spec_is_so_until_a_look_says_otherwise() {
     let verdict = |proven: &OffboardingStatus| {
         let fact = FactSpec::plain("AccountDisabled", Class::Access);
         let row = so_far::under_way(erp, vec![fact], proven, at(LATE));
-        row.facts[0].1.clone()
+        row.facts[0].verdict.clone()
     };
     assert_eq!(verdict(&before), Verdict::Verified);
     assert_eq!(verdict(&OffboardingStatus::default()), Verdict::Pending(at(LATE)));
