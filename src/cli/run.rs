@@ -24,10 +24,10 @@ use super::{
 use crate::{
     api::{ConditionStatus, OffboardingStatus},
     core::{
+        approvals::AWAITING_APPROVAL,
         case::{OBSERVED_ONLY, SUSPENDED},
         duplicate,
         fact::{FactState, Verdict},
-        gate::AWAITING_APPROVAL,
         plan::TASK_AWAITED,
     },
     drive::{

@@ -8,10 +8,11 @@ use super::{
     commitment::Terms,
     duplicate::{Duplicate, Hold},
     fact::{FactSpec, Stage},
-    gate::{Attestation, Counted, Rule, Vote},
+    gate::{Counted, Rule, Vote},
     guard::Admission,
     identity::Person,
     schedule,
+    task::Attestation,
 };
 
 /// The reason when all that is left is in systems that are only looked at (`mode: Observe`).

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{fault::Fault, gate::Task, kept::There};
+use super::{fault::Fault, kept::There, task::Task};
 
 /// What a fact is about. Decides when it is wanted and what it may wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

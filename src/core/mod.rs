@@ -1,4 +1,5 @@
 //! The rules. Pure: no clock, no network, no Kubernetes.
+pub mod approvals;
 pub mod callback;
 pub mod case;
 pub mod codes;
@@ -22,4 +23,5 @@ pub mod plan;
 pub mod planted;
 pub mod schedule;
 pub mod scope;
+pub mod task;
 pub mod way_back;

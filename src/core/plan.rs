@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    approvals::Gates,
     case::{OBSERVED_ONLY, System, Wanted},
     fact::{Class, Exempt, FactSpec, Proof, Sight, Truth, Verdict, Why},
     fault::{Fault, FaultKind, Reason},
-    gate::Gates,
     ledger::SystemLedger,
     planted::{Bug, planted},
     schedule, scope,

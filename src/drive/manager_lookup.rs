@@ -13,9 +13,9 @@ use super::{Drive, Link, Record, Row, validate::connector_of};
 use crate::{
     connectors::{Keys, Subject},
     core::{
+        approvals::AWAITING_APPROVAL,
         fact::{FactState, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
-        gate::AWAITING_APPROVAL,
         identity::Person,
         ledger::Manager,
         plan::LONGEST_CALL,

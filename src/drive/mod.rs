@@ -32,10 +32,11 @@ use crate::{
     api::record::Entry,
     connectors::Shared,
     core::{
+        approvals::Gates,
         callback::Statement,
         case::Case,
         fault::Fault,
-        gate::{Gates, Vote},
+        gate::Vote,
         ledger::{Ledger, Manager},
         plan::Pace,
     },

@@ -24,11 +24,11 @@ use crate::{
         offboarding::{Evidence, Exposure, KnownManager, SystemRow},
     },
     core::{
+        approvals::APPROVAL_DENIED,
         case::{Case, NO_SYSTEMS, NOTHING_TO_REVOKE, OBSERVED_ONLY, SUSPENDED, System, Wanted},
         duplicate::{self, DUPLICATE},
         fact::{Exempt, FactState, Stage, Verdict, Why},
         fault::{Fault, FaultKind, Reason},
-        gate::APPROVAL_DENIED,
         identity::BY_NAME_ONLY,
         ledger::Manager,
         plan::{LEGAL_HOLD, TASK_AWAITED, TASK_OVERDUE},

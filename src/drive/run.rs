@@ -20,12 +20,12 @@ use super::{
     system::{Around, Commit, Finished, Pass},
 };
 use crate::core::{
+    approvals::Gates,
     callback::Statement,
     case::Wanted,
     commitment::Terms,
     fact::{FactSpec, FactState, Verdict},
     fault::{Fault, Reason},
-    gate::Gates,
     guard,
     kept::Room,
     plan::Pace,

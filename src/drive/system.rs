@@ -26,12 +26,12 @@ use super::{
 use crate::{
     connectors::{Keys, Readings, Shared, Subject},
     core::{
+        approvals::Gates,
         callback::Statement,
         case::{Gone, System, Wanted},
         digest::digest_of,
         fact::{Class, Exempt, FactSpec, FactState, Receipt, Sight, Truth, Verdict},
         fault::{Fault, PANICKED, Reason},
-        gate::Gates,
         identity,
         kept::Room,
         ledger::SystemLedger,

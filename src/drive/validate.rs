@@ -30,12 +30,13 @@ use crate::{
         commitment::Commitment,
         duplicate::{self, Duplicate, Own},
         fact::FactSpec,
-        gate::{Attestation, Decision, Gate, Safeguards, Vote, task_plan},
+        gate::{Decision, Gate, Safeguards, Vote, task_plan},
         identity::{Person, is_invisible},
         leavers,
         ledger::Ledger,
         schedule::{self, Anchors, LAST_ZONE},
         scope::{self, waive},
+        task::Attestation,
     },
 };
 

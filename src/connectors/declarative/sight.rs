@@ -19,9 +19,9 @@ use crate::{
     core::{
         fact::{Act, Proof, Sight, Truth},
         fault::{Fault, Reason},
-        gate::Task,
         identity::LAST,
         kept::{There, TooLarge},
+        task::Task,
     },
 };
 

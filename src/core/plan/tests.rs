@@ -3,8 +3,8 @@ use serde_json::json;
 use super::*;
 use crate::core::{
     fact::{Act, Class, Stage},
-    gate::{Attestation, Task},
     ledger::FactLedger,
+    task::{Attestation, Task},
 };
 
 fn at(seconds: i64) -> Timestamp {
@@ -31,7 +31,7 @@ struct Scene {
     fresh: bool,
     may_act: bool,
     legal_hold: bool,
-    gates: crate::core::gate::Gates,
+    gates: crate::core::approvals::Gates,
 }
 
 impl Scene {
@@ -51,7 +51,7 @@ impl Scene {
             fresh: true,
             may_act: true,
             legal_hold: false,
-            gates: crate::core::gate::Gates::default(),
+            gates: crate::core::approvals::Gates::default(),
         }
     }
 

@@ -12,9 +12,10 @@ use crate::{
         offboarding::{GateRow, GateState},
     },
     core::{
+        approvals::{APPROVAL_DENIED, AWAITING_APPROVAL},
         case::Case,
         fact::{Verdict, Why},
-        gate::{APPROVAL_DENIED, AWAITING_APPROVAL, Counted, Gate, State, task_plan},
+        gate::{Counted, Gate, State, task_plan},
         guard::{Admission, AdmittedBy},
         plan::TASK_OVERDUE,
     },
