@@ -14,7 +14,7 @@ use super::{
     fact::FactSpec,
     fault::{Fault, Reason},
     ledger::SystemLedger,
-    plan::Pace,
+    pace::Pace,
     schedule,
 };
 

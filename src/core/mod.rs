@@ -2,6 +2,7 @@
 pub mod approvals;
 pub mod callback;
 pub mod case;
+pub mod check;
 pub mod codes;
 pub mod commitment;
 pub mod departures;
@@ -17,6 +18,9 @@ pub mod identity;
 pub mod kept;
 pub mod leavers;
 pub mod ledger;
+#[cfg(test)]
+pub(crate) mod mutants;
+pub mod pace;
 pub mod parts;
 pub mod people;
 pub mod plan;

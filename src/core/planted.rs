@@ -70,6 +70,12 @@ pub const fn planted(_: Bug) -> bool {
     false
 }
 
+/// The bug that is planted in this thread.
+#[cfg(test)]
+pub fn current() -> Option<Bug> {
+    PLANTED.with(std::cell::Cell::get)
+}
+
 /// Plants `bug` in this thread, or takes it away.
 #[cfg(test)]
 pub fn plant(bug: Option<Bug>) {

@@ -38,7 +38,7 @@ use crate::{
         fault::Fault,
         gate::Vote,
         ledger::{Ledger, Manager},
-        plan::Pace,
+        pace::Pace,
     },
 };
 

@@ -28,7 +28,7 @@ use crate::core::{
     fault::{Fault, Reason},
     guard,
     kept::Room,
-    plan::Pace,
+    pace::Pace,
     planted::{Bug, planted},
     schedule, scope,
 };

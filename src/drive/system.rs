@@ -35,7 +35,8 @@ use crate::{
         identity,
         kept::Room,
         ledger::SystemLedger,
-        plan::{LONGEST_CALL, Pace, Sent, View},
+        pace::Pace,
+        plan::{LONGEST_CALL, Sent, View},
         planted::{Bug, planted},
         schedule, scope,
     },
@@ -244,7 +245,7 @@ impl<'a> Pass<'a> {
     async fn pursue(mut self, connector: Shared) -> Finished {
         let facts = connector.capabilities().facts.clone();
         self.hear(&facts);
-        if let Some(fault) = self.must_wait(&facts) {
+        if let Some(fault) = self.must_wait() {
             return self.finish_blocked(&facts, &fault);
         }
         if !self.anything_to_look_at(&facts) {
@@ -361,20 +362,8 @@ impl<'a> Pass<'a> {
     }
 
     /// A system that asked to be left alone, or that failed as a whole, is not called before its time.
-    fn must_wait(&self, _facts: &[FactSpec]) -> Option<Fault> {
-        let now = self.drive.clock.now();
-        let parked = self
-            .pace
-            .parked_until
-            .filter(|until| now < *until && !planted(Bug::IgnoresThrottling));
-        if let Some(until) = parked {
-            return Some(Fault::throttled(until));
-        }
-        self.pace
-            .system
-            .as_ref()
-            .filter(|t| now < t.not_before)
-            .map(|t| t.fault.clone())
+    fn must_wait(&self) -> Option<Fault> {
+        self.pace.must_wait(self.drive.clock.now())
     }
 
     fn anything_to_look_at(&self, facts: &[FactSpec]) -> bool {

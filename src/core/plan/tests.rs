@@ -2,8 +2,11 @@ use serde_json::json;
 
 use super::*;
 use crate::core::{
-    fact::{Act, Class, Stage},
+    case::{OBSERVED_ONLY, Wanted},
+    fact::{Act, Class, Exempt, Proof, Stage, Truth, Why},
+    fault::Reason,
     ledger::FactLedger,
+    pace::Trouble,
     task::{Attestation, Task},
 };
 

@@ -9,7 +9,7 @@ use crate::{
         fact::{Class, Stage, Truth},
         fault::{Fault, FaultKind, Reason},
         identity::{self, Account, BY_NAME_ONLY, Binding, CAME_LATER, Correlation, NO_WAY, Person},
-        plan::Trouble,
+        pace::Trouble,
         planted::{Bug, planted},
         schedule::{self, LONGEST_WAIT_FOR_A_PERSON},
     },

@@ -10,7 +10,8 @@ use crate::{
         fault::{Fault, FaultKind, Reason},
         identity::{LAST, LONGEST},
         ledger::FactLedger,
-        plan::{Sent, Trouble, without_effect},
+        pace::{Trouble, without_effect},
+        plan::Sent,
         planted::{Bug, planted},
         schedule,
     },
@@ -124,7 +125,7 @@ impl Pass<'_> {
     }
 
     pub(super) fn park(&mut self, until: Timestamp) {
-        self.pace.parked_until = self.pace.parked_until.max(Some(until));
+        self.pace.park(until);
         self.silence.keep(self.pace.parked_until);
     }
 
@@ -293,7 +294,7 @@ impl Pass<'_> {
         };
         let (counts, disproof) = {
             let view = self.view(std::slice::from_ref(fact), None);
-            (view.word(fact).is_some(), view.disproof(fact, sight))
+            (view.attested_at(fact).is_some(), view.refutation(fact, sight))
         };
         let entry = self.ledger.fact(&fact.name);
         let (done, proven) = (entry.verified.is_some(), entry.attested_at.is_none());
@@ -356,7 +357,7 @@ impl Pass<'_> {
             let view = self.view(facts, None);
             facts
                 .iter()
-                .map(|fact| (fact, view.verdict(fact), view.word(fact)))
+                .map(|fact| (fact, view.verdict(fact), view.attested_at(fact)))
                 .collect()
         };
         for (fact, verdict, word) in verdicts {

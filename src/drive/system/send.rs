@@ -13,6 +13,7 @@ use crate::{
         fact::{Act, FactSpec, Proof, Receipt},
         fault::{Fault, Reason},
         kept::There,
+        pace::parked,
         plan::{self, Sent},
         planted::{Bug, planted},
     },
@@ -183,9 +184,7 @@ impl Silence {
     }
 
     pub(super) fn check(&self, now: Timestamp) -> Result<(), Fault> {
-        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(until) if now < until && !planted(Bug::IgnoresThrottling) => Err(Fault::throttled(until)),
-            _ => Ok(()),
-        }
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        parked(until, now).map_or(Ok(()), |until| Err(Fault::throttled(until)))
     }
 }
