@@ -47,11 +47,12 @@ pub enum End {
 
 impl Statement {
     /// Takes the statement about `fact`, whose act has `key`, into what is known. Says the fault that it tells, if any.
-    pub fn hear(
+    pub fn apply(
         &self,
         fact: &FactSpec,
         key: &str,
-        (ledger, pace): (&mut SystemLedger, &mut Pace),
+        ledger: &mut SystemLedger,
+        pace: &mut Pace,
         now: Timestamp,
     ) -> Option<Fault> {
         let counts = fact.reported.is_some() && fact.name == self.fact && key == self.key;
@@ -119,7 +120,7 @@ mod tests {
     }
 
     fn hear(ledger: &mut SystemLedger, statement: &Statement, minute: i64) -> Option<Fault> {
-        statement.hear(&fact(), "k", (ledger, &mut Pace::default()), at(minute))
+        statement.apply(&fact(), "k", ledger, &mut Pace::default(), at(minute))
     }
 
     #[test]
@@ -162,7 +163,7 @@ mod tests {
                 _ => statement.fact = "AnotherFact".into(),
             }
             let known = ledger.clone();
-            let heard = statement.hear(&fact, key, (&mut ledger, &mut Pace::default()), at(5));
+            let heard = statement.apply(&fact, key, &mut ledger, &mut Pace::default(), at(5));
             assert_eq!((heard, ledger), (None, known), "{change}");
         }
     }

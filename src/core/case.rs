@@ -212,6 +212,12 @@ impl System {
         self.row.split('/').next().unwrap_or_default()
     }
 
+    /// Whether `fact` is wanted at `now`, with everything handed over since `handed_over`.
+    pub fn is_due(&self, fact: &str, handed_over: Option<Timestamp>, now: Timestamp) -> bool {
+        let from = self.wanted.get(fact).and_then(|wanted| wanted.from(handed_over));
+        from.is_some_and(|at| at <= now)
+    }
+
     /// Whether an exception or a waiver leaves `fact` as it is at `now`.
     pub fn keeps(&self, fact: &str, now: Timestamp) -> bool {
         let own = self.kept_facts.get(fact).copied();

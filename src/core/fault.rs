@@ -188,6 +188,14 @@ impl Fault {
         self
     }
 
+    /// Until when the system wants to be left alone, if that is why it failed.
+    pub fn silent_until(&self) -> Option<Timestamp> {
+        match self.kind {
+            FaultKind::Throttled { until } => Some(until),
+            _ => None,
+        }
+    }
+
     /// Whether the same request may succeed later without a person doing anything.
     pub fn passes_by_itself(&self) -> bool {
         matches!(

@@ -24,9 +24,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 use super::{
+    check::Check,
     digest::{digest_of_json, length_of_json, sha256_of},
     ledger::SystemLedger,
-    planted::{Bug, planted},
 };
 
 /// How much the snapshots of one leaver may take together, in bytes as they are stored: compressed, where they are.
@@ -180,6 +180,15 @@ impl fmt::Display for TooLarge {
     }
 }
 
+type Grow = fn(&[Value], &[Value]) -> Option<Vec<Value>>;
+
+/// What is kept and what is seen, together; none when nothing is new.
+const GROWN: Check<Grow> = Check::new("grown snapshot", |kept, seen| {
+    let known: HashSet<&Value> = kept.iter().collect();
+    let added: Vec<&Value> = seen.iter().filter(|one| !known.contains(one)).collect();
+    (!added.is_empty()).then(|| kept.iter().chain(added).cloned().collect())
+});
+
 impl SystemLedger {
     /// Adds what is `there` to the snapshot of `fact` as far as there is `room`, and says whether that changed anything.
     pub fn keep_there(&mut self, fact: &str, there: &There, room: &Room) -> bool {
@@ -205,17 +214,11 @@ impl SystemLedger {
         let (Value::Array(kept), Value::Array(seen)) = (kept.as_ref(), seen) else {
             return false;
         };
-        let known: HashSet<&Value> = kept.iter().collect();
-        let added: Vec<Value> = seen.iter().filter(|e| !known.contains(e)).cloned().collect();
-        if planted(Bug::SnapshotShrinks) {
-            let changed = seen.len() != kept.len();
-            return self.hold(fact, &Value::Array(seen.clone()), room) && changed;
-        }
-        if added.is_empty() {
+        let Some(grown) = GROWN.rule()(kept, seen) else {
             return false;
-        }
-        let grown = Value::Array(kept.iter().chain(&added).cloned().collect());
-        self.hold(fact, &grown, room) || self.mark_too_large(fact, TooLarge::new([&Value::Array(added)]))
+        };
+        let added = Value::Array(grown.get(kept.len()..).unwrap_or_default().to_vec());
+        self.hold(fact, &Value::Array(grown), room) || self.mark_too_large(fact, TooLarge::new([&added]))
     }
 
     /// What is kept of the snapshot of `fact`.

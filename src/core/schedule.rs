@@ -11,7 +11,7 @@ use jiff::{
 };
 use thiserror::Error;
 
-use super::planted::{Bug, planted};
+use super::check::Check;
 
 /// The zone in which a day ends last. Where no zone is known, a day that is over there is over everywhere.
 pub const LAST_ZONE: &str = "Etc/GMT+12";
@@ -20,7 +20,7 @@ pub const FIRST_ZONE: &str = "Etc/GMT-14";
 /// The first wait after a fault that passes by itself.
 const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(1);
 /// The longest wait between two tries of something that may pass by itself.
-const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(5);
+pub(super) const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(5);
 /// The first wait after a fault that only a person can mend; nobody tells us when they did.
 const FIRST_WAIT_FOR_A_PERSON: SignedDuration = SignedDuration::from_secs(30);
 /// The longest wait between two looks at something that only a person can mend.
@@ -262,15 +262,13 @@ fn time_of_day(text: &str) -> Result<Time, Error> {
     Time::new(number(hour)?, number(minute)?, 0, 0).map_err(|_| wrong())
 }
 
+/// The wait after the first fault that passes by itself.
+const FIRST: Check<fn() -> SignedDuration> = Check::new("first wait", || FIRST_WAIT);
+
 /// How long to wait before try number `attempts + 1` of something that may pass by itself: doubling, capped, and
 /// spread by `seed` over the upper half so that many leavers do not come back together.
 pub fn backoff(attempts: u32, seed: u64) -> SignedDuration {
-    let first = if planted(Bug::ComesBackLate) {
-        LONGEST_WAIT
-    } else {
-        FIRST_WAIT
-    };
-    spread(first, LONGEST_WAIT, attempts, seed)
+    spread(FIRST.rule()(), LONGEST_WAIT, attempts, seed)
 }
 
 /// The same for something that only a person can mend.

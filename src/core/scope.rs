@@ -10,22 +10,36 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     case::{Case, Gone, System, Wanted},
+    check::Check,
     commitment::{Commitment, Known},
     fact::{Class, Exempt, FactSpec, Stage, Verdict},
     fault::{Fault, Reason},
     gate::{Decision, Gate, Vote},
     ledger::{Ledger, SystemLedger},
-    planted::{Bug, planted},
     schedule,
 };
 
+/// The rows of which something is recorded that stays to be proven.
+const RECORDED_ROWS: Check<fn(&Ledger) -> Vec<&String>> = Check::new("recorded rows", |ledger| {
+    let systems = ledger.systems.iter();
+    let concern = systems.filter(|(_, recorded)| recorded.concerns_somebody());
+    concern.map(|(row, _)| row).collect()
+});
+
+type FactsOf = fn(&SystemLedger) -> Vec<(&String, Class)>;
+
+/// The facts of one system of which something is recorded that stays to be proven.
+const RECORDED_FACTS: Check<FactsOf> = Check::new("recorded facts", |ledger| {
+    ledger.scope.iter().map(|(name, class)| (name, *class)).collect()
+});
+
 /// Adds the systems to `case` that only the record knows; `exists` says whether there is a Connector of that name.
 pub fn include_recorded(case: &mut Case, ledger: &Ledger, exists: impl Fn(&str) -> bool) {
-    if planted(Bug::ForgetsTheRecord) {
-        return;
-    }
-    for (row, recorded) in &ledger.systems {
-        if !recorded.concerns_somebody() || case.systems.iter().any(|system| system.row == *row) {
+    for row in RECORDED_ROWS.rule()(ledger) {
+        let Some(recorded) = ledger.systems.get(row) else {
+            continue;
+        };
+        if case.systems.iter().any(|system| system.row == *row) {
             continue;
         }
         let mut system = System {
@@ -200,6 +214,16 @@ pub fn is_over(wanted: Wanted, fact: &FactSpec, ledger: &SystemLedger, now: Time
     wanted.is_over(now) && (proven || !fact.class.security())
 }
 
+/// Whether `fact` of `system` is wanted at some time, and neither left as it is by an exception nor over at `now`.
+pub fn is_kept_up(system: &System, ledger: &SystemLedger, fact: &FactSpec, now: Timestamp) -> bool {
+    let wanted = system.wanted.get(&fact.name);
+    let Some(wanted) = wanted.filter(|wanted| **wanted != Wanted::Not) else {
+        return false;
+    };
+    let kept = system.kept_facts.get(&fact.name);
+    kept.is_none_or(|until| *until <= now) && !is_over(*wanted, fact, ledger, now)
+}
+
 /// Adds to the scope what is wanted of a bound account now.
 pub fn widen(ledger: &mut SystemLedger, system: &System, facts: &[FactSpec]) {
     for fact in facts {
@@ -220,16 +244,13 @@ pub fn widen(ledger: &mut SystemLedger, system: &System, facts: &[FactSpec]) {
 /// The facts in the scope that are not among `known`, as far as the rules need them; and those of access that are not wanted
 /// any more of `system`, or not as access.
 pub fn facts_beyond(ledger: &SystemLedger, system: &System, known: &[FactSpec]) -> Vec<FactSpec> {
-    if planted(Bug::ForgetsTheRecord) {
-        return vec![];
-    }
     let wanted = |name: &str| {
         system
             .wanted
             .get(name)
             .is_some_and(|wanted| *wanted != Wanted::Not)
     };
-    let beyond = ledger.scope.iter().filter(|(name, class)| {
+    let beyond = RECORDED_FACTS.rule()(ledger).into_iter().filter(|(name, class)| {
         let Some(fact) = known.iter().find(|fact| fact.name == **name) else {
             return true;
         };
@@ -237,7 +258,7 @@ pub fn facts_beyond(ledger: &SystemLedger, system: &System, known: &[FactSpec]) 
         class.security() && ledger.fact(name).begun() && lessened
     });
     beyond
-        .map(|(name, class)| FactSpec::plain(name.clone(), *class))
+        .map(|(name, class)| FactSpec::plain(name.clone(), class))
         .collect()
 }
 

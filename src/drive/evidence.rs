@@ -1,6 +1,9 @@
 //! The chain of what happened: each entry's digest binds the entry and everything before it.
 
-use crate::{api::record::Entry, core::digest::digest_of};
+use crate::{
+    api::record::Entry,
+    core::{digest::digest_of, event::Event},
+};
 use jiff::Timestamp;
 
 /// So many entries are kept of one fact: more come of a system that goes back and forth, which must not fill the record.
@@ -25,48 +28,6 @@ pub struct Happening {
     pub event: Event,
     /// Durable id of the account.
     pub account: String,
-}
-
-/// What can happen to a fact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// The system accepted our act.
-    Asked,
-    /// Read back as true.
-    Verified,
-    /// Asked for, and nothing to read.
-    Asserted,
-    /// Somebody had said that it is done, and something newer shows that it is not.
-    Reopened,
-    /// Had been proven, and was undone by somebody else.
-    Drifted,
-    /// Something that was to be given back is gone, or somebody else has decided since.
-    Gone,
-    /// An answer carried another id than the bound one.
-    IdentityMismatch,
-    /// Others lost what only the leaver was to lose.
-    OthersAffected,
-    /// What it takes away was too large to be kept, or some of it.
-    NotKept,
-    /// More happened than is kept.
-    Omitted,
-}
-
-impl Event {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Asked => "Asked",
-            Self::Verified => "Verified",
-            Self::Asserted => "Asserted",
-            Self::Reopened => "Reopened",
-            Self::Drifted => "Drifted",
-            Self::Gone => "Gone",
-            Self::IdentityMismatch => "IdentityMismatch",
-            Self::OthersAffected => "OthersAffected",
-            Self::NotKept => "NotKept",
-            Self::Omitted => "Omitted",
-        }
-    }
 }
 
 /// Appends `happening` to `chain`, as long as there is room: then once that more happened, and nothing any more.

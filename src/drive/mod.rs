@@ -1,7 +1,7 @@
 //! Drives one case over its connectors: observe, plan, act, observe again.
 //!
 //! Knows neither Kubernetes nor a folder: what must be durable goes through [`Store`], the time comes from [`Clock`].
-//! It judges nothing itself; every decision is [`crate::core::plan`]'s.
+//! It makes the calls and waits for what must be durable; every decision is [`crate::core`]'s.
 //!
 //! # Why
 //! A module of its own, not a part of the controller, because `run`, `plan` and `demo` drive the same way without a
@@ -17,7 +17,7 @@ pub mod report;
 mod row;
 mod run;
 mod system;
-pub(crate) mod undo;
+mod undo;
 pub mod validate;
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! One pass over one leaver: all systems at the same time, one durable record.
 
+mod writer;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
@@ -9,35 +11,27 @@ use std::{
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
+use self::writer::{Waiting, Writer};
 use super::{
     Drive, Interim, Link, Memory, Outcome, Record, Row, Scope, evidence,
     manager_lookup::{self, Asked},
-    system::{Around, Commit, Finished, Pass},
+    system::{Commit, Finished, SharedInput, SystemRun},
 };
 use crate::core::{
     approvals::Gates,
     callback::Statement,
-    case::Wanted,
     commitment::Terms,
-    fact::{FactSpec, FactState, Verdict},
-    fault::{Fault, Reason},
+    fact::FactSpec,
+    fault::Reason,
     guard,
+    hand_over::{self, HandOver, Seen},
     kept::Room,
     pace::Pace,
-    planted::{Bug, planted},
     schedule, scope,
 };
 
-/// How long the first system that needs a durable record waits for others, so that one write serves them all; longer where
-/// writing takes long.
-const GATHERING: Duration = Duration::from_millis(100);
-/// The longest such wait.
-const LONGEST_GATHERING: Duration = Duration::from_millis(500);
 /// How soon a system that is done may be shown while others still work.
 const SHOWING: Duration = Duration::from_millis(500);
 
@@ -59,78 +53,67 @@ pub async fn drive(drive: &Drive<'_>, record: &mut Record, memory: &mut Memory) 
     let at_once = drive.case.at_once && !drive.case.reinstate;
     record.ledger.at_once = at_once.then_some(drive.case.cutoff);
     keep_terms(drive, record);
-    let around = Around {
+    let input = SharedInput {
         gates: Arc::new(gates(drive, record, began)),
         handed_over: record.ledger.handed_over,
-        said: vec![],
+        callbacks: vec![],
         room: Arc::new(Room::beside(record.ledger.systems.values())),
     };
-    let mut run = Run {
+    let before = Before {
         began,
+        further_places: guard::further_places(drive.case, &record.ledger).len(),
+        protected: scope::protected(&record.ledger),
+    };
+    let mut run = LeaverRun {
         drive,
-        around,
-        places_before: guard::further_places(drive.case, &record.ledger).len(),
-        protected_before: scope::protected(&record.ledger),
+        input,
+        before,
         record,
         memory,
-        saved,
         rows: BTreeMap::new(),
-        waiting: vec![],
-        writing: None,
-        showing: None,
-        gathering: GATHERING,
-        commit_at: None,
-        show_at: None,
-        store_fault: None,
+        writer: Writer::new(drive.store, saved),
+        display: Display::default(),
     };
     run.all().await;
     run.finish().await
 }
 
-struct Run<'a> {
+/// What was known when the pass over a leaver began.
+struct Before {
     began: Timestamp,
-    drive: &'a Drive<'a>,
-    around: Around,
     /// How many further places what was bound then took.
-    places_before: usize,
+    further_places: usize,
     /// The rows whose account was closed and was protected when the case was made.
-    protected_before: BTreeSet<String>,
+    protected: BTreeSet<String>,
+}
+
+/// Shows how far the pass has come.
+#[derive(Default)]
+struct Display<'a> {
+    showing: Option<BoxFuture<'a, ()>>,
+    begins_at: Option<Instant>,
+}
+
+/// One pass over one leaver.
+struct LeaverRun<'a> {
+    drive: &'a Drive<'a>,
+    input: SharedInput,
+    before: Before,
     record: &'a mut Record,
     memory: &'a mut Memory,
-    saved: Record,
     rows: BTreeMap<String, Row>,
-    /// Who waits for the next write of the record.
-    waiting: Vec<Waiting>,
-    writing: Option<BoxFuture<'a, Written>>,
-    showing: Option<BoxFuture<'a, ()>>,
-    gathering: Duration,
-    commit_at: Option<Instant>,
-    show_at: Option<Instant>,
-    store_fault: Option<Fault>,
-}
-
-/// A system that waits until what it handed in is durable.
-struct Waiting {
-    row: String,
-    done: oneshot::Sender<Result<(), Fault>>,
-}
-
-/// What became of a write of the record.
-struct Written {
-    record: Record,
-    result: Result<(), Fault>,
-    took: Duration,
-    told: Vec<Waiting>,
+    writer: Writer<'a>,
+    display: Display<'a>,
 }
 
 /// A pass over a system that met a bug of ours, and what it began with.
 struct Panicked {
     row: String,
     pace: Pace,
-    said: Vec<Statement>,
+    callbacks: Vec<Statement>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> LeaverRun<'a> {
     async fn all(&mut self) {
         let (commits, mut requests) = mpsc::unbounded_channel();
         let mut running: FuturesUnordered<BoxFuture<'a, Result<Finished, Box<Panicked>>>> =
@@ -144,17 +127,17 @@ impl<'a> Run<'a> {
         let mut shown = 0;
         while !running.is_empty() {
             // The timers run from the event that started them, however often this loop turns.
-            self.commit_at = timer(self.commit_at, !self.waiting.is_empty(), self.gathering);
-            self.show_at = timer(self.show_at, self.rows.len() > shown, SHOWING);
-            let (commit_at, show_at) = (self.commit_at, self.show_at);
-            let (write_now, show_now) = (self.writing.is_none(), self.showing.is_none());
+            let commit_at = self.writer.begins_at();
+            let show_at = timer(self.display.begins_at, self.rows.len() > shown, SHOWING);
+            self.display.begins_at = show_at;
+            let (write_now, show_now) = (self.writer.is_idle(), self.display.showing.is_none());
             let wake = sleep_until(self.drive.clock.now(), self.next_wake());
             // Writing is one of the things that go on: no system waits for what another one made durable.
             tokio::select! {
                 biased;
                 Some(commit) = requests.recv() => {
                     self.hand_in(commit);
-                    self.write_if_all_wait(running.len());
+                    self.writer.write_if_all_wait(self.record, running.len());
                 }
                 Some(ended) = running.next() => {
                     let finished = match ended {
@@ -168,14 +151,14 @@ impl<'a> Run<'a> {
                         }
                     };
                     self.take(finished);
-                    self.write_if_all_wait(running.len());
+                    self.writer.write_if_all_wait(self.record, running.len());
                 }
-                written = done(&mut self.writing) => {
-                    self.note_written(written);
-                    self.write_if_all_wait(running.len());
+                written = self.writer.written() => {
+                    self.writer.conclude(written);
+                    self.writer.write_if_all_wait(self.record, running.len());
                 }
-                () = done(&mut self.showing) => {}
-                () = at(commit_at), if write_now => self.write(),
+                () = done(&mut self.display.showing) => {}
+                () = at(commit_at), if write_now => self.writer.write(self.record),
                 () = wake => {
                     for row in self.due_again() {
                         running.push(self.pass(&row, &commits));
@@ -185,16 +168,13 @@ impl<'a> Run<'a> {
                     shown = self.rows.len();
                     let interim = self.interim();
                     let store = self.drive.store;
-                    self.showing = Some(async move { store.progress(&interim).await }.boxed());
+                    self.display.showing = Some(async move { store.progress(&interim).await }.boxed());
                 }
             }
         }
-        if self.writing.is_some() {
-            let written = done(&mut self.writing).await;
-            self.note_written(written);
-        }
-        if self.showing.is_some() {
-            done(&mut self.showing).await;
+        self.writer.settle().await;
+        if self.display.showing.is_some() {
+            done(&mut self.display.showing).await;
         }
     }
 
@@ -217,9 +197,9 @@ impl<'a> Run<'a> {
         let before = Box::new(Panicked {
             row: row.to_owned(),
             pace: self.memory.systems.remove(row).unwrap_or_default(),
-            said: self.memory.said.remove(row).unwrap_or_default(),
+            callbacks: self.memory.said.remove(row).unwrap_or_default(),
         });
-        let pass = self.begin(row, before.pace.clone(), before.said.clone(), commits);
+        let pass = self.begin(row, before.pace.clone(), before.callbacks.clone(), commits);
         let pass = AssertUnwindSafe(pass.run()).catch_unwind();
         pass.map(|ended| ended.map_err(|_| before)).boxed()
     }
@@ -228,9 +208,9 @@ impl<'a> Run<'a> {
         &self,
         row: &str,
         pace: Pace,
-        said: Vec<Statement>,
+        callbacks: Vec<Statement>,
         commits: &mpsc::UnboundedSender<Commit>,
-    ) -> Pass<'a> {
+    ) -> SystemRun<'a> {
         let drive = self.drive;
         let system = drive
             .case
@@ -239,22 +219,22 @@ impl<'a> Run<'a> {
             .find(|s| s.row == row)
             .expect("rows come from the case");
         let ledger = self.record.ledger.systems.get(row).cloned().unwrap_or_default();
-        let around = Around {
-            said,
-            ..self.around.clone()
+        let input = SharedInput {
+            callbacks,
+            ..self.input.clone()
         };
-        Pass::new(drive, system, around, ledger, pace, commits.clone())
+        SystemRun::new(drive, system, input, ledger, pace, commits.clone())
     }
 
     /// The end of a pass that panicked, by what is durable of it.
     fn abandoned(&self, panicked: Box<Panicked>, commits: &mpsc::UnboundedSender<Commit>) -> Finished {
-        let Panicked { row, pace, said } = *panicked;
+        let Panicked { row, pace, callbacks } = *panicked;
         tracing::error!(
             offboarding = self.drive.case.uid,
             system = row,
             "a pass over a system panicked"
         );
-        self.begin(&row, pace, said, commits).abandon()
+        self.begin(&row, pace, callbacks, commits).abandon()
     }
 
     /// What is known of a system that need not be looked at yet.
@@ -265,7 +245,7 @@ impl<'a> Run<'a> {
         let (rested, since) = self.memory.rested.get(row)?;
         let again = schedule::later(*since, self.drive.case.recheck_every);
         let due = rested.wake.into_iter().chain([again]).min()?;
-        (self.began < due).then(|| Row {
+        (self.before.began < due).then(|| Row {
             drifted: vec![],
             ..rested.clone()
         })
@@ -320,72 +300,29 @@ impl<'a> Run<'a> {
         for happening in commit.happenings {
             evidence::append(&mut self.record.evidence, happening);
         }
-        self.waiting.push(Waiting {
+        self.writer.wait(Waiting {
             row: commit.row,
             done: commit.done,
         });
-    }
-
-    fn write_if_all_wait(&mut self, running: usize) {
-        let mut rows: Vec<&str> = self.waiting.iter().map(|w| w.row.as_str()).collect();
-        rows.sort_unstable();
-        rows.dedup();
-        if self.writing.is_none() && !rows.is_empty() && rows.len() >= running {
-            self.write();
-        }
-    }
-
-    /// Begins to make the record durable as it is now.
-    fn write(&mut self) {
-        let told = std::mem::take(&mut self.waiting);
-        if *self.record == self.saved {
-            return tell(told, &Ok(()));
-        }
-        let (record, store) = (self.record.clone(), self.drive.store);
-        let writing = async move {
-            let began = Instant::now();
-            let result = store.save(&record).await;
-            Written {
-                record,
-                result,
-                took: began.elapsed(),
-                told,
-            }
-        };
-        self.writing = Some(writing.boxed());
-    }
-
-    fn note_written(&mut self, written: Written) {
-        self.gathering = (written.took * 3).clamp(GATHERING, LONGEST_GATHERING);
-        match &written.result {
-            Ok(()) => {
-                self.saved = written.record;
-                self.store_fault = None;
-            }
-            Err(fault) => self.store_fault = Some(fault.clone()),
-        }
-        tell(written.told, &written.result);
     }
 
     async fn finish(mut self) -> Outcome {
         let now = self.drive.clock.now();
         let asked = self.ask_manager(now).await;
         if self.drive.scope != Scope::Everything {
-            self.note_hand_over(now);
+            self.record_hand_over(now);
         }
-        if self.drive.scope != Scope::Everything && self.worth_saving() {
-            // A failure is in `store_fault`, and the next pass writes what this one could not.
-            self.write();
-            if self.writing.is_some() {
-                let written = done(&mut self.writing).await;
-                self.note_written(written);
-            }
+        if self.drive.scope != Scope::Everything && self.writer.has_news(self.record) {
+            // What fails is written by the next pass.
+            self.writer.write(self.record);
+            self.writer.settle().await;
         }
-        self.memory.unsaved = self.store_fault.is_some();
+        let store_fault = self.writer.fault().cloned();
+        self.memory.unsaved = store_fault.is_some();
         self.memory.said.clear();
         let held = self.drive.case.hold.and_then(|hold| hold.changes_at(now));
         let mut wake = self.next_wake().into_iter().chain(held).min();
-        if self.store_fault.is_some() {
+        if store_fault.is_some() {
             wake = wake
                 .into_iter()
                 .chain([schedule::later(now, SignedDuration::from_secs(2))])
@@ -413,7 +350,7 @@ impl<'a> Run<'a> {
         let rows = systems.filter_map(|system| rows.remove(&system.row)).collect();
         Outcome {
             rows,
-            store_fault: self.store_fault,
+            store_fault,
             wake,
             gates: Some(gates),
             manager,
@@ -423,13 +360,13 @@ impl<'a> Run<'a> {
     /// Whether a system that was closed is protected, or is not any more, and the case does not know.
     fn newly_protected(&self) -> bool {
         self.drive.scope != Scope::Everything
-            && scope::protected(&self.record.ledger) != self.protected_before
+            && scope::protected(&self.record.ledger) != self.before.protected
     }
 
     /// Whether accounts were bound for which the guard was not asked.
     fn takes_further_places(&self) -> bool {
         let places = guard::further_places(self.drive.case, &self.record.ledger);
-        self.drive.scope != Scope::Everything && places.len() > self.places_before
+        self.drive.scope != Scope::Everything && places.len() > self.before.further_places
     }
 
     /// Asks the directories for the leaver's manager, where that is who takes over, and keeps the answer.
@@ -453,34 +390,28 @@ impl<'a> Run<'a> {
         asked
     }
 
-    /// Notes since when everything is handed over, and that it is not any more; what is kept for a while after that is looked
-    /// at again then. Not having been able to look changes nothing.
-    fn note_hand_over(&mut self, now: Timestamp) {
+    /// Since when everything is handed over, and that it is not any more; what is kept for a while after that is looked at again
+    /// then.
+    fn record_hand_over(&mut self, now: Timestamp) {
         let case = self.drive.case;
         if case.reinstate || now < case.cutoff || !case.enforce {
             return;
         }
+        let systems = &self.record.ledger.systems;
+        let seen = self.rows.values().map(|row| Seen {
+            broken: row.trouble.is_some(),
+            facts: &row.facts,
+            ledger: systems.get(&row.name),
+        });
+        let seen: Vec<Seen<'_>> = seen.collect();
         let before = self.record.ledger.handed_over;
-        let hand_over = if planted(Bug::KeepsFromCutoff) {
-            HandOver::Since(case.cutoff)
-        } else {
-            self.hand_over()
-        };
-        let since = match hand_over {
-            HandOver::Unknown => before,
-            HandOver::Open => None,
-            HandOver::Since(at) => before.or(Some(at)),
-        };
+        let since = HandOver::of(&seen, case.systems.len(), case.cutoff).since(before);
         self.record.ledger.handed_over = since;
         let Some(since) = since.filter(|_| before.is_none()) else {
             return;
         };
         for system in &case.systems {
-            let kept = system
-                .wanted
-                .values()
-                .filter(|wanted| matches!(wanted, Wanted::Kept(..)));
-            let Some(at) = kept.filter_map(|wanted| wanted.from(Some(since))).min() else {
+            let Some(at) = hand_over::kept_until(system, since) else {
                 continue;
             };
             let rested = self.memory.rested.get_mut(&system.row).map(|(row, _)| row);
@@ -489,49 +420,6 @@ impl<'a> Run<'a> {
             }
         }
     }
-
-    fn hand_over(&self) -> HandOver {
-        let mut since = self.drive.case.cutoff;
-        let mut unknown = self.rows.len() < self.drive.case.systems.len();
-        for row in self.rows.values() {
-            unknown |= row.trouble.is_some();
-            for FactState {
-                spec: fact, verdict, ..
-            } in row.facts.iter().filter(|state| state.spec.class.hands_over())
-            {
-                match verdict {
-                    Verdict::Unmet(_) | Verdict::Pending(_) | Verdict::Exposed(_) => return HandOver::Open,
-                    Verdict::NotDue(_) | Verdict::Unknown(_) => unknown = true,
-                    Verdict::Verified | Verdict::Asserted | Verdict::NotNeeded(_) => {
-                        let ledger = self.record.ledger.systems.get(&row.name);
-                        let entry = ledger.map(|ledger| ledger.fact(&fact.name));
-                        since = since.max(entry.and_then(|e| e.verified.max(e.accepted)).unwrap_or(since));
-                    }
-                }
-            }
-        }
-        if unknown {
-            HandOver::Unknown
-        } else {
-            HandOver::Since(since)
-        }
-    }
-
-    /// Nothing is written when only the time changed.
-    fn worth_saving(&self) -> bool {
-        self.record.evidence != self.saved.evidence
-            || self.record.ledger.without_times() != self.saved.ledger.without_times()
-    }
-}
-
-/// What the last looks say about the hand-over as a whole.
-enum HandOver {
-    /// Something could not be looked at.
-    Unknown,
-    /// Something is not handed over.
-    Open,
-    /// Everything is, since then.
-    Since(Timestamp),
 }
 
 /// The gates of the case, by what is bound now.
@@ -563,13 +451,6 @@ fn keep_terms(drive: &Drive<'_>, record: &mut Record) {
 /// Starts a timer when there is something to wait for, keeps a running one, drops one that is not needed any more.
 fn timer(running: Option<Instant>, needed: bool, length: Duration) -> Option<Instant> {
     needed.then(|| running.unwrap_or_else(|| Instant::now() + length))
-}
-
-fn tell(waiting: Vec<Waiting>, result: &Result<(), Fault>) {
-    for one in waiting {
-        // A pass that was abandoned does not wait any more.
-        one.done.send(result.clone()).ok();
-    }
 }
 
 /// The end of `work`, which is nothing from then on; for ever while there is none.

@@ -366,7 +366,7 @@ mod tests {
                 at: Timestamp::UNIX_EPOCH,
                 system: "crm".into(),
                 fact: fact.into(),
-                event: evidence::Event::Verified,
+                event: crate::core::event::Event::Verified,
                 account: "7".into(),
             };
             evidence::append(&mut record.evidence, happening);

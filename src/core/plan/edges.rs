@@ -31,12 +31,12 @@ impl View<'_> {
             .iter()
             .all(|name| match self.ledger.fact(name).verified {
                 Some(verified) => ASKED_SINCE.rule()(accepted, verified),
-                None => self.is_noted(name),
+                None => self.is_on_record(name),
             })
     }
 
     /// Whether the ledger knows when `name` was proven, or there is nothing to prove.
-    pub(super) fn is_noted(&self, name: &str) -> bool {
+    pub(super) fn is_on_record(&self, name: &str) -> bool {
         self.ledger.fact(name).verified.is_some()
             || matches!(self.verdict_of(name), Some(Verdict::NotNeeded(_)))
     }

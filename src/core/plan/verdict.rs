@@ -129,7 +129,7 @@ const SEEN_FALSE: &[Check<Rule>] = &[
     Check::new("requirements on record", |q| {
         let unread = q.fact.proof == Proof::None;
         let requires = q.fact.requires.iter().filter(|_| unread);
-        let missing = requires.filter(|name| !q.view.gives_way(name, q.fact) && !q.view.is_noted(name));
+        let missing = requires.filter(|name| !q.view.gives_way(name, q.fact) && !q.view.is_on_record(name));
         waits_for(missing.cloned().collect())
     }),
     Check::new("observed only", |q| {

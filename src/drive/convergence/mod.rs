@@ -31,7 +31,7 @@ use crate::core::{
     fault::{Fault, Reason},
     gate::Vote,
     identity::{ANOTHER_ACCOUNT, CAME_LATER, NO_OTHER_ACCOUNT, Person},
-    planted::{self, Bug},
+    mutants::{self, Bug},
     schedule::mix,
     scope,
 };
@@ -348,7 +348,9 @@ impl Trial {
             let record = self.durable.lock().unwrap();
             for (row, ledger) in &record.ledger.systems {
                 let ours = facts().into_iter().map(|fact| fact.name);
-                let ours = ours.filter(|fact| super::undo::ours(ledger, fact)).collect();
+                let ours = ours
+                    .filter(|fact| crate::core::reinstate::ours(ledger, fact))
+                    .collect();
                 self.ours.insert(row.clone(), ours);
             }
         }
@@ -718,7 +720,7 @@ fn first_violation(seeds: std::ops::Range<u64>, story: Story, bug: Option<Bug>) 
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
-                planted::with(bug, || {
+                mutants::with(bug, || {
                     loop {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
                         if seed >= seeds.end || found.lock().unwrap().is_some() {
@@ -893,9 +895,9 @@ async fn who_was_found_once_and_is_not_found_any_more_is_not_nobody() {
         trial.sims[0].inner.lock().unwrap().appears_at = Some(Timestamp::MAX);
         let mut record = Record::default();
         record.ledger.systems.entry(row.clone()).or_default().found = Some(epoch());
-        planted::plant(bug);
+        mutants::plant(bug);
         let outcome = trial.pass(&mut record, &mut Memory::default(), Scope::Due).await;
-        planted::plant(None);
+        mutants::plant(None);
         let found = outcome.unwrap().rows.into_iter().find(|found| found.name == row);
         found.unwrap().facts[0].verdict.clone()
     };

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     core::{
         fault::{Fault, Reason},
+        mutants::Bug,
         plan::LONGEST_CALL,
-        planted::Bug,
         schedule::mix,
     },
     drive::Clock,

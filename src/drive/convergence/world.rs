@@ -19,7 +19,7 @@ use crate::{
         identity::{Account, Person},
         kept::There,
         ledger::SystemLedger,
-        planted::{Bug, planted},
+        mutants::{Bug, planted},
         schedule::mix,
     },
     drive::{Clock, Record},

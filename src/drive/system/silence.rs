@@ -1,0 +1,22 @@
+//! Until when a system wants to be left alone, for acts that waited for something durable while it said so.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::core::{fault::Fault, pace::parked};
+
+/// Until when a system wants to be left alone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Silence(Arc<Mutex<Option<Timestamp>>>);
+
+impl Silence {
+    pub(super) fn keep(&self, until: Option<Timestamp>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    pub(super) fn check(&self, now: Timestamp) -> Result<(), Fault> {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        parked(until, now).map_or(Ok(()), |until| Err(Fault::throttled(until)))
+    }
+}
