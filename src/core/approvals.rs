@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     case::{Case, System, Wanted},
     fact::FactSpec,
-    gate::{Counted, Gate, Item, Rule, State, Vote},
+    gate::{Ballot, Counted, Gate, Item, Rule, State, Vote},
     guard,
     identity::{Binding, folded},
     ledger::{Ledger, SystemLedger},
@@ -44,17 +44,21 @@ impl Gates {
             .values()
             .filter_map(|system| system.account.as_ref());
         let names = bound.flat_map(|account| [account.name.clone(), account.id.clone()]);
-        let partial: Vec<String> = case.ineligible.iter().cloned().chain(names).collect();
+        let ineligible: Vec<String> = case.ineligible.iter().cloned().chain(names).collect();
         let behind = case.gates.iter().map(|rule| {
             let (items, unclear) = rule.behind(case, ledger, facts);
-            let mut partial = partial.clone();
+            let mut ineligible = ineligible.clone();
             if rule.gate == Gate::Transfer {
                 // Who would get it has an interest.
-                partial.extend(takers(case, ledger));
+                ineligible.extend(takers(case, ledger));
             }
             let whole = rule.is_whole(case);
-            let said = (case.uid.as_str(), case.votes.as_slice(), partial.as_slice());
-            let counted = rule.clone().counted(said, items, unclear, now);
+            let ballot = Ballot {
+                uid: &case.uid,
+                votes: &case.votes,
+                ineligible: &ineligible,
+            };
+            let counted = rule.clone().counted(ballot, items, unclear, now);
             Counted { whole, ..counted }
         });
         let counted: Vec<Counted> = behind.chain(case.loosenings.iter().cloned()).collect();

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     event::{Event, Happened},
     fact::{FactSpec, Proof, Truth},
-    plan::View,
+    plan::PlanInput,
     schedule,
     state::SystemState,
 };
@@ -77,7 +77,7 @@ impl Finding {
 
 /// What the look of `view` shows undone, in the order of the facts; what rests on that comes last. `wanted` are the names of the
 /// facts that the look was about, `cutoff` is when access ends.
-pub fn find(view: &View<'_>, wanted: &[&str], cutoff: Timestamp) -> Vec<Finding> {
+pub fn find(view: &PlanInput<'_>, wanted: &[&str], cutoff: Timestamp) -> Vec<Finding> {
     let at_rest = view.facts.iter().all(|fact| is_at_rest(view, fact, wanted));
     let finding = |fact: &FactSpec, drift| Finding {
         fact: fact.name.clone(),
@@ -107,7 +107,7 @@ pub fn find(view: &View<'_>, wanted: &[&str], cutoff: Timestamp) -> Vec<Finding>
 
 /// Whether nothing of ours for `fact` can have been under way when the process before this one ended: what was sent last is not
 /// durable.
-fn is_at_rest(view: &View<'_>, fact: &FactSpec, wanted: &[&str]) -> bool {
+fn is_at_rest(view: &PlanInput<'_>, fact: &FactSpec, wanted: &[&str]) -> bool {
     let sight = view.sights.get(&fact.name);
     !wanted.contains(&fact.name.as_str())
         || view.ledger.fact(&fact.name).verified.is_some()
@@ -115,7 +115,7 @@ fn is_at_rest(view: &View<'_>, fact: &FactSpec, wanted: &[&str]) -> bool {
         || sight.is_some_and(|sight| sight.truth == Truth::DoesNotHold && sight.act.is_none())
 }
 
-fn of_fact(view: &View<'_>, fact: &FactSpec, (at_rest, cutoff): (bool, Timestamp)) -> Option<Drift> {
+fn of_fact(view: &PlanInput<'_>, fact: &FactSpec, (at_rest, cutoff): (bool, Timestamp)) -> Option<Drift> {
     if fact.by_hand {
         return reopened(view, fact);
     }
@@ -150,7 +150,7 @@ fn of_fact(view: &View<'_>, fact: &FactSpec, (at_rest, cutoff): (bool, Timestamp
 }
 
 /// A task that a read shows undone though it counted as done, or though somebody had said so: such a word is spent for good.
-fn reopened(view: &View<'_>, fact: &FactSpec) -> Option<Drift> {
+fn reopened(view: &PlanInput<'_>, fact: &FactSpec) -> Option<Drift> {
     let sight = view.sights.get(&fact.name)?;
     if sight.truth != Truth::DoesNotHold {
         return None;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fact::{Class, FactSpec};
 
-pub use counted::Counted;
+pub use counted::{Ballot, Counted};
 pub use item::{Item, plan_of, task_plan};
 pub use rule::{Approver, Refusal, Rule, Standing, State};
 pub use safeguards::{Replacement, Safeguards};

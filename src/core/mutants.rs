@@ -15,7 +15,7 @@ use super::{
     intent::Sending,
     ledger::{Ledger, SystemLedger},
     pace::Trouble,
-    plan::{Rule, View, asserted, settling},
+    plan::{PlanInput, Rule, asserted, settling},
     schedule::LONGEST_WAIT,
 };
 
@@ -122,7 +122,7 @@ const fn mutant(bug: Bug, check: &'static str, rule: &'static (dyn Any + Sync)) 
     Mutant { bug, check, rule }
 }
 
-type Hindrance = fn(&View<'_>, &FactSpec) -> bool;
+type Hindrance = fn(&PlanInput<'_>, &FactSpec) -> bool;
 
 const LEAVES_IT: Rule = |_| None;
 const DONE_THOUGH_BLOCKED: Rule = |q| q.view.blocked.map(|_| Verdict::Verified);
@@ -138,7 +138,7 @@ const SENT_AGAIN_WITHOUT_ANSWER: Rule = |q| q.entry.accepted.and_then(|_| settli
 const HINDERS_NOT: Hindrance = |_, _| false;
 const NEVER_PARKED: fn(Timestamp, Timestamp) -> bool = |_, _| false;
 const ALWAYS_SINCE: fn(Timestamp, Timestamp) -> bool = |_, _| true;
-const NEVER_GIVES_WAY: fn(&View<'_>, &FactSpec, &FactSpec) -> bool = |_, _, _| false;
+const NEVER_GIVES_WAY: fn(&PlanInput<'_>, &FactSpec, &FactSpec) -> bool = |_, _, _| false;
 
 const NEEDS_NO_WRITE: fn(&Sending<'_>, &SystemLedger) -> bool = |_, _| false;
 const NOTHING_AHEAD: fn(&FactSpec) -> bool = |_| false;

@@ -12,7 +12,7 @@ use super::{
     fault::{Fault, FaultKind, Reason},
     identity::{LAST, LONGEST},
     pace::{Trouble, without_effect},
-    plan::{Sent, View},
+    plan::{PlanInput, Sent},
     schedule,
     state::{Look, SystemState},
 };
@@ -35,7 +35,7 @@ pub struct Conclusion<'f> {
 }
 
 /// What the look of `view` concludes about `facts`.
-pub fn conclusions<'f>(view: &View<'_>, facts: &'f [FactSpec]) -> Vec<Conclusion<'f>> {
+pub fn conclusions<'f>(view: &PlanInput<'_>, facts: &'f [FactSpec]) -> Vec<Conclusion<'f>> {
     let conclude = |fact| Conclusion {
         fact,
         verdict: view.verdict(fact),

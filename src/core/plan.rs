@@ -1,8 +1,8 @@
 //! What is true, what may be sent now, and when to look again. Decides; never awaits.
 //!
-//! One [`View`] is everything the rules know about one system of one leaver at one instant of one look. From it
-//! [`View::verdict`] says what is known about a fact, [`View::sendable`] which acts may go out now, and
-//! [`View::wake`] when something will change without anybody telling us.
+//! One [`PlanInput`] is everything the rules know about one system of one leaver at one instant of one look. From it
+//! [`PlanInput::verdict`] says what is known about a fact, [`PlanInput::sendable`] which acts may go out now, and
+//! [`PlanInput::wake`] when something will change without anybody telling us.
 //!
 //! # Why
 //! A look and the acts that follow from it overlap in time: an act whose edges allow goes out while other reads of
@@ -76,7 +76,7 @@ pub enum Sent {
     clippy::struct_excessive_bools,
     reason = "each is a separate condition that the rules ask for by name"
 )]
-pub struct View<'a> {
+pub struct PlanInput<'a> {
     /// What is wanted.
     pub system: &'a System,
     /// The facts, in the order in which they are tried.
@@ -111,7 +111,7 @@ pub struct View<'a> {
     pub now: Timestamp,
 }
 
-impl View<'_> {
+impl PlanInput<'_> {
     /// What is known about the fact of this name; none when there is no such fact.
     pub fn verdict_of(&self, name: &str) -> Option<Verdict> {
         self.facts

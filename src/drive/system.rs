@@ -41,7 +41,7 @@ use crate::{
         fault::{Fault, PANICKED, Reason},
         ledger::SystemLedger,
         pace::Pace,
-        plan::{LONGEST_CALL, View},
+        plan::{LONGEST_CALL, PlanInput},
         reinstate, schedule, scope,
         state::{Look, SystemState},
     },
@@ -297,9 +297,9 @@ impl<'a> SystemRun<'a> {
         scope::is_kept_up(&self.system, &self.state.ledger, fact, now) && (early || due())
     }
 
-    fn view<'v>(&'v self, facts: &'v [FactSpec], blocked: Option<&'v Fault>) -> View<'v> {
+    fn view<'v>(&'v self, facts: &'v [FactSpec], blocked: Option<&'v Fault>) -> PlanInput<'v> {
         let case = self.drive.case;
-        View {
+        PlanInput {
             system: &self.system,
             facts,
             sights: &self.look.sights,

@@ -78,7 +78,7 @@ impl Scene {
 
     fn find(&self) -> Vec<Finding> {
         let gates = Gates::default();
-        let view = View {
+        let view = PlanInput {
             system: &self.system,
             facts: &self.facts,
             sights: &self.sights,

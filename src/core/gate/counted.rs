@@ -11,6 +11,17 @@ use super::{
     vote::Vote,
 };
 
+/// What people said about one leaver.
+#[derive(Debug, Clone, Copy)]
+pub struct Ballot<'b> {
+    /// The durable id of the Offboarding.
+    pub uid: &'b str,
+    /// What people said.
+    pub votes: &'b [Vote],
+    /// Names of people whose vote is ignored.
+    pub ineligible: &'b [String],
+}
+
 /// One gate of one leaver with what is behind it and what people said about that.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Counted {
@@ -53,15 +64,9 @@ impl Counted {
             .collect()
     }
 
-    /// Counts what `votes` say about `items` as a whole, wherever they are, for the Offboarding `uid`; those who are `partial`
-    /// cannot say yes.
-    pub fn new(
-        rule: Rule,
-        (uid, votes, partial): (&str, &[Vote], &[String]),
-        items: BTreeSet<Item>,
-        now: Timestamp,
-    ) -> Self {
-        rule.counted((uid, votes, partial), items, false, now)
+    /// Counts what `ballot` says about `items` as a whole, wherever they are.
+    pub fn new(rule: Rule, ballot: Ballot<'_>, items: BTreeSet<Item>, now: Timestamp) -> Self {
+        rule.counted(ballot, items, false, now)
     }
 
     /// Whether it is about `fact` of `account` in this row.
@@ -74,15 +79,15 @@ impl Counted {
 }
 
 impl Rule {
-    /// Counts the `votes` about `items` for the Offboarding `uid`; those who are `partial` cannot say yes.
+    /// Counts what `ballot` says about `items`, which may not be all that there is.
     pub(in crate::core) fn counted(
         self,
-        (uid, votes, partial): (&str, &[Vote], &[String]),
+        ballot: Ballot<'_>,
         items: BTreeSet<Item>,
         unclear: bool,
         now: Timestamp,
     ) -> Counted {
-        let mut plan = plan_of(uid, self.gate, &items);
+        let mut plan = plan_of(ballot.uid, self.gate, &items);
         let mut since = now;
         if let Some((earlier, began)) = &self.since {
             if unclear {
@@ -92,7 +97,7 @@ impl Rule {
                 since = *began;
             }
         }
-        let mut standing = self.count(&plan, votes, partial, since, now);
+        let mut standing = self.count(&plan, ballot.votes, ballot.ineligible, since, now);
         if unclear && standing.state == State::Open {
             standing.state = State::Waiting;
         }

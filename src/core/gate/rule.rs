@@ -120,12 +120,12 @@ impl Rule {
         } == Self { since, ..other }
     }
 
-    /// Counts `votes` about `plan`. `partial` are names of people who cannot say yes; `since` is when the waiting began.
+    /// Counts `votes` about `plan`. `ineligible` are names of people whose vote is ignored; `since` is when the waiting began.
     pub fn count(
         &self,
         plan: &str,
         votes: &[Vote],
-        partial: &[String],
+        ineligible: &[String],
         since: Timestamp,
         now: Timestamp,
     ) -> Standing {
@@ -133,7 +133,7 @@ impl Rule {
         let mut refused = vec![];
         let mut eligible = vec![];
         for vote in own {
-            match self.eligible(vote, plan, partial, since, now) {
+            match self.eligible(vote, plan, ineligible, since, now) {
                 Err(why) => refused.push((vote.id.clone(), why)),
                 Ok(()) => eligible.push(vote),
             }
@@ -152,9 +152,9 @@ impl Rule {
                 }
             }
         }
-        let said = |decision| latest.values().filter(move |vote| vote.decision == decision);
-        let yes = said(Decision::Approved).count();
-        let state = if said(Decision::Denied).next().is_some() {
+        let voices_for = |decision| latest.values().filter(move |vote| vote.decision == decision);
+        let yes = voices_for(Decision::Approved).count();
+        let state = if voices_for(Decision::Denied).next().is_some() {
             State::Denied
         } else if yes >= self.approvals.max(1) {
             State::Open
@@ -166,7 +166,7 @@ impl Rule {
         } else {
             State::Waiting
         };
-        let expiry = said(Decision::Approved).map(|vote| schedule::later(vote.at, self.expires_after));
+        let expiry = voices_for(Decision::Approved).map(|vote| schedule::later(vote.at, self.expires_after));
         let escalates = self
             .escalation
             .iter()
@@ -185,11 +185,11 @@ impl Rule {
         &self,
         vote: &Vote,
         plan: &str,
-        partial: &[String],
+        ineligible: &[String],
         since: Timestamp,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        if partial.iter().any(|name| vote.is_of(name)) {
+        if ineligible.iter().any(|name| vote.is_of(name)) {
             return Err(Refusal::SelfApproval);
         }
         if vote.plan != plan {

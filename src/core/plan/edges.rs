@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{FOLLOWS_WITHIN, Sent, TASK_AWAITED, TASK_OVERDUE, View};
+use super::{FOLLOWS_WITHIN, PlanInput, Sent, TASK_AWAITED, TASK_OVERDUE};
 use crate::core::{
     check::Check,
     fact::{FactSpec, Truth, Verdict, Why},
@@ -15,10 +15,10 @@ const ASKED_SINCE: Check<fn(Timestamp, Timestamp) -> bool> =
     Check::new("asked since", |accepted, verified| accepted >= verified);
 
 /// Whether a fact waits no longer for an earlier one.
-const GIVES_WAY: Check<fn(&View<'_>, &FactSpec, &FactSpec) -> bool> =
+const GIVES_WAY: Check<fn(&PlanInput<'_>, &FactSpec, &FactSpec) -> bool> =
     Check::new("gives way", refused_for_good);
 
-impl View<'_> {
+impl PlanInput<'_> {
     /// A fact without a read counts as asked only if it was asked after everything it requires was proven, the last
     /// time that was proven: after a drift it is asked again.
     pub(super) fn asked_since_its_requirements(&self, fact: &FactSpec) -> bool {
@@ -85,7 +85,7 @@ impl View<'_> {
 }
 
 /// Whether `fact` waits no longer for `earlier`. Nothing that cannot be repeated or taken back goes out before its time.
-fn refused_for_good(view: &View<'_>, earlier: &FactSpec, fact: &FactSpec) -> bool {
+fn refused_for_good(view: &PlanInput<'_>, earlier: &FactSpec, fact: &FactSpec) -> bool {
     let security = earlier.class.security() && fact.class.security();
     // While it is tried once more its answer comes first.
     let tried = match view.sent.get(&earlier.name) {

@@ -1,14 +1,14 @@
 //! Which acts may go out now.
 
-use super::{Sent, View};
+use super::{PlanInput, Sent};
 use crate::core::{
     check::Check,
     fact::{FactSpec, Verdict, Why},
     pace::parked,
 };
 
-type SystemHindrance = fn(&View<'_>) -> bool;
-type Hindrance = fn(&View<'_>, &FactSpec) -> bool;
+type SystemHindrance = fn(&PlanInput<'_>) -> bool;
+type Hindrance = fn(&PlanInput<'_>, &FactSpec) -> bool;
 
 /// What keeps every act of the system from going out.
 const SYSTEM_HINDRANCES: &[Check<SystemHindrance>] = &[
@@ -44,7 +44,7 @@ const HINDRANCES: &[Check<Hindrance>] = &[
     }),
 ];
 
-impl View<'_> {
+impl PlanInput<'_> {
     /// The facts whose acts may go out now, in order.
     pub fn sendable(&self) -> Vec<&FactSpec> {
         if SYSTEM_HINDRANCES.iter().any(|hinders| hinders.rule()(self)) {

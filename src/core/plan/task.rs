@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::{TASK_AWAITED, TASK_OVERDUE, View};
+use super::{PlanInput, TASK_AWAITED, TASK_OVERDUE};
 use crate::core::{
     fact::{FactSpec, Proof, Sight, Truth, Verdict, Why},
     schedule,
 };
 
-impl View<'_> {
+impl PlanInput<'_> {
     pub(super) fn task_gate(&self, fact: &FactSpec, sight: &Sight) -> Why {
         let late = self.task_due(fact, sight).is_some_and(|due| due <= self.now);
         Why::Gated(if late { TASK_OVERDUE } else { TASK_AWAITED })

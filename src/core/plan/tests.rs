@@ -88,8 +88,8 @@ impl Scene {
         self
     }
 
-    fn view(&self, now: i64) -> View<'_> {
-        View {
+    fn view(&self, now: i64) -> PlanInput<'_> {
+        PlanInput {
             system: &self.system,
             facts: &self.facts,
             sights: &self.sights,
@@ -653,7 +653,7 @@ fn what_a_system_reports_is_waited_for_and_asked_for_again_when_nothing_is_said(
 fn what_reads_show_only_from_a_moment_on_is_proven_by_a_look_that_began_after_it() {
     let scene = Scene::disabling_first().seen("AccountDisabled", Truth::HoldsFrom(at(10)));
     let look = |began, now| {
-        let view = View {
+        let view = PlanInput {
             looked_at: at(began),
             ..scene.view(now)
         };

@@ -9,7 +9,9 @@
 
 use jiff::Timestamp;
 
-use super::{LEGAL_HOLD, LONGEST_CALL, OPERATION_POLL, REVERSALS_BEFORE_CONFLICT, Sent, View, held_back};
+use super::{
+    LEGAL_HOLD, LONGEST_CALL, OPERATION_POLL, PlanInput, REVERSALS_BEFORE_CONFLICT, Sent, held_back,
+};
 use crate::core::{
     case::{OBSERVED_ONLY, Wanted},
     check::Check,
@@ -24,7 +26,7 @@ use crate::core::{
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'q> {
     /// All that is known about the system.
-    pub view: &'q View<'q>,
+    pub view: &'q PlanInput<'q>,
     /// The fact.
     pub fact: &'q FactSpec,
     /// What the look showed of it; none when it was not read yet.
@@ -173,7 +175,7 @@ const SEEN_FALSE: &[Check<Rule>] = &[
     }),
 ];
 
-impl View<'_> {
+impl PlanInput<'_> {
     /// What is known about `fact`.
     pub fn verdict(&self, fact: &FactSpec) -> Verdict {
         let question = Question {

@@ -2,14 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{FIRST_SETTLE_POLL, TASK_AWAITED, TASK_OVERDUE, View};
+use super::{FIRST_SETTLE_POLL, PlanInput, TASK_AWAITED, TASK_OVERDUE};
 use crate::core::{
     case::Wanted,
     fact::{FactSpec, Proof, Verdict, Why},
     schedule,
 };
 
-impl View<'_> {
+impl PlanInput<'_> {
     /// When something may change without anybody telling us; none when nothing will.
     pub fn wake(&self) -> Option<Timestamp> {
         let parked = self.pace.parked_until.filter(|until| *until > self.now);

@@ -8,7 +8,7 @@ use super::{Given, Invalid, policy};
 use crate::core::{
     case::Case,
     commitment::{self, Commitment, Known, Settled, Terms},
-    gate::{Counted, Gate, Item, Replacement, Rule, State, Vote, plan_of},
+    gate::{Ballot, Counted, Gate, Item, Replacement, Rule, State, Vote, plan_of},
     schedule,
 };
 
@@ -176,10 +176,14 @@ impl Replaced {
             // A word about something else is none about this.
             let about = given.votes.iter().filter(|vote| vote.plan == plan);
             let votes: Vec<Vote> = about.cloned().collect();
-            let said = (uid, votes.as_slice(), ineligible);
+            let ballot = Ballot {
+                uid,
+                votes: &votes,
+                ineligible,
+            };
             let counted: Vec<Counted> = rules
                 .into_iter()
-                .map(|people| Counted::new(people, said, items.clone(), now))
+                .map(|people| Counted::new(people, ballot, items.clone(), now))
                 .collect();
             replaced.plans.insert(plan);
             if counted
@@ -212,8 +216,12 @@ impl Counting<'_> {
     /// What people said about `items`, by each rule for `gate`.
     fn count(&self, gate: Gate, items: &BTreeSet<Item>) -> Vec<Counted> {
         let uid = self.given.offboarding.metadata.uid.as_deref().unwrap_or_default();
-        let said = (uid, &self.votes[..], self.ineligible);
-        let count = |rule| Counted::new(rule, said, items.clone(), self.now);
+        let ballot = Ballot {
+            uid,
+            votes: &self.votes,
+            ineligible: self.ineligible,
+        };
+        let count = |rule| Counted::new(rule, ballot, items.clone(), self.now);
         self.rules(gate).into_iter().map(count).collect()
     }
 
