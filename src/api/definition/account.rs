@@ -43,13 +43,10 @@ pub struct AccountSpec {
     /// Who the system cannot be without: nobody is locked out who is the last to administer it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<LastSpec>,
-    /// The read that an element of `find` already shows, so that it need not be read again in the same look.
+    /// The read that an element of `find` already shows, so that it need not be read again in the same look. What is read there
+    /// must have the `id` of the account: another one stops all writes to the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shows: Option<String>,
-    /// Expression over `response.body` or the entry: the durable id inside an answer of a read named in `shows`; another
-    /// id than the bound one stops all writes to the system.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub echo: Option<String>,
     /// How the person's manager is known, of a directory: who takes over where nobody said who the manager is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manager: Option<ManagerSpec>,

@@ -35,9 +35,14 @@ pub struct Fact {
     /// Expression: whether it concerns this account at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
-    /// Expression: whether it is true. Needed unless the proof is `None` or `Elapsed`.
+    /// Expression: whether it is true. Needed unless there is `none`, or the proof is `None` or `Elapsed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds: Option<String>,
+    /// Expression: a list of which none may be left, such as `reads.tokens`. Unless `holds` says otherwise, the fact holds
+    /// where the list is empty. A request of `act` that speaks of `item`, and has no `each`, is made for each element of the
+    /// list; `says` knows how many there are as `count`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub none: Option<String>,
     /// Expression, for proof `Elapsed`: the instant from which it is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -86,7 +91,8 @@ pub struct Fact {
     pub task: Option<TaskSpec>,
     /// The requests that take it back, in order; one that is refused keeps none of the others from being sent. Of a
     /// snapshot that is a list only what is missing is given back; of any other only as long as the fact still holds, so
-    /// that nothing older takes the place of what somebody else has changed since.
+    /// that nothing older takes the place of what somebody else has changed since. One that speaks of `item`, and has no `each`, is
+    /// made for each element of the snapshot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<Request>,
     /// Expression: an operation is still working. Asked even without an id of ours, so that one whose answer was lost, or
@@ -96,7 +102,7 @@ pub struct Fact {
     /// Expression: an operation that we started has failed; it is asked for again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
-    /// Template: what the act does, for the plan, such as `leave ${size(reads.groups)} groups`.
+    /// Template: what the act does, for the plan, such as `leave ${counted(count, 'group')}`; `count` is known where there is `none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub says: Option<String>,
 }

@@ -215,7 +215,7 @@ impl Look<'_> {
                     let (path, why) = (read.path.clone(), "cannot be asked for");
                     return Ok(Err(Unevaluable { path, why }));
                 }
-                value = self.exchange.look(read, &inner, None, None).await?;
+                value = self.exchange.look(read, &inner, None).await?;
             }
             details.insert(name, value.unwrap_or(Value::Null));
         }

@@ -89,6 +89,23 @@ pub const BOUND: &[&str] = &[
 /// Names known in what is done around a request that was resolved before.
 const WATCHED: &[&str] = &["inputs", "who", "account", "now"];
 
+/// Which refusals of an act mean that it was done already: what is to be deleted is not there, a value that is to be removed is
+/// not there, one that is to be added is.
+fn done_already(verb: &Verb) -> Option<&'static str> {
+    match verb {
+        Verb::Http(http) if http.method == "DELETE" => Some("response.status in [404, 410]"),
+        Verb::Delete(_) => Some("response.code == 32"),
+        Verb::Modify {
+            replace, add, remove, ..
+        } if replace.is_empty() => match (add.is_empty(), remove.is_empty()) {
+            (true, false) => Some("response.code == 16"),
+            (false, true) => Some("response.code in [20, 68]"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Compiles requests and expressions of one definition.
 pub struct Compiler<'p> {
     /// Its driver.
@@ -135,6 +152,19 @@ impl Compiler<'_> {
 
     /// A request at `path`.
     pub fn request(&mut self, request: &Request, path: &str, role: Role) -> Option<Compiled> {
+        self.request_for(request, path, role, None)
+    }
+
+    /// A request at `path` that is made for each element of `list`, an expression with its own path, where it speaks of
+    /// `item` and does not say itself of what.
+    pub fn request_for(
+        &mut self,
+        request: &Request,
+        path: &str,
+        role: Role,
+        list: Option<(&str, &str)>,
+    ) -> Option<Compiled> {
+        let list = list.filter(|_| request.each.is_none());
         let mut names: Vec<&str> = match role {
             Role::Discover => vec!["inputs"],
             Role::Find => vec!["who", "inputs", "now"],
@@ -149,7 +179,8 @@ impl Compiler<'_> {
         };
         let when = self.optional(request.when.as_ref(), &format!("{path}.when"), &names);
         let each = self.optional(request.each.as_ref(), &format!("{path}.each"), &names);
-        if request.each.is_some() {
+        let each_of = list.and_then(|(list, path)| self.expression(list, path, &names));
+        if request.each.is_some() || each_of.is_some() {
             names.push("item");
         }
         self.fields(request, path, role);
@@ -163,6 +194,8 @@ impl Compiler<'_> {
         };
         after.push("response");
         let field = |name: &str| format!("{path}.{name}");
+        let by_default = || done_already(&verb).filter(|_| role == Role::Act && request.lost.is_none());
+        let done = request.done.clone().or_else(|| by_default().map(str::to_owned));
         let mut compiled = Compiled {
             when,
             each,
@@ -174,7 +207,7 @@ impl Compiler<'_> {
                 &field("proves"),
                 &[names.as_slice(), &["items"]].concat(),
             ),
-            done: self.optional(request.done.as_ref(), &field("done"), &after),
+            done: self.optional(done.as_ref(), &field("done"), &after),
             lost: self.optional(request.lost.as_ref(), &field("lost"), &after),
             operation: self.optional(request.operation.as_ref(), &field("operation"), &after),
             page: request
@@ -189,6 +222,10 @@ impl Compiler<'_> {
             path: path.to_owned(),
         };
         compiled.uses = uses(&compiled);
+        if each_of.is_some() && compiled.uses.name("item") {
+            compiled.each = each_of;
+            compiled.uses = uses(&compiled);
+        }
         Some(compiled)
     }
 

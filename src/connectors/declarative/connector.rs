@@ -189,10 +189,13 @@ impl Declarative {
         }
         let shown = self.shows() == Some(name);
         let recognise = self.loaded.account.as_ref().filter(|_| shown);
-        let echo = recognise.and_then(|account| account.echo.as_ref());
         let exchange = self.exchange();
         let Some(each) = &read.each else {
-            let read = exchange.read(read, &scope, (bound, echo), retention).await?;
+            let read = exchange.read(read, &scope, bound, retention).await?;
+            if let (Some(recognise), Some((value, _))) = (recognise, &read) {
+                let scope = setting.scope(recognise.id.uses(), readings, since);
+                recognise.is_bound(value, bound, &scope)?;
+            }
             let (value, memory) = read.unwrap_or_default();
             return Ok(Reading::counted(value, memory));
         };
@@ -205,7 +208,7 @@ impl Declarative {
                 .collect();
             let looks = scopes
                 .iter()
-                .map(|scope| exchange.read(read, scope, (bound, echo), retention));
+                .map(|scope| exchange.read(read, scope, bound, retention));
             for value in join_all(looks).await {
                 let (value, counted) = value?.unwrap_or_default();
                 memory.extend(counted);
@@ -216,7 +219,12 @@ impl Declarative {
                 }
             }
         }
-        Ok(Reading::counted(Value::Array(together), memory))
+        let together = Value::Array(together);
+        if let Some(recognise) = recognise {
+            let scope = setting.scope(recognise.id.uses(), readings, since);
+            recognise.is_bound(&together, bound, &scope)?;
+        }
+        Ok(Reading::counted(together, memory))
     }
 
     /// Does these reads, each once, those that rest on others after them; `facts` are those they are done for.

@@ -51,9 +51,8 @@ impl Exchange<'_> {
         request: &Compiled,
         scope: &Scope<'_>,
         bound: Option<&str>,
-        echo: Option<&Expression>,
     ) -> Result<Option<Value>, Fault> {
-        let value = self.whole(request, scope, (bound, echo), None).await?;
+        let value = self.whole(request, scope, bound, None).await?;
         Ok(value.map(|(value, _)| value))
     }
 
@@ -62,24 +61,23 @@ impl Exchange<'_> {
         &self,
         request: &Compiled,
         scope: &Scope<'_>,
-        of: (&str, Option<&Expression>),
+        bound: &str,
         retention: &Retention,
     ) -> Result<Option<(Value, Vec<Retained>)>, Fault> {
-        self.whole(request, scope, (Some(of.0), of.1), Some(retention))
-            .await
+        self.whole(request, scope, Some(bound), Some(retention)).await
     }
 
     async fn whole(
         &self,
         request: &Compiled,
         scope: &Scope<'_>,
-        of: (Option<&str>, Option<&Expression>),
+        bound: Option<&str>,
         retention: Option<&Retention>,
     ) -> Result<Option<(Value, Vec<Retained>)>, Fault> {
         let value = if request.page.is_some() {
-            self.all_pages(request, scope, of, retention).await?
+            self.all_pages(request, scope, bound, retention).await?
         } else {
-            self.one_page(request, scope, of, retention).await?
+            self.one_page(request, scope, bound, retention).await?
         };
         if let (Some(proves), Some((items, _))) = (&request.proves, &value)
             && !proves.holds(&Scope::inside(scope).with("items", items))?
@@ -93,13 +91,10 @@ impl Exchange<'_> {
         &self,
         request: &Compiled,
         scope: &Scope<'_>,
-        (bound, echo): (Option<&str>, Option<&Expression>),
+        bound: Option<&str>,
         retention: Option<&Retention>,
     ) -> Result<Option<(Value, Vec<Retained>)>, Fault> {
-        let ask = async || {
-            let mut check = |answer: &Answer, scope: &Scope<'_>| shows(answer, scope, bound, echo);
-            self.pages(request, scope, bound).next(&mut check).await
-        };
+        let ask = async || self.pages(request, scope, bound).next(&mut |_, _| Ok(())).await;
         let value = ask().await?;
         let (Some(retention), Some(there)) = (retention, &value) else {
             return Ok(value.map(|value| (value, vec![])));
@@ -118,14 +113,13 @@ impl Exchange<'_> {
         &self,
         request: &Compiled,
         scope: &Scope<'_>,
-        (bound, echo): (Option<&str>, Option<&Expression>),
+        bound: Option<&str>,
         retention: Option<&Retention>,
     ) -> Result<Option<(Value, Vec<Retained>)>, Fault> {
-        let mut check = |answer: &Answer, scope: &Scope<'_>| shows(answer, scope, bound, echo);
         let mut pager = self.pages(request, scope, bound);
         let (mut together, mut memory) = (vec![], vec![]);
         let mut data = 0;
-        while let Some(value) = pager.next(&mut check).await? {
+        while let Some(value) = pager.next(&mut |_, _| Ok(())).await? {
             data += weight(&value);
             if data > MOST_DATA {
                 return Err(incomplete("too much"));
@@ -231,30 +225,6 @@ fn absent(request: &Compiled, answer: &Answer, scope: &Scope<'_>) -> bool {
 fn gone(answer: &Answer) -> bool {
     let number = |key: &str| answer.response.get(key).and_then(Value::as_i64);
     matches!(number("status"), Some(404 | 410)) || number("code") == Some(32)
-}
-
-/// Whether the answer is about the account that is looked at.
-fn shows(
-    answer: &Answer,
-    scope: &Scope<'_>,
-    bound: Option<&str>,
-    echo: Option<&Expression>,
-) -> Result<(), Fault> {
-    match (bound, echo) {
-        (Some(_), Some(_)) if answer.value().as_array().is_some_and(Vec::is_empty) => {
-            Err(Fault::permanent(Reason::NotFoundUncorroborated))
-        }
-        (Some(id), Some(echo)) => same_account(echo, &Scope::inside(scope).with("item", answer.value()), id),
-        _ => Ok(()),
-    }
-}
-
-fn same_account(echo: &Expression, scope: &Scope<'_>, id: &str) -> Result<(), Fault> {
-    match echo.text_value(scope)? {
-        Some(echoed) if echoed == id => Ok(()),
-        Some(_) => Err(Fault::needs_decision(Reason::IdentityMismatch)),
-        None => Err(Fault::permanent(Reason::Malformed).with_code(echo.path())),
-    }
 }
 
 /// What the answer says about further pages.

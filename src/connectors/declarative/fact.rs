@@ -26,6 +26,8 @@ pub(super) struct CompiledFact {
     pub description: String,
     pub when: Option<Expression>,
     pub holds: Option<Expression>,
+    /// The list of which none may be left.
+    pub none: Option<Expression>,
     pub from: Option<Expression>,
     pub snapshot: Option<Expression>,
     pub act: Vec<Compiled>,
@@ -62,7 +64,7 @@ const DUE_IN: &str = "3d";
 /// The task of a fact that is read and that nothing of ours makes true, such as a group that another system feeds: a person
 /// does it. Whose it is and how long it may take is up to the inputs `assignee` and `dueIn`, where the definition has them.
 fn implied_task(name: &str, fact: &Fact, definition: &ConnectorDefinitionSpec) -> Option<TaskSpec> {
-    let is_read = fact.proof == Proof::Direct && fact.holds.is_some();
+    let is_read = fact.proof == Proof::Direct && is_read(fact);
     let input = |name: &str| {
         let known = definition.inputs.contains_key(name);
         known.then(|| format!("${{inputs.{name}}}"))
@@ -73,6 +75,25 @@ fn implied_task(name: &str, fact: &Fact, definition: &ConnectorDefinitionSpec) -
         due_in: input("dueIn"),
         ..TaskSpec::default()
     })
+}
+
+/// Whether it can be read that the fact is true.
+fn is_read(fact: &Fact) -> bool {
+    fact.holds.is_some() || fact.none.is_some()
+}
+
+/// When the fact is true: as it says, else where there is nothing left of `none`.
+fn compile_holds(
+    fact: &Fact,
+    field: impl Fn(&str) -> String,
+    compiler: &mut Compiler<'_>,
+) -> Option<Expression> {
+    match (&fact.holds, &fact.none) {
+        (Some(holds), _) => compiler.expression(holds, &field("holds"), BOUND),
+        // A comment at the end of the list ends with its line.
+        (None, Some(list)) => compiler.expression(&format!("size({list}\n) == 0"), &field("none"), BOUND),
+        (None, None) => None,
+    }
 }
 
 fn compile_task(task: &TaskSpec, path: &str, compiler: &mut Compiler<'_>) -> Option<CompiledTask> {
@@ -128,11 +149,19 @@ pub(super) fn compile_fact(
     compiler: &mut Compiler<'_>,
 ) -> CompiledFact {
     let field = |part: &str| format!("facts.{name}.{part}");
+    let none = compiler.optional(fact.none.as_ref(), &field("none"), BOUND);
+    let (left, kept) = (none.as_ref().map(Expression::text), format!("snapshot.{name}"));
     let requests = |list: &[Request], part: &str, compiler: &mut Compiler<'_>| {
-        list.iter()
-            .enumerate()
-            .filter_map(|(i, r)| compiler.request(r, &format!("facts.{name}.{part}[{i}]"), Role::Act))
-            .collect::<Vec<_>>()
+        let (of, path) = match part {
+            "undo" => (fact.snapshot.as_ref().map(|_| kept.as_str()), field("snapshot")),
+            _ => (left, field("none")),
+        };
+        let of = of.map(|of| (of, path.as_str()));
+        let requests = list.iter().enumerate();
+        let compiled = requests.filter_map(|(i, request)| {
+            compiler.request_for(request, &format!("facts.{name}.{part}[{i}]"), Role::Act, of)
+        });
+        compiled.collect::<Vec<_>>()
     };
     let act = requests(&fact.act, "act", compiler);
     let ladder = requests(&fact.ladder, "ladder", compiler);
@@ -148,6 +177,8 @@ pub(super) fn compile_fact(
         ..task
     });
     let acts = !fact.act.is_empty() || !fact.ladder.is_empty();
+    let counts: &[&str] = if none.is_some() { &["count"] } else { &[] };
+    let said = [BOUND, counts].concat();
     let mut ready = CompiledFact {
         spec: FactSpec {
             // What comes after another fact may come by itself.
@@ -158,7 +189,7 @@ pub(super) fn compile_fact(
         optional: fact.optional,
         description: fact.description.clone(),
         when: compiler.optional(fact.when.as_ref(), &field("when"), BOUND),
-        holds: compiler.optional(fact.holds.as_ref(), &field("holds"), BOUND),
+        holds: compile_holds(fact, field, compiler),
         from: compiler.optional(fact.from.as_ref(), &field("from"), BOUND),
         snapshot: compiler.optional(fact.snapshot.as_ref(), &field("snapshot"), BOUND),
         running: compiler.optional(fact.running.as_ref(), &field("running"), BOUND),
@@ -166,7 +197,8 @@ pub(super) fn compile_fact(
         says: fact
             .says
             .as_ref()
-            .and_then(|says| Template::compile(says, Place::Plain, &field("says"), BOUND, compiler.problems)),
+            .and_then(|says| compiler.template(says, Place::Plain, &field("says"), &said)),
+        none,
         act,
         ladder,
         undo,
@@ -178,6 +210,7 @@ pub(super) fn compile_fact(
     let expressions = [
         &ready.when,
         &ready.holds,
+        &ready.none,
         &ready.from,
         &ready.snapshot,
         &ready.running,
@@ -302,10 +335,13 @@ fn check_fact(name: &str, fact: &Fact, ready: &CompiledFact, problems: &mut Prob
         );
     }
     let unreadable = matches!(fact.proof, Proof::None | Proof::Elapsed);
-    if fact.holds.is_none() && !unreadable {
-        problems.add(at("holds"), "missing; say when it is true, or set proof: None");
+    if !is_read(fact) && !unreadable {
+        problems.add(
+            at("holds"),
+            "missing; say when it is true, in none of what nothing may be left, or set proof: None",
+        );
     }
-    if fact.proof == Proof::Elapsed && fact.from.is_none() && fact.holds.is_none() {
+    if fact.proof == Proof::Elapsed && fact.from.is_none() && !is_read(fact) {
         problems.add(
             at("from"),
             "missing; proof Elapsed needs the instant from which it is true",
@@ -321,13 +357,13 @@ fn check_fact(name: &str, fact: &Fact, ready: &CompiledFact, problems: &mut Prob
         );
     }
     let keyed = ready.act.iter().chain(&ready.ladder).any(|r| r.uses.name("key"));
-    if fact.unrepeatable && fact.holds.is_none() && !keyed {
+    if fact.unrepeatable && !is_read(fact) && !keyed {
         problems.add(
             at("unrepeatable"),
             "must be readable (holds), or its act must carry ${key}",
         );
     }
-    if fact.spares.is_some() && !fact.act.iter().any(|request| request.each.is_some()) {
+    if fact.spares.is_some() && !ready.act.iter().any(|request| request.each.is_some()) {
         problems.add(at("spares"), "only goes with an act that has each; remove it");
     }
     if !fact.act.is_empty() && !fact.ladder.is_empty() {
@@ -349,7 +385,7 @@ fn check_fact(name: &str, fact: &Fact, ready: &CompiledFact, problems: &mut Prob
         }
         return;
     }
-    if fact.act.is_empty() && fact.ladder.is_empty() && fact.holds.is_none() && fact.from.is_none() {
+    if fact.act.is_empty() && fact.ladder.is_empty() && !is_read(fact) && fact.from.is_none() {
         problems.add(at("act"), "nothing is asked for and nothing is read");
     }
     if fact.reported && fact.proof != Proof::None {

@@ -90,7 +90,7 @@ impl Declarative {
         scope: &Scope<'_>,
     ) -> Result<Vec<Value>, Fault> {
         let exchange = self.exchange();
-        let items = match exchange.look(way, scope, None, None).await? {
+        let items = match exchange.look(way, scope, None).await? {
             Some(Value::Array(items)) => items,
             None => vec![],
             // An answer without content is no list without elements.
@@ -110,7 +110,7 @@ impl Declarative {
                 let scope = Scope::inside(scope).with("item", item);
                 match &profile.when {
                     Some(when) if !when.holds(&scope)? => Ok(Some(item.clone())),
-                    _ => exchange.look(profile, &scope, None, None).await,
+                    _ => exchange.look(profile, &scope, None).await,
                 }
             });
             for element in join_all(profiles).await {

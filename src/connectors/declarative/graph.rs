@@ -37,6 +37,7 @@ pub(super) fn check_references<'c>(
         let expressions = [
             &fact.when,
             &fact.holds,
+            &fact.none,
             &fact.from,
             &fact.snapshot,
             &fact.running,

@@ -76,7 +76,7 @@ impl Inputs {
             {
                 continue;
             }
-            let Some(value) = exchange.look(request, &scope, None, None).await? else {
+            let Some(value) = exchange.look(request, &scope, None).await? else {
                 continue;
             };
             if fits(input, &value).is_err() {

@@ -39,6 +39,7 @@ mod searches;
 mod setting;
 mod sight;
 mod spares;
+mod spelling;
 mod tasks;
 mod template;
 mod trust;

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     api::definition::{AccountKeys, AccountSpec, ConnectorDefinitionSpec, LastSpec},
-    core::identity::{folded, key_digest},
+    core::{
+        fault::{Fault, Reason},
+        identity::{folded, key_digest},
+    },
 };
 
 /// The key of an account that a person named.
@@ -34,7 +37,6 @@ pub(super) struct Recognise {
     pub last: Option<CompiledLast>,
     /// The read that an element of `find` shows.
     pub shows: Option<String>,
-    pub echo: Option<Expression>,
     pub manager: Option<CompiledManager>,
 }
 
@@ -96,6 +98,29 @@ impl Recognise {
     pub fn agrees(&self, who: &Value, scope: &Scope<'_>) -> Result<bool, Unevaluable> {
         let compared: Vec<_> = self.compared(who, scope)?.map(|(_, shown)| shown).collect();
         Ok(compared.contains(&Shown::Same) || !compared.contains(&Shown::Another))
+    }
+
+    /// Whether `value`, what was read of the account with the id `bound`, is about no other.
+    ///
+    /// # Errors
+    /// `IdentityMismatch` where it shows another id, `NotFoundUncorroborated` where it is an empty list, `Malformed` where it
+    /// shows no id.
+    pub fn is_bound(&self, value: &Value, bound: &str, scope: &Scope<'_>) -> Result<(), Fault> {
+        let items = match value {
+            Value::Array(items) if items.is_empty() => {
+                return Err(Fault::permanent(Reason::NotFoundUncorroborated));
+            }
+            Value::Array(items) => items.as_slice(),
+            item => std::slice::from_ref(item),
+        };
+        for item in items {
+            match self.id.text_value(&Scope::inside(scope).with("item", item))? {
+                Some(id) if id == bound => {}
+                Some(_) => return Err(Fault::needs_decision(Reason::IdentityMismatch)),
+                None => return Err(Fault::permanent(Reason::Malformed).with_code(self.id.path())),
+            }
+        }
+        Ok(())
     }
 
     /// Digests of what the account in `scope` shows of each key.
@@ -219,7 +244,6 @@ pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Opt
     let keys = keys.collect();
     let protected = compiler.optional(account.protected.as_ref(), "account.protected", &names);
     let last = account.last.as_ref().and_then(|spec| last(spec, compiler));
-    let echo = compiler.optional(account.echo.as_ref(), "account.echo", &["response", "item"]);
     let manager = account.manager.as_ref().map(|manager| CompiledManager {
         read: manager.read.clone(),
         email: compiler.optional(manager.email.as_ref(), "account.manager.email", &["item"]),
@@ -241,7 +265,6 @@ pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Opt
         protected,
         last,
         shows: account.shows.clone(),
-        echo,
         manager,
     })
 }
@@ -281,12 +304,6 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
                 "email or employeeID is needed: by what others know the manager",
             );
         }
-    }
-    if account.echo.is_some() && account.shows.is_none() {
-        problems.add(
-            "account.echo",
-            "needs account.shows: name the read whose answers carry the id",
-        );
     }
     if spec.facts.is_empty() {
         problems.add("facts", "at least one fact is needed where there is an account");

@@ -312,8 +312,18 @@ impl View<'_> {
         };
         let mut uses = Uses::default();
         says.uses(&mut uses);
-        says.text(&self.setting.scope(&uses, self.readings, since))
-            .unwrap_or_else(|_| first.to_owned())
+        let list = fact.none.as_ref().filter(|_| uses.name("count"));
+        list.iter().for_each(|list| uses.add(list.uses()));
+        let scope = self.setting.scope(&uses, self.readings, since);
+        let count = list
+            .and_then(|list| list.list(&scope).ok())
+            .map(|list| list.len());
+        let counted = Scope::inside(&scope);
+        let scope = match count {
+            Some(count) => counted.with_owned("count", count.into()),
+            None => counted,
+        };
+        says.text(&scope).unwrap_or_else(|_| first.to_owned())
     }
 
     /// The resolved requests, each with the step of the definition that it comes from.

@@ -68,7 +68,7 @@ impl Declarative {
             {
                 return None;
             }
-            match self.exchange().look(read, scope, None, None).await {
+            match self.exchange().look(read, scope, None).await {
                 Ok(Some(Value::Array(list))) => Some(list),
                 Ok(_) => None,
                 Err(fault) => {

@@ -73,6 +73,7 @@ impl Listed {
             optional: false,
             when: None,
             holds: None,
+            none: None,
             from: None,
             proof: Proof::None,
             reported: false,

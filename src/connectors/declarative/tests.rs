@@ -51,7 +51,6 @@ spec:
     keys: { employeeID: "has(item.number) ? item.number : null", email: "has(item.mails) ? item.mails : [item.mail]" }
     protected: item.login == 'root'
     shows: user
-    echo: response.body.id
   reads:
     user: { get: '/users/${account.id}' }
     groups: { get: '/users/${account.id}/groups', items: response.body.items, page: { offset: { parameter: start, first: 1, total: response.body.total } } }
@@ -66,11 +65,11 @@ spec:
     GroupsLeft:
       class: Entitlements
       after: [Suspended]
-      holds: size(reads.groups) == 0
+      none: reads.groups
       snapshot: reads.groups.map(g, g.id)
-      act: [{ each: reads.groups, delete: '/groups/${item.id}/members/${account.id}' }]
+      act: [{ delete: '/groups/${item.id}/members/${account.id}' }]
       undo: [{ each: snapshot.GroupsLeft, put: '/groups/${item}/members/${account.id}' }]
-      says: 'leave ${size(reads.groups)} groups'
+      says: 'leave ${count} groups'
     Locked:
       class: Credentials
       holds: has(reads.user.locked)

@@ -28,7 +28,7 @@ impl Declarative {
         let reads = reads
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), serde_json::to_value(spec.reads.get(name)?).ok()?)));
-        let is_read = of.holds.is_some() || of.from.is_some();
+        let is_read = of.holds.is_some() || of.none.is_some() || of.from.is_some();
         let asked = |requests: &[Request]| if is_read { vec![] } else { requests.to_vec() };
         let kept = Fact {
             description: String::new(),
@@ -76,7 +76,7 @@ impl Declarative {
         for (name, read) in kept.reads {
             spec.reads.insert(name, serde_json::from_value(read).ok()?);
         }
-        let loaded = Definition::compile(&self.loaded.name, spec).ok()?.0;
+        let loaded = Definition::compile_kept(&self.loaded.name, spec).ok()?.0;
         let only = loaded.order.iter().filter(|spec| spec.name == fact).cloned();
         let capabilities = Capabilities {
             facts: only.collect(),

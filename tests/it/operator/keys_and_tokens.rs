@@ -33,7 +33,6 @@ spec:
     name: item.login
     keys: { email: item.email }
     shows: user
-    echo: string(response.body.id)
   reads:
     user: { get: "/users/${account.id}" }
     keys: { get: "/users/${account.id}/keys" }
@@ -49,18 +48,18 @@ spec:
       class: Credentials
       effect: One that is deleted is refused.
       after: [AccountBlocked]
-      holds: size(reads.keys) == 0
+      none: reads.keys
       snapshot: "reads.keys.map(k, {'id': k.id, 'key': k.key})"
-      act: [{ each: reads.keys, delete: "/users/${account.id}/keys/${string(item.id)}", done: response.status == 404 }]
-      undo: [{ each: snapshot.KeysDeleted, post: "/users/${account.id}/keys", json: { id: "${item.id}", key: "${item.key}" } }]
+      act: [{ delete: "/users/${account.id}/keys/${string(item.id)}" }]
+      undo: [{ post: "/users/${account.id}/keys", json: { id: "${item.id}", key: "${item.key}" } }]
     TokensDeleted:
       class: Credentials
       effect: One that is deleted is refused.
       after: [AccountBlocked]
-      holds: size(reads.tokens) == 0
+      none: reads.tokens
       snapshot: reads.tokens
       act: [{ delete: "/users/${account.id}/tokens" }]
-      undo: [{ each: snapshot.TokensDeleted, post: "/users/${account.id}/tokens", json: { value: "${item}" } }]
+      undo: [{ post: "/users/${account.id}/tokens", json: { value: "${item}" } }]
 "#;
 
 /// What the system knows of its only user.

@@ -4,6 +4,7 @@ use super::*;
 use crate::core::{
     digest::request_digest,
     kept::{Room, There},
+    way_back::WaysBack,
 };
 
 async fn sight_of(connector: &Declarative, subject: &Subject, fact: &str) -> crate::core::fact::Sight {
@@ -91,6 +92,80 @@ async fn a_refusal_that_means_done_is_no_fault_and_any_other_stops() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_deleted_and_is_not_there_is_done() {
+    for (status, fine) in [(404, true), (410, true), (403, false), (409, false)] {
+        let script = Script::new(move |r| match r.method.as_str() {
+            "GET" => usual(r),
+            _ => (status, Value::Null),
+        });
+        let connector = small(&script);
+        let act = sight_of(&connector, &subject(), "GroupsLeft").await.act.unwrap();
+        let sent = connector.act(&subject(), &act, &no_key()).await;
+        assert_eq!(sent.is_ok(), fine, "{status}");
+    }
+}
+
+#[test]
+fn which_refusals_mean_done_follows_from_what_is_asked() {
+    let definition = sound(
+        "
+apiVersion: offboard.dev/v1alpha1
+kind: ConnectorDefinition
+metadata: { name: directory }
+spec:
+  title: Directory
+  ldap: { url: 'ldaps://x', base: 'dc=x' }
+  account: { find: [{ filter: '(mail=${who.email})' }], id: item.id, name: item.cn, keys: { email: item.mail } }
+  facts:
+    A:
+      class: Data
+      holds: 'false'
+      act:
+        - { delete: '${account.id}' }
+        - { modify: '${account.id}', remove: { member: [x] } }
+        - { modify: '${account.id}', add: { member: [x] } }
+        - { modify: '${account.id}', swap: { owner: { from: x, to: z } } }
+        - { modify: '${account.id}', replace: { member: [] } }
+        - { modify: '${account.id}', remove: { member: [x] }, done: 'response.code == 53' }
+      undo:
+        - { modify: '${account.id}', remove: { member: [x] }, lost: response.code == 16 }
+",
+    );
+    let fact = &definition.0.facts["A"];
+    let done = fact.act.iter().chain(&fact.undo);
+    let done: Vec<Option<&str>> = done.map(|r| r.done.as_ref().map(|done| done.text())).collect();
+    assert_eq!(
+        done,
+        [
+            Some("response.code == 32"),
+            Some("response.code == 16"),
+            Some("response.code in [20, 68]"),
+            None,
+            None,
+            Some("response.code == 53"),
+            None,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_request_is_made_for_each_that_is_left_only_where_it_speaks_of_it() {
+    let text = DEFINITION
+        .replace(
+            "/groups/${item.id}/members/${account.id}' }",
+            "/groups/of/${account.id}' }",
+        )
+        .replace(
+            "none: reads.groups",
+            "none: reads.groups\n      holds: size(reads.groups) < 2",
+        );
+    let script = Script::new(usual);
+    let sight = sight_of(&over(&text, &script), &subject(), "GroupsLeft").await;
+    assert_eq!(sight.truth, Truth::DoesNotHold, "holds is what it says itself");
+    assert_eq!((sight.count, sight.says.as_str()), (1, "leave 2 groups"));
+}
+
+#[tokio::test]
 async fn the_ladder_goes_on_with_the_next_rung_and_starts_again_at_its_end() {
     let script = Script::new(usual);
     let connector = small(&script);
@@ -155,20 +230,46 @@ async fn an_operation_runs_and_a_failed_one_is_asked_for_again() {
 
 #[tokio::test]
 async fn undo_brings_back_what_the_snapshot_has() {
-    let script = Script::new(usual);
-    let connector = small(&script);
+    // What it is made for need not be said.
+    for text in [
+        DEFINITION.to_owned(),
+        DEFINITION.replace("each: snapshot.GroupsLeft, ", ""),
+    ] {
+        let script = Script::new(usual);
+        let connector = over(&text, &script);
+        let mut subject = subject();
+        subject.ledger.snapshot.insert("GroupsLeft".into(), json!(["g7"]));
+        let readings = connector.observe(&subject, &["GroupsLeft"]).await;
+        let act = connector
+            .undo(&subject, "GroupsLeft", &readings)
+            .unwrap()
+            .unwrap();
+        assert_eq!(act.requests.len(), 1);
+        assert_eq!(
+            act.requests[0]["http"]["url"],
+            "http://small/v1/groups/g7/members/a%2Fb%3Fc"
+        );
+        assert_eq!(act.requests[0]["http"]["method"], "PUT");
+    }
+}
+
+#[test]
+fn what_a_former_definition_took_is_given_back_as_it_said_in_its_own_spelling() {
+    let connector = small(&Script::new(usual));
+    let mut way = connector.way_back("GroupsLeft").unwrap();
+    let fact = way.fact.as_object_mut().unwrap();
+    fact.remove("none").unwrap();
+    fact.insert("holds".into(), json!("size(reads.groups) == 0"));
+    fact["undo"][0]["put"] = json!("/teams/${item}/${account.id}");
+    let mut kept = WaysBack::default();
+    kept.keep("GroupsLeft", way);
     let mut subject = subject();
     subject.ledger.snapshot.insert("GroupsLeft".into(), json!(["g7"]));
-    let readings = connector.observe(&subject, &["GroupsLeft"]).await;
-    let act = connector
-        .undo(&subject, "GroupsLeft", &readings)
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        act.requests[0]["http"]["url"],
-        "http://small/v1/groups/g7/members/a%2Fb%3Fc"
-    );
-    assert_eq!(act.requests[0]["http"]["method"], "PUT");
+    let readings = BTreeMap::from([("groups".to_owned(), Ok(json!([]).into()))]);
+    let of_their_time = connector.of_their_time(&kept);
+    let act = of_their_time["GroupsLeft"].undo(&subject, "GroupsLeft", &readings);
+    let url = &act.unwrap().unwrap().requests[0]["http"]["url"];
+    assert_eq!(url, "http://small/v1/teams/g7/a%2Fb%3Fc");
 }
 
 #[test]

@@ -158,7 +158,6 @@ spec:
     name: item.login
     keys: { email: \"has(item.mail) ? item.mail : null\", accountName: \"has(item.login) ? item.login : null\" }
     shows: user
-    echo: response.body.id
   reads: { user: { get: '/users/${account.id}' } }
   facts:
     Blocked: { class: Access, holds: reads.user.blocked, act: [{ delete: '/users/${account.id}' }] }

@@ -40,16 +40,62 @@ fn an_unknown_name_is_refused_with_its_path() {
 fn everything_that_is_wrong_is_said_at_once() {
     let text = DEFINITION
         .replace("after: [Suspended]", "after: [Suspendet]")
-        .replace("holds: size(reads.groups) == 0", "holds: size(reads.grups) == 0")
+        .replace("none: reads.groups", "none: reads.grups")
         .replace("shows: user", "shows: usr");
     let problems = wrong(&text).to_string();
     for part in [
         "facts.GroupsLeft.after[0]: there is no fact 'Suspendet'; 'Suspended' is meant?",
-        "facts.GroupsLeft.holds: there is no read 'grups'",
+        "facts.GroupsLeft.none: there is no read 'grups'",
         "account.shows: there is no read 'usr'",
     ] {
         assert!(problems.contains(part), "{part} in\n{problems}");
     }
+}
+
+#[test]
+fn what_was_written_otherwise_before_is_refused_with_what_is_written_now() {
+    for (from, to, problem) in [
+        (
+            "none: reads.groups",
+            "holds: 'size(reads.groups.filter(g, g.id != \")\")) == 0'",
+            "facts.GroupsLeft.holds: write none: reads.groups.filter(g, g.id != \")\"); holds,",
+        ),
+        (
+            "shows: user",
+            "shows: user\n    echo: response.body.id",
+            "account.echo: remove it: what the read in account.shows gives must have the account.id",
+        ),
+    ] {
+        let problems = changed(from, to);
+        assert!(problems.contains(problem), "{problem} in\n{problems}");
+    }
+}
+
+#[test]
+fn a_sum_of_lists_is_no_list_of_which_none_may_be_left() {
+    let text = DEFINITION
+        .replace(
+            "none: reads.groups",
+            "holds: size(reads.groups) + size(reads.rights) == 0",
+        )
+        .replace(
+            "act: [{ delete: '/groups",
+            "act: [{ each: reads.groups, delete: '/groups",
+        )
+        .replace("leave ${count} groups", "leave groups");
+    sound(&text);
+}
+
+#[test]
+fn how_many_are_left_is_known_only_where_none_may_be() {
+    let problems = changed(
+        "holds: has(reads.user.locked)",
+        "holds: has(reads.user.locked)\n      says: '${count}'",
+    );
+    assert!(
+        problems.starts_with("facts.Locked.says: unknown name 'count'"),
+        "{problems}"
+    );
 }
 
 #[test]

@@ -269,8 +269,8 @@ async fn an_act_that_finds_nothing_to_send_leaves_a_task_to_somebody() {
     let definition = DEFINITION
         .replace("inputs:\n", "inputs:\n    assignee: { default: service desk }\n")
         .replace(
-            "each: reads.groups,",
-            "each: 'reads.groups.filter(g, g.id == \"x\")',",
+            "act: [{ delete: '/groups",
+            "act: [{ each: 'reads.groups.filter(g, g.id == \"x\")', delete: '/groups",
         );
     let script = Script::new(usual);
     let connector = over(&definition, &script);
