@@ -10,6 +10,7 @@
 //! | `account` | the bound account: `id`, `name` |
 //! | `successor` | the successor: `id`, `name`, `email`; using it without a successor makes the fact wait for one |
 //! | `reads` | results of the reads, by name |
+//! | `values` | the definition's named values |
 //! | `operations` | ids of long-running operations, by fact |
 //! | `accepted` | when the system last accepted the act of a fact, by its own clock if it told: texts, by fact, absent where nothing was asked |
 //! | `keys` | the deterministic keys of the acts, by fact: what a foreign system was given as `key` can be asked for again |
@@ -122,6 +123,10 @@ pub struct ConnectorDefinitionSpec {
     /// What is read in a look, each once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reads: BTreeMap<String, Request>,
+    /// Expressions with a name, which any other expression but those of the driver's section may use as `values.NAME`, as if what
+    /// it stands for were written there. They may use each other, and what is known of a bound account.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, String>,
     /// What must hold. Not needed for a system that is only asked for `people`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, Fact>,

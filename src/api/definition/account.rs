@@ -43,6 +43,10 @@ pub struct AccountSpec {
     /// Who the system cannot be without: nobody is locked out who is the last to administer it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<LastSpec>,
+    /// Expression over what is known of a bound account: we have deleted it ourselves. Every fact of another class than Deletion
+    /// is then not applicable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<String>,
     /// The read that an element of `find` already shows, so that it need not be read again in the same look. What is read there
     /// must have the `id` of the account: another one stops all writes to the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]

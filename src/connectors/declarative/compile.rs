@@ -11,6 +11,7 @@ use super::{
     references::Uses,
     request::{Attributes, BodyTemplate, Compiled, Http, Job, Paging, Sql, Verb, uses},
     template::{JsonTemplate, Place, Template, has_hole},
+    values::{Names, Values},
 };
 use crate::api::definition::{Page, Request};
 
@@ -110,6 +111,10 @@ fn done_already(verb: &Verb) -> Option<&'static str> {
 pub struct Compiler<'p> {
     /// Its driver.
     pub protocol: Protocol,
+    /// Its named values.
+    pub values: &'p Values,
+    /// That the account was deleted by us, an expression; once `account` is compiled.
+    pub gone: Option<String>,
     /// What is wrong so far.
     pub problems: &'p mut Problems,
 }
@@ -117,7 +122,7 @@ pub struct Compiler<'p> {
 impl Compiler<'_> {
     /// An expression.
     pub fn expression(&mut self, text: &str, path: &str, names: &[&str]) -> Option<Expression> {
-        Expression::compile(text, path, names, self.problems)
+        Expression::compile(text, path, Names::with(names, self.values), self.problems)
     }
 
     /// An expression that may be left out.
@@ -132,7 +137,11 @@ impl Compiler<'_> {
         path: &str,
         names: &[&str],
     ) -> Option<Template> {
-        Template::compile(text, place, path, names, self.problems)
+        Template::compile(text, place, path, Names::with(names, self.values), self.problems)
+    }
+
+    fn json(&mut self, value: &Value, path: &str, names: &[&str]) -> Option<JsonTemplate> {
+        JsonTemplate::compile(value, path, Names::with(names, self.values), self.problems)
     }
 
     fn templates(
@@ -275,7 +284,7 @@ impl Compiler<'_> {
         };
         let field = |name: &str| format!("{path}.{name}");
         let body = if let Some(json) = &request.json {
-            BodyTemplate::Json(JsonTemplate::compile(json, &field("json"), names, self.problems)?)
+            BodyTemplate::Json(self.json(json, &field("json"), names)?)
         } else if let Some(form) = &request.form {
             BodyTemplate::Form(self.templates(form, Place::Plain, &field("form"), names))
         } else if let Some(xml) = &request.xml {
@@ -444,7 +453,7 @@ impl Compiler<'_> {
         }
         Some(Verb::Job(Box::new(Job {
             run,
-            input: JsonTemplate::compile(input, &format!("{path}.input"), names, self.problems)?,
+            input: self.json(input, &format!("{path}.input"), names)?,
             keyed: role == Role::Act,
         })))
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{
     escape::percent,
-    exchange::Exchange,
+    exchange::{Bound, Exchange},
     expression::{Expression, Scope},
     fact::CompiledFact,
     learned::Inputs,
@@ -190,8 +190,9 @@ impl Declarative {
         let shown = self.shows() == Some(name);
         let recognise = self.loaded.account.as_ref().filter(|_| shown);
         let exchange = self.exchange();
+        let looked_at = Bound { id: bound, shown };
         let Some(each) = &read.each else {
-            let read = exchange.read(read, &scope, bound, retention).await?;
+            let read = exchange.read(read, &scope, looked_at, retention).await?;
             if let (Some(recognise), Some((value, _))) = (recognise, &read) {
                 let scope = setting.scope(recognise.id.uses(), readings, since);
                 recognise.is_bound(value, bound, &scope)?;
@@ -208,7 +209,7 @@ impl Declarative {
                 .collect();
             let looks = scopes
                 .iter()
-                .map(|scope| exchange.read(read, scope, bound, retention));
+                .map(|scope| exchange.read(read, scope, looked_at, retention));
             for value in join_all(looks).await {
                 let (value, counted) = value?.unwrap_or_default();
                 memory.extend(counted);

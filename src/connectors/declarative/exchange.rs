@@ -36,6 +36,15 @@ const MOST_PAGES: usize = 10_000;
 /// The most data that the pages of one read may have together, in bytes (about).
 const MOST_DATA: usize = 8 << 20;
 
+/// The account that is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound<'b> {
+    /// Its id.
+    pub id: &'b str,
+    /// What is read shows it.
+    pub shown: bool,
+}
+
 /// One system, as far as sending requests needs it.
 pub(super) struct Exchange<'e> {
     pub loaded: &'e Loaded,
@@ -52,6 +61,7 @@ impl Exchange<'_> {
         scope: &Scope<'_>,
         bound: Option<&str>,
     ) -> Result<Option<Value>, Fault> {
+        let bound = bound.map(|id| Bound { id, shown: false });
         let value = self.whole(request, scope, bound, None).await?;
         Ok(value.map(|(value, _)| value))
     }
@@ -61,7 +71,7 @@ impl Exchange<'_> {
         &self,
         request: &Compiled,
         scope: &Scope<'_>,
-        bound: &str,
+        bound: Bound<'_>,
         retention: &Retention,
     ) -> Result<Option<(Value, Vec<Retained>)>, Fault> {
         self.whole(request, scope, Some(bound), Some(retention)).await
@@ -71,7 +81,7 @@ impl Exchange<'_> {
         &self,
         request: &Compiled,
         scope: &Scope<'_>,
-        bound: Option<&str>,
+        bound: Option<Bound<'_>>,
         retention: Option<&Retention>,
     ) -> Result<Option<(Value, Vec<Retained>)>, Fault> {
         let value = if request.page.is_some() {
@@ -91,10 +101,15 @@ impl Exchange<'_> {
         &self,
         request: &Compiled,
         scope: &Scope<'_>,
-        bound: Option<&str>,
+        bound: Option<Bound<'_>>,
         retention: Option<&Retention>,
     ) -> Result<Option<(Value, Vec<Retained>)>, Fault> {
-        let ask = async || self.pages(request, scope, bound).next(&mut |_, _| Ok(())).await;
+        let id = bound.map(|bound| bound.id);
+        let ask = async || {
+            self.pages(request, scope, id)
+                .next(&mut |answer, _| is_there(answer, bound))
+                .await
+        };
         let value = ask().await?;
         let (Some(retention), Some(there)) = (retention, &value) else {
             return Ok(value.map(|value| (value, vec![])));
@@ -113,13 +128,13 @@ impl Exchange<'_> {
         &self,
         request: &Compiled,
         scope: &Scope<'_>,
-        bound: Option<&str>,
+        bound: Option<Bound<'_>>,
         retention: Option<&Retention>,
     ) -> Result<Option<(Value, Vec<Retained>)>, Fault> {
-        let mut pager = self.pages(request, scope, bound);
+        let mut pager = self.pages(request, scope, bound.map(|bound| bound.id));
         let (mut together, mut memory) = (vec![], vec![]);
         let mut data = 0;
-        while let Some(value) = pager.next(&mut |_, _| Ok(())).await? {
+        while let Some(value) = pager.next(&mut |answer, _| is_there(answer, bound)).await? {
             data += weight(&value);
             if data > MOST_DATA {
                 return Err(incomplete("too much"));
@@ -225,6 +240,15 @@ fn absent(request: &Compiled, answer: &Answer, scope: &Scope<'_>) -> bool {
 fn gone(answer: &Answer) -> bool {
     let number = |key: &str| answer.response.get(key).and_then(Value::as_i64);
     matches!(number("status"), Some(404 | 410)) || number("code") == Some(32)
+}
+
+/// Whether an answer that must show the account shows anything.
+fn is_there(answer: &Answer, bound: Option<Bound<'_>>) -> Result<(), Fault> {
+    let shown = bound.is_some_and(|bound| bound.shown);
+    if shown && answer.value().as_array().is_some_and(Vec::is_empty) {
+        return Err(Fault::permanent(Reason::NotFoundUncorroborated));
+    }
+    Ok(())
 }
 
 /// What the answer says about further pages.

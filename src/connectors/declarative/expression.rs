@@ -30,6 +30,7 @@ use super::{
     metered::{Spent, depth, metered, taken_result, within_bounds},
     problems::Problems,
     references::Uses,
+    values::Names,
 };
 use crate::{
     core::{
@@ -100,39 +101,38 @@ impl From<Unevaluable> for Fault {
 
 impl Expression {
     /// Compiles `text`, the field at `path`, which may use `names`. What is wrong is added to `problems`.
-    pub fn compile(text: &str, path: &str, names: &[&str], problems: &mut Problems) -> Option<Self> {
-        if let Err(message) = within_limits(text) {
-            problems.add(path, message);
-            return None;
-        }
-        let parsed = catch_unwind(AssertUnwindSafe(|| functions::environment().compile(text)));
-        let program = match parsed {
-            Ok(Ok(program)) => program,
-            Ok(Err(errors)) => {
-                let first = errors.errors.first().map(|e| e.msg.clone()).unwrap_or_default();
-                let first: String = first.chars().filter(|c| !c.is_control()).take(160).collect();
-                problems.add(path, format!("not an expression: {first}"));
-                return None;
-            }
-            Err(_) => {
-                problems.add(path, "not an expression that can be parsed");
+    pub fn compile<'n>(
+        text: &str,
+        path: &str,
+        names: impl Into<Names<'n>>,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let names = names.into();
+        let mut tree = parse(text, path, problems)?;
+        let values = match names.put_values_into(&mut tree) {
+            Ok(values) => values,
+            Err(complaints) => {
+                for complaint in complaints {
+                    problems.add(path, complaint);
+                }
                 return None;
             }
         };
-        if depth(program.expression()) > STEPS {
+        if depth(&tree) > STEPS {
             problems.add(
                 path,
                 format!("more than {STEPS} steps after each other; split it up"),
             );
             return None;
         }
-        let uses = Uses::of(program.expression());
-        for complaint in uses.complaints(names) {
+        let mut uses = Uses::of(&tree);
+        for complaint in uses.complaints(names.known) {
             problems.add(path, complaint);
         }
+        uses.values = values;
         Some(Self {
-            place: place(program.expression()),
-            tree: metered(program.expression().clone()),
+            place: place(&tree),
+            tree: metered(tree),
             path: path.to_owned(),
             uses,
             text: text.to_owned(),
@@ -246,6 +246,28 @@ impl Expression {
         Unevaluable {
             path: self.path.clone(),
             why,
+        }
+    }
+}
+
+/// Parses `text`, the field at `path`. What is wrong is added to `problems`.
+pub(super) fn parse(text: &str, path: &str, problems: &mut Problems) -> Option<IdedExpr> {
+    if let Err(message) = within_limits(text) {
+        problems.add(path, message);
+        return None;
+    }
+    let parsed = catch_unwind(AssertUnwindSafe(|| functions::environment().compile(text)));
+    match parsed {
+        Ok(Ok(program)) => Some(program.expression().clone()),
+        Ok(Err(errors)) => {
+            let first = errors.errors.first().map(|e| e.msg.clone()).unwrap_or_default();
+            let first: String = first.chars().filter(|c| !c.is_control()).take(160).collect();
+            problems.add(path, format!("not an expression: {first}"));
+            None
+        }
+        Err(_) => {
+            problems.add(path, "not an expression that can be parsed");
+            None
         }
     }
 }

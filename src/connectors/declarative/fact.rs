@@ -96,6 +96,23 @@ fn compile_holds(
     }
 }
 
+/// Whether the fact concerns the account: as it says, and as long as we have not deleted it. Comments end with their line.
+fn compile_when(
+    fact: &Fact,
+    field: impl Fn(&str) -> String,
+    compiler: &mut Compiler<'_>,
+) -> Option<Expression> {
+    let gone = compiler.gone.clone().filter(|_| fact.class != Class::Deletion);
+    match (&fact.when, gone) {
+        (when, None) => compiler.optional(when.as_ref(), &field("when"), BOUND),
+        (None, Some(gone)) => compiler.expression(&format!("!({gone}\n)"), "account.gone", BOUND),
+        (Some(when), Some(gone)) => {
+            let both = format!("!({gone}\n) && ({when}\n)");
+            compiler.expression(&both, &field("when"), BOUND)
+        }
+    }
+}
+
 fn compile_task(task: &TaskSpec, path: &str, compiler: &mut Compiler<'_>) -> Option<CompiledTask> {
     let due_in = task.due_in.as_deref().unwrap_or(DUE_IN);
     if !has_hole(due_in) && duration(due_in).is_none() {
@@ -108,15 +125,8 @@ fn compile_task(task: &TaskSpec, path: &str, compiler: &mut Compiler<'_>) -> Opt
             .problems
             .add(format!("{path}.title"), "empty; say what is to be done");
     }
-    let mut text = |text: &str, name: &str| {
-        Template::compile(
-            text,
-            Place::Plain,
-            &format!("{path}.{name}"),
-            BOUND,
-            compiler.problems,
-        )
-    };
+    let mut text =
+        |text: &str, name: &str| compiler.template(text, Place::Plain, &format!("{path}.{name}"), BOUND);
     let mut compiled = CompiledTask {
         title: text(&task.title, "title")?,
         assignee: text(&task.assignee, "assignee")?,
@@ -188,7 +198,7 @@ pub(super) fn compile_fact(
         },
         optional: fact.optional,
         description: fact.description.clone(),
-        when: compiler.optional(fact.when.as_ref(), &field("when"), BOUND),
+        when: compile_when(fact, field, compiler),
         holds: compile_holds(fact, field, compiler),
         from: compiler.optional(fact.from.as_ref(), &field("from"), BOUND),
         snapshot: compiler.optional(fact.snapshot.as_ref(), &field("snapshot"), BOUND),

@@ -18,6 +18,7 @@ use super::{
     references::Uses,
     request::Compiled,
     spelling,
+    values::Values,
 };
 use crate::{
     api::definition::{ConnectorDefinitionSpec, FaultIs},
@@ -176,7 +177,16 @@ impl Definition {
 }
 
 fn load(name: &str, spec: ConnectorDefinitionSpec, protocol: Protocol, problems: &mut Problems) -> Loaded {
-    let mut compiler = Compiler { protocol, problems };
+    let values = Values::compile(&spec.values, problems);
+    for (path, uses) in values.uses() {
+        graph::check_uses(&path, uses, &spec, problems);
+    }
+    let mut compiler = Compiler {
+        protocol,
+        values: &values,
+        gone: None,
+        problems,
+    };
     let discover: BTreeMap<String, Compiled> = spec
         .inputs
         .iter()

@@ -599,7 +599,7 @@ pub(super) fn depth(tree: &IdedExpr) -> usize {
 }
 
 /// How many nodes there are; the loops inside charge for themselves.
-fn size(tree: &IdedExpr) -> u64 {
+pub(super) fn size(tree: &IdedExpr) -> u64 {
     let all = |parts: &[IdedExpr]| parts.iter().map(size).sum::<u64>();
     1 + match &tree.expr {
         Expr::Call(call) => call.target.as_deref().map_or(0, size) + all(&call.args),

@@ -45,6 +45,7 @@ mod template;
 mod trust;
 mod turns;
 mod unquoted;
+mod values;
 mod way_back;
 mod worker;
 pub(crate) mod xml;

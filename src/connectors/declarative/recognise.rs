@@ -244,6 +244,8 @@ pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Opt
     let keys = keys.collect();
     let protected = compiler.optional(account.protected.as_ref(), "account.protected", &names);
     let last = account.last.as_ref().and_then(|spec| last(spec, compiler));
+    let gone = compiler.optional(account.gone.as_ref(), "account.gone", BOUND);
+    compiler.gone = gone.map(|gone| gone.text().to_owned());
     let manager = account.manager.as_ref().map(|manager| CompiledManager {
         read: manager.read.clone(),
         email: compiler.optional(manager.email.as_ref(), "account.manager.email", &["item"]),

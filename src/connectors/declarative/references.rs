@@ -142,6 +142,8 @@ pub struct Uses {
     pub inputs: BTreeSet<String>,
     /// `details.x`.
     pub details: BTreeSet<String>,
+    /// `values.x`, of those that were put in too.
+    pub values: BTreeSet<String>,
     functions: BTreeSet<String>,
     whole_reads: bool,
     loops: usize,
@@ -166,6 +168,7 @@ impl Uses {
         self.snapshots.extend(other.snapshots.iter().cloned());
         self.inputs.extend(other.inputs.iter().cloned());
         self.details.extend(other.details.iter().cloned());
+        self.values.extend(other.values.iter().cloned());
     }
 
     /// Whether `name` is used.
@@ -313,6 +316,7 @@ impl Uses {
             "snapshot" => &mut self.snapshots,
             "inputs" => &mut self.inputs,
             "details" => &mut self.details,
+            "values" => &mut self.values,
             "who" => {
                 self.who_at_all.insert(field.to_owned());
                 if tested {

@@ -313,7 +313,9 @@ impl View<'_> {
         let mut uses = Uses::default();
         says.uses(&mut uses);
         let list = fact.none.as_ref().filter(|_| uses.name("count"));
-        list.iter().for_each(|list| uses.add(list.uses()));
+        if let Some(list) = list {
+            uses.add(list.uses());
+        }
         let scope = self.setting.scope(&uses, self.readings, since);
         let count = list
             .and_then(|list| list.list(&scope).ok())

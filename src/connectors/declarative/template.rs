@@ -11,6 +11,7 @@ use super::{
     expression::{Expression, Scope, Unevaluable, code},
     problems::Problems,
     references::Uses,
+    values::Names,
 };
 use crate::connectors::{driver::RANDOM, glob};
 
@@ -69,13 +70,14 @@ enum Part {
 
 impl Template {
     /// Compiles `text`, the field at `path`, whose holes may use `names`. What is wrong is added to `problems`.
-    pub fn compile(
+    pub fn compile<'n>(
         text: &str,
         place: Place,
         path: &str,
-        names: &[&str],
+        names: impl Into<Names<'n>>,
         problems: &mut Problems,
     ) -> Option<Self> {
+        let names = names.into();
         let pieces = match split(text) {
             Ok(pieces) => pieces,
             Err(message) => {
@@ -301,7 +303,7 @@ pub enum JsonTemplate {
 
 impl JsonTemplate {
     /// Compiles `value`, the field at `path`.
-    pub fn compile(value: &Value, path: &str, names: &[&str], problems: &mut Problems) -> Option<Self> {
+    pub fn compile(value: &Value, path: &str, names: Names<'_>, problems: &mut Problems) -> Option<Self> {
         Some(match value {
             Value::String(text) => Self::Text(Template::compile(text, Place::Plain, path, names, problems)?),
             Value::Array(list) => Self::List(

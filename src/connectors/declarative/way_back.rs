@@ -17,6 +17,9 @@ use crate::{
     core::way_back::{WayBack, WaysBack},
 };
 
+/// The key beside the fields of a fact that is kept, with the values that it rests on.
+const VALUES: &str = "values";
+
 impl Declarative {
     /// How `fact` is given back today; none where it cannot be.
     pub(super) fn way_back_of(&self, fact: &str) -> Option<WayBack> {
@@ -25,6 +28,12 @@ impl Declarative {
         let compiled = self.loaded.facts.get(fact)?;
         let reads = compiled.uses.reads.iter().chain(&compiled.looks_back);
         let reads = self.with_their_own(reads.map(String::as_str).collect());
+        let asked_by_reads = reads.iter().filter_map(|name| self.loaded.reads.get(*name));
+        let undo = compiled.undo.iter().chain(asked_by_reads).map(|read| &read.uses);
+        let values = undo.chain([&compiled.uses]).flat_map(|uses| &uses.values);
+        let values: BTreeMap<&String, &String> = values
+            .filter_map(|name| spec.values.get_key_value(name))
+            .collect();
         let reads = reads
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), serde_json::to_value(spec.reads.get(name)?).ok()?)));
@@ -48,8 +57,13 @@ impl Declarative {
             says: None,
             ..of.clone()
         };
+        let mut fact = serde_json::to_value(kept).ok()?;
+        if !values.is_empty() {
+            fact.as_object_mut()?
+                .insert(VALUES.to_owned(), serde_json::to_value(values).ok()?);
+        }
         Some(WayBack {
-            fact: serde_json::to_value(kept).ok()?,
+            fact,
             reads: reads.collect(),
         })
     }
@@ -71,9 +85,14 @@ impl Declarative {
     /// The same system, with this fact alone and as it was.
     fn with_way_back(&self, fact: &str, kept: WayBack) -> Option<Self> {
         let mut spec = self.loaded.spec.clone();
+        let WayBack { fact: mut of, reads } = kept;
+        if let Some(values) = of.as_object_mut()?.remove(VALUES) {
+            let values: BTreeMap<String, String> = serde_json::from_value(values).ok()?;
+            spec.values.extend(values);
+        }
         spec.facts
-            .insert(fact.to_owned(), serde_json::from_value(kept.fact).ok()?);
-        for (name, read) in kept.reads {
+            .insert(fact.to_owned(), serde_json::from_value(of).ok()?);
+        for (name, read) in reads {
             spec.reads.insert(name, serde_json::from_value(read).ok()?);
         }
         let loaded = Definition::compile_kept(&self.loaded.name, spec).ok()?.0;

@@ -273,6 +273,36 @@ fn what_a_former_definition_took_is_given_back_as_it_said_in_its_own_spelling() 
 }
 
 #[test]
+fn the_values_that_a_fact_rests_on_are_kept_with_it() {
+    let with = |place: &str| {
+        DEFINITION
+            .replacen(
+                "  facts:\n",
+                &format!("  values: {{ place: \"'{place}'\", other: reads.user }}\n  facts:\n"),
+                1,
+            )
+            .replacen(
+                "put: '/groups/${item}/members",
+                "put: '/groups/${item}/${values.place}",
+                1,
+            )
+    };
+    let (then, now) = (with("former"), with("present"));
+    let (then, now) = (over(&then, &Script::new(usual)), over(&now, &Script::new(usual)));
+    let way = then.way_back("GroupsLeft").unwrap();
+    assert_eq!(way.fact["values"], json!({ "place": "'former'" }));
+    let mut kept = WaysBack::default();
+    kept.keep("GroupsLeft", way);
+    assert!(then.of_their_time(&kept).is_empty(), "it is as it was");
+    let mut subject = subject();
+    subject.ledger.snapshot.insert("GroupsLeft".into(), json!(["g7"]));
+    let readings = BTreeMap::from([("groups".to_owned(), Ok(json!([]).into()))]);
+    let act = now.of_their_time(&kept)["GroupsLeft"].undo(&subject, "GroupsLeft", &readings);
+    let url = &act.unwrap().unwrap().requests[0]["http"]["url"];
+    assert_eq!(url, "http://small/v1/groups/g7/former/a%2Fb%3Fc");
+}
+
+#[test]
 fn what_is_kept_packed_is_given_back_and_what_was_too_large_is_not() {
     let connector = small(&Script::new(usual));
     let groups = |count: usize| Value::Array((0..count).map(|n| json!(format!("g{n:09}"))).collect());

@@ -98,6 +98,85 @@ fn how_many_are_left_is_known_only_where_none_may_be() {
     );
 }
 
+/// The definition with these named values.
+fn with_values(values: &str, from: &str, to: &str) -> String {
+    assert!(DEFINITION.contains(from), "{from}");
+    let text = DEFINITION.replacen(from, to, 1);
+    text.replacen("  facts:\n", &format!("  values: {values}\n  facts:\n"), 1)
+}
+
+#[test]
+fn named_values_are_checked_where_they_are_given_and_where_they_are_used() {
+    for (values, from, to, problem) in [
+        (
+            "{ a: values.b, b: '[values.c]', c: values.a }",
+            "",
+            "",
+            "values.a: refers to itself: a → b → c → a",
+        ),
+        ("{ a: values.a }", "", "", "values.a: refers to itself: a → a"),
+        ("{ a: item.id }", "", "", "values.a: unknown name 'item'"),
+        (
+            "{ a: response.status }",
+            "",
+            "",
+            "values.a: unknown name 'response'",
+        ),
+        (
+            "{ a: reads.grups }",
+            "",
+            "",
+            "values.a: there is no read 'grups'; 'groups' is meant?",
+        ),
+        ("{ a: reads }", "", "", "values.a: write reads.NAME"),
+        (
+            "{ left: reads.groups }",
+            "none: reads.groups",
+            "none: values.lefd",
+            "facts.GroupsLeft.none: there is no value 'lefd'; 'left' is meant?",
+        ),
+        (
+            "{ left: reads.groups }",
+            "none: reads.groups",
+            "holds: values == {}",
+            "facts.GroupsLeft.holds: write values.NAME",
+        ),
+        (
+            "{ left: reads.groups }",
+            "none: reads.groups",
+            "none: '[1].filter(reads, size(values.left) > 0)'",
+            "facts.GroupsLeft.none: 'reads' means something else in the loop around values.left",
+        ),
+        (
+            "{ mine: reads.user.id }",
+            "filter: 'mail eq ${quoted(who.email)}'",
+            "filter: '${values.mine}'",
+            "account.find[0].query.filter: unknown name 'reads'",
+        ),
+        (
+            "{ a: '[[1].all(x, true)].all(y, y)' }",
+            "holds: '!reads.user.active'",
+            "holds: '[1].all(z, [1].all(w, values.a))'",
+            "facts.Suspended.holds: more than 2 loops inside each other",
+        ),
+    ] {
+        let problems = wrong(&with_values(values, from, to)).to_string();
+        assert!(problems.contains(problem), "{problem} in\n{problems}");
+    }
+}
+
+#[test]
+fn values_of_values_do_not_grow_without_bound() {
+    let doubled = (1..30).map(|n| format!("v{n}: '[values.v{}, values.v{}]'", n - 1, n - 1));
+    let values: Vec<String> = doubled.collect();
+    let values = format!("{{ v0: reads.groups, {} }}", values.join(", "));
+    let problems = wrong(&with_values(&values, "", "")).to_string();
+    assert!(
+        problems.contains("with its values more than 4096 parts"),
+        "{problems}"
+    );
+}
+
 #[test]
 fn hostile_expressions_are_refused_before_they_are_parsed() {
     for (hostile, complaint) in [

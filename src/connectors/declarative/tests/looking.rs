@@ -334,3 +334,57 @@ async fn a_large_answer_waits_with_empty_hands_until_another_look_is_over() {
     drop(copy);
     assert!(look().await["user"].is_ok());
 }
+
+#[tokio::test]
+async fn a_fact_rests_on_the_reads_of_its_values() {
+    let text = DEFINITION
+        .replacen(
+            "  facts:\n",
+            "  values:\n    first: reads.groups.filter(g, g.id == values.wanted)\n    wanted: values.word + '1'\n    word: '\"g\"'\n  facts:\n",
+            1,
+        )
+        .replacen("none: reads.groups", "none: values.first", 1);
+    let script = Script::new(usual);
+    let connector = over(&text, &script);
+    let readings = connector.observe(&subject(), &["GroupsLeft"]).await;
+    assert_eq!(readings.keys().collect::<Vec<_>>(), ["groups"]);
+    let sight = connector.sight(&subject(), "GroupsLeft", &readings);
+    assert_eq!(sight.says, "leave 1 groups");
+    let urls: Vec<&str> = sight
+        .act
+        .iter()
+        .flat_map(|act| &act.requests)
+        .filter_map(|r| r["http"]["url"].as_str())
+        .collect();
+    assert_eq!(urls, ["http://small/v1/groups/g1/members/a%2Fb%3Fc"]);
+    // What is counted through a value must be a list as well.
+    let none = BTreeMap::from([("groups".to_owned(), Ok(json!("not a list").into()))]);
+    let sight = connector.sight(&subject(), "GroupsLeft", &none);
+    assert_eq!(fault_of(&sight.truth).code, "reads.groups: not a list");
+}
+
+#[test]
+fn of_an_account_that_we_deleted_only_that_is_judged() {
+    let gone = "has(snapshot.Dropped) && reads.user == null // by us";
+    let text = DEFINITION
+        .replacen("shows: user", &format!("shows: user\n    gone: \"{gone}\""), 1)
+        .replacen(
+            "  facts:\n",
+            "  facts:\n    Dropped: { class: Deletion, holds: reads.user == null, snapshot: reads.user, act: [{ delete: '/users/${account.id}' }] }\n",
+            1,
+        )
+        .replacen("class: Credentials", "class: Credentials\n      when: reads.user != null || size(reads.groups) == 0", 1);
+    let connector = over(&text, &Script::new(usual));
+    let readings = BTreeMap::from([
+        ("user".to_owned(), Ok(Value::Null.into())),
+        ("groups".to_owned(), Ok(json!([]).into())),
+    ]);
+    let mut subject = subject();
+    let truth = |subject: &Subject, fact: &str| connector.sight(subject, fact, &readings).truth;
+    assert_eq!(truth(&subject, "GroupsLeft"), Truth::Holds, "it was not we");
+    subject.ledger.snapshot.insert("Dropped".into(), json!({}));
+    for fact in ["Suspended", "GroupsLeft", "Locked"] {
+        assert_eq!(truth(&subject, fact), Truth::NotApplicable, "{fact}");
+    }
+    assert_eq!(truth(&subject, "Dropped"), Truth::Holds);
+}
