@@ -228,32 +228,57 @@ async fn no_definition_says_whom_a_request_is_for_or_where_it_ends() {
     assert_eq!(system.count(), 0);
 }
 
-/// Where the credential may go is asked at every request: the base, a next page, a status address, the token endpoint.
+/// Where the credential may go is asked at every request, whatever led to its address, and before a token is asked for.
 #[tokio::test]
 async fn a_credential_goes_nowhere_but_where_its_secret_says() {
-    let system = Raw::start(answer(200, "", "{}")).await;
-    let thief = Raw::start(answer(200, "", "{}")).await;
+    let system = Raw::start(answer(200, "", r#"{"access_token": "t"}"#)).await;
+    let thief = Raw::start(answer(200, "", r#"{"access_token": "t"}"#)).await;
     let egress = std::sync::Arc::new(Egress::new(vec![]).with_named_loopback());
     let place = |url: &str| Place::of(&Url::parse(url).unwrap()).unwrap();
-    let hosts = place(&system.url).to_string();
-    let secret = credentials(&[("token", "s3cret")]);
-    let secret = secret.with_scope(Some(&hosts), None).unwrap();
-    let made = |auth: Value| {
+    let secret = credentials(&[
+        ("token", "s3cret"),
+        ("clientSecret", "s3cret"),
+        ("username", "s3cret"),
+        ("password", "s3cret"),
+        ("signingKey", "a key of at least twenty-four bytes"),
+    ]);
+    let secret = secret
+        .with_scope(Some(&place(&system.url).to_string()), None)
+        .unwrap();
+    let made = |auth: &Value| {
         let mut config = config(&system.url);
-        config.auth = serde_json::from_value(auth).unwrap();
+        config.auth = serde_json::from_value(auth.clone()).unwrap();
         let limit = HttpDriver::limit(&config, system_clock());
         let dialer = Dialer::new(egress.clone(), secret.destinations().clone());
         HttpDriver::new(&config, secret.clone(), limit, system_clock(), (&dialer, false)).unwrap()
     };
-    let driver = made(json!({"bearer": {}}));
-    assert_eq!(driver.perform(&get(&system.url)).await.unwrap().fault, None);
-    let elsewhere = driver.perform(&get(&thief.url)).await.unwrap_err();
-    assert_eq!(
-        elsewhere,
-        Fault::needs_decision(Reason::DestinationRefused)
-            .with_code(format_args!("host {}", unlisted(&place(&thief.url).to_string())))
-    );
-    assert_eq!((system.count(), thief.count()), (1, 0));
+    let tokens = |at: &str| {
+        let url = format!("{at}/token");
+        json!({"oauth2": {"grant": "ClientCredentials", "clientId": "c", "tokenUrl": url}})
+    };
+    let refused = Fault::needs_decision(Reason::DestinationRefused)
+        .with_code(format_args!("host {}", unlisted(&place(&thief.url).to_string())));
+    for auth in [
+        json!({"bearer": {}}),
+        json!({"basic": {}}),
+        json!({"header": {"name": "x-key", "key": "token"}}),
+        json!({"bearer": {}, "signed": {}}),
+        tokens(&system.url),
+    ] {
+        let driver = made(&auth);
+        let before = system.count();
+        assert_eq!(driver.perform(&get(&system.url)).await.unwrap().fault, None);
+        assert!(system.count() > before);
+        // A next page, a status address, another base.
+        for path in ["?page=2", "/status/0011", "/v2/users"] {
+            let elsewhere = driver.perform(&get(&format!("{}{path}", thief.url))).await;
+            assert_eq!(elsewhere.unwrap_err(), refused, "{auth} {path}");
+        }
+    }
+    // The token endpoint itself: nothing is sent to the system without a token.
+    let (before, driver) = (system.count(), made(&tokens(&thief.url)));
+    assert_eq!(driver.perform(&get(&system.url)).await.unwrap_err(), refused);
+    assert_eq!((system.count(), thief.count()), (before, 0));
 }
 
 #[tokio::test]
