@@ -65,10 +65,14 @@ pub struct Permissions {
 }
 
 impl Permissions {
+    /// Where connections may go to with these permissions.
+    pub fn egress(&self) -> Egress {
+        Egress::new(self.allow_egress.clone()).with_named_loopback()
+    }
+
     /// What puts connectors together with these permissions.
     pub fn assembly(&self) -> Assembly {
-        let egress = Egress::new(self.allow_egress.clone()).with_named_loopback();
-        let mut assembly = Assembly::default().with_egress(egress);
+        let mut assembly = Assembly::default().with_egress(self.egress());
         if self.trust_hosts {
             assembly = assembly.trusting_hosts();
         }

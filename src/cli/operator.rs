@@ -31,6 +31,7 @@ use crate::{
     },
     notify::Outbox,
     serve,
+    transport::egress::Egress,
 };
 
 /// The arguments of `offboard operator`.
@@ -57,7 +58,7 @@ pub struct Arguments {
     /// networks of Services and the API server. May be given several times.
     #[arg(long = "allow-egress", value_name = "CIDR", value_parser = cli::local::network)]
     pub allow_egress: Vec<IpNet>,
-    /// One more network that no Connector may connect to. May be given several times.
+    /// One more network that no Connector and no channel for messages may connect to. May be given several times.
     #[arg(long = "deny-egress", value_name = "CIDR", value_parser = cli::local::network)]
     pub deny_egress: Vec<IpNet>,
     /// An image that `job` definitions may run, or what it begins with, ending with `/`. May be given several times. Default: any.
@@ -117,15 +118,20 @@ async fn operate(arguments: Arguments) -> Result<(), String> {
     } else {
         arguments.namespaces
     };
+    let mut messages = Egress::new(arguments.allow_egress.clone()).with_named_loopback();
+    let server = (server.as_deref(), perimeter::own_service());
+    let mut egress = perimeter::egress(&client, server, arguments.allow_egress).await;
+    for network in arguments.deny_egress {
+        let word = "closed by --deny-egress";
+        messages = messages.without(network, word);
+        egress = egress.without(network, word);
+    }
     let outbox = arguments
         .notifications
         .as_deref()
         .map(channels)
-        .unwrap_or_default();
-    let mut egress = perimeter::egress(&client, server.as_deref(), arguments.allow_egress).await;
-    for network in arguments.deny_egress {
-        egress = egress.without(network, "closed by --deny-egress");
-    }
+        .unwrap_or_default()
+        .with_egress(messages);
     let jobs = JobRules {
         images: arguments.job_images,
         service_accounts: arguments.job_service_accounts,

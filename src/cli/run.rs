@@ -54,7 +54,8 @@ pub async fn run(
     let outbox = Arc::new(
         outbox
             .map_err(|e| exit::Error(e.to_string()))?
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .with_egress(permissions.egress()),
     );
     let apart: Vec<&Path> = [Some(state.path.as_path()), notifications, approvers]
         .into_iter()

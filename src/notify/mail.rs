@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     api::Offboarding,
-    transport::{install_crypto, secret::Secret, trust::untrusted},
+    transport::{dial::Dialer, install_crypto, secret::Secret, trust::untrusted},
 };
 
 /// Says that no person wrote this, so that nobody's absence note answers.
@@ -56,13 +56,13 @@ impl header::Header for AutoSubmitted {
     }
 }
 
-/// Sends `message`, about `offboarding` if it is about one.
+/// Sends `message`, about `offboarding` if it is about one, where `dialer` connects.
 pub async fn send(
     channel: &settings::Mail,
     key: &str,
     message: &Message,
     offboarding: Option<&Offboarding>,
-    deadline: Duration,
+    (dialer, deadline): (&Dialer, Duration),
 ) -> Sending {
     let to = recipients(channel, offboarding);
     if to.is_empty() {
@@ -72,7 +72,7 @@ pub async fn send(
         return Sending::Failed("mail not valid".to_owned());
     };
     let handed_over = AtomicBool::new(false);
-    match timeout(deadline, talk(channel, &mail, &handed_over)).await {
+    match timeout(deadline, talk(channel, dialer, &mail, &handed_over)).await {
         Ok(sending) => sending,
         Err(_) if handed_over.load(Ordering::Relaxed) => Sending::Unsure("Timeout".to_owned()),
         Err(_) => Sending::again("Timeout"),
@@ -121,8 +121,8 @@ fn compose(channel: &settings::Mail, key: &str, message: &Message, to: &[Mailbox
 }
 
 /// The whole conversation. Sets `handed_over` right before the first byte of the mail itself.
-async fn talk(channel: &settings::Mail, mail: &Mail, handed_over: &AtomicBool) -> Sending {
-    let mut connection = match connect(channel).await {
+async fn talk(channel: &settings::Mail, dialer: &Dialer, mail: &Mail, handed_over: &AtomicBool) -> Sending {
+    let mut connection = match connect(channel, dialer).await {
         Ok(connection) => connection,
         Err(sending) => return sending,
     };
@@ -132,7 +132,7 @@ async fn talk(channel: &settings::Mail, mail: &Mail, handed_over: &AtomicBool) -
     sending
 }
 
-async fn connect(channel: &settings::Mail) -> Result<AsyncSmtpConnection, Sending> {
+async fn connect(channel: &settings::Mail, dialer: &Dialer) -> Result<AsyncSmtpConnection, Sending> {
     install_crypto();
     let usable = |path: &std::path::PathBuf| settings::secret(path);
     let authorities = channel.ca_file.as_ref().map(usable).transpose();
@@ -145,9 +145,13 @@ async fn connect(channel: &settings::Mail) -> Result<AsyncSmtpConnection, Sendin
         Tls::Implicit => (465, Some(tls()?)),
         Tls::None => (25, None),
     };
-    let server = (channel.server.as_str(), channel.port.unwrap_or(port));
+    let found = dialer
+        .addresses(&channel.server, channel.port.unwrap_or(port), port)
+        .await;
+    let found = found.map_err(|fault| Sending::again(&fault.to_string()))?;
     let hello = ClientId::default();
-    let connection = AsyncSmtpConnection::connect_tokio1(server, None, &hello, implicit, None).await;
+    // The certificate is still asked for the server's name.
+    let connection = AsyncSmtpConnection::connect_tokio1(&*found, None, &hello, implicit, None).await;
     let mut connection = connection.map_err(|error| before(&error))?;
     if channel.tls == Tls::StartTls {
         let upgraded = connection.starttls(tls()?, &hello).await;

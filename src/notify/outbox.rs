@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -23,9 +23,12 @@ use super::{
     slack, teams,
     text::{self, Message},
 };
-use crate::api::{
-    LeaverSource, Offboarding,
-    offboarding::{Notice, NoticeState},
+use crate::{
+    api::{
+        LeaverSource, Offboarding,
+        offboarding::{Notice, NoticeState},
+    },
+    transport::{destination::Destinations, dial::Dialer, egress::Egress},
 };
 
 /// No message takes longer.
@@ -77,11 +80,11 @@ pub fn settle(notice: &mut Notice, sending: Sending) {
 }
 
 /// All channels of an installation.
-#[derive(Default)]
 pub struct Outbox {
     channels: BTreeMap<String, Line>,
     /// The file with the channels cannot be used: messages wait until somebody has mended it.
     unusable: bool,
+    dialer: Dialer,
 }
 
 /// One channel.
@@ -96,6 +99,16 @@ struct Line {
 struct Pause {
     failures: u32,
     until: Option<Instant>,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            channels: BTreeMap::new(),
+            unusable: false,
+            dialer: Dialer::trusted(),
+        }
+    }
 }
 
 impl Outbox {
@@ -114,8 +127,15 @@ impl Outbox {
         });
         Ok(Self {
             channels: channels.collect(),
-            unusable: false,
+            ..Self::default()
         })
+    }
+
+    /// The same, where messages go to what `egress` leaves open.
+    #[must_use]
+    pub fn with_egress(mut self, egress: Egress) -> Self {
+        self.dialer = Dialer::new(Arc::new(egress), Destinations::Trusted);
+        self
     }
 
     /// What stands in for channels that cannot be used yet.
@@ -195,7 +215,7 @@ impl Outbox {
         let Some(line) = self.channels.get(&notice.channel) else {
             return Sending::Failed("NoChannel".to_owned());
         };
-        let sending = line.send(notice, message, event, offboarding).await;
+        let sending = line.send(&self.dialer, notice, message, event, offboarding).await;
         line.learn(&sending);
         sending
     }
@@ -204,6 +224,7 @@ impl Outbox {
 impl Line {
     async fn send(
         &self,
+        dialer: &Dialer,
         notice: &Notice,
         message: &Message,
         event: serde_json::Value,
@@ -216,15 +237,15 @@ impl Line {
             webhook,
         } = &self.channel;
         if let Some(mail) = mail {
-            return mail::send(mail, &notice.key, message, offboarding, DEADLINE).await;
+            return mail::send(mail, &notice.key, message, offboarding, (dialer, DEADLINE)).await;
         }
         for (hook, body) in [(slack, slack::body as fn(&Message) -> _), (teams, teams::body)] {
             if let Some(hook) = hook {
-                return chat(hook, &body(message)).await;
+                return chat(hook, dialer, &body(message)).await;
             }
         }
         match webhook {
-            Some(webhook) => signed(webhook, &notice.key, &event).await,
+            Some(webhook) => signed(webhook, dialer, &notice.key, &event).await,
             None => Sending::Failed("NoChannel".to_owned()),
         }
     }
@@ -251,7 +272,7 @@ impl Line {
     }
 }
 
-async fn chat(hook: &settings::Hook, body: &serde_json::Value) -> Sending {
+async fn chat(hook: &settings::Hook, dialer: &Dialer, body: &serde_json::Value) -> Sending {
     let url = match settings::secret(&hook.url_file) {
         Ok(text) => settings::url(text.expose()),
         Err(_) => return Sending::again("urlFile not readable"),
@@ -266,10 +287,15 @@ async fn chat(hook: &settings::Hook, body: &serde_json::Value) -> Sending {
         headers: vec![],
         deduplicated: false,
     };
-    post(message, hook.ca_file.as_deref(), DEADLINE).await
+    post(message, hook.ca_file.as_deref(), dialer, DEADLINE).await
 }
 
-async fn signed(webhook: &settings::Webhook, key: &str, event: &serde_json::Value) -> Sending {
+async fn signed(
+    webhook: &settings::Webhook,
+    dialer: &Dialer,
+    key: &str,
+    event: &serde_json::Value,
+) -> Sending {
     let Ok(secret) = settings::secret(&webhook.key_file) else {
         return Sending::again("keyFile not readable");
     };
@@ -289,5 +315,5 @@ async fn signed(webhook: &settings::Webhook, key: &str, event: &serde_json::Valu
         headers,
         deduplicated: true,
     };
-    post(message, webhook.ca_file.as_deref(), DEADLINE).await
+    post(message, webhook.ca_file.as_deref(), dialer, DEADLINE).await
 }

@@ -38,12 +38,12 @@ pub struct Post {
     pub deduplicated: bool,
 }
 
-/// Sends it.
-pub async fn post(post: Post, authorities: Option<&Path>, deadline: Duration) -> Sending {
+/// Sends it, where `dialer` connects.
+pub async fn post(post: Post, authorities: Option<&Path>, dialer: &Dialer, deadline: Duration) -> Sending {
     let Ok(trust) = authorities.map(settings::secret).transpose() else {
         return Sending::again("caFile not readable");
     };
-    let Ok(client) = Client::new(trust.as_ref(), false, Dialer::trusted()) else {
+    let Ok(client) = Client::new(trust.as_ref(), false, dialer.clone()) else {
         return Sending::again("caFile not usable");
     };
     let deduplicated = post.deduplicated;

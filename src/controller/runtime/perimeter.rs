@@ -63,12 +63,15 @@ impl JobRules {
 /// How much around the API server's Service is closed where the cluster does not say more, as prefix lengths.
 const AROUND: (u8, u8) = (16, 112);
 
-/// The egress of an operator in the cluster of `client`, whose API server is at `server`. `opened` wins.
-pub async fn egress(client: &Client, server: Option<&str>, opened: Vec<IpNet>) -> Egress {
-    let service = std::env::var("KUBERNETES_SERVICE_HOST").ok();
-    let service: Option<IpAddr> = service.and_then(|host| host.parse().ok());
+/// The egress of an operator in the cluster of `client`, whose API server is at `server`, and at `service` for pods. `opened`
+/// wins.
+pub async fn egress(
+    client: &Client,
+    (server, service): (Option<&str>, Option<IpAddr>),
+    opened: Vec<IpNet>,
+) -> Egress {
     let mut egress = Egress::new(opened);
-    for network in service_networks(client, service).await {
+    for network in service_networks(listed(client).await, service) {
         egress = egress.without(network, "service network");
     }
     if let Some(server) = server
@@ -81,32 +84,80 @@ pub async fn egress(client: &Client, server: Option<&str>, opened: Vec<IpNet>) -
     egress
 }
 
-async fn service_networks(client: &Client, service: Option<IpAddr>) -> Vec<IpNet> {
+/// The Service of the API server, as a pod is told.
+pub fn own_service() -> Option<IpAddr> {
+    std::env::var("KUBERNETES_SERVICE_HOST").ok()?.parse().ok()
+}
+
+/// What the cluster says of its networks; none if it does not.
+async fn listed(client: &Client) -> Vec<ServiceCIDR> {
     let api = Api::<ServiceCIDR>::all(client.clone());
     match with_deadline(api.list(&ListParams::default())).await {
-        Ok(list) => {
-            let specs = list.items.into_iter().filter_map(|object| object.spec?.cidrs);
-            let networks = specs.flatten().filter_map(|cidr| cidr.parse().ok());
-            networks.collect()
-        }
+        Ok(list) => list.items,
         Err(failed) => {
-            let around = service.and_then(|address| {
-                let length = if address.is_ipv4() { AROUND.0 } else { AROUND.1 };
-                IpNet::new(address, length).ok()
-            });
-            tracing::warn!(
-                %failed,
-                ?around,
-                "the cluster does not say which networks its Services have: this one is closed to Connectors"
-            );
-            around.into_iter().collect()
+            tracing::warn!(%failed, "the cluster does not let itself be asked which networks its Services have");
+            vec![]
         }
     }
 }
 
+/// The networks that are listed; without any the one around `service`.
+fn service_networks(listed: Vec<ServiceCIDR>, service: Option<IpAddr>) -> Vec<IpNet> {
+    let specs = listed.into_iter().filter_map(|object| object.spec?.cidrs);
+    let networks: Vec<IpNet> = specs.flatten().filter_map(|cidr| cidr.parse().ok()).collect();
+    if !networks.is_empty() {
+        return networks;
+    }
+    let around = service.and_then(|address| {
+        let length = if address.is_ipv4() { AROUND.0 } else { AROUND.1 };
+        Some(IpNet::new(address, length).ok()?.trunc())
+    });
+    tracing::warn!(
+        ?around,
+        "the cluster does not say which networks its Services have: this one is closed to Connectors"
+    );
+    around.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::networking::v1::ServiceCIDRSpec;
+
     use super::*;
+
+    fn listed(cidrs: &[&str]) -> ServiceCIDR {
+        ServiceCIDR {
+            spec: Some(ServiceCIDRSpec {
+                cidrs: Some(cidrs.iter().map(|cidr| (*cidr).to_owned()).collect()),
+            }),
+            ..ServiceCIDR::default()
+        }
+    }
+
+    #[test]
+    fn services_are_where_the_cluster_says_or_else_around_the_api_servers_own() {
+        let (four, six) = ("10.96.0.1", "fd00:10:96::1");
+        for (list, service, expected) in [
+            (
+                vec![listed(&["10.0.0.0/24", "fd00::/108"]), listed(&["10.7.0.0/16"])],
+                Some(four),
+                vec!["10.0.0.0/24", "fd00::/108", "10.7.0.0/16"],
+            ),
+            (vec![], Some(four), vec!["10.96.0.0/16"]),
+            (vec![], Some(six), vec!["fd00:10:96::/112"]),
+            // What says nothing is no answer.
+            (
+                vec![ServiceCIDR::default(), listed(&["nonsense"])],
+                Some(four),
+                vec!["10.96.0.0/16"],
+            ),
+            (vec![], None, vec![]),
+        ] {
+            let expected: Vec<IpNet> = expected.iter().map(|cidr| cidr.parse().unwrap()).collect();
+            let service = service.map(|address| address.parse().unwrap());
+            assert_eq!(service_networks(list, service), expected);
+        }
+    }
 
     #[test]
     fn programs_run_only_as_whom_and_from_where_the_installer_allows() {

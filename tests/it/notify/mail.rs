@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use offboard::notify::{Sending, mail, settings, text};
+use offboard::{
+    notify::{Sending, mail, settings, text},
+    transport::dial::Dialer,
+};
 use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -220,7 +223,14 @@ async fn silence_before_the_mail_was_handed_over_is_tried_again_and_silence_afte
     ] {
         let server = falls_silent(takes_mail).await;
         let deadline = Duration::from_secs(3);
-        let sending = mail::send(&server, &notice.key, &message, Some(&jane), deadline).await;
+        let sending = mail::send(
+            &server,
+            &notice.key,
+            &message,
+            Some(&jane),
+            (&Dialer::trusted(), deadline),
+        )
+        .await;
         assert_eq!(sending, becomes);
     }
 }

@@ -5,7 +5,7 @@ mod mail;
 mod published;
 pub mod receiver;
 mod run;
-mod webhooks;
+pub mod webhooks;
 
 use std::fs;
 

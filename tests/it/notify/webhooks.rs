@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use offboard::notify::Sending;
+use offboard::{notify::Sending, transport::egress::Egress};
 use serde_json::json;
 
 use super::{
@@ -129,4 +129,60 @@ async fn what_the_receiver_says_is_in_no_reason() {
         assert_eq!(outbox.send(&jane, &offboarded("slack")).await, chat);
     }
     assert_eq!(receiver.received("/slack").len(), 3);
+}
+
+/// Channels go by their names alone, also to the cluster's own services and to this machine, but never where virtual machines
+/// get their credentials from, nor where the installation closes more.
+#[tokio::test]
+async fn no_message_goes_to_metadata_addresses_or_where_the_installation_closes() {
+    let receiver = Receiver::start().await;
+    let folder = Scratch::new("hooks");
+    let letter = |server: &str| {
+        format!("{{mail: {{server: '{server}', port: 25, from: a@example.com, to: [b@example.com]}}}}")
+    };
+    let hooks = channels(&receiver, &folder);
+    let hooks = hooks.strip_suffix('}').unwrap();
+    let (outbox, _files) = outbox(&format!(
+        "{hooks}, near: {}, six: {}, cloud: {}, shut: {}}}",
+        letter("169.254.169.254"),
+        letter("::ffff:169.254.169.254"),
+        letter("100.100.100.200"),
+        letter("192.0.2.25"),
+    ));
+    let outbox = outbox.with_egress(
+        Egress::new(vec![])
+            .with_named_loopback()
+            .without("192.0.2.0/24".parse().unwrap(), "closed"),
+    );
+    let jane = jane("HR-2291", json!({}));
+    let refused = |why: &str| Sending::again(&format!("DestinationRefused (egress {why})"));
+    for (channel, why) in [
+        ("near", "link-local"),
+        ("six", "link-local"),
+        ("cloud", "metadata"),
+        ("shut", "closed"),
+    ] {
+        assert_eq!(
+            outbox.send(&jane, &offboarded(channel)).await,
+            refused(why),
+            "{channel}"
+        );
+    }
+    assert_eq!(
+        outbox.send(&jane, &offboarded("slack")).await,
+        Sending::Sent(None)
+    );
+    for (address, why) in [
+        ("https://169.254.169.254/latest", "link-local"),
+        ("https://2852039166/", "link-local"),
+        ("https://[fd00:ec2::254]/", "metadata"),
+        ("https://192.0.2.25/", "closed"),
+    ] {
+        fs::write(folder.join("slack"), address).unwrap();
+        assert_eq!(
+            outbox.send(&jane, &offboarded("slack")).await,
+            refused(why),
+            "{address}"
+        );
+    }
 }
