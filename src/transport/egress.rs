@@ -10,7 +10,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use ipnet::IpNet;
 
 /// Networks that no system is in, with the word that names them.
-const CLOSED: [(&str, &str); 15] = [
+pub const CLOSED: [(&str, &str); 15] = [
     ("127.0.0.0/8", LOOPBACK),
     ("::1/128", LOOPBACK),
     ("0.0.0.0/8", "unspecified"),

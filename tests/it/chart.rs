@@ -1,12 +1,14 @@
 //! The chart with the real helm, on a real API server. There is no kubelet, so no pod ever runs.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
     sync::LazyLock,
 };
 
+use offboard::transport::egress::CLOSED;
 use serde_json::{Value, json};
 
 use crate::{
@@ -129,6 +131,30 @@ fn helm_finds_nothing_to_complain_about() {
             ran.stdout,
             ran.stderr
         );
+    }
+}
+
+#[test]
+fn the_network_closes_what_the_program_closes() {
+    let values = [
+        "--set",
+        "networkPolicy.enabled=true,egress.deny={203.0.113.0/24,2001:db8::/32},egress.allow={10.96.14.7,fd00::5}",
+    ];
+    let objects = rendered(&values);
+    let policy = of_kind(&objects, "NetworkPolicy")[0];
+    let to = &policy["spec"]["egress"][1]["to"];
+    let open = |n: usize| to[n]["ipBlock"]["cidr"].as_str().unwrap();
+    assert_eq!([open(0), open(1)], ["0.0.0.0/0", "::/0"]);
+    assert_eq!([open(2), open(3)], ["10.96.14.7/32", "fd00::5/128"]);
+    for (n, six, denied) in [(0, false, "203.0.113.0/24"), (1, true, "2001:db8::/32")] {
+        let except = to[n]["ipBlock"]["except"].as_array().unwrap();
+        let except: BTreeSet<&str> = except.iter().map(|cidr| cidr.as_str().unwrap()).collect();
+        let closed = CLOSED.iter().map(|(cidr, _)| *cidr);
+        let closed: BTreeSet<&str> = closed
+            .filter(|cidr| cidr.contains(':') == six)
+            .chain([denied])
+            .collect();
+        assert_eq!(except, closed);
     }
 }
 
