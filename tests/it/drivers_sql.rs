@@ -493,6 +493,12 @@ async fn no_password_is_ever_shown() {
     let wrong = driver(&postgres(), Postgres::OPERATOR, "other-Passw0rd");
     let rejected = perform(&wrong, statement("SELECT 1")).await.unwrap_err();
     drop(guard);
-    let shown = format!("{drivers:?} {wrong:?} {again:?} {rejected:?} {}", shown.text());
-    assert!(!shown.contains("Passw0rd"), "{shown}");
+    let secrets = [
+        Postgres::OPERATOR_PASSWORD,
+        Mariadb::OPERATOR_PASSWORD,
+        "canary-Passw0rd",
+        "other-Passw0rd",
+    ];
+    let more = format!("{drivers:?} {wrong:?} {again:?} {rejected:?}");
+    shown.shows_none("rustls", &secrets.map(str::to_owned), &more);
 }

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use offboard::transport::secret::Secret;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -22,7 +23,7 @@ use tokio_rustls::{
     },
 };
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
 
 /// Forwards connections to a port of this machine to a server, and keeps what the client sent.
 pub struct Relay {
@@ -170,6 +171,27 @@ impl Logged {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
+
+    /// None of `secrets` is in it or in `more`, in whatever encoding, though this `library` logged at its finest.
+    #[track_caller]
+    pub fn shows_none(&self, library: &str, secrets: &[String], more: &str) {
+        let text = self.text();
+        let of_library = |line: &str| line.contains(" TRACE ") && line.contains(library);
+        assert!(text.lines().any(of_library), "{library} logged nothing at TRACE");
+        for (number, secret) in secrets.iter().enumerate() {
+            // As bytes are written in Rust, and in every encoding that an echo is known by.
+            let bytes = format!("{:?}", secret.as_bytes());
+            let bytes = bytes.trim_matches(['[', ']']);
+            let secret = Secret::new(secret.clone());
+            let shows = |line: &&str| secret.appears_in(line) || line.contains(bytes);
+            let found = text.lines().chain(more.lines()).find(shows);
+            assert!(
+                found.is_none(),
+                "secret {number} is shown: {}",
+                found.unwrap_or_default()
+            );
+        }
+    }
 }
 
 impl io::Write for Logged {
@@ -196,7 +218,9 @@ pub fn everything_logged() -> (Logged, DefaultGuard) {
     let logged = Logged::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
         .with_writer(logged.clone())
         .finish();
-    (logged, tracing::subscriber::set_default(subscriber))
+    // Libraries log by two crates; this takes both.
+    (logged, SubscriberInitExt::set_default(subscriber))
 }

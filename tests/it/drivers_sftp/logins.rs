@@ -1,6 +1,6 @@
 //! Who we are to the server, and who it is to us.
 
-use std::time::Duration;
+use std::{fs, os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
 use offboard::{
     core::fault::{Fault, Reason},
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{Way, fault, list, value};
 use crate::{
     relay::Relay,
-    support::{self, Sshd, poll},
+    support::{self, Scratch, Sshd, poll},
 };
 
 #[tokio::test]
@@ -155,15 +155,47 @@ async fn a_server_with_another_key_is_told_nothing_about_us() {
 #[tokio::test]
 async fn no_credential_is_ever_shown() {
     let server = support::sshd();
+    let folder = server.folder("secret");
+    let locked = Scratch::new("locked-key");
+    let (phrase, file) = ("canary-passphrase", locked.join("key"));
+    fs::write(&file, server.private_key("client_ed25519")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut lock = Command::new("ssh-keygen");
+    lock.args(["-p", "-q", "-P", "", "-N", phrase, "-f"]).arg(&file);
+    support::run(&mut lock, "").expect_ok();
+    let locked = fs::read_to_string(&file).unwrap();
+    let user = ("username", server.user());
     let (shown, guard) = crate::relay::everything_logged();
-    let mut way = Way::to(server);
-    way.secret = vec![
-        ("username", server.user()),
-        ("password", "canary-Passw0rd".into()),
-    ];
-    let driver = way.driver();
-    let rejected = fault(&driver, list(&server.folder("secret"))).await;
+    let with = |secret: Vec<(&'static str, String)>| Way {
+        secret: [vec![user.clone()], secret].concat(),
+        ..Way::to(server)
+    };
+    let wrong = with(vec![("password", "canary-Passw0rd".into())]).driver();
+    let rejected = fault(&wrong, list(&folder)).await;
+    let mut more = format!("{wrong:?} {rejected:?}");
+    for secret in [
+        vec![("password", Sshd::PASSWORD.to_owned())],
+        vec![("privateKey", server.private_key("client_ed25519"))],
+        vec![("privateKey", server.private_key("client_rsa"))],
+        vec![("privateKey", locked.clone()), ("passphrase", phrase.to_owned())],
+    ] {
+        let driver = with(secret).driver();
+        more += &format!("{driver:?} {}", value(&driver, list(&folder)).await);
+    }
     drop(guard);
-    let shown = format!("{driver:?} {rejected:?} {}", shown.text());
-    assert!(!shown.contains("Passw0rd"), "{shown}");
+    let mut secrets = vec![
+        Sshd::PASSWORD.to_owned(),
+        "canary-Passw0rd".to_owned(),
+        phrase.to_owned(),
+    ];
+    for key in [
+        server.private_key("client_ed25519"),
+        server.private_key("client_rsa"),
+        locked,
+    ] {
+        // What all keys begin with is no secret.
+        let lines = key.lines().filter(|line| !line.starts_with("-----"));
+        secrets.extend(lines.skip(2).map(str::to_owned));
+    }
+    shown.shows_none("russh", &secrets, &more);
 }

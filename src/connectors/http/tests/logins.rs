@@ -239,16 +239,31 @@ impl std::io::Write for Log {
     }
 }
 
-#[tokio::test]
-async fn a_secret_is_in_no_log_and_no_debug_output() {
+/// Everything that is logged on this thread, by whichever of the two crates that libraries log with.
+fn everything_logged() -> (Log, tracing::subscriber::DefaultGuard) {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    // Libraries log by two crates; this takes both.
-    let _guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    let guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    (log, guard)
+}
+
+impl Log {
+    /// All of it, which is not nothing.
+    fn text(&self) -> String {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains(" TRACE "), "the log is on");
+        text
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_in_no_log_and_no_debug_output() {
+    let (log, _guard) = everything_logged();
     let (system, config) = system().await;
     let driver = driver(&config, &[("clientSecret", "canary-secret")]);
     let request = get(&format!("{}/x", config.base));
@@ -257,10 +272,101 @@ async fn a_secret_is_in_no_log_and_no_debug_output() {
     let refused = driver.perform(&request).await.unwrap().fault.unwrap();
     let shown = format!("{driver:?} {:?} {refused:?} {refused}", driver.identity);
     assert!(!shown.contains("canary"), "{shown}");
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(
-        logged.contains("TRACE") || logged.contains("DEBUG"),
-        "the log is on"
-    );
+    let logged = log.text();
     assert!(!logged.contains("canary"), "{logged}");
+}
+
+/// What went out as a proof of who we are: a header, a field of a form, or a password in an envelope.
+fn proofs(request: &str) -> Vec<String> {
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let headers = ["authorization: ", "x-key: ", "webhook-signature: "];
+    let headers = head
+        .lines()
+        .filter_map(|line| headers.iter().find_map(|name| line.strip_prefix(name)))
+        // Not the name of the scheme.
+        .map(|value| value.rsplit([' ', ',']).next().unwrap());
+    let fields = ["client_secret=", "client_assertion=", "assertion="];
+    let fields = body
+        .split('&')
+        .filter_map(|pair| fields.iter().find_map(|name| pair.strip_prefix(name)));
+    let password = body.split_once("#PasswordText\">").map(|(_, after)| after);
+    let password = password.and_then(|after| Some(after.split_once("</")?.0));
+    headers.chain(fields).chain(password).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn whatever_proves_who_we_are_is_sent_and_in_no_log() {
+    let rsa = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256)
+        .unwrap()
+        .serialize_pem();
+    let token = Raw::start(answer(
+        200,
+        "",
+        r#"{"access_token": "canary-token", "expires_in": 60}"#,
+    ))
+    .await;
+    let oauth2 = |grant: &str, secret_in: &str| {
+        json!({"oauth2": {"grant": grant, "secretIn": secret_in, "clientId": "c", "tokenUrl": token.url,
+            "subject": "admin@example.com", "scopes": ["a"]}})
+    };
+    let envelope = "<e:Envelope xmlns:e=\"x\"><e:Body><a/></e:Body></e:Envelope>";
+    let secret = [
+        ("username", "jo"),
+        ("password", "canary-password"),
+        ("token", "canary-bearer"),
+        ("apiKey", "canary-key"),
+        ("clientSecret", "canary-client"),
+        ("signingKey", "canary-signing-key-of-enough-length"),
+        ("privateKey", rsa.as_str()),
+    ];
+    let (log, _guard) = everything_logged();
+    let mut held: Vec<String> = secret[1..6].iter().map(|(_, text)| (*text).to_owned()).collect();
+    held.extend(
+        rsa.lines()
+            .filter(|line| !line.starts_with("-----"))
+            .skip(2)
+            .map(str::to_owned),
+    );
+    let mut shown = String::new();
+    for (auth, sent) in [
+        (json!({"basic": {}}), 1),
+        (json!({"bearer": {}}), 1),
+        (
+            json!({"header": {"name": "X-Key", "key": "apiKey", "prefix": "SSWS "}}),
+            1,
+        ),
+        (json!({"bearer": {}, "signed": {}}), 2),
+        (json!({"wsSecurity": {}}), 1),
+        (oauth2("ClientCredentials", "Body"), 2),
+        (oauth2("ClientCredentials", "Header"), 2),
+        (oauth2("PrivateKeyJwt", "Body"), 2),
+        (oauth2("JwtBearer", "Body"), 2),
+    ] {
+        let server = Raw::start(answer(200, "", "{}")).await;
+        let config = definition::HttpDriver {
+            auth: serde_json::from_value(auth.clone()).unwrap(),
+            ..config(&server.url)
+        };
+        let before = token.count();
+        let driver = driver(&config, &secret);
+        let request = post(&server.url, Body::Xml(envelope.to_owned()));
+        let answered = driver.perform(&request).await.unwrap();
+        assert_eq!(answered.fault, None, "{auth}");
+        let mut went_out = proofs(&server.last());
+        if token.count() > before {
+            went_out.extend(proofs(&token.last()));
+        }
+        assert_eq!(went_out.len(), sent, "{auth}: {went_out:?}");
+        shown += &format!("{driver:?} {:?} {}", driver.identity, answered.response);
+        held.extend(went_out);
+    }
+    let logged = log.text();
+    for secret in held {
+        let secret = Secret::new(secret);
+        let found = logged
+            .lines()
+            .chain(shown.lines())
+            .find(|line| secret.appears_in(line));
+        assert_eq!(found, None, "{}", secret.expose());
+    }
 }
