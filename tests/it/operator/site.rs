@@ -307,6 +307,12 @@ impl Site {
         self.ready(self.spawn(&support::unique("offboard-"), LENIENT, log))
     }
 
+    /// As [`Site::start`], with more arguments, and everything is logged.
+    #[track_caller]
+    pub fn start_tracing(&self, more: &[&str]) -> Operator {
+        self.ready(self.spawn(&support::unique("offboard-"), &[LENIENT, more].concat(), "trace"))
+    }
+
     /// As [`Site::start`], with nothing but what is in `arguments` beside what an operator needs.
     #[track_caller]
     pub fn start_strict(&self, arguments: &[&str]) -> Operator {
@@ -355,7 +361,7 @@ impl Site {
     fn spawn(&self, pod: &str, more: &[&str], logged: &str) -> Operator {
         let folder = Scratch::new("operator");
         let address = SocketAddr::from(([127, 0, 0, 1], support::free_port()));
-        let log = folder.join("log");
+        let (log, printed) = (folder.join("log"), folder.join("printed"));
         let child = Command::new(env!("CARGO_BIN_EXE_offboard"))
             .args([
                 "operator",
@@ -376,7 +382,7 @@ impl Site {
             .env("RUST_LOG", logged)
             .envs(ALLOCATOR)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(fs::File::create(&printed).unwrap())
             .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
@@ -384,6 +390,7 @@ impl Site {
             child,
             address,
             log,
+            printed,
             _folder: folder,
         }
     }
@@ -425,6 +432,7 @@ pub struct Operator {
     child: Child,
     address: SocketAddr,
     log: PathBuf,
+    printed: PathBuf,
     _folder: Scratch,
 }
 
@@ -442,6 +450,11 @@ impl Operator {
     /// What it logged.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What it wrote to its standard output.
+    pub fn printed(&self) -> String {
+        fs::read_to_string(&self.printed).unwrap_or_default()
     }
 
     /// The answer to a GET, with its head; empty when nobody answers.

@@ -26,7 +26,7 @@ pub struct Mailpit {
 impl Mailpit {
     /// Who may send.
     pub const USER: &str = "operator";
-    const PASSWORD: &str = "mail-Passw0rd";
+    pub const PASSWORD: &str = "mail-Passw0rd";
 
     /// One that wants STARTTLS and a login before it takes anything.
     pub fn start() -> Self {
