@@ -1,6 +1,6 @@
 //! What every input that once stopped the operator costs it now, all of them in one run: the memory that it takes at most, and
 //! how long `/livez` takes meanwhile. On a real kube-apiserver and etcd, with the release binary as the operator in a process of
-//! its own under the chart's rights. Not a test: nothing passes or fails.
+//! its own under the chart's rights. It ends with 1 where a figure is beyond its goal, or an input was not seen.
 //!
 //! ```console
 //! $ cargo bench --bench hostile                        # everything, about a minute
@@ -38,6 +38,7 @@ mod systems;
 
 use std::{
     net::SocketAddr,
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -79,20 +80,24 @@ fn wanted() -> Option<Vec<String>> {
     bench.then_some(only)
 }
 
-fn main() {
+fn main() -> ExitCode {
     let Some(only) = wanted() else {
-        return println!("a benchmark: run it with cargo bench");
+        println!("a benchmark: run it with cargo bench");
+        return ExitCode::SUCCESS;
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(measure(&|input| {
+    let missed = runtime.block_on(measure(&|input| {
         only.is_empty() || only.iter().any(|name| name == input)
     }));
+    missed.iter().for_each(|what| println!("MISSED: {what}"));
+    ExitCode::from(u8::from(!missed.is_empty()))
 }
 
 /// Everything that is given, and what shows that it was met.
 type Met = Vec<(&'static str, Box<dyn Fn() -> bool + Send>)>;
 
-async fn measure(wants: &dyn Fn(&str) -> bool) {
+/// Gives the inputs and prints the figures; what is beyond its goal, and what was not seen.
+async fn measure(wants: &dyn Fn(&str) -> bool) -> Vec<String> {
     let site: &'static Site = Box::leak(Box::new(Site::new("hostile")));
     let mut arguments = vec![];
     let mut met: Met = vec![];
@@ -181,10 +186,13 @@ async fn measure(wants: &dyn Fn(&str) -> bool) {
     } else {
         vec![]
     };
-    let mut lines = vec![];
+    let (mut lines, mut missed) = (vec![], vec![]);
     for (what, shown) in met {
         let seen = poll(PATIENCE.saturating_sub(began.elapsed()), shown);
         let word = if seen { "seen" } else { "NOT SEEN" };
+        if !seen {
+            missed.push(what.to_owned());
+        }
         lines.push(format!(
             "{what}: {word} after {:.1} s",
             began.elapsed().as_secs_f64()
@@ -217,6 +225,17 @@ async fn measure(wants: &dyn Fn(&str) -> bool) {
             "",
         ));
     }
+    if peak > GOAL.0 {
+        missed.push(format!("memory: {peak} MiB"));
+    }
+    if answers.slowest > GOAL.1 || answers.bad > 0 {
+        missed.push(format!(
+            "/livez: {:.0} ms, {} without an answer",
+            answers.slowest.as_secs_f64() * 1000.0,
+            answers.bad
+        ));
+    }
+    missed
 }
 
 /// Whether the operator shows this fact of the system `row` as proven.
