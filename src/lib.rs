@@ -9,17 +9,20 @@
 //! | [`sources`] | from the people in an HR system to Offboardings | `core`, `transport`, `api`, `connectors` |
 //! | [`drive`] | drives one leaver over the connectors | `core`, `connectors`, `transport`, `api` |
 //! | [`notify`] | tells people: which messages are due, their texts, mail and chat | `core`, `transport`, `api` |
-//! | [`simulators`] | vendors without a server, by the vendors' documented rules | nothing of ours but itself |
-//! | [`company`] | the small company of the demo | all but `cli` |
+//! | `company` | the small company of the demo, behind the feature `demo` | `transport`, `api`, `connectors` |
 //! | [`controller`] | the shell around the drive loop in a cluster | all but `serve`, `cli` |
 //! | [`serve`] | health and metrics over HTTP | all but `cli` |
 //! | [`cli`] | one file per command | all of these |
 //! | `fuzzing` | what holds for whatever strangers send, for `fuzz/` alone | `connectors`, `cli` |
+//!
+//! Vendors without a server are simulated by `tests/simulators/`, a crate that knows nothing of this one: for the tests, and for the company of the
+//! demo. Without the feature `demo` (`--no-default-features`: what runs in a cluster) none of it is built.
 
 #![cfg_attr(test, allow(clippy::pedantic, reason = "tests are written to be read"))]
 
 pub mod api;
 pub mod cli;
+#[cfg(feature = "demo")]
 pub mod company;
 pub mod connectors;
 pub mod controller;
@@ -30,6 +33,5 @@ pub mod drive;
 pub mod fuzzing;
 pub mod notify;
 pub mod serve;
-pub mod simulators;
 pub mod sources;
 pub mod transport;

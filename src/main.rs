@@ -114,6 +114,7 @@ enum Command {
         chart: Option<PathBuf>,
     },
     /// Starts a small company inside the process, offboards a leaver from it and proves that nothing is left.
+    #[cfg(feature = "demo")]
     Demo {
         /// The folder for manifests and the report.
         #[arg(long, value_name = "DIR", default_value = "offboard-demo")]
@@ -217,6 +218,7 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             chart: Some(folder), ..
         } => Ok(cli::crds::chart(&folder).map(|()| ExitCode::SUCCESS)?),
         Command::Crds { write, chart: None } => Ok(cli::crds::run(write).map(|()| ExitCode::SUCCESS)?),
+        #[cfg(feature = "demo")]
         Command::Demo { folder } => wait_for(cli::demo::run(&folder)),
     }
 }

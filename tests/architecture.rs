@@ -21,11 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sources", &["core", "transport", "api", "connectors"]),
     ("drive", &["core", "connectors", "transport", "api"]),
     ("notify", &["core", "transport", "api"]),
-    ("simulators", &["transport"]),
-    (
-        "company",
-        &["core", "api", "connectors", "drive", "transport", "simulators"],
-    ),
+    ("company", &["transport", "api", "connectors"]),
     (
         "controller",
         &[
@@ -61,7 +57,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sources",
             "transport",
             "notify",
-            "simulators",
             "company",
             "controller",
             "serve",

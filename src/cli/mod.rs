@@ -3,6 +3,7 @@
 pub mod approvals;
 pub mod crds;
 pub mod definition;
+#[cfg(feature = "demo")]
 pub mod demo;
 pub mod exit;
 pub mod held;

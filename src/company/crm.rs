@@ -8,7 +8,7 @@ use super::{
     http::{Attempt, attempt, client},
     people::{ALL, JANE, Worker, secret},
 };
-use crate::simulators::salesforce::Salesforce;
+use offboard_simulators::salesforce::Salesforce;
 
 /// Name of the system.
 pub const NAME: &str = "crm";

@@ -25,7 +25,7 @@ use super::{
     http::{Administered, Attempt, Refused, Reply, Service, UNKNOWN, attempt},
     people::{ALL, Worker, secret},
 };
-use crate::simulators::server::{World, bearer};
+use offboard_simulators::server::{World, bearer};
 
 /// The forge as a connected system.
 pub const DEFINITION: &str = include_str!("forge/definition.yaml");

@@ -12,7 +12,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::simulators::server::{Control, Server, World, bearer};
+use offboard_simulators::server::{Control, Server, World, bearer};
 
 /// The state of a service that an administrator runs.
 pub(super) trait Administered: Clone + Send + 'static {

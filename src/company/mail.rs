@@ -26,7 +26,7 @@ use super::{
     http::{Administered, Attempt, Refused, Reply, Service, UNKNOWN, attempt},
     people::{ALL, JANE, Worker, secret},
 };
-use crate::simulators::server::{World, bearer};
+use offboard_simulators::server::{World, bearer};
 
 /// The mail service as a connected system.
 pub const DEFINITION: &str = include_str!("mail/definition.yaml");

@@ -8,7 +8,7 @@ use super::{
     http::{Attempt, attempt, client},
     people::{ALL, Worker, secret},
 };
-use crate::simulators::scim::Scim;
+use offboard_simulators::scim::Scim;
 
 /// Name of the system.
 pub const NAME: &str = "wiki";

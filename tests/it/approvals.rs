@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use offboard::simulators::scim::Scim;
+use offboard_simulators::scim::Scim;
 use serde_json::{Value, json};
 
 use crate::{

@@ -5,16 +5,14 @@ pub mod scene;
 pub mod vendor;
 
 use jiff::Timestamp;
-use offboard::{
-    core::{
-        fact::{Exempt, Verdict, Why},
-        fault::Reason,
-        identity::Person,
-    },
-    simulators::{
-        google::state::SUPER_ADMIN,
-        server::{Entry, Mishap, Refusal, Staleness},
-    },
+use offboard::core::{
+    fact::{Exempt, Verdict, Why},
+    fault::Reason,
+    identity::Person,
+};
+use offboard_simulators::{
+    google::state::SUPER_ADMIN,
+    server::{Entry, Mishap, Refusal, Staleness},
 };
 use serde_json::json;
 

@@ -7,20 +7,18 @@ pub mod vendor;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use offboard::{
-    core::{
-        fact::{Exempt, Verdict, Why},
-        fault::Reason,
-        identity::Person,
-        plan::TASK_AWAITED,
+use offboard::core::{
+    fact::{Exempt, Verdict, Why},
+    fault::Reason,
+    identity::Person,
+    plan::TASK_AWAITED,
+};
+use offboard_simulators::{
+    microsoft365::{
+        GLOBAL_ADMINISTRATOR,
+        state::{GroupKind, Managed, POWER_BI},
     },
-    simulators::{
-        microsoft365::{
-            GLOBAL_ADMINISTRATOR,
-            state::{GroupKind, Managed, POWER_BI},
-        },
-        server::{Mishap, Refusal, Staleness},
-    },
+    server::{Mishap, Refusal, Staleness},
 };
 use serde_json::json;
 

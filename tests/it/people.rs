@@ -11,13 +11,13 @@ use offboard::{
         leavers::{Decision, undated::FirstSeen},
         people::{Census, Reach, Worker, WorkerStatus},
     },
-    simulators::{
-        bamboohr::BambooHr,
-        raas::Raas,
-        scim::Scim,
-        server::{Mishap, Refusal},
-    },
     sources::{look::Seen, settings::Settings},
+};
+use offboard_simulators::{
+    bamboohr::BambooHr,
+    raas::Raas,
+    scim::Scim,
+    server::{Mishap, Refusal},
 };
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! What waits for a person whatever the policies of a namespace say, on a real API server with the chart's policies.
 
-use offboard::simulators::scim::Scim;
+use offboard_simulators::scim::Scim;
 use serde_json::{Value, json};
 
 use crate::{

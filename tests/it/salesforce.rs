@@ -8,10 +8,10 @@ use offboard::{
         fault::Reason,
         plan::TASK_AWAITED,
     },
-    simulators::{
-        salesforce::{Blocker, INTEGRATION, Right, Salesforce},
-        server::{Entry, Mishap, Staleness},
-    },
+};
+use offboard_simulators::{
+    salesforce::{Blocker, INTEGRATION, Right, Salesforce},
+    server::{Entry, Mishap, Staleness},
 };
 use reqwest::Client;
 use serde_json::{Value, json};

@@ -3,16 +3,14 @@
 
 use std::time::Duration;
 
-use offboard::{
-    core::{
-        fact::{Exempt, Verdict, Why},
-        fault::{Fault, Reason},
-        identity::{ANOTHER_ACCOUNT, NO_OTHER_ACCOUNT, Person},
-    },
-    simulators::{
-        scim::{Group, PatchSupport, Refused, Right, Scim},
-        server::{Entry, Mishap, Refusal, Staleness},
-    },
+use offboard::core::{
+    fact::{Exempt, Verdict, Why},
+    fault::{Fault, Reason},
+    identity::{ANOTHER_ACCOUNT, NO_OTHER_ACCOUNT, Person},
+};
+use offboard_simulators::{
+    scim::{Group, PatchSupport, Refused, Right, Scim},
+    server::{Entry, Mishap, Refusal, Staleness},
 };
 use reqwest::Client;
 use serde_json::{Value, json};

@@ -33,7 +33,7 @@ use tokio_util::codec::Framed;
 
 use self::tree::{Refusal, Tree};
 use super::tls::Tls;
-use crate::simulators::server::lock;
+use offboard_simulators::server::lock;
 
 /// RFC 4532.
 const WHO_AM_I: &str = "1.3.6.1.4.1.4203.1.11.3";

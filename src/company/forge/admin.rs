@@ -12,13 +12,11 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{Books, Kind, User};
-use crate::{
-    company::{
-        http::{GONE, Refused, Reply},
-        people::secret,
-    },
-    simulators::server::World,
+use crate::company::{
+    http::{GONE, Refused, Reply},
+    people::secret,
 };
+use offboard_simulators::server::World;
 
 /// Elements of one page: few, so that everybody meets a second page.
 const PAGE: usize = 2;

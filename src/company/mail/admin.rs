@@ -12,10 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{MOVING, Mailbox, Move, Office};
-use crate::{
-    company::http::{GONE, Refused, Reply},
-    simulators::server::World,
-};
+use crate::company::http::{GONE, Refused, Reply};
+use offboard_simulators::server::World;
 
 type Shared = State<Arc<World<Office>>>;
 

@@ -24,10 +24,7 @@ fn sources(folder: &Path, into: &mut Vec<(String, String)>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         if path.is_dir() {
-            if !matches!(
-                name.as_str(),
-                "tests" | "definitions" | "convergence" | "simulators"
-            ) {
+            if !matches!(name.as_str(), "tests" | "definitions" | "convergence") {
                 sources(&path, into);
             }
         } else if name.ends_with(".rs") && name != "tests.rs" {

@@ -10,8 +10,8 @@ use offboard::{
         manifests::Manifests,
     },
     drive::folder::Folder,
-    simulators::scim::Scim,
 };
+use offboard_simulators::scim::Scim;
 
 use super::*;
 use crate::{

@@ -1,6 +1,6 @@
 //! A domain with an administrator, a leaver who is logged in everywhere, and a successor.
 
-use offboard::simulators::{
+use offboard_simulators::{
     google::{Google, ServiceAccount, Token},
     server::Entry,
 };

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use offboard::simulators::server::Entry;
+use offboard_simulators::server::Entry;
 use serde_json::Value;
 
 use super::scene::{MAIL_SCOPES, SCOPES};

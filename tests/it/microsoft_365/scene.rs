@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use offboard::simulators::microsoft365::{
+use offboard_simulators::microsoft365::{
     App, GLOBAL_ADMINISTRATOR, Microsoft365, TENANT,
     state::{GroupKind, POWER_BI},
 };

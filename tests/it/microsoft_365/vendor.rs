@@ -3,7 +3,8 @@
 
 use std::{fs, path::Path};
 
-use offboard::{connectors::declarative::builtin, simulators::server::Entry};
+use offboard::connectors::declarative::builtin;
+use offboard_simulators::server::Entry;
 use serde_json::Value;
 
 /// Every request of `journal` that goes to Graph is one that Microsoft describes.

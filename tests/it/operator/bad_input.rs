@@ -6,7 +6,7 @@
 mod answers;
 mod connection;
 
-use offboard::simulators::scim::Scim;
+use offboard_simulators::scim::Scim;
 
 use super::site::{Operator, PASSWORD, PATIENCE, Site, application, logs_in};
 use crate::support::{self, poll};
@@ -100,7 +100,7 @@ impl Scene {
 /// How many requests were to change something about an account, or anything at all if `about` is empty.
 fn changes(scim: &Scim, about: &str) -> usize {
     let journal = scim.control().journal();
-    let asked = |entry: &&offboard::simulators::server::Entry| {
+    let asked = |entry: &&offboard_simulators::server::Entry| {
         entry.path.contains(about) || entry.body.to_string().contains(about)
     };
     journal

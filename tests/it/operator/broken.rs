@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offboard::simulators::{scim::Scim, server::Mishap};
+use offboard_simulators::{scim::Scim, server::Mishap};
 
 use super::site::{PASSWORD, PATIENCE, Site, application, logs_in};
 use crate::support::{self, poll};

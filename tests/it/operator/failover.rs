@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use offboard::simulators::server::Mishap;
+use offboard_simulators::server::Mishap;
 
 use super::site::{Operator, PASSWORD, PATIENCE, Site, application, asked, begun, logs_in, slow};
 use crate::{

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use offboard::{api::record::Entry, drive::evidence, simulators::server::Mishap};
+use offboard::{api::record::Entry, drive::evidence};
+use offboard_simulators::server::Mishap;
 
 use super::site::{Operator, PATIENCE, Site, application, asked, begun, logs_in, slow};
 use crate::support::poll;

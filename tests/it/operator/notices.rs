@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use offboard::simulators::scim::Scim;
+use offboard_simulators::scim::Scim;
 use serde_json::Value;
 use tokio::net::TcpListener;
 

@@ -8,10 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use offboard::{
-    connectors::declarative::builtin,
-    simulators::{scim::Scim, server::Mishap},
-};
+use offboard::connectors::declarative::builtin;
+use offboard_simulators::{scim::Scim, server::Mishap};
 use serde_json::Value;
 
 use crate::support::{self, ControlPlane, Ran, Scratch, Write, control_plane, poll};

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use offboard::simulators::server::Entry;
+use offboard_simulators::server::Entry;
 use serde_json::Value;
 
 /// Every request of `journal` is one that BambooHR describes for basic authentication.

@@ -1,6 +1,6 @@
 //! How an HR system is read, and what becomes of it. Whole lives that begin in one are in `scenarios`.
 
-use offboard::simulators::scim::Scim;
+use offboard_simulators::scim::Scim;
 use serde_json::{Value, json};
 
 use super::office::{Mode, Office, SOURCE, ending, in_days, person, staff, with};

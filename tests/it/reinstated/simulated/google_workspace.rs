@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use offboard::simulators::google::state::Member;
+use offboard_simulators::google::state::Member;
 use serde_json::json;
 
 use super::super::{GIVEN_AFTER, KEPT, Place, TAKEN_BEFORE, back, out, stories, within};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use offboard::simulators::microsoft365::state::{GroupKind, OFFICE_E3};
+use offboard_simulators::microsoft365::state::{GroupKind, OFFICE_E3};
 use serde_json::{Value, json};
 
 use super::super::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use offboard::simulators::salesforce::Salesforce;
+use offboard_simulators::salesforce::Salesforce;
 use serde_json::json;
 
 use super::super::{GIVEN_AFTER, KEPT, Place, TAKEN_BEFORE, stories, within};

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Knobs, Shared, audit, directory, drive, gmail, groups, licences, roles, security, state::Domain, transfer,
 };
-use crate::simulators::server::{Caller, Refusal, bearer, lock, pairs, segments};
+use crate::server::{Caller, Refusal, bearer, lock, pairs, segments};
 
 /// One call, with its caller known.
 pub(crate) struct Call<'a> {

@@ -20,7 +20,7 @@ use super::{
     query::Caller,
     schema::object,
 };
-use crate::simulators::server::{bearer, lock, pairs};
+use crate::server::{bearer, lock, pairs};
 
 /// The longest life of a JWT that is taken, in seconds.
 const LONGEST: i64 = 300;

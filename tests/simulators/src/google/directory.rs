@@ -8,7 +8,7 @@ use super::{
     calls::{Call, Reply, invalid, no_user, not_found, our_customer, refuse},
     state::{Domain, SUPER_ADMIN, User},
 };
-use crate::simulators::server::Refusal;
+use crate::server::Refusal;
 
 /// How long a deleted user can be brought back.
 const UNDELETE: SignedDuration = SignedDuration::from_hours(20 * 24);

@@ -12,7 +12,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{Shared, model};
-use crate::simulators::server::bearer;
+use crate::server::bearer;
 
 type Answer = Result<Json<Value>, StatusCode>;
 

@@ -9,7 +9,7 @@ use super::{
     refusal::Refused,
     schema::{Kind, Object},
 };
-use crate::simulators::server::lock;
+use crate::server::lock;
 
 /// The most records of one collection.
 const LARGEST: usize = 200;

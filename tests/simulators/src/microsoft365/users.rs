@@ -8,7 +8,7 @@ use super::{
     licences, odata,
     state::{Tenant, User},
 };
-use crate::simulators::server::Refusal;
+use crate::server::Refusal;
 
 /// What a user shows without `$select`.
 const DEFAULT: [&str; 5] = ["displayName", "mail", "userPrincipalName", "givenName", "surname"];

@@ -17,7 +17,7 @@ use super::{
     Shared,
     state::{Tenant, User},
 };
-use crate::simulators::server::{bearer, lock};
+use crate::server::{bearer, lock};
 
 type Reply = Result<Json<Value>, StatusCode>;
 

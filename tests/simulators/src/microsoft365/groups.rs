@@ -8,7 +8,7 @@ use super::{
     state::{Group, GroupKind, Tenant},
     users,
 };
-use crate::simulators::server::Refusal;
+use crate::server::Refusal;
 
 const READ: [&str; 6] = [
     "Directory.Read.All",

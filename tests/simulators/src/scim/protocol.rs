@@ -16,7 +16,7 @@ use super::{
     model,
     refusal::Refused,
 };
-use crate::simulators::server::{Caller, bearer, lock, pairs};
+use crate::server::{Caller, bearer, lock, pairs};
 
 /// What is answered to a request that was served.
 pub struct Reply {

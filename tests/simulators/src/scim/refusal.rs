@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::simulators::server::Refusal;
+use crate::server::Refusal;
 
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Shared;
-use crate::simulators::server::lock;
+use crate::server::lock;
 
 /// The only grant that is served.
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";

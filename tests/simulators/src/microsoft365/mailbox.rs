@@ -6,7 +6,7 @@ use super::{
     calls::{Call, Reply, bad_request, refuse, unknown_path},
     odata,
 };
-use crate::simulators::server::Refusal;
+use crate::server::Refusal;
 
 pub(crate) fn settings(call: &Call<'_>, key: &str) -> Reply {
     let id = mailbox(call, key)?;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     Knobs, Shared, devices, grants, groups, licences, mailbox, methods, state::Tenant, token::Grant, users,
 };
-use crate::simulators::server::{Caller, Refusal, bearer, lock, pairs, segments};
+use crate::server::{Caller, Refusal, bearer, lock, pairs, segments};
 
 /// One call, with its caller known.
 pub(crate) struct Call<'a> {

@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::simulators::server::Refusal;
+use crate::server::Refusal;
 
 /// Why a request, or one record of it, is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

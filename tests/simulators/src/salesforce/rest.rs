@@ -20,7 +20,7 @@ use super::{
     schema::Object,
     soql::Query,
 };
-use crate::simulators::server::{self, lock, pairs};
+use crate::server::{self, lock, pairs};
 
 /// Rows of a query that were not sent yet.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use axum::{
 use serde_json::json;
 
 use super::{App, Shared, TENANT};
-use crate::simulators::server::lock;
+use crate::server::lock;
 
 /// The resource whose permissions are asked for as a whole.
 const SCOPE: &str = "https://graph.microsoft.com/.default";

@@ -124,7 +124,7 @@ fn list(call: &Call<'_>) -> Reply {
             .iter()
             .filter(|(_, given)| wanted(given))
             .map(|(id, given)| show(id, given));
-        Ok::<_, crate::simulators::server::Refusal>(shown.collect())
+        Ok::<_, crate::server::Refusal>(shown.collect())
     })?;
     call.page(
         "items",

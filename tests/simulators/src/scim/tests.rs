@@ -1,7 +1,7 @@
 use reqwest::{Client, Method, Response, StatusCode};
 
 use super::*;
-use crate::simulators::server::Staleness;
+use crate::server::Staleness;
 
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 

@@ -16,7 +16,7 @@ use super::{
     Shared,
     state::{Domain, User},
 };
-use crate::simulators::server::bearer;
+use crate::server::bearer;
 
 type Reply = Result<Json<Value>, StatusCode>;
 

@@ -7,7 +7,7 @@ use super::{
     calls::{Call, Reply, invalid, not_found, refuse},
     state::User,
 };
-use crate::simulators::server::Refusal;
+use crate::server::Refusal;
 
 /// The most delegates of one mailbox.
 const MOST_DELEGATES: usize = 25;

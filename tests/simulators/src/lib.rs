@@ -2,6 +2,8 @@
 //! rules, for the demo and for tests. They are written from the vendors' descriptions, never from a definition of
 //! ours, and they are no substitute for a trial against the real system.
 
+#![cfg_attr(test, allow(clippy::pedantic, reason = "tests are written to be read"))]
+
 pub mod bamboohr;
 pub mod google;
 pub mod microsoft365;

@@ -6,7 +6,7 @@ use super::{
     calls::{Call, Reply, invalid, not_found, our_customer, refuse},
     state::{Domain, Group, Member},
 };
-use crate::simulators::server::Refusal;
+use crate::server::Refusal;
 
 const WRITE: [&str; 2] = ["admin.directory.group", "admin.directory.group.member"];
 const READ: [&str; 4] = [

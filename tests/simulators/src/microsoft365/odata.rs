@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::calls::{Call, Reply, bad_request, refuse};
-use crate::simulators::server::{Refusal, lock};
+use crate::server::{Refusal, lock};
 
 /// The most elements of one page that can be asked for.
 const MOST: usize = 999;

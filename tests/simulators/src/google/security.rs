@@ -7,7 +7,7 @@ use super::{
     calls::{Call, Reply, invalid, no_user, not_found, refuse},
     state::User,
 };
-use crate::simulators::server::Refusal;
+use crate::server::Refusal;
 
 pub(crate) fn serve(call: &Call<'_>, key: &str, what: &str, rest: &[&str]) -> Reply {
     if call.method == "GET" {
