@@ -4,6 +4,8 @@
 pub mod scene;
 pub mod vendor;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use offboard::core::{
     fact::{Exempt, Verdict, Why},
@@ -128,6 +130,132 @@ async fn a_day_that_is_moved_after_the_end_is_nobodys_doing_and_holds_up_nothing
     for fact in ["PasswordRandomised", "SessionsSignedOut"] {
         assert_eq!(trial.verdict(fact), Verdict::Verified, "{fact}");
     }
+}
+
+/// How often a sign-out and a new password were asked for.
+fn asked(scene: &Scene) -> [usize; 2] {
+    let users = scene.changes("/admin/directory/v1/users/");
+    let new_password = |entry: &&Entry| entry.body.get("password").is_some();
+    [
+        scene.changes("/signOut").len(),
+        users.iter().filter(new_password).count(),
+    ]
+}
+
+/// Passes until there is nothing to do but to wait for the log, long before it cannot lag any more.
+async fn comes_to_rest(trial: &mut Trial) {
+    for _ in 0..20 {
+        trial.pass().await;
+        if trial.all().iter().all(|(_, verdict)| verdict.at_rest()) {
+            return;
+        }
+        trial.wait(30);
+    }
+    panic!("{:#?}", trial.all());
+}
+
+#[tokio::test]
+async fn a_log_that_lags_is_waited_for_and_nothing_is_asked_for_twice_meanwhile() {
+    let scene = Scene::new().await;
+    scene.google.set_audit_lag(Duration::from_hours(1));
+    let mut trial = Trial::new(&scene.setup());
+    for hours in [0, 4] {
+        trial.wait(hours * 3600);
+        comes_to_rest(&mut trial).await;
+        for (fact, verdict) in trial.all() {
+            match fact.as_str() {
+                "PasswordRandomised" | "SessionsSignedOut" => {
+                    assert!(matches!(verdict, Verdict::Exposed(_)), "{fact}: {verdict:?}");
+                }
+                _ => assert!(verdict.settled(), "{fact}: {verdict:?}"),
+            }
+        }
+        assert_eq!(asked(&scene), [1, 1]);
+    }
+    assert_eq!(scene.ways_in().await, [false; 4]);
+    scene.google.set_audit_lag(Duration::ZERO);
+    assert!(trial.settles(10).await, "{:#?}", trial.all());
+    assert_eq!(asked(&scene), [1, 1]);
+    assert_eq!(trial.drifted(), [""; 0]);
+    scene.is_over().await;
+}
+
+#[tokio::test]
+async fn what_the_log_never_shows_is_asked_for_again_once_it_cannot_lag_any_more() {
+    let scene = Scene::new().await;
+    scene.google.set_audit_lag(Duration::from_hours(1000));
+    let mut trial = Trial::new(&scene.setup());
+    comes_to_rest(&mut trial).await;
+    assert_eq!(asked(&scene), [1, 1]);
+    trial.wait(6 * 3600 + 1);
+    comes_to_rest(&mut trial).await;
+    assert_eq!(asked(&scene), [2, 2]);
+    for fact in ["PasswordRandomised", "SessionsSignedOut"] {
+        let verdict = trial.verdict(fact);
+        assert!(matches!(verdict, Verdict::Exposed(_)), "{fact}: {verdict:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_that_takes_long_is_waited_for_and_holds_up_nothing_else() {
+    let scene = Scene::new().await;
+    scene.google.set_transfer_polls(60);
+    let mut trial = Trial::new(&scene.setup());
+    assert!(!trial.settles(40).await);
+    for (fact, verdict) in trial.all() {
+        match fact.as_str() {
+            "DriveHandedOver" | "CalendarHandedOver" => {
+                assert!(matches!(verdict, Verdict::Pending(_)), "{fact}: {verdict:?}");
+            }
+            _ => assert!(verdict.settled(), "{fact}: {verdict:?}"),
+        }
+    }
+    assert!(trial.settles(100).await, "{:#?}", trial.all());
+    assert_eq!(scene.changes("/transfers").len(), 2);
+    scene.is_handed_over().await;
+}
+
+#[tokio::test]
+async fn a_transfer_that_failed_is_asked_for_again_and_is_never_taken_for_done() {
+    let scene = Scene::new().await;
+    scene.google.set_transfers_fail(true);
+    let mut trial = Trial::new(&scene.setup());
+    assert!(!trial.settles(40).await);
+    for fact in ["DriveHandedOver", "CalendarHandedOver"] {
+        assert!(!trial.verdict(fact).settled(), "{:#?}", trial.all());
+    }
+    assert_eq!(trial.verdict("AccountSuspended"), Verdict::Verified);
+    let transfers = || {
+        scene.google.truth(|domain| {
+            let all = domain.transfers.values();
+            let at_work = all.clone().filter(|transfer| transfer.status != "failed");
+            (all.len(), at_work.count())
+        })
+    };
+    let (all, at_work) = transfers();
+    assert!(all > 2, "each was asked for again: {all}");
+    assert!(at_work <= 2, "no two at once for the same: {at_work} of {all}");
+    scene.google.set_transfers_fail(false);
+    assert!(trial.settles(80).await, "{:#?}", trial.all());
+    scene.is_handed_over().await;
+    scene.is_over().await;
+}
+
+#[tokio::test]
+async fn a_delegate_who_is_only_pending_does_not_read_the_mailbox_yet() {
+    let scene = Scene::new().await;
+    scene.google.set_delegate_lag(Duration::from_hours(1));
+    let mut setup = scene.setup();
+    setup.inputs["keepMailbox"] = json!(true);
+    setup.include = &["MailDelegated"];
+    let mut trial = Trial::new(&setup);
+    assert!(!trial.settles(20).await);
+    for (fact, verdict) in trial.all() {
+        assert_eq!(verdict.settled(), fact != "MailDelegated", "{fact}: {verdict:?}");
+    }
+    scene.google.set_delegate_lag(Duration::ZERO);
+    assert!(trial.settles(20).await, "{:#?}", trial.all());
+    assert_eq!(trial.verdict("MailDelegated"), Verdict::Verified);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use offboard_simulators::{
         GLOBAL_ADMINISTRATOR,
         state::{GroupKind, Managed, POWER_BI},
     },
-    server::{Mishap, Refusal, Staleness},
+    server::{Entry, Mishap, Refusal, Staleness},
 };
 use serde_json::json;
 
@@ -134,6 +134,24 @@ async fn an_open_access_token_counts_until_it_must_have_expired() {
     trial.wait(3600);
     trial.pass().await;
     assert_eq!(trial.verdict("AccessTokensExpired"), Verdict::Verified);
+}
+
+#[tokio::test]
+async fn memberships_that_alone_are_shown_late_are_left_once_and_hold_up_nothing_else() {
+    let scene = Scene::new().await;
+    let mut trial = Trial::new(&scene.setup());
+    scene.tenant.set_only_groups_lag(true);
+    scene.tenant.set_staleness(Staleness::Reads(12));
+    let before = scene.memberships().len();
+    trial.pass().await;
+    assert_eq!(trial.verdict("AccountDisabled"), Verdict::Verified);
+    assert!(matches!(trial.verdict("GroupsLeft"), Verdict::Pending(_)));
+    assert!(trial.settles(80).await, "{:#?}", trial.all());
+    assert!(scene.memberships().is_empty());
+    let journal = scene.tenant.control().journal();
+    let left = |entry: &&Entry| entry.method == "DELETE" && entry.path.contains("/members/");
+    assert_eq!(journal.iter().filter(left).count(), before);
+    scene.is_over().await;
 }
 
 #[tokio::test]

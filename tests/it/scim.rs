@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
-use offboard::core::{
-    fact::{Exempt, Verdict, Why},
-    fault::{Fault, Reason},
-    identity::{ANOTHER_ACCOUNT, NO_OTHER_ACCOUNT, Person},
+use offboard::{
+    connectors::declarative::{builtin, parse},
+    core::{
+        fact::{Class, Exempt, Verdict, Why},
+        fault::{Fault, Reason},
+        identity::{ANOTHER_ACCOUNT, NO_OTHER_ACCOUNT, Person},
+    },
 };
 use offboard_simulators::{
-    scim::{Group, PatchSupport, Refused, Right, Scim},
+    scim::{Group, PatchSupport, Refused, Right, Scim, State},
     server::{Entry, Mishap, Refusal, Staleness},
 };
 use reqwest::Client;
@@ -260,6 +263,35 @@ async fn a_put_over_a_newer_version_is_refused_and_repeated_over_a_fresh_read() 
     assert!(trial.settles(300).await, "{:?}", trial.all());
     assert_eq!(scene.scim.control().arranged(), 0);
     scene.is_over().await;
+}
+
+#[tokio::test]
+async fn without_versions_and_with_no_other_media_type_than_scims_it_is_the_same() {
+    for patch in [PatchSupport::Full, PatchSupport::NotImplemented] {
+        let scene = scene().await;
+        scene.scim.set_quirks(|quirks| {
+            quirks.etag = false;
+            quirks.strict_media_type = true;
+            quirks.patch = patch;
+        });
+        let mut trial = Trial::new(&scene.setup());
+        assert!(trial.settles(300).await, "{patch:?}: {:?}", trial.all());
+        scene.is_over().await;
+    }
+}
+
+#[tokio::test]
+async fn sessions_that_outlive_the_account_are_named_as_not_looked_at() {
+    let scene = scene().await;
+    scene.scim.set_quirks(|quirks| quirks.sessions_survive = true);
+    let mut trial = Trial::new(&scene.setup());
+    assert!(trial.settles(5).await, "{:?}", trial.all());
+    assert_eq!(log_in(&scene.scim, JANE, "old password").await, None);
+    assert!(scene.works(&scene.session).await && scene.works(&scene.token).await);
+    let (_, spec) = parse(builtin("scim").unwrap()).unwrap();
+    assert!(spec.not_covered.iter().any(|what| what == "sessions and tokens"));
+    let classes: Vec<Class> = spec.facts.values().map(|fact| fact.class).collect();
+    assert!(!classes.contains(&Class::Sessions) && !classes.contains(&Class::Credentials));
 }
 
 #[tokio::test]
@@ -741,12 +773,19 @@ async fn deleting_comes_only_when_asked_for_and_is_proven() {
     let scene = scene().await;
     let mut setup = scene.setup();
     setup.include = &["AccountDeleted"];
+    scene.scim.add_content(&scene.jane, "the only copy");
+    let written = || {
+        let texts = |state: &State| state.content.get(&scene.jane).map_or(0, Vec::len);
+        scene.scim.world().truth(texts)
+    };
     let mut trial = Trial::new(&setup);
     assert!(trial.settles(5).await, "{:?}", trial.all());
     assert!(scene.scim.user(&scene.jane).is_some(), "not before it is due");
+    assert_eq!(written(), 1, "nor what they wrote");
     trial.want("AccountDeleted");
     assert!(trial.settles(5).await, "{:?}", trial.all());
     assert!(scene.scim.user(&scene.jane).is_none());
+    assert_eq!(written(), 0);
     assert_eq!(trial.verdict("AccountDeleted"), Verdict::Verified);
 }
 

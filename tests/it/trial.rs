@@ -206,7 +206,7 @@ impl Trial {
             let readings = connector.observe(&subject, &[&fact.name]).await;
             let undo = connector.undo(&subject, &fact.name, &readings);
             if let Some(act) = undo.unwrap_or_else(|truth| panic!("{}: {truth:?}", fact.name)) {
-                let order = Order::unconditional(Key("undo".into()));
+                let order = Order::new(Key("undo".into()), &|| true);
                 connector.act(&subject, &act, &order).await.unwrap();
             }
         }

@@ -168,7 +168,6 @@ type Checkpoint = Box<dyn Fn() -> Undo + Send + Sync>;
 pub struct Control {
     journal: Mutex<Vec<Entry>>,
     switches: Mutex<Vec<Switch>>,
-    latency: Mutex<Duration>,
     checkpoint: Option<Checkpoint>,
     /// Held for writing while a request must leave no trace.
     turn: RwLock<()>,
@@ -207,11 +206,6 @@ impl Control {
             times,
             mishap,
         });
-    }
-
-    /// Every request takes at least this long.
-    pub fn set_latency(&self, latency: Duration) {
-        *lock(&self.latency) = latency;
     }
 
     /// Arranged mishaps that no request has met yet. A test that arranged one asserts that this is zero.
@@ -273,10 +267,6 @@ async fn attend(State(control): State<Arc<Control>>, request: Request, next: Nex
         status: None,
     });
     let mishap = control.mishap(parts.method.as_str(), parts.uri.path());
-    let latency = *lock(&control.latency);
-    if !latency.is_zero() {
-        tokio::time::sleep(latency).await;
-    }
     let request = Request::from_parts(parts, Body::from(body));
     let response = match mishap {
         None => serve(&control, request, next).await,

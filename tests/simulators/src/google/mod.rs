@@ -212,6 +212,11 @@ impl Google {
         lock(&self.shared.knobs).audit_lag = lag;
     }
 
+    /// How long a delegate of a mailbox stays `pending`.
+    pub fn set_delegate_lag(&self, lag: Duration) {
+        lock(&self.shared.knobs).delegate_lag = lag;
+    }
+
     /// Makes every deletion look this much older; past 20 days a user cannot be undeleted.
     pub fn age_deletions(&self, by: Duration) {
         let by = jiff::SignedDuration::try_from(by).unwrap_or(jiff::SignedDuration::MAX);

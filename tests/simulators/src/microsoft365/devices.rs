@@ -8,6 +8,9 @@ use super::{
     state::Device,
 };
 
+/// How often a retired device is looked at before it is gone.
+const RETIRE_POLLS: u32 = 2;
+
 pub(crate) fn of_user(call: &Call<'_>, key: &str) -> Reply {
     call.needs(&[
         "User.Read.All",
@@ -69,7 +72,6 @@ pub(crate) fn managed(call: &Call<'_>, path: &[&str]) -> Reply {
     match (call.method, path) {
         ("GET", []) => {
             call.needs(&read)?;
-            let needed = call.knobs.retire_polls;
             call.shared.world.seed(|tenant| {
                 for device in tenant
                     .managed
@@ -81,7 +83,7 @@ pub(crate) fn managed(call: &Call<'_>, path: &[&str]) -> Reply {
                 }
                 tenant
                     .managed
-                    .retain(|_, device| device.state == "managed" || device.polls <= needed);
+                    .retain(|_, device| device.state == "managed" || device.polls <= RETIRE_POLLS);
             });
             let all = call.look(|tenant| {
                 let shown = tenant.managed.values().map(|device| {

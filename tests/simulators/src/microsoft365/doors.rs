@@ -17,9 +17,12 @@ use super::{
     Shared,
     state::{Tenant, User},
 };
-use crate::server::{bearer, lock};
+use crate::server::bearer;
 
 type Reply = Result<Json<Value>, StatusCode>;
+
+/// How long an employee's access token lives.
+const ACCESS_TOKEN: SignedDuration = SignedDuration::from_hours(1);
 
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -40,7 +43,6 @@ struct Login {
 }
 
 async fn login(State(shared): State<Arc<Shared>>, Json(login): Json<Login>) -> Reply {
-    let lifetime = lock(&shared.knobs).access_token;
     let refresh = format!("refresh-{:032x}", rand::random::<u128>());
     let access = format!("access-{:032x}", rand::random::<u128>());
     shared.world.seed(|tenant| {
@@ -54,7 +56,7 @@ async fn login(State(shared): State<Arc<Shared>>, Json(login): Json<Login>) -> R
             return Err(StatusCode::UNAUTHORIZED);
         }
         let id = user.id.clone();
-        issue(tenant, &id, &access, lifetime);
+        issue(tenant, &id, &access);
         if let Some(user) = tenant.users.get_mut(&id) {
             user.refresh_tokens.push((refresh.clone(), Timestamp::now()));
         }
@@ -63,9 +65,10 @@ async fn login(State(shared): State<Arc<Shared>>, Json(login): Json<Login>) -> R
     Ok(Json(json!({"access_token": access, "refresh_token": refresh})))
 }
 
-fn issue(tenant: &mut Tenant, user: &str, token: &str, lifetime: std::time::Duration) {
-    let lifetime = SignedDuration::try_from(lifetime).unwrap_or(SignedDuration::ZERO);
-    let until = Timestamp::now().checked_add(lifetime).unwrap_or(Timestamp::MAX);
+fn issue(tenant: &mut Tenant, user: &str, token: &str) {
+    let until = Timestamp::now()
+        .checked_add(ACCESS_TOKEN)
+        .unwrap_or(Timestamp::MAX);
     tenant
         .access_tokens
         .insert(token.to_owned(), (user.to_owned(), until));
@@ -78,7 +81,6 @@ struct Refresh {
 
 /// Refused while the user is disabled, and for good when the token is older than the sessions' watermark.
 async fn refresh(State(shared): State<Arc<Shared>>, Json(refresh): Json<Refresh>) -> Reply {
-    let lifetime = lock(&shared.knobs).access_token;
     let access = format!("access-{:032x}", rand::random::<u128>());
     shared.world.seed(|tenant| {
         let held = |user: &&User| {
@@ -96,7 +98,7 @@ async fn refresh(State(shared): State<Arc<Shared>>, Json(refresh): Json<Refresh>
             return Err(StatusCode::BAD_REQUEST);
         }
         let id = user.id.clone();
-        issue(tenant, &id, &access, lifetime);
+        issue(tenant, &id, &access);
         Ok(())
     })?;
     Ok(Json(json!({"access_token": access})))

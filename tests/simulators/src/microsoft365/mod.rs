@@ -54,27 +54,12 @@ impl std::fmt::Debug for App {
 }
 
 /// Adjustable behaviour.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Knobs {
     /// The most elements of any page; none: as asked for.
     pub page: Option<usize>,
     /// Only reads of memberships and owners lag.
     pub only_groups_lag: bool,
-    /// How long an employee's access token lives.
-    pub access_token: Duration,
-    /// How often a retired device is looked at before it is gone.
-    pub retire_polls: u32,
-}
-
-impl Default for Knobs {
-    fn default() -> Self {
-        Self {
-            page: None,
-            only_groups_lag: false,
-            access_token: Duration::from_hours(1),
-            retire_polls: 2,
-        }
-    }
 }
 
 pub(crate) struct Shared {
@@ -181,19 +166,9 @@ impl Microsoft365 {
         self.shared.budget.set(requests, window);
     }
 
-    /// Requests that came although the application had been told to wait (see [`Budget::early`]).
-    pub fn early(&self) -> u32 {
-        self.shared.budget.early()
-    }
-
     /// The most elements of any page.
     pub fn set_page(&self, size: usize) {
         lock(&self.shared.knobs).page = Some(size.max(1));
-    }
-
-    /// How long an employee's access token lives, for those issued from now on.
-    pub fn set_access_token(&self, lifetime: Duration) {
-        lock(&self.shared.knobs).access_token = lifetime;
     }
 
     /// Directory synchronisation runs once: what is mastered on premises overwrites what was changed here.

@@ -75,8 +75,6 @@ pub struct User {
     pub automatic_replies: Option<Value>,
     /// Inbox rules by id.
     pub rules: BTreeMap<String, Value>,
-    /// The mailbox is shared: it needs no licence.
-    pub shared_mailbox: bool,
     /// Deleted, and since when.
     pub deleted: Option<Timestamp>,
 }
@@ -281,7 +279,7 @@ impl Tenant {
 
     /// Whether a user has a mailbox that serves.
     pub fn has_mailbox(&self, user: &User) -> bool {
-        user.shared_mailbox || self.licences(user).iter().any(|(sku, _)| sku == OFFICE_E3)
+        self.licences(user).iter().any(|(sku, _)| sku == OFFICE_E3)
     }
 
     /// Whether a user holds an active directory role, directly or by a role-assignable group.

@@ -52,17 +52,6 @@ pub async fn me(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Answer
         .ok_or(StatusCode::UNAUTHORIZED)
 }
 
-/// `GET /app/content`.
-pub async fn content(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Answer {
-    shared
-        .world
-        .truth(|state| {
-            let id = caller(state, &headers)?;
-            Some(Json(json!(state.content.get(&id).cloned().unwrap_or_default())))
-        })
-        .ok_or(StatusCode::UNAUTHORIZED)
-}
-
 /// Whose session or API token it is.
 fn caller(state: &model::State, headers: &HeaderMap) -> Option<String> {
     let given = bearer(headers)?;

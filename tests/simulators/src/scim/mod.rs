@@ -9,7 +9,6 @@
 //! | `POST /app/login` | a person logs in: `{"userName","password"}` → `{"session"}` |
 //! | `POST /app/tokens` | a person makes an API token: `Authorization: Bearer SESSION` → `{"token"}` |
 //! | `GET /app/me` | who a session or an API token belongs to |
-//! | `GET /app/content` | what that person wrote |
 
 mod application;
 mod change;
@@ -38,7 +37,7 @@ pub use self::{
     model::{Group, State, User},
     refusal::Refused,
 };
-use super::server::{Budget, Control, Mishap, Server, World, lock};
+use super::server::{Control, Mishap, Server, World, lock};
 
 /// How a service provider takes PATCH.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -152,7 +151,6 @@ impl Default for Quirks {
 struct Shared {
     world: Arc<World<State>>,
     quirks: Mutex<Quirks>,
-    budget: Budget,
     token: String,
     next: AtomicU32,
 }
@@ -188,7 +186,6 @@ impl Scim {
         let shared = Arc::new(Shared {
             world,
             quirks: Mutex::new(Quirks::default()),
-            budget: Budget::default(),
             token: "scim-admin-token".to_owned(),
             next: AtomicU32::new(0),
         });
@@ -197,7 +194,6 @@ impl Scim {
             .route("/app/login", axum::routing::post(application::log_in))
             .route("/app/tokens", axum::routing::post(application::issue_token))
             .route("/app/me", get(application::me))
-            .route("/app/content", get(application::content))
             .with_state(Arc::clone(&shared));
         Ok(Self {
             server: Server::start(router, Arc::clone(&control)).await?,
@@ -229,11 +225,6 @@ impl Scim {
     /// The state, for seeding, staleness and the truth.
     pub fn world(&self) -> &World<State> {
         &self.shared.world
-    }
-
-    /// The budget of requests; spent ones are answered with 429 and `Retry-After`.
-    pub fn budget(&self) -> &Budget {
-        &self.shared.budget
     }
 
     /// Changes the deviations.
@@ -289,18 +280,6 @@ impl Scim {
                 state.add_group(group, &name, members);
             }
         });
-    }
-
-    /// A session or an API token of the user, as if they had logged in.
-    pub fn add_session(&self, user: &str) -> String {
-        let key = self.shared.fresh("s");
-        self.seed(|state| state.add_key(&key, user));
-        key
-    }
-
-    /// Whether a session or an API token is accepted.
-    pub fn accepts(&self, key: &str) -> bool {
-        self.world().truth(|state| state.opened_by(key).is_some())
     }
 
     /// What the user wrote.

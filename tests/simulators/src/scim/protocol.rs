@@ -105,10 +105,6 @@ fn answer(
     if !authorized(shared, headers) {
         return Err(Refused::plain(401, "a bearer token is needed"));
     }
-    if let Err(wait) = shared.budget.spend("connector") {
-        // Whole seconds, and never too few.
-        return Err(Refused::throttled(wait.as_secs() + 1));
-    }
     let quirks = shared.quirks();
     let query = pairs(query.unwrap_or_default().as_bytes());
     let asked = Asked {

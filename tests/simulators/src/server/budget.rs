@@ -14,7 +14,6 @@ pub struct Budget {
     /// Requests per window; none: no limit.
     limit: Mutex<Option<(u32, Duration)>>,
     spent: Mutex<BTreeMap<String, (Instant, u32)>>,
-    early: Mutex<u32>,
 }
 
 impl Budget {
@@ -42,15 +41,6 @@ impl Budget {
         if *count <= requests {
             return Ok(());
         }
-        if *count > requests + 1 {
-            *lock(&self.early) += 1;
-        }
         Err(window.saturating_sub(now.duration_since(*since)))
-    }
-
-    /// Requests that came although an earlier one of the same window had been told to wait. Requests that were
-    /// already on their way are among them.
-    pub fn early(&self) -> u32 {
-        *lock(&self.early)
     }
 }

@@ -1,10 +1,6 @@
 //! A simulator's state, in which reads may lag behind writes.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Mutex};
 
 use super::lock;
 
@@ -19,8 +15,6 @@ pub enum Staleness {
     None,
     /// After a change, this many reads still show the state before it.
     Reads(u32),
-    /// A change is invisible to reads for this long.
-    For(Duration),
 }
 
 /// A simulator's state, in which reads may lag behind writes.
@@ -35,8 +29,6 @@ struct Inner<S> {
     staleness: Staleness,
     /// The state before the change that reads do not see yet, and how many reads are left.
     before: Option<(S, u32)>,
-    /// Replaced states with the instant until which each is shown.
-    replaced: VecDeque<(Instant, S)>,
 }
 
 impl<S: Clone + Send + 'static> World<S> {
@@ -47,7 +39,6 @@ impl<S: Clone + Send + 'static> World<S> {
                 newest: state,
                 staleness: Staleness::None,
                 before: None,
-                replaced: VecDeque::new(),
             }),
         })
     }
@@ -57,7 +48,6 @@ impl<S: Clone + Send + 'static> World<S> {
         let mut inner = lock(&self.inner);
         inner.staleness = staleness;
         inner.before = None;
-        inner.replaced.clear();
     }
 
     /// A change by a caller: reads may not see it for a while. Nothing changes when `f` fails.
@@ -78,7 +68,6 @@ impl<S: Clone + Send + 'static> World<S> {
                 let shown = inner.before.take().map_or(old, |(shown, _)| shown);
                 inner.before = Some((shown, reads));
             }
-            Staleness::For(lag) => inner.replaced.push_back((Instant::now() + lag, old)),
         }
         result
     }
@@ -89,22 +78,12 @@ impl<S: Clone + Send + 'static> World<S> {
         if let Some((before, _)) = &mut inner.before {
             f(before);
         }
-        for (_, state) in &mut inner.replaced {
-            f(state);
-        }
         f(&mut inner.newest)
     }
 
     /// What a read of the API shows, which may be older than the truth.
     pub fn look<R>(&self, f: impl FnOnce(&S) -> R) -> R {
         let mut inner = lock(&self.inner);
-        let now = Instant::now();
-        while inner.replaced.front().is_some_and(|(until, _)| *until <= now) {
-            inner.replaced.pop_front();
-        }
-        if let Some((_, state)) = inner.replaced.front() {
-            return f(state);
-        }
         if let Some((state, left)) = inner.before.take() {
             let result = f(&state);
             inner.before = (left > 1).then(|| (state, left - 1));
