@@ -164,11 +164,6 @@ impl<'o> Order<'o> {
         Self { key, wanted }
     }
 
-    /// To be carried out whatever happens.
-    pub fn unconditional(key: Key) -> Self {
-        Self::new(key, &|| true)
-    }
-
     /// Whether the next request may still be sent: an Offboarding may be deleted while an act of many requests goes on (S5).
     pub fn wanted(&self) -> bool {
         (self.wanted)()

@@ -23,7 +23,7 @@ pub mod validate;
 #[cfg(test)]
 mod convergence;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -158,6 +158,3 @@ pub struct Drive<'a> {
     /// How much to look at.
     pub scope: Scope,
 }
-
-/// A shared clock.
-pub type SharedClock = Arc<dyn Clock>;

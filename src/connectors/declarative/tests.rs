@@ -202,7 +202,7 @@ fn subject() -> Subject {
 }
 
 fn no_key() -> Order<'static> {
-    Order::unconditional(Key("k1".into()))
+    Order::new(Key("k1".into()), &|| true)
 }
 
 fn fault_of(truth: &Truth) -> &Fault {

@@ -138,7 +138,7 @@ async fn what_is_sent_is_in_its_folder_whatever_the_account_is_called() {
     let sight = connector.sight(&subject, "Gone", &readings);
     let act = sight.act.unwrap();
     connector
-        .act(&subject, &act, &Order::unconditional(Key("k1".into())))
+        .act(&subject, &act, &Order::new(Key("k1".into()), &|| true))
         .await
         .unwrap();
     let sent = echo.0.lock().unwrap().clone();
