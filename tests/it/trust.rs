@@ -15,7 +15,7 @@ use std::{
 use offboard::{
     api::{connector::ConnectorSpec, definition::ConnectorDefinitionSpec},
     connectors::{assemble::Assembly, declarative::parse},
-    controller::perimeter::egress,
+    controller::runtime::perimeter::egress,
     core::fault::Reason,
     core::identity::Person,
     transport::{egress::Egress, secret::Credentials},

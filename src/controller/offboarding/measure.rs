@@ -31,9 +31,10 @@ pub(super) async fn outcome(
     let mut left = BTreeMap::new();
     for row in &outcome.rows {
         let connector = connector_of(&row.name);
-        let access = row.facts.iter().filter(|state| {
-            state.spec.class.security() && state.verdict.due() && !state.verdict.settled()
-        });
+        let access = row
+            .facts
+            .iter()
+            .filter(|state| state.spec.class.security() && state.verdict.due() && !state.verdict.settled());
         *left.entry(connector.to_owned()).or_default() += access.count();
         if !row.drifted.is_empty() {
             context.metrics.drifted(connector, row.drifted.len());

@@ -3,9 +3,8 @@
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Command};
 
 use jiff::{Timestamp, tz::TimeZone};
-use offboard::{
-    company::Company, simulators::salesforce::Salesforce, sources::wake::sign, transport::secret::Secret,
-};
+use offboard::{company::Company, sources::wake::sign, transport::secret::Secret};
+use offboard_simulators::salesforce::Salesforce;
 use serde_json::json;
 
 use super::site::{Operator, PATIENCE, Site};
