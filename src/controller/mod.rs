@@ -1,28 +1,15 @@
-//! The shell around the drive loop in a cluster: watches, what a pass is made of, its record, its status.
+//! The shell around the drive loop in a cluster: what is watched, what a reconcile is made of, and what it writes.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`watch`] | caches of our kinds, and the queues of what is to be looked at |
-//! | [`links`] | Connector + definition + Secret → a link, or what is wrong |
-//! | [`gather`] | everything one Offboarding refers to |
-//! | [`jobs`] | programs of `job` definitions, as Kubernetes Jobs |
-//! | [`store`] | the record, and whether the case is still wanted |
-//! | [`admission`] | whether the chart's admission policies are in force |
-//! | [`approvals`] | what became of each Approval |
-//! | [`leaving`] | who leaves, by address |
-//! | [`votes`] | what people said about a leaver or a source |
-//! | [`show`] | one patch of the status for each change |
-//! | [`reconcile`] | one pass over one Offboarding |
-//! | `pause` | when to look again |
-//! | `run` | starts the watches and the workers, and ends them |
-//! | [`sources`] | HR systems read, their leavers' Offboardings kept |
-//! | [`callbacks`] | what systems say later about what they were asked for |
-//! | [`kinds`] | conditions of Connectors, definitions and policies |
-//! | [`notices`] | messages: what is due, and what became of it |
-//! | [`events`], [`metrics`] | what is told and counted |
-//! | [`call`] | deadlines for calls to the API server |
-//! | [`lease`] | who of several operators acts |
-//! | [`memory`] | what is kept between passes |
+//! | [`offboarding`] | one Offboarding: gather, validate, drive, report, patch, announce; its record; callbacks about it |
+//! | [`leaver_source`] | HR systems read, their leavers' Offboardings kept |
+//! | [`connector`] | Connector + definition + Secret → a connector that can be driven; programs of `job` definitions as Jobs |
+//! | [`definition`], [`policy`] | whether they can be used |
+//! | [`approval`] | Approvals: which is about what, whether the cluster vouches for who made it, what became of it |
+//! | [`notification`] | messages: what is due, and what became of it |
+//! | [`safeguards`] | what the release demands of people, whatever policies say |
+//! | [`runtime`] | watches, caches and workers; calls with deadlines; the one writer of statuses; the lease, Events, metrics |
 //!
 //! It decides nothing about systems: that is [`crate::core::plan`], driven by [`crate::drive`].
 
