@@ -11,15 +11,15 @@ use cel::{
     common::ast::{EntryExpr, Expr},
 };
 
-use super::{
-    compile::BOUND, expression, graph::nearest, metered::size, problems::Problems, references::Uses,
-};
+use super::{compile::BOUND, expression, graph::nearest, problems::Problems, references::Uses};
 
 /// The name under which values are known.
 const ROOT: &str = "values";
 
 /// How many parts an expression may have, with those of its values.
 const LARGEST: u64 = 4096;
+/// How many values a definition may have: each may refer to the next.
+const MOST: usize = 200;
 
 /// The named values of a definition.
 #[derive(Debug, Default)]
@@ -32,6 +32,7 @@ struct Named {
     uses: Uses,
     /// The values that are in it, itself among them.
     of: BTreeSet<String>,
+    parts: u64,
 }
 
 /// What an expression may speak of.
@@ -65,6 +66,10 @@ impl<'n, const N: usize> From<&'n [&'n str; N]> for Names<'n> {
 impl Values {
     /// Compiles the values of a definition, each with what it takes of the others.
     pub fn compile(from: &BTreeMap<String, String>, problems: &mut Problems) -> Self {
+        if from.len() > MOST {
+            problems.add(ROOT, format!("more than {MOST} values"));
+            return Self::default();
+        }
         let parsed = from.iter().filter_map(|(name, text)| {
             let tree = expression::parse(text, &path(name), problems)?;
             Some((name, tree))
@@ -117,7 +122,14 @@ impl Values {
                     problems.add(&path, complaint);
                 }
                 of.insert((*name).clone());
-                self.0.insert((*name).clone(), Named { tree, uses, of });
+                let parts = parts(&tree);
+                let named = Named {
+                    tree,
+                    uses,
+                    of,
+                    parts,
+                };
+                self.0.insert((*name).clone(), named);
             }
             Err(complaints) => complaints.into_iter().for_each(|c| problems.add(&path, c)),
         }
@@ -129,10 +141,11 @@ impl Values {
             values: self,
             bound: vec![],
             of: BTreeSet::new(),
+            parts: parts(tree),
             complaints: vec![],
         };
         put.walk(tree);
-        if put.complaints.is_empty() && size(tree) > LARGEST {
+        if !put.of.is_empty() && put.parts > LARGEST {
             let complaint = format!("with its values more than {LARGEST} parts; split it up");
             put.complaints.push(complaint);
         }
@@ -161,6 +174,33 @@ fn path(name: &str) -> String {
     format!("{ROOT}.{name}")
 }
 
+/// How many parts there are, those of loops included.
+fn parts(tree: &IdedExpr) -> u64 {
+    let all = |parts_of: &[IdedExpr]| parts_of.iter().map(parts).sum::<u64>();
+    let entry = |entry: &EntryExpr| match entry {
+        EntryExpr::StructField(field) => parts(&field.value),
+        EntryExpr::MapEntry(entry) => parts(&entry.key) + parts(&entry.value),
+    };
+    1 + match &tree.expr {
+        Expr::Unspecified | Expr::Literal(_) | Expr::Ident(_) => 0,
+        Expr::Select(select) => parts(&select.operand),
+        Expr::Call(call) => call.target.as_deref().map_or(0, parts) + all(&call.args),
+        Expr::List(list) => all(&list.elements),
+        Expr::Map(map) => map.entries.iter().map(|of| entry(&of.expr)).sum(),
+        Expr::Struct(message) => message.entries.iter().map(|of| entry(&of.expr)).sum(),
+        Expr::Comprehension(each) => {
+            let inside = [
+                &each.iter_range,
+                &each.accu_init,
+                &each.loop_cond,
+                &each.loop_step,
+                &each.result,
+            ];
+            inside.into_iter().map(parts).sum()
+        }
+    }
+}
+
 /// The values that `tree` asks for.
 fn asked(tree: &IdedExpr) -> BTreeSet<String> {
     Uses::of(tree).values
@@ -172,6 +212,8 @@ struct Put<'v> {
     /// The names that loops around have given.
     bound: Vec<String>,
     of: BTreeSet<String>,
+    /// How many there are, counted before they are: an expression may ask for a large value often.
+    parts: u64,
     complaints: Vec<String>,
 }
 
@@ -253,6 +295,9 @@ impl Put<'_> {
             self.complaints.push(complaint);
         }
         self.of.extend(named.of.iter().cloned());
-        *tree = named.tree.clone();
+        self.parts += named.parts;
+        if self.parts <= LARGEST {
+            *tree = named.tree.clone();
+        }
     }
 }

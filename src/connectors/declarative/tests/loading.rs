@@ -167,14 +167,38 @@ fn named_values_are_checked_where_they_are_given_and_where_they_are_used() {
 
 #[test]
 fn values_of_values_do_not_grow_without_bound() {
-    let doubled = (1..30).map(|n| format!("v{n}: '[values.v{}, values.v{}]'", n - 1, n - 1));
-    let values: Vec<String> = doubled.collect();
-    let values = format!("{{ v0: reads.groups, {} }}", values.join(", "));
-    let problems = wrong(&with_values(&values, "", "")).to_string();
-    assert!(
-        problems.contains("with its values more than 4096 parts"),
-        "{problems}"
-    );
+    type Doubled = fn(usize) -> String;
+    let doubled: [Doubled; 2] = [
+        |of| format!("[values.v{of}, values.v{of}]"),
+        |of| format!("[1].exists(x, [values.v{of}] == [values.v{of}])"),
+    ];
+    for doubled in doubled {
+        let values = (1..60).map(|n| format!("v{n}: '{}'", doubled(n - 1)));
+        let values: Vec<String> = values.collect();
+        let values = format!("{{ v0: reads.groups, {} }}", values.join(", "));
+        let problems = wrong(&with_values(&values, "", "")).to_string();
+        assert!(
+            problems.contains("with its values more than 4096 parts"),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
+fn a_chain_of_values_has_an_end() {
+    let chain = |length: usize| {
+        let values = (0..length).map(|n| format!("v{n}: values.v{}", n + 1));
+        let values: Vec<String> = values.collect();
+        with_values(
+            &format!("{{ {}, v{length}: reads.groups }}", values.join(", ")),
+            "",
+            "",
+        )
+    };
+    let problems = wrong(&chain(1_000)).to_string();
+    assert!(problems.contains("values: more than 200 values"), "{problems}");
+    let (name, spec) = parse(&chain(199)).unwrap();
+    assert!(Definition::compile(&name, spec).is_ok());
 }
 
 #[test]
