@@ -59,6 +59,7 @@ pub(super) use fact::lasts;
 pub use functions::counted;
 pub use load::{Definition, not_yaml, parse};
 pub use problems::{Problem, Problems};
+pub use spelling::instead;
 
 #[cfg(test)]
 mod tests;

@@ -10,8 +10,8 @@ const REPLACED: [(&str, &str); 1] = [(
     "remove it: what the read in account.shows gives must have the account.id",
 )];
 
-/// What is written instead of the field at `path`, which was one before.
-pub(super) fn instead(path: &str) -> Option<&'static str> {
+/// What is written instead of the field at `path` of a definition's spec, which was one before.
+pub fn instead(path: &str) -> Option<&'static str> {
     let field = REPLACED.iter().find(|(old, _)| *old == path);
     field.map(|(_, instead)| *instead)
 }

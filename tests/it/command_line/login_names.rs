@@ -11,7 +11,6 @@ fn found_by(company: &Company, find: &str) -> Desk {
     let (_, after) = rest.split_once("  reads:\n").unwrap();
     let account =
         format!("  account:\n{find}    id: string(item.id)\n    name: item.login\n    shows: user\n");
-    let account = account + "    echo: string(response.body.id)\n";
     fs::write(&path, format!("{before}{account}\n  reads:\n{after}")).unwrap();
     desk
 }
