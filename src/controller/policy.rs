@@ -23,7 +23,7 @@ pub async fn reconcile(policy: Arc<OffboardingPolicy>, context: Arc<Context>) ->
     let namespace = policy.namespace().unwrap_or_default();
     context.caches.ready_in(&namespace).await;
     let readiness = match problem(&context, &namespace, &policy.name_any(), &policy.spec).await {
-        None => Readiness::valid(remark(&policy.spec)),
+        None => Readiness::valid(warning(&policy.spec)),
         Some(message) => Readiness::stalled(INVALID, message),
     };
     let writer = StatusWriter::namespaced(&context, &namespace);
@@ -60,7 +60,7 @@ async fn problem(
 }
 
 /// What is unusual about a sound policy, said loudly.
-fn remark(spec: &OffboardingPolicySpec) -> String {
+fn warning(spec: &OffboardingPolicySpec) -> String {
     if spec.gates.iter().any(|rule| rule.gate == Gate::Revoke) {
         "spec.gates: Revoke waits for people: leavers keep all access until somebody says yes".to_owned()
     } else {

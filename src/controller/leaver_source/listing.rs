@@ -58,7 +58,7 @@ impl SourceSync<'_> {
             return None;
         }
         let wanted = self.listing(state, seen, waiting);
-        let failed = self.keep(&wanted).await.err();
+        let failed = self.replace_listing(&wanted).await.err();
         if let Some(failed) = &failed {
             tracing::warn!(source = self.source.uid(), %failed, "the listing of held changes is not as it should be");
         }
@@ -67,7 +67,7 @@ impl SourceSync<'_> {
     }
 
     /// Sees to it that these are the only listings of this source.
-    async fn keep(&self, wanted: &[HeldSet]) -> Result<(), ApiError> {
+    async fn replace_listing(&self, wanted: &[HeldSet]) -> Result<(), ApiError> {
         let names: BTreeSet<String> = wanted.iter().map(ResourceExt::name_any).collect();
         let api: Api<HeldSet> = watch::api(&self.context.client, &self.namespace);
         let ours = ListParams::default().fields(&format!("spec.sourceRef.name={}", self.source.name_any()));

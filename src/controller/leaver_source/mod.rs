@@ -75,7 +75,7 @@ const BATCH: usize = 100;
 pub async fn reconcile(source: Arc<LeaverSource>, context: Arc<Context>) -> Result<Action, ApiError> {
     let namespace = source.namespace().unwrap_or_default();
     context.caches.sources_ready_in(&namespace).await;
-    let memory = context.sources.of(&namespace, &source.name_any());
+    let memory = context.sources.state_of(&namespace, &source.name_any());
     let mut pass = memory.pass.lock().await;
     let work = SourceSync::new(&context, &memory, &mut pass, &namespace, &source.name_any()).await;
     let Some(mut work) = work else {

@@ -78,7 +78,7 @@ pub struct SyncState {
 
 impl SourceStates {
     /// What is kept of this source.
-    pub fn of(&self, namespace: &str, name: &str) -> Arc<SourceState> {
+    pub fn state_of(&self, namespace: &str, name: &str) -> Arc<SourceState> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (namespace.to_owned(), name.to_owned());
         known.entry(key).or_default().clone()
@@ -98,7 +98,7 @@ impl Context {
             return;
         };
         self.sources
-            .of(namespace, name)
+            .state_of(namespace, name)
             .woken
             .store(true, Ordering::Relaxed);
         if let Some(caches) = self.caches.namespaces.get(namespace) {
@@ -116,7 +116,7 @@ impl Context {
     ) -> Reception {
         let source = self.caches.source(namespace, name);
         let source = source.filter(|source| source.spec.wake.is_some());
-        let memory = source.as_ref().map(|_| self.sources.of(namespace, name));
+        let memory = source.as_ref().map(|_| self.sources.state_of(namespace, name));
         let key = memory.as_ref().and_then(|memory| memory.key());
         let replays = &self.sources.replays;
         let received = replays.receive(message, key.as_ref(), Timestamp::now(), admits);

@@ -110,7 +110,7 @@ impl Notifiable for LeaverSource {
     fn memory(context: &Context, object: &Self) -> Arc<leaver_source::SourceState> {
         context
             .sources
-            .of(&object.namespace().unwrap_or_default(), &object.name_any())
+            .state_of(&object.namespace().unwrap_or_default(), &object.name_any())
     }
 
     fn hold(memory: &leaver_source::SourceState) -> BoxFuture<'_, Held<'_, Self>> {

@@ -117,7 +117,7 @@ pub async fn gather(context: &Context, caches: &Namespace, offboarding: &Offboar
         annotations: offboarding.annotations().clone(),
         manager: status.and_then(|status| status.manager.clone()),
         policies,
-        connectors: connectors.iter().map(ConnectorVersion::of).collect(),
+        connectors: connectors.iter().map(ConnectorVersion::of_resolved).collect(),
         votes: votes.iter().map(|vote| vote.id.clone()).collect(),
         untrusted,
         leaving: leaving.clone(),
@@ -151,7 +151,7 @@ async fn connectors(
 }
 
 impl ConnectorVersion {
-    fn of(
+    fn of_resolved(
         (name, (connector, resolved)): (&String, &(Arc<Connector>, Arc<ResolvedConnector>)),
     ) -> (String, Self) {
         let version = Self {

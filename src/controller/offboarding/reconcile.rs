@@ -172,7 +172,7 @@ impl<'a> OffboardingReconcile<'a> {
         let (case, links) = match self.validate(caches, &gathered, alone, &record.ledger, now) {
             Ok(linked) => linked,
             Err(invalid) => {
-                self.keep(record, version.map_or(Version::None, Version::Of));
+                self.remember_record(record, version.map_or(Version::None, Version::Of));
                 let problem = (report::INVALID_SPEC, &*invalid.to_string());
                 return self.refused(problem, gathered.fingerprint).await;
             }
@@ -257,7 +257,7 @@ impl<'a> OffboardingReconcile<'a> {
             record: store::record_name(&self.offboarding.name_any(), &case.uid),
             head: record.evidence.last().map(|e| e.digest.clone()),
         });
-        self.keep(record, version);
+        self.remember_record(record, version);
         Driven {
             outcome,
             evidence,
@@ -289,7 +289,7 @@ impl<'a> OffboardingReconcile<'a> {
         }
     }
 
-    fn keep(&mut self, record: Record, version: Version) {
+    fn remember_record(&mut self, record: Record, version: Version) {
         self.state.record = match version {
             Version::None => Some((record, None)),
             Version::Of(stored) => Some((record, Some(stored))),

@@ -18,7 +18,7 @@ fn account(id: &str, name: &str) -> Account {
     }
 }
 
-fn one(id: &str) -> Result<Correlation, Fault> {
+fn correlation(id: &str) -> Result<Correlation, Fault> {
     Ok(Correlation::One(Box::new(account(id, "jane"))))
 }
 
@@ -66,14 +66,20 @@ fn what_a_complete_answer_means_depends_on_what_was_known_before() {
     let new = SystemLedger::default();
     let nobody = || Ok(Correlation::NoAccount);
     let cases = [
-        ("bound", &plain, &new, one("7"), "7"),
+        ("bound", &plain, &new, correlation("7"), "7"),
         ("nobody", &plain, &new, nobody(), "nobody"),
         ("nobody any more", &plain, &found, nobody(), FOUND_BEFORE),
         ("nobody of this name", &named("adm"), &new, nobody(), NEVER_FOUND),
-        ("there only after the end", &plain, &ended, one("8"), CAME_LATER),
-        ("named by a person", &named("jane"), &ended, one("8"), "8"),
-        ("in a row of its own", &lists, &ended, one("8"), "nobody"),
-        ("the day was moved", &plain, &moved, one("8"), "8"),
+        (
+            "there only after the end",
+            &plain,
+            &ended,
+            correlation("8"),
+            CAME_LATER,
+        ),
+        ("named by a person", &named("jane"), &ended, correlation("8"), "8"),
+        ("in a row of its own", &lists, &ended, correlation("8"), "nobody"),
+        ("the day was moved", &plain, &moved, correlation("8"), "8"),
         (
             "in their own rows",
             &plain,
@@ -129,13 +135,13 @@ fn that_nobody_was_there_at_the_end_is_noted_once() {
 fn a_binding_keeps_its_id_and_learns_its_fingerprint() {
     let system = System::default();
     let mut ledger = SystemLedger::default();
-    search(&system).bind(&mut ledger, one("7")).unwrap();
+    search(&system).bind(&mut ledger, correlation("7")).unwrap();
     ledger.account.as_mut().unwrap().fingerprint = None;
     let later = Search {
         now: at(9),
         ..search(&system)
     };
-    later.bind(&mut ledger, one("7")).unwrap();
+    later.bind(&mut ledger, correlation("7")).unwrap();
     let bound = ledger.account.unwrap();
     assert_eq!((bound.id.as_str(), bound.bound_at), ("7", at(1)));
     assert_eq!(bound.fingerprint.as_deref(), Some("crm"));

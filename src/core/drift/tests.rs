@@ -36,7 +36,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn of(fact: FactSpec) -> Self {
+    fn about(fact: FactSpec) -> Self {
         let mut scene = Self {
             facts: vec![],
             sights: BTreeMap::new(),
@@ -55,7 +55,7 @@ impl Scene {
     }
 
     fn undone() -> Self {
-        Self::of(spec("F", Class::Access))
+        Self::about(spec("F", Class::Access))
     }
 
     fn shows(&mut self, fact: &str, truth: Truth) {
@@ -310,7 +310,7 @@ fn a_log_that_does_not_show_it_casts_no_doubt() {
 
 /// A task that somebody said at 20 is done, as of which a read at 100 shows that it is not.
 fn task(change: fn(&mut Scene)) -> Option<Drift> {
-    let mut scene = Scene::of(FactSpec {
+    let mut scene = Scene::about(FactSpec {
         by_hand: true,
         ..spec("F", Class::Devices)
     });
