@@ -18,6 +18,7 @@ use offboard::{
 use serde_json::{Value, json};
 
 mod encryption;
+mod hostile;
 
 use crate::{
     relay::Relay,

@@ -41,20 +41,20 @@ use crate::{
         Clock, SetupError,
         dial::Dialer,
         limit::Limit,
-        memory::{self, Reservation},
-        relay::Meter,
+        memory::Reservation,
+        relay::{Messages, Meter},
         secret::Credentials,
     },
 };
 
-/// The most that one statement may bring, in bytes that the server sends, and in bytes of text with what each value costs beside.
+/// The most that one statement may bring, in bytes that the server sends, and in bytes that the rows take in memory.
 const LARGEST: usize = 32 << 20;
+
+/// The longest message of a server, a row above all, in bytes: the library makes room for all of it at once.
+const LONGEST: usize = (16 << 20) - 2;
 
 /// The largest document in one value, in bytes.
 const CELL: usize = 8 << 20;
-
-/// What a value costs beside its bytes.
-const VALUE: usize = 64;
 
 /// How long one statement may take where the definition says nothing.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -96,6 +96,9 @@ enum Client {
 /// What differs between databases.
 trait Engine: Send + Sync + 'static {
     type Connection: Connection + Send;
+
+    /// The messages of the server, once TLS has begun.
+    type Messages: Messages;
 
     /// Logs in to `database` and sets the session up. `meter` counts what comes from the server.
     fn open(
@@ -244,17 +247,15 @@ async fn perform<E: Engine>(
     codes: &Codes,
 ) -> Result<Answer, Fault> {
     let mut lease = pools.lease(request.database.as_deref(), deadline).await?;
+    let meter = lease.meter();
     let sent = async {
-        read(
-            E::send(lease.connection(), statement, &request.parameters)?,
-            deadline,
-        )
-        .await
+        let rows = E::send(lease.connection(), statement, &request.parameters)?;
+        read(rows, &meter).await
     };
     // A lease that is dropped closes its connection: after anything but a clean end nobody knows what comes next on it.
     let failure = match timeout_at(deadline, sent).await {
-        Ok(Ok((rows, memory))) => {
-            lease.give_back();
+        Ok(Ok(rows)) => {
+            let memory = lease.give_back().await;
             return Ok(Answer {
                 response: json!({ "code": "00000", "rows": rows }),
                 value: Value::Null,
@@ -279,7 +280,7 @@ async fn perform<E: Engine>(
             }
             // Kept after an ordinary refusal; not after one that ends or may end the session.
             if !matches!(fault.reason, Reason::SystemUnavailable | Reason::Timeout) {
-                lease.give_back();
+                drop(lease.give_back().await);
             }
             Ok(Answer {
                 // No `rows`: no expression may take a refusal for an empty answer.
@@ -297,49 +298,33 @@ async fn perform<E: Engine>(
         Failure::Sql(sqlx::Error::Encode(_)) => {
             Err(Fault::permanent(Reason::Malformed).with_code("parameter"))
         }
-        Failure::Sql(_) if lease.is_spent() => {
+        Failure::Sql(_) if meter.is_spent() => {
             Err(Fault::unknown_outcome(Reason::Incomplete).with_code("too large"))
         }
         Failure::Sql(_) => Err(Fault::unknown_outcome(Reason::Unreachable)),
     }
 }
 
-async fn read(
-    mut rows: BoxStream<'_, Result<Value, Failure>>,
-    deadline: Instant,
-) -> Result<(Vec<Value>, Reservation), Failure> {
+async fn read(mut rows: BoxStream<'_, Result<Value, Failure>>, meter: &Meter) -> Result<Vec<Value>, Failure> {
     let mut found = Vec::new();
     let mut size = 0;
-    let mut memory = Reservation::default();
     while let Some(row) = rows.next().await {
         let row = row?;
-        size += weight(&row);
+        size += json::held(&row);
         if size > LARGEST {
             return Err(Failure::Fault(
                 Fault::permanent(Reason::Incomplete).with_code("too large"),
             ));
         }
-        memory.count(&memory::COMING, (size, LARGEST), deadline).await?;
+        meter.count(size).await?;
         found.push(row);
     }
-    Ok((found, memory))
+    Ok(found)
 }
 
 /// A document in one value; none: it is none, or fuller than any.
 fn cell(bytes: &[u8]) -> Option<Value> {
     json::cost(bytes, CELL).and_then(|_| json::read(bytes))
-}
-
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::String(text) => VALUE + text.len(),
-        Value::Array(values) => VALUE + values.iter().map(weight).sum::<usize>(),
-        Value::Object(fields) => {
-            let field = |(name, value): (&String, &Value)| VALUE + name.len() + weight(value);
-            VALUE + fields.iter().map(field).sum::<usize>()
-        }
-        _ => VALUE,
-    }
 }
 
 /// A row as an object, by the names of its columns. `decode` gives the value in the column at a place, of a type, where it

@@ -24,7 +24,7 @@ use crate::{
     },
     transport::{
         SetupError,
-        relay::{Door, Meter},
+        relay::{Door, Messages, Meter},
         tls::Inside,
     },
 };
@@ -58,6 +58,38 @@ pub(super) struct Mysql {
     timeout: Duration,
 }
 
+/// The packets of MySQL. The first that begins with 0 ends the login.
+///
+/// # Why
+/// What begins with one of two other bytes after it is a number of columns of three or eight bytes, for as many of which the
+/// library makes room. No table has so many; what else begins like that is short, and ends the rows.
+#[derive(Debug, Default)]
+pub(super) struct MysqlMessages {
+    logged_in: bool,
+}
+
+/// What a length or number of three bytes begins with, and one of eight.
+const OF_THREE: u8 = 0xfd;
+const OF_EIGHT: u8 = 0xfe;
+/// The shortest packet with a number of eight bytes.
+const WITH_EIGHT: usize = 9;
+
+impl Messages for MysqlMessages {
+    const HEADER: usize = HEADER;
+
+    fn announced(&self, header: &[u8]) -> Option<usize> {
+        let [a, b, c, _] = header.try_into().ok()?;
+        usize::try_from(u32::from_le_bytes([a, b, c, 0])).ok()
+    }
+
+    fn begins(&mut self, length: usize, first: u8) -> bool {
+        let counts = first == OF_THREE || first == OF_EIGHT && length >= WITH_EIGHT;
+        let known = !(self.logged_in && counts);
+        self.logged_in |= first == 0;
+        known
+    }
+}
+
 impl fmt::Debug for Mysql {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Mysql(..)")
@@ -88,6 +120,7 @@ impl Mysql {
 
 impl Engine for Mysql {
     type Connection = MySqlConnection;
+    type Messages = MysqlMessages;
 
     async fn open(&self, database: Option<&str>, meter: &Meter) -> Result<MySqlConnection, Failure> {
         let options = match database {

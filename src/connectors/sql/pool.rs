@@ -16,11 +16,14 @@ use tokio::{
 use super::{Engine, Failure, LARGEST};
 use crate::{
     core::fault::{Fault, Reason},
-    transport::{relay::Meter, unreachable::unreachable},
+    transport::{memory::Reservation, relay::Meter, unreachable::unreachable},
 };
 
 /// Connections at the same time to one database.
 const MOST: usize = 4;
+
+/// What may come on a connection that nobody uses, in bytes: notices, changed settings, the answer to a ping.
+const UNASKED: usize = 64 << 10;
 
 /// An idle connection is closed after this long.
 const IDLE: Duration = Duration::from_mins(1);
@@ -81,13 +84,14 @@ impl<E: Engine> Pools<E> {
             metered
         } else {
             let meter = Meter::default();
+            meter.begin(LARGEST, deadline).await;
             let connection = match timeout_at(deadline, self.engine.open(database, &meter)).await {
                 Ok(opened) => opened.map_err(not_opened::<E>)?,
                 Err(_) => return Err(Fault::transient(Reason::Unreachable)),
             };
             Metered { connection, meter }
         };
-        metered.meter.allow(LARGEST);
+        metered.meter.begin(LARGEST, deadline).await;
         Ok(Lease {
             metered,
             pool,
@@ -132,13 +136,14 @@ impl<E: Engine> Lease<E> {
         &mut self.metered.connection
     }
 
-    /// Whether more came than one statement may bring.
-    pub(super) fn is_spent(&self) -> bool {
-        self.metered.meter.is_spent()
+    /// Counts what comes on it.
+    pub(super) fn meter(&self) -> Meter {
+        self.metered.meter.clone()
     }
 
-    /// Keeps the connection for the next statement.
-    pub(super) fn give_back(self) {
+    /// Keeps the connection for the next statement, and hands over the memory that is counted for what came.
+    pub(super) async fn give_back(self) -> Reservation {
+        let memory = self.metered.meter.end(UNASKED).await;
         locked(&self.pool.idle).push((self.metered, Instant::now()));
         let pool = Arc::downgrade(&self.pool);
         tokio::spawn(async move {
@@ -149,6 +154,7 @@ impl<E: Engine> Lease<E> {
                 drop(connection.close().await);
             }
         });
+        memory
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     },
     transport::{
         SetupError,
-        relay::{Door, Meter},
+        relay::{Door, Messages, Meter},
         tls::Inside,
     },
 };
@@ -58,6 +58,23 @@ pub(super) struct Postgres {
     timeout: Duration,
 }
 
+/// The messages of PostgreSQL: a letter, and four bytes of length, which count themselves.
+#[derive(Debug, Default)]
+pub(super) struct PostgresMessages;
+
+impl Messages for PostgresMessages {
+    const HEADER: usize = 5;
+
+    fn announced(&self, header: &[u8]) -> Option<usize> {
+        let length = header.get(1..)?.try_into().ok()?;
+        usize::try_from(u32::from_be_bytes(length)).ok()?.checked_sub(4)
+    }
+
+    fn begins(&mut self, _: usize, _: u8) -> bool {
+        true
+    }
+}
+
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Postgres(..)")
@@ -86,6 +103,7 @@ impl Postgres {
 
 impl Engine for Postgres {
     type Connection = PgConnection;
+    type Messages = PostgresMessages;
 
     async fn open(&self, database: Option<&str>, meter: &Meter) -> Result<PgConnection, Failure> {
         let options = match database {

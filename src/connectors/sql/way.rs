@@ -23,7 +23,7 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::{Engine, Failure, LARGEST, Server};
+use super::{Engine, Failure, LONGEST, Server};
 use crate::{
     core::fault::{Fault, FaultKind, Reason},
     transport::{
@@ -73,7 +73,6 @@ impl Way {
         meter: &Meter,
         connect: impl Future<Output = Result<E::Connection, sqlx::Error>> + Send,
     ) -> Result<E::Connection, Failure> {
-        meter.allow(LARGEST);
         let server = self.dialer.connect(&self.host, self.port, self.usual).await?;
         let proven = Arc::new(AtomicBool::new(false));
         let passage = self
@@ -123,7 +122,7 @@ impl Way {
         proven.store(true, Ordering::Release);
         let inside = TlsAcceptor::from(Inside::get().server.clone());
         let library = inside.accept(library).await.map_err(broken)?;
-        carry(server, library, &meter).await;
+        carry::<E::Messages, _, _>(server, library, &meter, LONGEST).await;
         Ok(())
     }
 }

@@ -73,7 +73,7 @@ async fn met(dialect: Dialect, first: &[u8], second: &[u8]) -> (Vec<u8>, Fault) 
 }
 
 /// The greeting of MySQL 8.0.18 with these bytes of what it can.
-fn greeting(can: &[u8; 2]) -> Vec<u8> {
+pub fn greeting(can: &[u8; 2]) -> Vec<u8> {
     let after = b"\xff\x02\x00\xff\xc7\x15\0\0\0\0\0\0\0\0\0\0tL\x03s\x0f[4\rl4. \0caching_sha2_password\0";
     let text = [b"\n8.0.18\0\x19\0\0\0\x114aB0c\x06g\0", &can[..], after].concat();
     [&[u8::try_from(text.len()).unwrap(), 0, 0, 0], &text[..]].concat()
