@@ -24,13 +24,20 @@ use super::{
 use crate::{
     api::definition,
     core::fault::{Fault, Reason},
-    transport::{SetupError, limit::Limit, memory::Reservation, secret::Credentials},
+    transport::{
+        SetupError,
+        limit::Limit,
+        memory::{self, Reservation},
+        secret::Credentials,
+    },
 };
 
 pub use local::LocalRunner;
 
 /// How long one run may take where the definition says nothing.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// How much longer than a program may run its answer waits for room.
+const MARGIN: Duration = Duration::from_secs(5);
 /// The largest answer of a program, in bytes.
 const LARGEST_ANSWER: usize = 8 << 20;
 /// No definition may say more: a call takes no longer than a minute.
@@ -123,7 +130,8 @@ impl JobDriver {
     }
 
     async fn exchange(&self, request: &JobRequest) -> Result<Answer, Fault> {
-        let _turn = self.limit.enter(Instant::now() + self.deadline / 2).await?;
+        let start = Instant::now();
+        let _turn = self.limit.enter(start + self.deadline / 2).await?;
         let job = Job {
             connector: &self.connector,
             section: &self.section,
@@ -132,7 +140,16 @@ impl JobDriver {
             request,
             deadline: self.deadline,
         };
-        Ok(answer(&self.runner.run(&job).await?))
+        let ran = self.runner.run(&job).await?;
+        let mut memory = Reservation::default();
+        let cost = cost(&ran.output).unwrap_or_default();
+        memory
+            .count(&memory::READ, (cost, cost), start + self.deadline + MARGIN)
+            .await?;
+        Ok(Answer {
+            memory,
+            ..answer(&ran)
+        })
     }
 }
 
@@ -160,12 +177,17 @@ impl Driver for NoDriver {
     }
 }
 
+/// What reading an answer costs in bytes; none: it has more values than any.
+fn cost(output: &[u8]) -> Option<usize> {
+    json::cost(output, LARGEST_ANSWER)
+}
+
 fn answer(ran: &Ran) -> Answer {
     let empty = ran.output.iter().all(u8::is_ascii_whitespace);
     let parsed = if empty {
         Some(Value::Null)
     } else {
-        json::cost(&ran.output, LARGEST_ANSWER).and_then(|_| json::read(&ran.output))
+        cost(&ran.output).and_then(|_| json::read(&ran.output))
     };
     let fault = match (table(ran.exit), &parsed) {
         (None, None) => Some(Fault::unknown_outcome(Reason::Malformed).with_code("output")),

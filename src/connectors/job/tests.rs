@@ -169,6 +169,25 @@ async fn an_answer_without_an_end_is_cut_off() {
     );
 }
 
+/// Neither is read: the one is deeper than any answer, the other has more values.
+#[tokio::test]
+async fn an_answer_that_is_deep_or_full_is_no_answer() {
+    for text in [
+        "head -c 900000 /dev/zero | tr '\\0' '['",
+        "printf '['; head -c 300 /dev/zero | tr '\\0' '['; head -c 301 /dev/zero | tr '\\0' ']'",
+        "printf '[0'; yes ',0' | head -n 400000 | tr -d '\\n'; printf ']'",
+    ] {
+        let answer = ran(text).await.unwrap();
+        let fault = answer.fault.clone().unwrap();
+        assert_eq!(
+            (fault.kind, fault.reason, fault.code.as_str()),
+            (FaultKind::UnknownOutcome, Reason::Malformed, "output"),
+            "{text}"
+        );
+        assert_eq!(*answer.value(), Value::Null);
+    }
+}
+
 #[tokio::test]
 async fn at_the_time_limit_it_ends_with_everything_that_it_started() {
     let place = Place::new();

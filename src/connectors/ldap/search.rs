@@ -70,8 +70,31 @@ impl Entry {
     }
 
     fn size(&self) -> usize {
-        let values = self.attributes.iter().flat_map(|attribute| &attribute.values);
-        VALUE + self.dn.len() + values.map(|value| VALUE + value.len()).sum::<usize>()
+        let value = |value: &Vec<u8>| VALUE + value.len();
+        let attribute = |attribute: &Attribute| {
+            VALUE + attribute.name.len() + attribute.values.iter().map(value).sum::<usize>()
+        };
+        VALUE + self.dn.len() + self.attributes.iter().map(attribute).sum::<usize>()
+    }
+}
+
+/// What a search has brought by now, in bytes of names and values with what each costs beside, and the memory counted for it.
+#[derive(Debug, Default)]
+struct Brought {
+    size: usize,
+    memory: Reservation,
+}
+
+impl Brought {
+    async fn add(&mut self, size: usize, patience: Duration) -> Result<(), Fault> {
+        self.size += size;
+        if self.size > LARGEST {
+            return Err(Fault::permanent(Reason::Incomplete).with_code("too large"));
+        }
+        let deadline = Instant::now() + patience;
+        self.memory
+            .count(&memory::COMING, (self.size, LARGEST), deadline)
+            .await
     }
 }
 
@@ -157,22 +180,16 @@ impl<'a> Search<'a> {
             // "No attributes" (RFC 4511, 4.5.1.8); an empty list would mean all of them.
             asks.push("1.1".to_owned());
         }
-        let mut size = 0;
-        let mut memory = Reservation::default();
+        let mut brought = Brought::default();
         let mut found = Vec::new();
-        for entry in self.pages(&asks, &mut size, &mut memory).await? {
-            let entry = self.complete(entry, &mut size).await?;
+        for entry in self.pages(&asks, &mut brought).await? {
+            let entry = self.complete(entry, &mut brought).await?;
             found.push(self.shape(&entry));
         }
-        Ok((found, memory))
+        Ok((found, brought.memory))
     }
 
-    async fn pages(
-        &self,
-        asks: &[String],
-        size: &mut usize,
-        memory: &mut Reservation,
-    ) -> Result<Vec<Entry>, Trouble> {
+    async fn pages(&self, asks: &[String], brought: &mut Brought) -> Result<Vec<Entry>, Trouble> {
         let mut found = Vec::new();
         let mut cookie = Vec::new();
         let paged = self.scope != Scope::Base;
@@ -181,11 +198,9 @@ impl<'a> Search<'a> {
             let page = PagedResults { size: PAGE, cookie };
             let controls = if paged { vec![page.into()] } else { Vec::new() };
             let (entries, result) = self
-                .page(self.base, self.scope, &self.filter, asks, controls, size)
+                .page(self.base, self.scope, &self.filter, asks, controls, brought)
                 .await?;
             found.extend(entries);
-            let deadline = Instant::now() + self.deadline;
-            memory.count(&memory::COMING, (*size, LARGEST), deadline).await?;
             match next_page(&result.ctrls)? {
                 Some(next) if next.is_empty() => return Ok(found),
                 Some(next) => cookie = next,
@@ -207,7 +222,7 @@ impl<'a> Search<'a> {
         filter: &str,
         asks: &[String],
         controls: Vec<RawControl>,
-        size: &mut usize,
+        brought: &mut Brought,
     ) -> Result<(Vec<Entry>, LdapResult), Trouble> {
         let mut ldap = self.session.ldap.clone();
         let seconds = i32::try_from(self.deadline.as_secs().max(1)).unwrap_or(i32::MAX);
@@ -218,13 +233,11 @@ impl<'a> Search<'a> {
         while let Some(raw) = stream.next().await? {
             // A referral names another server; what is there belongs to another connector.
             if raw.is_ref() || raw.is_intermediate() {
+                brought.add(VALUE, self.deadline).await?;
                 continue;
             }
             let entry = Entry::parse(raw).ok_or(Fault::permanent(Reason::Malformed).with_code("entry"))?;
-            *size += entry.size();
-            if *size > LARGEST {
-                return Err(Fault::permanent(Reason::Incomplete).with_code("too large").into());
-            }
+            brought.add(entry.size(), self.deadline).await?;
             found.push(entry);
         }
         let result = stream.finish().await;
@@ -233,7 +246,7 @@ impl<'a> Search<'a> {
     }
 
     /// Fetches the rest of attributes that came in part, where a whole list was asked for.
-    async fn complete(&self, mut entry: Entry, size: &mut usize) -> Result<Entry, Trouble> {
+    async fn complete(&self, mut entry: Entry, brought: &mut Brought) -> Result<Entry, Trouble> {
         for attribute in &mut entry.attributes {
             let listed = |wanted: &Wanted| wanted.list && wanted.key.eq_ignore_ascii_case(&attribute.name);
             if !self.wanted.iter().any(listed) {
@@ -243,7 +256,7 @@ impl<'a> Search<'a> {
                 let ask = vec![format!("{};range={next}-*", attribute.name)];
                 let all = "(objectClass=*)";
                 let (rest, _) = self
-                    .page(&entry.dn, Scope::Base, all, &ask, Vec::new(), size)
+                    .page(&entry.dn, Scope::Base, all, &ask, Vec::new(), brought)
                     .await?;
                 let rest = rest.into_iter().flat_map(|entry| entry.attributes);
                 let part = rest
@@ -336,6 +349,28 @@ mod tests {
             Some(("userCertificate;binary".to_owned(), None))
         );
         assert_eq!(split_range("member;range=x"), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_in_an_entry_is_weighed_however_short_it_is() {
+        let entry = |attributes: usize, values: usize| Entry {
+            dn: "cn=x".to_owned(),
+            attributes: (0..attributes)
+                .map(|_| Attribute {
+                    name: "a".to_owned(),
+                    next: None,
+                    values: vec![Vec::new(); values],
+                })
+                .collect(),
+        };
+        assert_eq!(entry(1, 0).size() - entry(0, 0).size(), VALUE + 1);
+        assert_eq!(entry(1, 7).size() - entry(1, 0).size(), 7 * VALUE);
+        let patience = Duration::from_secs(60);
+        for heavy in [entry(1, LARGEST / VALUE), entry(LARGEST / VALUE, 0)] {
+            let mut brought = Brought::default();
+            let fault = brought.add(heavy.size(), patience).await.unwrap_err();
+            assert_eq!(fault.code, "too large");
+        }
     }
 
     #[test]

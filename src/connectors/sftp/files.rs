@@ -9,12 +9,16 @@ use russh_sftp::{
     client::error::Error,
     protocol::{FileAttributes, FileType, OpenFlags, Packet, StatusCode},
 };
+use tokio::time::Instant;
 
 use super::feed::{self, Entry};
 use crate::{
     connectors::{delimited::incomplete, driver::Believed, glob},
-    core::fault::{Fault, Reason},
-    transport::ssh::Sftp,
+    core::fault::{Fault, FaultKind, Reason},
+    transport::{
+        memory::{self, Reservation},
+        ssh::Sftp,
+    },
 };
 
 /// The largest file that is read, in bytes.
@@ -68,6 +72,8 @@ pub(super) struct Folder<'f> {
     pub sftp: &'f Sftp,
     /// Set before anything is sent that others can see the effect of.
     pub begun: &'f AtomicBool,
+    /// How long room for a file is waited for.
+    pub deadline: Instant,
 }
 
 impl Folder<'_> {
@@ -80,13 +86,14 @@ impl Folder<'_> {
         Ok(entries)
     }
 
-    /// The newest file that matches and can be believed, as far as that can be seen before it is opened.
+    /// The newest file that matches and can be believed, as far as that can be seen before it is opened, and the memory that is
+    /// counted for it.
     pub(super) async fn read(
         &self,
         pattern: &str,
         believed: &Believed,
         now: Timestamp,
-    ) -> Result<(Entry, Vec<u8>), Trouble> {
+    ) -> Result<(Entry, Vec<u8>, Reservation), Trouble> {
         let (folder, wanted) = split(pattern)?;
         let name = if glob::is_wild(wanted) || believed.marker.is_some() {
             let entries = self.entries(&folder).await?;
@@ -108,7 +115,7 @@ impl Folder<'_> {
         name: String,
         believed: &Believed,
         now: Timestamp,
-    ) -> Result<(Entry, Vec<u8>), Trouble> {
+    ) -> Result<(Entry, Vec<u8>, Reservation), Trouble> {
         let session = &self.sftp.session;
         let before = session.fstat(handle).await?.attrs;
         let entry = described(name, &before).ok_or_else(|| incomplete("not a file"))?;
@@ -116,8 +123,14 @@ impl Folder<'_> {
             return Err(incomplete("too large").into());
         }
         feed::at_rest(entry.modified, believed, now)?;
+        let expected = usize::try_from(entry.size).unwrap_or(usize::MAX);
+        let mut coming = Reservation::default();
+        coming
+            .count(&memory::COMING, (expected, expected), self.deadline)
+            .await
+            .map_err(unasked)?;
         // Not twice the size, as a vector that grows would take.
-        let mut bytes = Vec::with_capacity(usize::try_from(entry.size).unwrap_or_default());
+        let mut bytes = Vec::with_capacity(expected);
         let size = entry.size;
         let mut chunks = stream::iter((0..size).step_by(CHUNK as usize))
             .map(|offset| {
@@ -136,7 +149,12 @@ impl Folder<'_> {
                 .with_code("still written")
                 .into());
         }
-        Ok((entry, bytes))
+        // In another encoding it takes as much again while it is read, which is not for long.
+        let mut read = Reservation::default();
+        read.count(&memory::READ, (expected, expected), self.deadline)
+            .await
+            .map_err(unasked)?;
+        Ok((entry, bytes, read))
     }
 
     /// So many bytes from there, or fewer at the end of the file.
@@ -255,6 +273,14 @@ impl Folder<'_> {
         let value = result?;
         closed?;
         Ok(value)
+    }
+}
+
+/// A file that there is no room for was not changed by being looked at.
+fn unasked(fault: Fault) -> Fault {
+    Fault {
+        kind: FaultKind::Transient,
+        ..fault
     }
 }
 

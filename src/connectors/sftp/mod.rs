@@ -138,8 +138,9 @@ impl SftpDriver {
                 trust,
             } => {
                 let now = (self.clock)();
-                let (entry, bytes) = folder.read(pattern, trust, now).await?;
-                Ok(read(&entry, bytes, *encoding, table.as_ref(), trust, now)?)
+                let (entry, bytes, memory) = folder.read(pattern, trust, now).await?;
+                let answer = read(&entry, bytes, *encoding, table.as_ref(), trust, now)?;
+                Ok(Answer { memory, ..answer })
             }
             SftpRequest::Write {
                 path,
@@ -176,6 +177,7 @@ impl Driver for SftpDriver {
         let folder = Folder {
             sftp: lease.sftp(),
             begun: &begun,
+            deadline,
         };
         let broken = |reason| {
             if begun.load(Ordering::SeqCst) {
