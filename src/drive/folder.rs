@@ -9,9 +9,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -55,14 +55,19 @@ pub enum Error {
     #[error("{0}: a link, and no state: remove it")]
     Link(PathBuf),
     /// A later version wrote it.
-    #[error("{0}: written by a newer offboard (format {1}; this one knows {FORMAT}): use that one")]
-    Newer(PathBuf, u32),
+    #[error("{0}: written by a newer offboard (format {1}; this one knows {2}): use that one")]
+    Newer(PathBuf, u32, u32),
     /// What was taken from an account is not kept as it was written.
     #[error("{0}: what is kept of {1} was changed after it was written")]
     Altered(PathBuf, String),
     /// The chain of evidence is broken.
     #[error("{0}: entry {1} of the evidence was changed after it was written")]
     Tampered(PathBuf, usize),
+    /// The chain of evidence does not end where it did.
+    #[error(
+        "{0}: the evidence does not end as it was written: entries are missing at its end, or were added"
+    )]
+    Cut(PathBuf),
 }
 
 /// How a record is written. A greater number: one that this version cannot read.
@@ -70,6 +75,53 @@ const FORMAT: u32 = 2;
 
 /// How a record is written whose snapshots are all kept as they are: earlier versions read it.
 const PLAIN: u32 = 1;
+
+/// How the other files are written.
+const OTHERS: u32 = 1;
+
+/// The number of a file, whatever else is in it.
+#[derive(Deserialize)]
+struct Numbered {
+    format: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StatusFile {
+    /// None in files from before there was a number.
+    #[serde(default)]
+    format: Option<u32>,
+    #[serde(flatten)]
+    status: OffboardingStatus,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum SeenFile {
+    Numbered {
+        format: u32,
+        seen: BTreeMap<String, Timestamp>,
+    },
+    /// From before there was a number.
+    Plain(BTreeMap<String, Timestamp>),
+}
+
+/// Where the chain of evidence ends, so that none is taken from its end unnoticed.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct End {
+    /// How many entries there are.
+    entries: usize,
+    /// The digest of the last one.
+    head: Option<String>,
+}
+
+impl End {
+    fn of(evidence: &[Entry]) -> Self {
+        Self {
+            entries: evidence.len(),
+            head: evidence.last().map(|last| last.digest.clone()),
+        }
+    }
+}
 
 #[derive(Default, Serialize, Deserialize)]
 struct RecordFile {
@@ -80,6 +132,9 @@ struct RecordFile {
     ledger: Ledger,
     #[serde(default)]
     evidence: Vec<Entry>,
+    /// None in records from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<End>,
 }
 
 /// Says whether votes that opened a gate are still there as they were.
@@ -110,12 +165,16 @@ impl Folder {
     /// # Errors
     /// When it cannot be made, or another process holds it.
     pub fn open(state: &Path, uid: &str) -> Result<Self, Error> {
-        let path = state.join(uid);
         let wrong = |path: &Path| {
             let path = path.to_owned();
             move |source| Error::Io { path, source }
         };
         create_folders(state).map_err(wrong(state))?;
+        let state = &followed(state);
+        // Nobody else may put a link into the place of what is in it. Where it belongs to somebody else, who may do that anyhow,
+        // as a volume does, it stays as it is.
+        close_to_others(state).ok();
+        let path = state.join(uid);
         // Names and accounts are nothing for a repository.
         let ignored = state.join(".gitignore");
         match opened(OpenOptions::new().write(true).create_new(true), &ignored) {
@@ -127,6 +186,7 @@ impl Folder {
             return Err(Error::Link(path));
         }
         create_folders(&path).map_err(wrong(&path))?;
+        close_to_others(&path).map_err(wrong(&path))?;
         let lock_path = path.join("lock");
         let lock = opened(OpenOptions::new().write(true).create(true), &lock_path);
         let lock = lock.map_err(|source| failed(&lock_path, source))?;
@@ -151,7 +211,7 @@ impl Folder {
     /// The state of the leaver `uid` below `state`, as whoever is at work on it last left it. Nothing is made or written.
     pub fn look(state: &Path, uid: &str) -> Self {
         Self {
-            path: state.join(uid),
+            path: followed(state).join(uid),
             stopped: AtomicBool::new(true),
             lock: None,
             stands: None,
@@ -164,12 +224,12 @@ impl Folder {
     /// When it cannot be read, was damaged or tampered with.
     pub fn record(&self) -> Result<Record, Error> {
         let path = self.path.join("record.json");
-        let file: RecordFile = read(&path)?.unwrap_or_default();
-        if let Some(format) = file.format.filter(|format| *format > FORMAT) {
-            return Err(Error::Newer(path, format));
-        }
+        let file: RecordFile = read(&path, FORMAT)?.unwrap_or_default();
         if let Some(at) = super::evidence::first_broken(&file.evidence) {
             return Err(Error::Tampered(path, at));
+        }
+        if file.end.is_some_and(|end| end != End::of(&file.evidence)) {
+            return Err(Error::Cut(path));
         }
         if let Some(fact) = file.ledger.first_altered() {
             return Err(Error::Altered(path, fact));
@@ -185,7 +245,7 @@ impl Folder {
     /// # Errors
     /// When it cannot be read or was damaged.
     pub fn status(&self) -> Result<Option<OffboardingStatus>, Error> {
-        read(&self.path.join("status.json"))
+        status_in(&self.path)
     }
 
     /// Replaces the status.
@@ -194,7 +254,11 @@ impl Folder {
     /// When it cannot be written.
     pub fn save_status(&self, status: &OffboardingStatus) -> Result<(), Error> {
         let path = self.path.join("status.json");
-        replace(&path, status).map_err(|source| Error::Io { path, source })
+        let file = StatusFile {
+            format: Some(OTHERS),
+            status: status.clone(),
+        };
+        replace(&path, &file).map_err(|source| Error::Io { path, source })
     }
 
     /// When each of `ids` was first seen here: now, of those that were not seen before.
@@ -203,13 +267,21 @@ impl Folder {
     /// When it cannot be read or written.
     pub fn first_seen(&self, ids: &[String], now: Timestamp) -> Result<BTreeMap<String, Timestamp>, Error> {
         let path = self.path.join("seen.json");
-        let mut seen: BTreeMap<String, Timestamp> = read(&path)?.unwrap_or_default();
+        let mut seen = match read(&path, OTHERS)? {
+            Some(SeenFile::Numbered { seen, .. } | SeenFile::Plain(seen)) => seen,
+            None => BTreeMap::new(),
+        };
         let before = seen.len();
         for id in ids {
             seen.entry(id.clone()).or_insert(now);
         }
         if seen.len() > before && self.lock.is_some() {
-            replace(&path, &seen).map_err(|source| Error::Io { path, source })?;
+            let format = OTHERS;
+            let file = SeenFile::Numbered {
+                format,
+                seen: seen.clone(),
+            };
+            replace(&path, &file).map_err(|source| Error::Io { path, source })?;
         }
         Ok(seen)
     }
@@ -235,6 +307,7 @@ impl Store for Folder {
             format: Some(if record.ledger.is_plain() { PLAIN } else { FORMAT }),
             ledger: record.ledger.clone(),
             evidence: record.evidence.clone(),
+            end: Some(End::of(&record.evidence)),
         };
         let path = self.path.join("record.json");
         let saved = tokio::task::spawn_blocking(move || replace(&path, &file)).await;
@@ -283,10 +356,12 @@ pub fn leavers(state: &Path) -> io::Result<Vec<String>> {
 /// # Errors
 /// When it cannot be read or was damaged.
 pub fn status_in(path: &Path) -> Result<Option<OffboardingStatus>, Error> {
-    read(&path.join("status.json"))
+    let file: Option<StatusFile> = read(&path.join("status.json"), OTHERS)?;
+    Ok(file.map(|file| file.status))
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+/// What is in a file, whose number may be at most `known`.
+fn read<T: DeserializeOwned>(path: &Path, known: u32) -> Result<Option<T>, Error> {
     if path.parent().is_some_and(Path::is_symlink) {
         return Err(Error::Link(path.parent().unwrap_or(path).to_owned()));
     }
@@ -298,6 +373,12 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     };
     let read = io::BufReader::new(file).read_to_string(&mut text);
     read.map_err(|source| failed(path, source))?;
+    let numbered = serde_json::from_str(&text).ok();
+    if let Some(format) = numbered.and_then(|file: Numbered| file.format)
+        && format > known
+    {
+        return Err(Error::Newer(path.to_owned(), format, known));
+    }
     serde_json::from_str(&text)
         .map(Some)
         .map_err(|e| Error::Damaged(path.to_owned(), e.to_string()))
@@ -315,6 +396,22 @@ fn failed(path: &Path, source: io::Error) -> Error {
 /// Opens a file that only its owner may read, and no link.
 fn opened(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.mode(0o600).custom_flags(O_NOFOLLOW).open(path)
+}
+
+/// Where the state is. Whoever says where it is may say so by a link, which is followed this once; what is in it is none.
+fn followed(state: &Path) -> PathBuf {
+    let real = state.is_symlink().then(|| state.canonicalize().ok()).flatten();
+    real.unwrap_or_else(|| state.to_owned())
+}
+
+/// Lets only its owner look into a folder that was there before.
+fn close_to_others(path: &Path) -> io::Result<()> {
+    let folder = opened(OpenOptions::new().read(true), path)?;
+    let mode = folder.metadata()?.permissions().mode();
+    if mode.trailing_zeros() >= 6 {
+        return Ok(());
+    }
+    folder.set_permissions(Permissions::from_mode(0o700))
 }
 
 /// Makes a folder that only its owner may look into, and those that it is in.
@@ -368,10 +465,10 @@ fn replace<T: Serialize>(path: &Path, content: &T) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::core::kept::Room;
+    use crate::{core::kept::Room, drive::evidence};
 
     /// A folder of its own, removed at the end.
     struct Scratch(PathBuf);
@@ -491,6 +588,89 @@ mod tests {
             text.replace("\"format\": 1", "\"format\": 3"),
         )
         .unwrap();
-        assert!(matches!(folder.record(), Err(Error::Newer(_, 3))));
+        assert!(matches!(folder.record(), Err(Error::Newer(_, 3, FORMAT))));
+        folder.save_status(&OffboardingStatus::default()).unwrap();
+        folder
+            .first_seen(&["a".to_owned()], Timestamp::UNIX_EPOCH)
+            .unwrap();
+        for name in ["status.json", "seen.json"] {
+            let text = fs::read_to_string(path.join(name)).unwrap();
+            let newer = text.replace("\"format\": 1", "\"format\": 2, \"unknown\": [1]");
+            assert_ne!(newer, text);
+            fs::write(path.join(name), newer).unwrap();
+        }
+        assert!(matches!(folder.status(), Err(Error::Newer(_, 2, OTHERS))));
+        let seen = folder.first_seen(&[], Timestamp::UNIX_EPOCH);
+        assert!(matches!(seen, Err(Error::Newer(_, 2, OTHERS))), "{seen:?}");
+    }
+
+    #[test]
+    fn files_from_before_they_had_a_number_are_read() {
+        let scratch = Scratch::new();
+        let folder = Folder::open(&scratch.0, "jane-0").unwrap();
+        let path = scratch.0.join("jane-0");
+        fs::write(path.join("seen.json"), r#"{"a": "1970-01-01T00:00:00Z"}"#).unwrap();
+        fs::write(path.join("status.json"), r#"{"observedGeneration": 3}"#).unwrap();
+        let now = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(1);
+        let seen = folder.first_seen(&["a".to_owned(), "b".to_owned()], now).unwrap();
+        assert_eq!((seen["a"], seen["b"]), (Timestamp::UNIX_EPOCH, now));
+        assert_eq!(folder.first_seen(&[], now).unwrap(), seen);
+        assert_eq!(folder.status().unwrap().unwrap().observed_generation, 3);
+    }
+
+    #[tokio::test]
+    async fn entries_that_are_cut_off_at_the_end_are_missed() {
+        let scratch = Scratch::new();
+        let folder = Folder::open(&scratch.0, "jane-0").unwrap();
+        let mut record = Record::default();
+        for fact in ["AccountBlocked", "TokensDeleted"] {
+            let happening = evidence::Happening {
+                at: Timestamp::UNIX_EPOCH,
+                system: "forge".to_owned(),
+                fact: fact.to_owned(),
+                event: evidence::Event::Verified,
+                account: "7".to_owned(),
+            };
+            evidence::append(&mut record.evidence, happening);
+        }
+        folder.save(&record).await.unwrap();
+        assert_eq!(folder.record().unwrap(), record);
+        let path = scratch.0.join("jane-0/record.json");
+        let mut file: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        for left in [1, 0] {
+            file["evidence"].as_array_mut().unwrap().truncate(left);
+            fs::write(&path, file.to_string()).unwrap();
+            assert!(matches!(folder.record(), Err(Error::Cut(_))), "{left}");
+        }
+        // One from before that was kept.
+        file.as_object_mut().unwrap().remove("end");
+        fs::write(&path, file.to_string()).unwrap();
+        assert_eq!(folder.record().unwrap().evidence, []);
+    }
+
+    #[tokio::test]
+    async fn folders_that_others_may_look_into_are_closed_and_a_link_to_the_state_is_followed() {
+        let scratch = Scratch::new();
+        let (state, link) = (scratch.0.join("state"), scratch.0.join("link"));
+        fs::create_dir_all(state.join("jane-0")).unwrap();
+        for open in [&state, &state.join("jane-0")] {
+            fs::set_permissions(open, Permissions::from_mode(0o755)).unwrap();
+        }
+        symlink(&state, &link).unwrap();
+        let folder = Folder::open(&link, "jane-0").unwrap();
+        folder.save_status(&OffboardingStatus::default()).unwrap();
+        for closed in [&state, &state.join("jane-0")] {
+            let mode = fs::metadata(closed).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{}", closed.display());
+        }
+        // Another link in the place of the first changes nothing for whoever has begun.
+        let other = scratch.0.join("other");
+        fs::create_dir_all(other.join("jane-0")).unwrap();
+        fs::remove_file(&link).unwrap();
+        symlink(&other, &link).unwrap();
+        folder.save(&Record::default()).await.unwrap();
+        assert!(state.join("jane-0/record.json").is_file());
+        assert!(!other.join("jane-0/record.json").exists());
+        assert!(Folder::look(&link, "jane-0").status().unwrap().is_none());
     }
 }

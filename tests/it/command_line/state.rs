@@ -1,6 +1,6 @@
 //! State lies outside of the manifests, where git takes nothing of it, and what was kept elsewhere before is gone on with.
 
-use std::{os::unix::fs::PermissionsExt, path::Path};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path};
 
 use super::*;
 
@@ -267,4 +267,59 @@ async fn a_folder_that_git_would_take_is_ignored_or_refused() {
             text(&refused.stderr)
         );
     }
+}
+
+/// Everything below a folder, by path, with what is in it.
+fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(everything(&entry.path()));
+        } else {
+            found.insert(entry.path(), fs::read(entry.path()).unwrap_or_default());
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_leads_elsewhere_is_refused_and_nothing_is_written() {
+    let company = Company::start().await.unwrap();
+    let before = ways_in(&company).await;
+    for (name, uid) in [("../../x", None), ("x", Some("../../x")), ("..", None)] {
+        let user = Home::of(&company);
+        let mut metadata = json!({"name": name});
+        if let Some(uid) = uid {
+            metadata["uid"] = json!(uid);
+        }
+        let manifest = json!({
+            "apiVersion": "offboard.dev/v1alpha1",
+            "kind": "Offboarding",
+            "metadata": metadata,
+            "spec": {"employee": {"email": "nobody@example.com"}, "urgency": "Immediate"},
+        });
+        let only = user.home.join("only");
+        fs::create_dir(&only).unwrap();
+        fs::write(only.join("x.json"), manifest.to_string()).unwrap();
+        let files = || {
+            let mut files = everything(&user.home);
+            files.retain(|path, _| !path.starts_with(user.home.join("a/b/offboard")));
+            files
+        };
+        let there = files();
+        for command in ["plan", "run"] {
+            let ran = offboard(&[command, "-f", only.to_str().unwrap()])
+                .env("XDG_STATE_HOME", user.home.join("a/b"))
+                .output()
+                .unwrap();
+            if uid.is_none() {
+                assert_ne!(code(&ran), 0, "{}", text(&ran.stdout));
+                let shown = text(&ran.stderr).to_owned() + text(&ran.stdout);
+                assert!(shown.contains("metadata.name"), "{shown}");
+            }
+            assert_eq!(files(), there, "{command} {name} {uid:?}");
+        }
+    }
+    assert_eq!(ways_in(&company).await, before);
 }
