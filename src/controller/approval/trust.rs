@@ -190,13 +190,16 @@ async fn in_force(client: &Client, shipped: &Shipped) -> Result<Option<Timestamp
         (Ok(policy), Ok(binding)) => {
             let since = unchanged_since(&policy, &shipped.policy);
             let bound = unchanged_since(&binding, &shipped.binding);
-            Ok(since
-                .zip(bound)
-                .map(|(since, bound)| later(since.max(bound), HEEDED)))
+            Ok(since.zip(bound).map(|(since, bound)| counts_from(since, bound)))
         }
         (Err(ApiError::NotFound), _) | (_, Err(ApiError::NotFound)) => Ok(None),
         (Err(failed), _) | (_, Err(failed)) => Err(failed),
     }
+}
+
+/// From when on Approvals count whose policy and binding are as they are since then: every API server heeds both by then.
+fn counts_from(policy: Timestamp, binding: Timestamp) -> Timestamp {
+    later(policy.max(binding), HEEDED)
 }
 
 /// Since when `object` has been what the chart ships: the last time that anybody wrote it; none: it is something else.
@@ -253,6 +256,44 @@ fn squeezed(expression: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn approvals_that_are_as_young_as_the_policy_do_not_count() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(counts_from(at(100), at(40)), at(110));
+        assert_eq!(counts_from(at(40), at(100)), at(110));
+    }
+
+    #[test]
+    fn since_when_it_is_what_it_is_nobody_can_wipe() {
+        let written = |times: &[&str]| -> Value {
+            let entry = |time: &&str| json!({"manager": "helm", "operation": "Apply", "time": time});
+            times.iter().map(entry).collect()
+        };
+        let object = |fields: Value, about: Value| -> DynamicObject {
+            let mut metadata = json!({"name": "p", "creationTimestamp": "2026-01-01T00:00:00Z"});
+            metadata["managedFields"] = fields;
+            for (name, value) in about.as_object().unwrap() {
+                metadata[name] = value.clone();
+            }
+            let spec = json!({"policyName": "p"});
+            let object = json!({"apiVersion": "v1", "kind": "X", "metadata": metadata, "spec": spec});
+            serde_json::from_value(object).unwrap()
+        };
+        let since = |fields: Value, about: Value| {
+            unchanged_since(&object(fields, about), &json!({"policyName": "p"})).map(|at| at.to_string())
+        };
+        let twice = || written(&["2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"]);
+        assert_eq!(since(twice(), json!({})).as_deref(), Some("2026-02-01T00:00:00Z"));
+        for wiped in [json!(null), json!([]), json!([{"manager": "kubectl"}])] {
+            assert_eq!(since(wiped, json!({})), None);
+        }
+        let ends = json!({"deletionTimestamp": "2026-03-01T00:00:00Z"});
+        assert_eq!(since(twice(), ends), None);
+        assert_eq!(since(twice(), json!({"creationTimestamp": null})), None);
+        let other = object(twice(), json!({}));
+        assert_eq!(unchanged_since(&other, &json!({"policyName": "q"})), None);
+    }
 
     #[test]
     fn blanks_make_no_difference_but_in_texts() {
