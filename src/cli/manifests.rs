@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     api::{Approval, Connector, ConnectorDefinition, ConnectorSpec, Offboarding, OffboardingPolicy},
-    connectors::declarative::{builtin, instead},
+    connectors::declarative::builtin,
     core::digest::digest_of,
     transport::{
         destination::{DEFINITIONS, HOSTS},
@@ -532,10 +532,7 @@ impl Manifests {
                 let words = error.inner().to_string();
                 let (line, written) = place.document.place(&path).unzip();
                 let field = error.path().to_string();
-                let former = field.strip_prefix("spec.").and_then(instead);
-                let former = former.filter(|_| word(object, "/kind") == "ConnectorDefinition");
-                let words = former.map_or_else(|| mended(&words, written), str::to_owned);
-                let why = format!("{field}: {words}");
+                let why = format!("{field}: {}", mended(&words, written));
                 let problem = Problem {
                     line,
                     object: format!("{} {name}", word(object, "/kind")),

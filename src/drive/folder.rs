@@ -628,7 +628,7 @@ mod tests {
                 at: Timestamp::UNIX_EPOCH,
                 system: "forge".to_owned(),
                 fact: fact.to_owned(),
-                event: evidence::Event::Verified,
+                event: crate::core::event::Event::Verified,
                 account: "7".to_owned(),
             };
             evidence::append(&mut record.evidence, happening);

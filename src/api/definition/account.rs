@@ -51,6 +51,10 @@ pub struct AccountSpec {
     /// must have the `id` of the account: another one stops all writes to the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shows: Option<String>,
+    /// Expression: the durable id in an `item` of what the read in `shows` gives, or in its whole `response.body`. Left out, it is
+    /// where `id` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo: Option<String>,
     /// How the person's manager is known, of a directory: who takes over where nobody said who the manager is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manager: Option<ManagerSpec>,

@@ -209,17 +209,6 @@ fn a_number_that_should_be_a_text_is_found_in_its_line() {
 }
 
 #[test]
-fn a_field_of_former_definitions_is_refused_with_what_is_written_instead() {
-    let definition = "{apiVersion: offboard.dev/v1alpha1, kind: ConnectorDefinition, metadata: {name: forge}, \
-                      spec: {title: Forge, account: {shows: user, echo: response.body.id}}}";
-    let problems = Folder::of(&[("forge.yaml", definition)]).problems();
-    assert!(
-        problems[0].contains("spec.account.echo: remove it: what the read in account.shows gives"),
-        "{problems:?}"
-    );
-}
-
-#[test]
 fn a_broken_document_hurts_no_other_of_its_file() {
     let text = format!(
         "{JANE}---\nkind: Offboarding\nmetadata: {{ name: nora\n---\n{}",

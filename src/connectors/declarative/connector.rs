@@ -194,7 +194,7 @@ impl Declarative {
         let Some(each) = &read.each else {
             let read = exchange.read(read, &scope, looked_at, retention).await?;
             if let (Some(recognise), Some((value, _))) = (recognise, &read) {
-                let scope = setting.scope(recognise.id.uses(), readings, since);
+                let scope = setting.scope(recognise.echo().uses(), readings, since);
                 recognise.is_bound(value, bound, &scope)?;
             }
             let (value, memory) = read.unwrap_or_default();
@@ -222,7 +222,7 @@ impl Declarative {
         }
         let together = Value::Array(together);
         if let Some(recognise) = recognise {
-            let scope = setting.scope(recognise.id.uses(), readings, since);
+            let scope = setting.scope(recognise.echo().uses(), readings, since);
             recognise.is_bound(&together, bound, &scope)?;
         }
         Ok(Reading::counted(together, memory))

@@ -17,7 +17,6 @@ use super::{
     recognise::{self, Recognise},
     references::Uses,
     request::Compiled,
-    spelling,
     values::Values,
 };
 use crate::{
@@ -84,9 +83,7 @@ pub fn parse(text: &str) -> Result<(String, ConnectorDefinitionSpec), Problems> 
     let manifest: Manifest = serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let path = path.strip_prefix("spec.").unwrap_or(&path).to_owned();
-        let message = error.into_inner().to_string();
-        let message = spelling::instead(&path).map_or(message, str::to_owned);
-        Problems::one(path, message)
+        Problems::one(path, error.into_inner().to_string())
     })?;
     if manifest.api_version != "offboard.dev/v1alpha1" {
         return Err(Problems::one("apiVersion", "must be offboard.dev/v1alpha1"));
@@ -119,16 +116,6 @@ impl Definition {
     /// Everything that is wrong, each with the path of its field.
     pub fn compile(name: &str, spec: ConnectorDefinitionSpec) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        spelling::check(&spec, &mut problems);
-        Self::compiled(name, spec, problems)
-    }
-
-    /// The same for what is partly of a former definition, which may say things as they were said then.
-    pub(super) fn compile_kept(name: &str, spec: ConnectorDefinitionSpec) -> Result<Self, Problems> {
-        Self::compiled(name, spec, Problems::default())
-    }
-
-    fn compiled(name: &str, spec: ConnectorDefinitionSpec, mut problems: Problems) -> Result<Self, Problems> {
         let sections = [
             (Protocol::Http, spec.http.is_some()),
             (Protocol::Ldap, spec.ldap.is_some()),

@@ -39,7 +39,6 @@ mod searches;
 mod setting;
 mod sight;
 mod spares;
-mod spelling;
 mod tasks;
 mod template;
 mod trust;
@@ -59,7 +58,6 @@ pub(super) use fact::lasts;
 pub use functions::counted;
 pub use load::{Definition, not_yaml, parse};
 pub use problems::{Problem, Problems};
-pub use spelling::instead;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! How an account is found, told from others, and kept from being locked out.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     compile::{BOUND, Compiler, Role},
@@ -37,6 +37,8 @@ pub(super) struct Recognise {
     pub last: Option<CompiledLast>,
     /// The read that an element of `find` shows.
     pub shows: Option<String>,
+    /// The id in what that read gives, where it is not where `id` has it.
+    echo: Option<Expression>,
     pub manager: Option<CompiledManager>,
 }
 
@@ -100,6 +102,11 @@ impl Recognise {
         Ok(compared.contains(&Shown::Same) || !compared.contains(&Shown::Another))
     }
 
+    /// Where what the read in `shows` gives has the account's id.
+    pub fn echo(&self) -> &Expression {
+        self.echo.as_ref().unwrap_or(&self.id)
+    }
+
     /// Whether `value`, what was read of the account with the id `bound`, is about no other.
     ///
     /// # Errors
@@ -114,10 +121,16 @@ impl Recognise {
             item => std::slice::from_ref(item),
         };
         for item in items {
-            match self.id.text_value(&Scope::inside(scope).with("item", item))? {
+            let shown = Scope::inside(scope).with("item", item);
+            let shown = if self.echo().uses().name("response") {
+                shown.with_owned("response", json!({"body": item}))
+            } else {
+                shown
+            };
+            match self.echo().text_value(&shown)? {
                 Some(id) if id == bound => {}
                 Some(_) => return Err(Fault::needs_decision(Reason::IdentityMismatch)),
-                None => return Err(Fault::permanent(Reason::Malformed).with_code(self.id.path())),
+                None => return Err(Fault::permanent(Reason::Malformed).with_code(self.echo().path())),
             }
         }
         Ok(())
@@ -220,6 +233,7 @@ pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Opt
         );
     }
     let id = compiler.expression(&account.id, "account.id", &names);
+    let echo = compiler.optional(account.echo.as_ref(), "account.echo", &["item", "response"]);
     let name = compiler.expression(&account.name, "account.name", &names);
     let same = compiler.optional(account.same.as_ref(), "account.same", &names);
     let doubtful = compiler.optional(account.doubtful.as_ref(), "account.doubtful", &names);
@@ -258,6 +272,7 @@ pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Opt
     Some(Recognise {
         find,
         profile,
+        echo,
         id: id?,
         name: name?,
         same,
@@ -292,6 +307,12 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
         && !spec.reads.contains_key(shows)
     {
         problems.add("account.shows", format!("there is no read '{shows}'"));
+    }
+    if account.echo.is_some() && account.shows.is_none() {
+        problems.add(
+            "account.echo",
+            "needs account.shows: name the read whose answers carry the id",
+        );
     }
     if let Some(manager) = &account.manager {
         if !spec.reads.contains_key(&manager.read) {

@@ -95,7 +95,7 @@ impl Declarative {
         for (name, read) in reads {
             spec.reads.insert(name, serde_json::from_value(read).ok()?);
         }
-        let loaded = Definition::compile_kept(&self.loaded.name, spec).ok()?.0;
+        let loaded = Definition::compile(&self.loaded.name, spec).ok()?.0;
         let only = loaded.order.iter().filter(|spec| spec.name == fact).cloned();
         let capabilities = Capabilities {
             facts: only.collect(),

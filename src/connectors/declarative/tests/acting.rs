@@ -254,7 +254,7 @@ async fn undo_brings_back_what_the_snapshot_has() {
 }
 
 #[test]
-fn what_a_former_definition_took_is_given_back_as_it_said_in_its_own_spelling() {
+fn what_a_former_definition_took_is_given_back_as_it_was_written() {
     let connector = small(&Script::new(usual));
     let mut way = connector.way_back("GroupsLeft").unwrap();
     let fact = way.fact.as_object_mut().unwrap();

@@ -162,6 +162,21 @@ async fn an_answer_of_another_account_is_a_mismatch() {
     assert_eq!(sight.act, None);
 }
 
+/// What is read may have the id at another place than what is found.
+#[tokio::test]
+async fn an_answer_shows_its_account_where_the_definition_says() {
+    for echo in ["item.of.id", "response.body.of.id"] {
+        let text = DEFINITION.replacen("shows: user", &format!("shows: user\n    echo: {echo}"), 1);
+        for (id, reason) in [("a/b?c", None), ("other", Some(Reason::IdentityMismatch))] {
+            let script =
+                Script::new(move |_| (200, json!({ "id": "v2", "of": { "id": id }, "active": false })));
+            let readings = over(&text, &script).observe(&subject(), &["Suspended"]).await;
+            let fault = readings["user"].as_ref().err().map(|fault| fault.reason);
+            assert_eq!(fault, reason, "{echo} {id}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_bound_account_that_is_not_found_is_never_empty() {
     let script = Script::new(|_| (404, Value::Null));
