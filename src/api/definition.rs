@@ -47,7 +47,8 @@ pub use self::{
     account::{AccountKeys, AccountSpec, LastSpec, ManagerSpec},
     fact::{Fact, Spares, TaskSpec},
     http::{
-        Auth, BasicAuth, BearerAuth, Callback, Grant, HeaderAuth, HttpDriver, OAuth2, SecretIn, SignedAuth,
+        Auth, BasicAuth, BearerAuth, Callback, Grant, HeaderAuth, HttpDriver, Lists, OAuth2, SecretIn,
+        SignedAuth,
     },
     job::{JobDriver, ManualDriver},
     ldap::LdapDriver,

@@ -9,8 +9,9 @@ use super::Request;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountSpec {
-    /// Ways to find it. All whose `when` holds are used, and all must agree on one durable id. The elements of each
-    /// answer are accounts. Where all of them need `who.accountName`, people are found only by a login name that a person
+    /// Ways to find it. Each is used where all of `who` that it rests on is known and its `when` holds (which decides alone where it
+    /// speaks of `who`), of a person with a named account only those that rest on `who.accountName`. All must agree on one
+    /// durable id. The elements of each answer are accounts. Where all of them need `who.accountName`, people are found only by a login name that a person
     /// gives, and who has none given is asked about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub find: Vec<Request>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Page;
 use crate::api::connector::ConnectorLimits;
 
 /// A system that speaks HTTP.
@@ -16,9 +17,12 @@ pub struct HttpDriver {
     /// How to log in.
     #[serde(default)]
     pub auth: Auth,
-    /// Templates over `inputs`, sent with every request.
+    /// Templates over `inputs`, sent with every request; `content-type` with those that have a body.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// How the system answers lists: what a request with `list` instead of `get` need not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lists: Option<Lists>,
     /// How hard the system may be pressed.
     #[serde(default)]
     pub limits: ConnectorLimits,
@@ -37,6 +41,21 @@ pub struct HttpDriver {
     /// definition names elsewhere, and those of OAuth, SCIM and SOAP, need not be listed. Any other is shown as a digest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub codes: Vec<String>,
+}
+
+/// How a system answers lists. What a request says itself counts instead, of `query` parameter by parameter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lists {
+    /// Templates of query parameters, such as how many elements a page has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: BTreeMap<String, String>,
+    /// Expression over `response`: the elements of a page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<String>,
+    /// How further pages are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<Page>,
 }
 
 /// Acts carry an address of their own, `callback`, which is good for that act only, once and for some time. The system posts

@@ -72,7 +72,7 @@ pub struct Request {
     /// ldap: template of the DN below which `filter` searches. Default: the driver's base.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
-    /// ldap: attributes to read, templates; a name ending in `[]` is always a list, any other is its first value. In all
+    /// ldap: attributes to read, templates; `find` needs none where `account.shows` names a read that has them; a name ending in `[]` is always a list, any other is its first value. In all
     /// requests the name of an attribute may be a template too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<String>,
@@ -121,7 +121,8 @@ pub struct Request {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub literals: BTreeMap<String, String>,
 
-    /// sftp: template of the path of the files to list. In all paths of sftp a hole over `inputs` alone stands as it is, any
+    /// http: template of the path of a list, which is read to its end as `http.lists` says. sftp: template of the path of the
+    /// files to list. In all paths of sftp a hole over `inputs` alone stands as it is, any
     /// other is a part of one name. `*` and `?` in the last part match any text and any character, other than in what such
     /// a hole brings.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -164,7 +164,8 @@ impl Declarative {
     }
 }
 
-/// The ways to find `who`: with a login name those that use it, else those that need nothing unknown.
+/// The ways to find `who`: with a login name those that use it, else those that need nothing unknown; of each only where its
+/// `when` holds, which decides alone where it speaks of `who`.
 ///
 /// # Errors
 /// `NeedsDecision/Ambiguous` where nothing is known by which the system could be asked: then nothing is known, and "no account"
@@ -177,9 +178,11 @@ fn ways<'r>(recognise: &'r Recognise, who: &Value, scope: &Scope<'_>) -> Result<
         if named && !of_everybody && !way.uses.who_at_all.contains(ACCOUNT_NAME) {
             continue;
         }
+        let known = || way.uses.who.iter().all(|key| who.get(key).is_some());
         let sent = match &way.when {
+            Some(when) if when.uses().who_at_all.is_empty() => known() && when.holds(scope)?,
             Some(when) => when.holds(scope)?,
-            None => way.uses.who.iter().all(|key| who.get(key).is_some()),
+            None => known(),
         };
         if sent {
             ways.push(way);

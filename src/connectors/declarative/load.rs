@@ -12,6 +12,7 @@ use super::{
     fact::{CompiledFact, compile_fact},
     graph,
     inputs::fits,
+    lists,
     people::{self, CompiledPeople},
     problems::Problems,
     recognise::{self, Recognise},
@@ -114,8 +115,9 @@ impl Definition {
     ///
     /// # Errors
     /// Everything that is wrong, each with the path of its field.
-    pub fn compile(name: &str, spec: ConnectorDefinitionSpec) -> Result<Self, Problems> {
+    pub fn compile(name: &str, mut spec: ConnectorDefinitionSpec) -> Result<Self, Problems> {
         let mut problems = Problems::default();
+        lists::write_out(&mut spec, &mut problems);
         let sections = [
             (Protocol::Http, spec.http.is_some()),
             (Protocol::Ldap, spec.ldap.is_some()),
@@ -142,7 +144,7 @@ impl Definition {
         &self.0.name
     }
 
-    /// What it was made from.
+    /// What it was made from, with every request written out.
     pub fn spec(&self) -> &ConnectorDefinitionSpec {
         &self.0.spec
     }

@@ -26,6 +26,7 @@ pub(crate) mod hostile;
 mod inputs;
 mod json_value;
 mod learned;
+mod lists;
 mod load;
 mod metered;
 mod moving;

@@ -59,6 +59,8 @@ pub fn build(asked: &HttpRequest, headers: &HeaderMap) -> Result<Request, Fault>
     if let Some(kind) = kind {
         let kind = HeaderValue::from_static(kind);
         request.headers_mut().entry(CONTENT_TYPE).or_insert(kind);
+    } else {
+        request.headers_mut().remove(CONTENT_TYPE);
     }
     *request.body_mut() = body;
     for (name, value) in &asked.headers {

@@ -205,3 +205,33 @@ async fn a_list_that_tells_nobody_apart_is_read_profile_by_profile() {
     let fault = over(LISTED, &refused).find(&ada()).await.unwrap_err();
     assert_eq!(fault.reason, Reason::Refused);
 }
+
+/// A `when` that says nothing of the person adds to what the request needs to know of them; one that does decides alone.
+#[tokio::test]
+async fn a_way_is_gone_where_its_condition_holds_and_its_keys_are_known() {
+    let way =
+        "{ get: /users, query: { filter: 'mail eq ${quoted(who.email)}' }, items: response.body.users }";
+    assert!(DEFINITION.contains(way));
+    let unknown = Person {
+        employee_id: Some("7".into()),
+        ..Person::default()
+    };
+    for (when, who, asked) in [
+        ("'true'", ada(), true),
+        ("'false'", ada(), false),
+        ("'true'", unknown.clone(), false),
+        ("has(who.employeeID)", unknown, true),
+    ] {
+        let conditional = way.replacen("{ get", &format!("{{ when: {when}, get"), 1);
+        let conditional = match when {
+            "has(who.employeeID)" => conditional.replacen("who.email", "who.employeeID", 1),
+            _ => conditional,
+        };
+        let script = Script::new(|_| (200, json!({ "users": [] })));
+        let found = over(&DEFINITION.replacen(way, &conditional, 1), &script)
+            .find(&who)
+            .await;
+        assert_eq!(found.is_ok(), asked, "{when}");
+        assert_eq!(script.asked().len(), usize::from(asked), "{when}");
+    }
+}

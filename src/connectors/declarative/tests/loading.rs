@@ -468,3 +468,15 @@ fn a_code_is_one_word() {
     let problems = changed("http: { base:", "http: { codes: [E42, error- read-only], base:");
     assert!(problems.contains("http.codes[1]"), "{problems}");
 }
+
+#[test]
+fn a_list_needs_to_know_how_lists_are_answered() {
+    let problems = changed(
+        "{ get: '/users/${account.id}/groups',",
+        "{ list: '/users/${account.id}/groups',",
+    );
+    assert_eq!(
+        problems,
+        "reads.groups.list: needs http.lists, which says how lists are answered; or write get"
+    );
+}

@@ -403,3 +403,50 @@ fn of_an_account_that_we_deleted_only_that_is_judged() {
     }
     assert_eq!(truth(&subject, "Dropped"), Truth::Holds);
 }
+
+/// The definition with `lists`, and the request of its list of groups.
+fn with_lists(lists: &str, groups: &str) -> String {
+    let read = "{ get: '/users/${account.id}/groups', items: response.body.items, page: { offset: { parameter: start, first: 1, \
+                total: response.body.total } } }";
+    assert!(DEFINITION.contains(read));
+    let text = DEFINITION.replacen(read, groups, 1);
+    text.replacen("/v1' }", &format!("/v1', lists: {lists} }}"), 1)
+}
+
+#[tokio::test]
+async fn a_list_is_read_as_lists_are_answered() {
+    let lists = "{ query: { size: '1', kind: all }, items: response.body.items, \
+                 page: { cursor: { parameter: after, value: response.body.next } } }";
+    let all = "{ list: '/users/${account.id}/groups', query: { kind: direct } }";
+    let script = Script::new(|r| {
+        let last = r.url.contains("after=");
+        let (id, next) = if last {
+            ("g2", Value::Null)
+        } else {
+            ("g1", json!("x"))
+        };
+        (
+            200,
+            json!({ "items": [{ "id": id }], "next": next, "named": [{ "id": id }, { "id": id }] }),
+        )
+    });
+    let readings = over(&with_lists(lists, all), &script)
+        .observe(&subject(), &["GroupsLeft"])
+        .await;
+    assert_eq!(
+        readings["groups"],
+        Ok(json!([{ "id": "g1" }, { "id": "g2" }]).into())
+    );
+    let path = "/users/a%2Fb%3Fc/groups?kind=direct&size=1";
+    assert_eq!(
+        script.asked(),
+        [format!("GET {path}"), format!("GET {path}&after=x")]
+    );
+    // What the request says itself counts.
+    let own = "{ list: '/users/${account.id}/groups', items: response.body.named }";
+    let readings = over(&with_lists(lists, own), &script)
+        .observe(&subject(), &["GroupsLeft"])
+        .await;
+    let read = readings["groups"].as_ref().unwrap();
+    assert_eq!(read.as_array().unwrap().len(), 4);
+}

@@ -376,6 +376,20 @@ async fn bodies_and_headers_arrive_as_asked() {
 }
 
 #[tokio::test]
+async fn what_a_system_calls_its_bodies_is_sent_with_bodies_only() {
+    let server = Raw::start(answer(200, "", "")).await;
+    let mut config = config(&server.url);
+    let kind = "application/scim+json";
+    config.headers.insert("content-type".into(), kind.into());
+    let driver = driver(&config, &[]);
+    for (body, times) in [(Body::Empty, 0), (Body::Json(json!({})), 1)] {
+        driver.perform(&post(&server.url, body)).await.unwrap();
+        assert_eq!(server.last().matches("content-type: ").count(), times);
+        assert_eq!(server.last().contains(kind), times == 1);
+    }
+}
+
+#[tokio::test]
 async fn a_random_password_is_made_when_it_is_sent_and_is_the_same_everywhere_in_a_request() {
     let server = Raw::start(answer(204, "", "")).await;
     let driver = driver(&config(&server.url), &[]);
