@@ -80,6 +80,10 @@ pub struct ConnectorDefinitionSpec {
     /// The system's name for people.
     #[schemars(extend("maxLength" = 128))]
     pub title: String,
+    /// Name of a built-in definition. Everything that is not said here is as it is there: of a map entry by entry, lists and
+    /// texts as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<String>,
     /// What an operator of the system must grant, and what cannot be done or proven.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(extend("maxLength" = 8192))]
@@ -144,7 +148,7 @@ pub struct Input {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// What it must be.
-    #[serde(default, rename = "type")]
+    #[serde(default, rename = "type", skip_serializing_if = "is_default")]
     pub type_: InputType,
     /// Regular expression that a text must match as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -165,6 +169,11 @@ pub struct Input {
     /// does not say (`absent`), the default is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discover: Option<Box<Request>>,
+}
+
+/// Whether it need not be written down.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The type of an input.

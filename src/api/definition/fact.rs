@@ -47,7 +47,7 @@ pub struct Fact {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// How it can be known.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub proof: Proof,
     /// The system says by the `callback` of its act that it is done: only then is it Asserted. Only with proof `None`; what can
     /// be read is Verified by a read.

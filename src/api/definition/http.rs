@@ -202,7 +202,7 @@ pub struct OAuth2 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
     /// Whether the client secret goes into the form body (default) or into basic authentication.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub secret_in: SecretIn,
 }
 

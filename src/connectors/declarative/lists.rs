@@ -15,15 +15,14 @@ pub(super) fn write_out(spec: &mut ConnectorDefinitionSpec, problems: &mut Probl
         let lists = http.lists.clone();
         for (path, request) in requests(spec) {
             let Some(list) = request.list.take() else { continue };
-            match &lists {
-                Some(lists) => written_out(request, list, lists),
-                None => {
-                    request.get = Some(list);
-                    problems.add(
-                        format!("{path}.list"),
-                        "needs http.lists, which says how lists are answered; or write get",
-                    );
-                }
+            if let Some(lists) = &lists {
+                written_out(request, list, lists);
+            } else {
+                request.get = Some(list);
+                problems.add(
+                    format!("{path}.list"),
+                    "needs http.lists, which says how lists are answered; or write get",
+                );
             }
         }
     }

@@ -14,6 +14,7 @@ use super::{
     inputs::fits,
     lists,
     people::{self, CompiledPeople},
+    presets,
     problems::Problems,
     recognise::{self, Recognise},
     references::Uses,
@@ -115,7 +116,8 @@ impl Definition {
     ///
     /// # Errors
     /// Everything that is wrong, each with the path of its field.
-    pub fn compile(name: &str, mut spec: ConnectorDefinitionSpec) -> Result<Self, Problems> {
+    pub fn compile(name: &str, spec: ConnectorDefinitionSpec) -> Result<Self, Problems> {
+        let mut spec = presets::extended(spec)?;
         let mut problems = Problems::default();
         lists::write_out(&mut spec, &mut problems);
         let sections = [

@@ -32,6 +32,7 @@ mod metered;
 mod moving;
 mod paths;
 mod people;
+mod presets;
 mod problems;
 mod recognise;
 mod references;
