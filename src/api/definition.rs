@@ -73,6 +73,8 @@ use crate::core::fault::Reason;
     shortname = "conndef",
     category = "offboard",
     printcolumn(name = "Title", type_ = "string", json_path = ".spec.title"),
+    printcolumn(name = "Category", type_ = "string", json_path = ".spec.category"),
+    printcolumn(name = "Criticality", type_ = "string", json_path = ".spec.criticality"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -84,6 +86,15 @@ pub struct ConnectorDefinitionSpec {
     /// texts as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extends: Option<String>,
+    /// What kind of system it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
+    /// How much harm an account there can do that is left open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criticality: Option<Criticality>,
+    /// What the login must be allowed there, each in the system's own words.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rights: Rights,
     /// What an operator of the system must grant, and what cannot be done or proven.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(extend("maxLength" = 8192))]
@@ -138,6 +149,61 @@ pub struct ConnectorDefinitionSpec {
     /// How an HR system tells who works there, and until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub people: Option<PeopleSpec>,
+}
+
+/// What kind of system a definition is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Category {
+    /// People and computers of a network.
+    Directory,
+    /// Logins for other systems.
+    IdentityProvider,
+    /// Mail, files, calendars, chat.
+    Collaboration,
+    /// Customers and sales.
+    CustomerRelations,
+    /// A database server.
+    Database,
+    /// Source code.
+    SourceControl,
+    /// Who works there, and until when.
+    HumanResources,
+    /// Who is paid.
+    Payroll,
+    /// It passes requests on to other systems.
+    Integration,
+    /// People do the work.
+    Tasks,
+    /// Anything else.
+    Other,
+}
+
+/// How much harm an account can do that is left open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Criticality {
+    /// Hardly any.
+    Low,
+    /// To the system's own work.
+    Medium,
+    /// To data that others rest on.
+    High,
+    /// To other systems: it opens them.
+    Critical,
+}
+
+/// What a login must be allowed. Each list adds to those before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rights {
+    /// To plan, to watch and to prove.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<String>,
+    /// To change accounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub write: Vec<String>,
+    /// To delete accounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub purge: Vec<String>,
 }
 
 /// One input of a definition.
