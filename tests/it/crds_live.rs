@@ -77,6 +77,28 @@ fn every_example_is_accepted_as_it_stands_and_has_no_misspelt_field() {
 }
 
 #[test]
+fn every_object_of_the_documentation_is_accepted_as_it_stands() {
+    let namespace = Namespace::new("documentation");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let chapters = fs::read_dir(root.join("docs/src")).unwrap();
+    let pages = chapters.map(|entry| entry.unwrap().path());
+    let mut shown = 0;
+    for page in pages.chain([root.join("README.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        let blocks = text.split("```yaml\n").skip(1);
+        let blocks = blocks.map(|rest| rest.split("```").next().unwrap());
+        for block in blocks.filter(|block| block.contains("apiVersion:")) {
+            let strict = ["create", "--dry-run=server", "--validate=strict", "-f", "-"];
+            let ran = namespace.kubectl(&strict, block);
+            let accepted = ran.ok() && !ran.stderr.contains("Warning");
+            assert!(accepted, "{}: {}\n{block}", page.display(), ran.stderr);
+            shown += 1;
+        }
+    }
+    assert!(shown > 6, "{shown}");
+}
+
+#[test]
 fn every_built_in_definition_could_also_be_a_resource() {
     let namespace = Namespace::new("builtins");
     for name in builtins() {
