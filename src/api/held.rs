@@ -46,6 +46,10 @@ pub struct HeldSetSpec {
     /// The feed has lost so many people that a person is asked whether to believe it: the yes is about this too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shrunken: Option<Shrunken>,
+    /// The guard's limits that were loosened, such as `maxNew 10 -> 500`: the yes is about these too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub loosened: Vec<String>,
     /// The changes of this part.
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub changes: Vec<HeldChange>,

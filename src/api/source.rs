@@ -99,7 +99,8 @@ pub struct Wake {
     pub secret_ref: LocalRef,
 }
 
-/// What stops an error in the HR system from becoming a mass lockout. Counted over a sliding window that survives restarts.
+/// What stops an error in the HR system from becoming a mass lockout. Counted over a sliding window that survives restarts. What lets
+/// more through than before, and in a new source than the defaults, waits for an Approval of gate `Guard`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Guard {
@@ -238,9 +239,16 @@ pub struct GuardStatus {
     /// Digest of the exact set of changes that is held. An Approval names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
-    /// Why the feed is not believed, or why leavers are held: `Empty`, `Shrunken`, `Stale`, `TooMany`.
+    /// Why the feed is not believed, or why leavers are held: `Empty`, `Shrunken`, `Stale`, `TooMany`, `Recreated` (there was a
+    /// source of this name before, and what it remembered is lost), `Loosened` (`limits` hold until an Approval).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tripped: Option<String>,
+    /// The limits that hold: the usual ones, or those of an Approval, until `spec.guard` is stricter. What is looser in it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Guard>,
+    /// There was a source of this name before, and nothing was done since this one is there: what it is to do first waits.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub recreated: bool,
 }
 
 /// Records that were first seen on one day to say that somebody has left.

@@ -53,7 +53,8 @@ pub async fn run(source: &str, namespace: Option<String>, output: Output) -> Res
     match output {
         Output::Json => {
             terminal::json(&json!({
-                "source": source, "plan": set.plan, "shrunken": set.shrunken, "changes": set.changes,
+                "source": source, "plan": set.plan, "shrunken": set.shrunken,
+                "loosened": set.loosened, "changes": set.changes,
             }))?;
         }
         Output::Text => text(&set, &namespace),
@@ -120,6 +121,12 @@ fn text(set: &HeldSetSpec, namespace: &str) {
     if let Some(feed) = set.shrunken {
         let (before, now) = (feed.before, feed.now);
         out!("{YELLOW}The feed had {before} people and has {now}: a yes believes it{PLAIN}");
+    }
+    for looser in &set.loosened {
+        out!(
+            "{YELLOW}The guard was loosened, {}: a yes lets it{PLAIN}",
+            one_line(looser)
+        );
     }
     if !set.changes.is_empty() {
         rows(&set.changes);

@@ -8,6 +8,9 @@
 //! - An entry counts for as long as its minute could lie within the window. One that lies ahead of the clock (which was set
 //!   back) counts as made now: it never makes room earlier than it should.
 //! - Every kind of change counts. An error that takes two hundred ends back is as bad as one that makes two hundred.
+//! - Whoever writes a source could loosen its guard, or delete it and make it anew, and all that is held would pass. So a source
+//!   begins with the usual [`Limits`], what is looser waits for a yes ([`Tripped::Loosened`]), what is stricter holds at once,
+//!   and a source that has lost its memory does nothing by itself ([`Tripped::Recreated`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +37,7 @@ const DIGITS: usize = 16;
 /// Nothing lets more than this pass at once: what is not done yet must fit into one object.
 pub const LARGEST: usize = 20_000;
 
-/// What the user allows.
+/// What the user allows. By default, what a new source may allow itself without a yes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// The length of the window.
@@ -49,7 +52,49 @@ pub struct Limits {
     pub max_age: SignedDuration,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            window: SignedDuration::from_hours(24),
+            max_new: 10,
+            max_percent: 5,
+            max_shrink_percent: 10,
+            max_age: SignedDuration::from_hours(36),
+        }
+    }
+}
+
 impl Limits {
+    /// In what `wished` lets more through than these, a line for each limit. In a shorter window less is counted.
+    pub fn loosened(&self, wished: &Self) -> Vec<String> {
+        let number = |name: &str, from: u32, to: u32| (to > from).then(|| format!("{name} {from} -> {to}"));
+        let time =
+            |name: &str, from: SignedDuration, to: SignedDuration| format!("{name} {from:#} -> {to:#}");
+        let lines = [
+            (wished.window < self.window).then(|| time("window", self.window, wished.window)),
+            number("maxNew", self.max_new, wished.max_new),
+            number("maxPercent", self.max_percent, wished.max_percent),
+            number(
+                "maxShrinkPercent",
+                self.max_shrink_percent,
+                wished.max_shrink_percent,
+            ),
+            (wished.max_age > self.max_age).then(|| time("maxAge", self.max_age, wished.max_age)),
+        ];
+        lines.into_iter().flatten().collect()
+    }
+
+    /// The stricter of both in each respect.
+    fn strictest(&self, other: &Self) -> Self {
+        Self {
+            window: self.window.max(other.window),
+            max_new: self.max_new.min(other.max_new),
+            max_percent: self.max_percent.min(other.max_percent),
+            max_shrink_percent: self.max_shrink_percent.min(other.max_shrink_percent),
+            max_age: self.max_age.min(other.max_age),
+        }
+    }
+
     fn most(&self, population: u32) -> u32 {
         let share = u64::from(population) * u64::from(self.max_percent) / 100;
         let share = u32::try_from(share).unwrap_or(u32::MAX).max(1);
@@ -74,6 +119,22 @@ pub struct State {
     pub held: Option<String>,
     /// Why.
     pub tripped: Option<Tripped>,
+    /// The limits that were held to, to which looser ones are compared. None in statuses from before this was kept: then those of
+    /// the source.
+    pub limits: Option<Limits>,
+    /// There was a source of this name before, and what it remembered is lost.
+    pub recreated: bool,
+}
+
+impl State {
+    /// What is remembered of a source that was never looked at; `recreated`: there are Offboardings of a source of its name.
+    pub fn new(recreated: bool) -> Self {
+        Self {
+            limits: Some(Limits::default()),
+            recreated,
+            ..Self::default()
+        }
+    }
 }
 
 /// Why nothing passes.
@@ -87,6 +148,10 @@ pub enum Tripped {
     Stale,
     /// More changes than the window has room for.
     TooMany,
+    /// Something is to be done for a source that has lost its memory.
+    Recreated,
+    /// The limits were loosened: until somebody says yes they hold as they were.
+    Loosened,
 }
 
 /// What a feed shows as a whole.
@@ -124,16 +189,24 @@ pub fn judge(
     now: Timestamp,
 ) -> Passage {
     let mut state = state.clone();
+    let wished = limits;
+    let agreed = state.limits.as_ref().unwrap_or(wished);
+    let mut loosened = agreed.loosened(wished);
+    let mut limits = agreed.strictest(wished);
     settle(&mut state.admitted, limits.window, now);
     let ids: Vec<String> = lines.iter().map(|line| hash(line, DIGITS)).collect();
     state.held = None;
-    state.tripped = disbelieved(&state, limits, feed, now);
+    let recreated = state.recreated && !lines.is_empty();
+    state.tripped =
+        disbelieved(&state, &limits, feed, now).or_else(|| recreated.then_some(Tripped::Recreated));
     if let Some(why) = state.tripped {
-        let shrunken = shrunken(state.population, feed.people);
-        let digest = digest(lines.iter().map(String::as_str).chain([shrunken.as_str()]));
-        if why != Tripped::Shrunken || lines.len() > LARGEST || !approved(&digest) {
-            state.held = (why == Tripped::Shrunken && lines.len() <= LARGEST).then_some(digest);
-            let room = room(&state, limits, feed);
+        let shrunken = (why == Tripped::Shrunken).then(|| shrunken(state.population, feed.people));
+        let digest = digest(lines.iter().chain(&shrunken).chain(&loosened).map(String::as_str));
+        let asks = matches!(why, Tripped::Shrunken | Tripped::Recreated) && lines.len() <= LARGEST;
+        if !asks || !approved(&digest) {
+            state.held = asks.then_some(digest);
+            let room = room(&state, &limits, feed);
+            state.limits = Some(limits);
             return Passage {
                 state,
                 passes: vec![false; lines.len()],
@@ -141,10 +214,13 @@ pub fn judge(
             };
         }
         state.tripped = None;
+        loosened.clear();
+        limits = wished.clone();
         state
             .released
             .extend(ids.iter().filter(|id| !state.granted.contains(*id)).cloned());
     }
+    state.recreated = false;
     if feed.everyone {
         state.population = feed.people;
     }
@@ -154,26 +230,35 @@ pub fn judge(
     state.released.retain(|id| wanted.contains(id));
     recount(&mut state.admitted, state.granted.len(), now);
     let known = |id: &String| state.granted.contains(id) || state.released.contains(id);
-    let new: Vec<(&String, &String)> = ids.iter().zip(lines).filter(|(id, _)| !known(id)).collect();
-    let fits = u32::try_from(new.len()).is_ok_and(|n| n <= room(&state, limits, feed));
-    if !new.is_empty() {
-        let digest = digest(new.iter().map(|(_, line)| line.as_str()));
-        let new: Vec<String> = new.into_iter().map(|(id, _)| id.clone()).collect();
-        if fits && new.len() <= LARGEST {
-            add(&mut state.admitted, new.len(), now);
-            state.granted.extend(new);
-        } else if new.len() <= LARGEST && approved(&digest) {
-            state.released.extend(new);
+    let mut new: Vec<(&String, &String)> = ids.iter().zip(lines).filter(|(id, _)| !known(id)).collect();
+    let fits = u32::try_from(new.len()).is_ok_and(|n| n <= room(&state, &limits, feed));
+    if fits && new.len() <= LARGEST {
+        add(&mut state.admitted, new.len(), now);
+        state.granted.extend(new.drain(..).map(|(id, _)| id.clone()));
+    }
+    if !new.is_empty() || !loosened.is_empty() {
+        let asked = new.iter().map(|(_, line)| line.as_str());
+        let digest = digest(asked.chain(loosened.iter().map(String::as_str)));
+        let asks = new.len() <= LARGEST;
+        if asks && approved(&digest) {
+            state.released.extend(new.into_iter().map(|(id, _)| id.clone()));
+            limits = wished.clone();
         } else {
-            state.held = (new.len() <= LARGEST).then_some(digest);
-            state.tripped = Some(Tripped::TooMany);
+            state.held = asks.then_some(digest);
+            let why = if new.is_empty() {
+                Tripped::Loosened
+            } else {
+                Tripped::TooMany
+            };
+            state.tripped = Some(why);
         }
     }
     let passes = ids
         .iter()
         .map(|id| state.granted.contains(id) || state.released.contains(id))
         .collect();
-    let room = room(&state, limits, feed);
+    let room = room(&state, &limits, feed);
+    state.limits = Some(limits);
     Passage { state, passes, room }
 }
 

@@ -72,13 +72,22 @@ fn listed(change: &Change, there: Option<&Offboarding>) -> Option<HeldChange> {
     })
 }
 
+/// What a yes is about beside the changes of a set.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// The feed has lost so many people.
+    pub shrunken: Option<Shrunken>,
+    /// The limits of the guard that were loosened ([`guard::Limits::loosened`]).
+    pub loosened: Vec<String>,
+}
+
 /// Everybody in the set of this digest, in parts, by last day and number; `there` are the Offboardings that are there, by name.
 pub fn parts<'o>(
     source: &BoundRef,
     plan: &str,
     changes: &[&Change],
     there: impl Fn(&str) -> Option<&'o Offboarding>,
-    shrunken: Option<Shrunken>,
+    beside: &Beside,
 ) -> Vec<HeldSet> {
     let mut all: Vec<HeldChange> = changes
         .iter()
@@ -99,7 +108,8 @@ pub fn parts<'o>(
             total,
             part: number(at + 1),
             parts: number(count),
-            shrunken,
+            shrunken: beside.shrunken,
+            loosened: beside.loosened.clone(),
             changes,
         };
         HeldSet::new(&name_of(source, plan, at + 1, count), spec)
@@ -107,7 +117,7 @@ pub fn parts<'o>(
     parts.into_iter().enumerate().map(part).collect()
 }
 
-/// One part at least: a feed can be held in which nothing changes but who is missing.
+/// One part at least: something can be held though nothing changes but who is missing, or the guard.
 fn in_parts(all: Vec<HeldChange>) -> Vec<Vec<HeldChange>> {
     let mut parts = vec![vec![]];
     let mut size = 0;
@@ -174,7 +184,10 @@ pub fn whole(source: &BoundRef, plan: &str, found: Vec<HeldSet>) -> Result<HeldS
         )
     });
     let shrunken = whole.shrunken.map(|feed| guard::shrunken(feed.before, feed.now));
-    let lines: Vec<String> = lines.chain(shrunken).collect();
+    let lines: Vec<String> = lines
+        .chain(shrunken)
+        .chain(whole.loosened.iter().cloned())
+        .collect();
     if guard::digest(lines.iter().map(String::as_str)) == plan {
         Ok(whole)
     } else {
@@ -207,18 +220,18 @@ mod tests {
         guard::digest(lines.iter().map(String::as_str))
     }
 
-    fn sets(changes: &[Change], plan: &str, shrunken: Option<Shrunken>) -> Vec<HeldSet> {
+    fn sets(changes: &[Change], plan: &str, beside: Beside) -> Vec<HeldSet> {
         let mut there = Offboarding::new("x", crate::api::OffboardingSpec::default());
         there.spec.employee.display_name = Some("Jane Doe".repeat(8));
         let all: Vec<&Change> = changes.iter().collect();
-        parts(&source(), plan, &all, |_| Some(&there), shrunken)
+        parts(&source(), plan, &all, |_| Some(&there), &beside)
     }
 
     #[test]
     fn the_largest_set_is_listed_whole_in_parts_that_fit_into_objects() {
         let changes: Vec<Change> = (0..guard::LARGEST).map(withdrawn).collect();
         let plan = digest(&changes);
-        let sets = sets(&changes, &plan, None);
+        let sets = sets(&changes, &plan, Beside::default());
         assert!(sets.len() > 1);
         for set in &sets {
             assert!(serde_json::to_vec(set).unwrap().len() < 1_000_000);
@@ -237,11 +250,11 @@ mod tests {
     fn what_is_shown_is_what_the_digest_is_of_or_it_is_not_shown() {
         let changes = [withdrawn(1), withdrawn(2)];
         let plan = digest(&changes);
-        let mut altered = sets(&changes, &plan, None);
+        let mut altered = sets(&changes, &plan, Beside::default());
         assert!(whole(&source(), &plan, altered.clone()).is_ok());
         altered[0].spec.changes[0].person = "p3".into();
         assert_eq!(whole(&source(), &plan, altered), Err(Unlisted::Altered));
-        let mut fewer = sets(&changes, &plan, None);
+        let mut fewer = sets(&changes, &plan, Beside::default());
         fewer[0].spec.changes.pop();
         assert_eq!(whole(&source(), &plan, fewer), Err(Unlisted::Incomplete));
         // Of another source, or of one of that name that was there before.
@@ -250,17 +263,26 @@ mod tests {
             ..source()
         };
         assert_eq!(
-            whole(&other, &plan, sets(&changes, &plan, None)),
+            whole(&other, &plan, sets(&changes, &plan, Beside::default())),
             Err(Unlisted::Incomplete)
         );
     }
 
     #[test]
-    fn a_feed_that_lost_people_is_listed_though_nothing_else_changes() {
+    fn a_feed_that_lost_people_and_a_looser_guard_are_listed_though_nothing_else_changes() {
         let feed = Shrunken { before: 100, now: 50 };
+        let looser = "maxNew 10 -> 500".to_owned();
         let line = guard::shrunken(100, 50);
-        let plan = guard::digest([line.as_str()].into_iter());
-        let shown = whole(&source(), &plan, sets(&[], &plan, Some(feed))).unwrap();
+        let plan = guard::digest([line.as_str(), looser.as_str()].into_iter());
+        let beside = |loosened| Beside {
+            shrunken: Some(feed),
+            loosened,
+        };
+        let shown = whole(&source(), &plan, sets(&[], &plan, beside(vec![looser]))).unwrap();
         assert_eq!((shown.total, shown.shrunken), (0, Some(feed)));
+        assert_eq!(
+            whole(&source(), &plan, sets(&[], &plan, beside(vec![]))),
+            Err(Unlisted::Altered)
+        );
     }
 }

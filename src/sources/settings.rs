@@ -6,7 +6,7 @@ use super::{Invalid, mapping::Mapping};
 use crate::{
     api::{
         LeaverSourceSpec,
-        source::{OnDateMoved, OnLeave, OnWithdrawn},
+        source::{Guard, OnDateMoved, OnLeave, OnWithdrawn},
     },
     core::{
         guard::Limits,
@@ -43,7 +43,6 @@ impl Settings {
     /// # Errors
     /// The first field that cannot be used.
     pub fn read(spec: &LeaverSourceSpec) -> Result<Self, Invalid> {
-        let guard = &spec.guard;
         let bridge = length("spec.rehireBridge", spec.rehire_bridge.as_deref(), "3d")?;
         Ok(Self {
             every: length("spec.every", spec.every.as_deref(), "15m")?.max(SHORTEST),
@@ -57,13 +56,7 @@ impl Settings {
                 .iter()
                 .map(|key| key.trim().to_lowercase())
                 .collect(),
-            limits: Limits {
-                window: length("spec.guard.window", Some(&guard.window), "24h")?,
-                max_new: guard.max_new,
-                max_percent: guard.max_percent,
-                max_shrink_percent: guard.max_shrink_percent,
-                max_age: length("spec.guard.maxAge", Some(&guard.max_age), "36h")?,
-            },
+            limits: limits(&spec.guard)?,
             wishes: Wishes {
                 ask_when_moved: spec.on_date_moved == OnDateMoved::Ask,
                 reinstate_when_withdrawn: spec.on_withdrawn == OnWithdrawn::Reinstate,
@@ -89,6 +82,20 @@ impl Settings {
     }
 }
 
+/// The limits of `guard`.
+///
+/// # Errors
+/// The first field that cannot be used.
+pub fn limits(guard: &Guard) -> Result<Limits, Invalid> {
+    Ok(Limits {
+        window: length("spec.guard.window", Some(&guard.window), "24h")?,
+        max_new: guard.max_new,
+        max_percent: guard.max_percent,
+        max_shrink_percent: guard.max_shrink_percent,
+        max_age: length("spec.guard.maxAge", Some(&guard.max_age), "36h")?,
+    })
+}
+
 fn length(field: &str, text: Option<&str>, default: &str) -> Result<SignedDuration, Invalid> {
     schedule::duration(text.unwrap_or(default)).map_err(|error| Invalid {
         field: field.to_owned(),
@@ -104,7 +111,7 @@ mod tests {
     fn what_is_left_out_has_a_default() {
         let settings = Settings::read(&LeaverSourceSpec::default()).unwrap();
         assert_eq!(settings.every, SignedDuration::from_mins(15));
-        assert_eq!(settings.limits.max_new, 10);
+        assert_eq!(settings.limits, Limits::default(), "needs nobody's yes");
         let rules = settings.rules("2026-09-15T12:00:00Z".parse().unwrap());
         assert_eq!(rules.ahead_until.to_string(), "2026-09-29");
         assert_eq!(rules.history_before.to_string(), "2025-09-15");

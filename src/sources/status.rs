@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
+use super::settings;
 use crate::{
-    api::source::{Admitted, GuardStatus, Undated},
+    api::source::{Admitted, Guard, GuardStatus, Undated},
     core::{
-        guard::{State, Tripped},
+        guard::{Limits, State, Tripped},
         leavers::undated::FirstSeen,
     },
 };
@@ -44,6 +45,22 @@ pub fn remembered(status: &GuardStatus) -> State {
         released: status.released.iter().cloned().collect(),
         held: status.held.clone(),
         tripped: None,
+        // What cannot be read holds to what is usual.
+        limits: status
+            .limits
+            .as_ref()
+            .map(|limits| settings::limits(limits).unwrap_or_default()),
+        recreated: status.recreated,
+    }
+}
+
+fn limits(limits: &Limits) -> Guard {
+    Guard {
+        window: format!("{}s", limits.window.as_secs()),
+        max_new: limits.max_new,
+        max_percent: limits.max_percent,
+        max_shrink_percent: limits.max_shrink_percent,
+        max_age: format!("{}s", limits.max_age.as_secs()),
     }
 }
 
@@ -54,6 +71,8 @@ pub fn written(state: &State) -> GuardStatus {
         Tripped::Shrunken => "Shrunken",
         Tripped::Stale => "Stale",
         Tripped::TooMany => "TooMany",
+        Tripped::Recreated => "Recreated",
+        Tripped::Loosened => "Loosened",
     });
     GuardStatus {
         population: state.population,
@@ -70,6 +89,8 @@ pub fn written(state: &State) -> GuardStatus {
         released: state.released.iter().cloned().collect(),
         held: state.held.clone(),
         tripped: tripped.map(str::to_owned),
+        limits: state.limits.as_ref().map(limits),
+        recreated: state.recreated,
     }
 }
 
@@ -85,8 +106,18 @@ mod tests {
             granted: ["a".to_owned()].into(),
             released: ["b".to_owned()].into(),
             held: Some("sha256:0".into()),
+            limits: Some(Limits {
+                max_new: 3,
+                ..Limits::default()
+            }),
             ..State::default()
         };
         assert_eq!(remembered(&written(&state)), state);
+        // What lost its memory stays so until somebody has said yes.
+        let tripped = State {
+            tripped: Some(Tripped::Stale),
+            ..State::new(true)
+        };
+        assert!(remembered(&written(&tripped)).recreated);
     }
 }

@@ -137,10 +137,12 @@ pub struct Findings<'f> {
     pub guard: &'f GuardStatus,
     /// The changes that it holds.
     pub held: &'f [&'f Change],
+    /// Its limits that were loosened, and hold as they were.
+    pub loosened: &'f [String],
     /// The most that it lets through.
     pub most: u32,
-    /// Its window, as the user wrote it.
-    pub window: &'f str,
+    /// The window that holds.
+    pub window: String,
     /// Where a person reads who is in the held set.
     pub listing: Listing<'f>,
     /// Somebody said no to what is held.
@@ -241,6 +243,11 @@ fn tripped(found: &Findings<'_>, why: &str) -> String {
                 .to_owned();
         }
         "Shrunken" => "guard: the feed has lost too many people: nothing is done".to_owned(),
+        "Recreated" => format!(
+            "guard: {} changes are held: there was a source of this name before, and nobody knows what it had let through",
+            found.held.len()
+        ),
+        "Loosened" => "guard".to_owned(),
         _ => format!(
             "guard: {} changes are held, {} fit into {}",
             found.held.len(),
@@ -248,6 +255,11 @@ fn tripped(found: &Findings<'_>, why: &str) -> String {
             found.window
         ),
     };
+    if !found.loosened.is_empty() {
+        let looser = found.loosened.join(", ");
+        write!(text, ": spec.guard was loosened ({looser}): it holds as it was")
+            .expect("a String takes every text");
+    }
     let urgent = found.held.iter().filter(|change| change.urgent()).count();
     if urgent > 0 {
         write!(text, "; {urgent} END ACCESS NOW").expect("a String takes every text");

@@ -19,7 +19,10 @@ use crate::{
         guard::{State, Tripped},
         leavers::compare::Change,
     },
-    sources::{held, look::Seen},
+    sources::{
+        held::{self, Beside},
+        look::Seen,
+    },
 };
 
 /// Where a person reads who is in the held set.
@@ -53,11 +56,17 @@ impl Listing<'_> {
 impl SourceSync<'_> {
     /// Lists exactly the `waiting` changes if one Approval could let them through, and takes every other listing of this source
     /// away. Says why it could not.
-    pub(super) async fn list(&mut self, state: &State, seen: &Seen, waiting: &[&Change]) -> Option<ApiError> {
+    pub(super) async fn list(
+        &mut self,
+        state: &State,
+        seen: &Seen,
+        waiting: &[&Change],
+        loosened: &[String],
+    ) -> Option<ApiError> {
         if state.held.is_none() && self.pass.unlisted {
             return None;
         }
-        let wanted = self.listing(state, seen, waiting);
+        let wanted = self.listing(state, seen, waiting, loosened);
         let failed = self.replace_listing(&wanted).await.err();
         if let Some(failed) = &failed {
             tracing::warn!(source = self.source.uid(), %failed, "the listing of held changes is not as it should be");
@@ -99,7 +108,13 @@ impl SourceSync<'_> {
         }
     }
 
-    fn listing(&mut self, state: &State, seen: &Seen, waiting: &[&Change]) -> Vec<HeldSet> {
+    fn listing(
+        &mut self,
+        state: &State,
+        seen: &Seen,
+        waiting: &[&Change],
+        loosened: &[String],
+    ) -> Vec<HeldSet> {
         let Some(plan) = &state.held else {
             return vec![];
         };
@@ -113,7 +128,11 @@ impl SourceSync<'_> {
             now: seen.feed.people,
         });
         let known = |name: &str| there.get(name).map(AsRef::as_ref);
-        let mut sets = held::parts(&source, plan, waiting, known, shrunken);
+        let beside = Beside {
+            shrunken,
+            loosened: loosened.to_vec(),
+        };
+        let mut sets = held::parts(&source, plan, waiting, known, &beside);
         let owner = OwnerReference {
             api_version: LeaverSource::api_version(&()).into_owned(),
             kind: LeaverSource::kind(&()).into_owned(),

@@ -58,6 +58,7 @@ use crate::{
     },
     sources::{
         look::Seen,
+        offboarding::SOURCE,
         settings::Settings,
         status::{first_seen, remembered, undated, written},
     },
@@ -242,15 +243,7 @@ impl<'a> SourceSync<'a> {
         let seen = tokio::task::spawn_blocking(move || Seen::of(census, &judging, &before, now)).await;
         let seen = seen.map_err(|_| ApiError::Unreadable)?;
         let (mut compared, read) = self.compare(&seen, settings, now).await;
-        let state = remembered(
-            &self
-                .source
-                .status
-                .clone()
-                .unwrap_or_default()
-                .guard
-                .unwrap_or_default(),
-        );
+        let state = self.guard_state();
         let lines: Vec<String> = compared.changes.iter().map(Change::line).collect();
         let members = self.members(&compared);
         let judged = self.judge(&state, settings, &seen, &lines, &members, now).await;
@@ -276,6 +269,20 @@ impl<'a> SourceSync<'a> {
         self.ask(&compared, &written, &read).await;
         self.conclude(settings, &seen, &compared, &judged, &state, refused, now)
             .await
+    }
+
+    /// What the guard remembers. A source that was made anew has forgotten it, but what one of its name did is there.
+    fn guard_state(&mut self) -> State {
+        let status = self.source.status.as_ref();
+        if let Some(guard) = status.and_then(|status| status.guard.as_ref()) {
+            return remembered(guard);
+        }
+        let name = self.source.name_any();
+        State::new(
+            self.there()
+                .values()
+                .any(|one| one.annotations().get(SOURCE) == Some(&name)),
+        )
     }
 
     /// Makes `changes`; how many were refused.
@@ -347,7 +354,9 @@ impl<'a> SourceSync<'a> {
         counts.upcoming = compared.upcoming.saturating_add(number(created));
         let guard = written(state);
         // Before the status names the set: whoever reads of it finds who is in it.
-        let unlisted = self.list(state, seen, &waiting).await;
+        let limits = state.limits.as_ref().unwrap_or(&settings.limits);
+        let loosened = limits.loosened(&settings.limits);
+        let unlisted = self.list(state, seen, &waiting, &loosened).await;
         let said = conditions::synced(&Findings {
             unusable: &seen.unusable,
             zoneless: &seen.zoneless,
@@ -358,8 +367,9 @@ impl<'a> SourceSync<'a> {
             key: self.memory.key_problem(),
             guard: &guard,
             held: &waiting,
+            loosened: &loosened,
             most: judged.passage.room,
-            window: &self.source.spec.guard.window,
+            window: format!("{:#}", limits.window),
             listing: Listing {
                 namespace: &self.namespace,
                 source: &self.source.name_any(),

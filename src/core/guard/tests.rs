@@ -499,3 +499,155 @@ fn what_is_too_much_for_one_approval_has_no_digest_that_one_could_name() {
         (None, Some(Tripped::TooMany))
     );
 }
+
+/// The state after a look whose limits these were.
+fn held_to(limits: &Limits, state: &State) -> State {
+    judge(state, limits, &feed(1000), &[], nobody, noon()).state
+}
+
+#[test]
+fn each_limit_that_is_loosened_waits_for_a_yes_and_what_is_stricter_holds_at_once() {
+    let agreed = held_to(&limits(), &State::default());
+    assert_eq!((agreed.limits.clone(), agreed.tripped), (Some(limits()), None));
+    let hour = SignedDuration::from_hours(1);
+    let wish = |change: &dyn Fn(&mut Limits)| {
+        let mut wished = limits();
+        change(&mut wished);
+        wished
+    };
+    for (wished, line) in [
+        (wish(&|l| l.max_new = 500), "maxNew 10 -> 500"),
+        (
+            wish(&|l| l.max_shrink_percent = 100),
+            "maxShrinkPercent 10 -> 100",
+        ),
+        (wish(&|l| l.window = hour), "window 24h -> 1h"),
+        (wish(&|l| l.max_age = hour * 100), "maxAge 36h -> 100h"),
+    ] {
+        let waits = held_to(&wished, &agreed);
+        assert_eq!(
+            (waits.tripped, waits.limits.clone()),
+            (Some(Tripped::Loosened), Some(limits())),
+            "{line}"
+        );
+        assert_eq!(waits.held, Some(digest([line].into_iter())), "{line}");
+        // What fits as it was goes on, and what does not is held with it.
+        let few = judge(&waits, &wished, &feed(1000), &lines(0..10), nobody, noon());
+        assert_eq!((few.passes, few.room), (vec![true; 10], 0), "{line}");
+        let all = lines(0..11);
+        let many = judge(&waits, &wished, &feed(1000), &all, nobody, noon()).state;
+        let both = all.iter().map(String::as_str).chain([line]);
+        assert_eq!(
+            (many.tripped, many.held),
+            (Some(Tripped::TooMany), Some(digest(both)))
+        );
+        // A yes is about what it is shown.
+        let yes = |d: &str| d == digest([line].into_iter());
+        assert!(
+            judge(&waits, &wished, &feed(1000), &all, yes, noon())
+                .passes
+                .iter()
+                .all(|p| !p)
+        );
+        let open = judge(&waits, &wished, &feed(1000), &[], yes, noon()).state;
+        assert_eq!((open.tripped, open.limits.as_ref()), (None, Some(&wished)));
+        assert_eq!(held_to(&wished, &open).tripped, None, "it stays agreed");
+        // Back is stricter, and forth again is not.
+        let back = held_to(&limits(), &open);
+        assert_eq!((back.tripped, back.limits.clone()), (None, Some(limits())));
+        assert_eq!(held_to(&wished, &back).tripped, Some(Tripped::Loosened));
+    }
+    let percent = held_to(&wish(&|l| l.max_percent = 1), &agreed);
+    assert_eq!(percent.limits.map(|l| l.max_percent), Some(1));
+}
+
+#[test]
+fn what_was_held_is_held_when_the_guard_is_loosened_or_the_source_is_made_anew() {
+    let all = lines(0..200);
+    let held = judge(&State::default(), &limits(), &feed(1000), &all, nobody, noon()).state;
+    assert_eq!(held.tripped, Some(Tripped::TooMany));
+    let raised = Limits {
+        max_new: 5000,
+        max_percent: 100,
+        ..limits()
+    };
+    for state in [held.clone(), State::new(false), State::new(true)] {
+        let passage = judge(&state, &raised, &feed(1000), &all, nobody, noon());
+        assert_eq!(passage.passes, vec![false; 200], "{state:?}");
+        let digest = passage.state.held.clone().unwrap();
+        assert_ne!(
+            Some(&digest),
+            held.held.as_ref(),
+            "the looser guard is part of it"
+        );
+        let let_through = judge(
+            &passage.state,
+            &raised,
+            &feed(1000),
+            &all,
+            |d| d == digest,
+            noon(),
+        );
+        assert_eq!(let_through.passes, vec![true; 200]);
+        assert_eq!(
+            (let_through.state.tripped, let_through.state.limits),
+            (None, Some(raised.clone()))
+        );
+    }
+}
+
+#[test]
+fn a_source_that_lost_its_memory_does_nothing_by_itself() {
+    let lost = State::new(true);
+    let usual = Limits::default();
+    let one = judge(&lost, &usual, &feed(1000), &lines(0..1), nobody, noon());
+    assert_eq!(
+        (one.passes, one.state.tripped),
+        (vec![false], Some(Tripped::Recreated))
+    );
+    let again = judge(&one.state, &usual, &feed(1000), &lines(0..1), nobody, after(48));
+    assert_eq!(
+        again.state.tripped,
+        Some(Tripped::Recreated),
+        "however long it waits"
+    );
+    // Nor is it forgotten over a feed that is not believed.
+    let stale = judge(&again.state, &usual, &feed(0), &lines(0..1), nobody, after(48)).state;
+    assert_eq!((stale.tripped, stale.recreated), (Some(Tripped::Empty), true));
+    let digest = one.state.held.unwrap();
+    let other = judge(
+        &again.state,
+        &usual,
+        &feed(1000),
+        &lines(0..2),
+        |d| d == digest,
+        after(48),
+    );
+    assert_eq!(other.passes, [false, false]);
+    let yes = judge(
+        &again.state,
+        &usual,
+        &feed(1000),
+        &lines(0..1),
+        |d| d == digest,
+        after(48),
+    );
+    assert_eq!(
+        (yes.passes, yes.room, yes.state.recreated),
+        (vec![true], 10, false)
+    );
+    // Where all that the feed shows is there already, nothing was lost.
+    let same = judge(&lost, &usual, &feed(1000), &[], nobody, noon()).state;
+    let next = judge(&same, &usual, &feed(1000), &lines(0..3), nobody, noon());
+    assert_eq!((next.passes, next.state.tripped), (vec![true; 3], None));
+    // One that is new may not believe less than is usual either.
+    let first = judge(
+        &State::new(false),
+        &usual,
+        &feed(1000),
+        &lines(0..10),
+        nobody,
+        noon(),
+    );
+    assert_eq!((first.passes, first.state.tripped), (vec![true; 10], None));
+}

@@ -72,6 +72,7 @@ impl Case {
             }
             case.site.apply(&object.to_string());
         }
+        case.lets_many_through();
         Some(case)
     }
 
@@ -88,7 +89,23 @@ impl Case {
             "{apiVersion: offboard.dev/v1alpha1, kind: LeaverSource, metadata: {name: hr}, spec: {connectorRef: {name: hr}, \
              every: 10s, guard: {maxNew: 1000, maxPercent: 100}}}",
         );
+        case.lets_many_through();
         Some(case)
+    }
+
+    /// Somebody has said yes to the guard of the source as it is.
+    fn lets_many_through(&self) {
+        let guard = self.site.get("leaversource/hr")["spec"]["guard"].clone();
+        let agreed = json!({"status": {"guard": {"limits": guard}}}).to_string();
+        let patch = [
+            "patch",
+            "leaversource/hr",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &agreed,
+        ];
+        self.site.kubectl(&patch, "").expect_ok();
     }
 
     fn new(stem: &str) -> Option<Self> {

@@ -200,3 +200,55 @@ async fn who_dies_between_writing_down_and_creating_loses_nobody_and_counts_nobo
     assert_eq!(office.leavers().len(), 10);
     office.until("False/GuardTripped");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_a_looser_guard_nor_a_source_that_is_made_anew_lets_through_what_was_held() {
+    let office = Office::new("loosened").await;
+    office.hr.has(&layoff(20));
+    office.source("");
+    let _operator = office.site.start();
+    office.until("False/GuardTripped");
+    let (first, _) = held(&office);
+    let looser = ", guard: {maxNew: 500, maxPercent: 100}";
+    let waits = |was: &str| {
+        let line = "maxNew 10 -> 500, maxPercent 5 -> 100";
+        let said = || {
+            let (ready, text) = office.site.condition(SOURCE, "Ready");
+            ready == "False/GuardTripped"
+                && text.contains(line)
+                && ![was, ""].contains(&held(&office).0.as_str())
+        };
+        assert!(poll(PATIENCE, said), "{:#}", office.status());
+    };
+    office.source(looser);
+    waits(&first);
+    assert_eq!(office.leavers(), [""; 0]);
+    let again = |more: &str| {
+        office.site.kubectl(&["delete", SOURCE], "").expect_ok();
+        office.source(more);
+    };
+    again(looser);
+    waits("");
+    assert_eq!(office.leavers(), [""; 0]);
+    // One yes lets both through, and is shown both.
+    let sets = office.site.get("heldsets")["items"].clone();
+    let set = sets
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|set| set["spec"]["plan"] == held(&office).0);
+    assert_eq!(
+        set.unwrap()["spec"]["loosened"][0],
+        "maxNew 10 -> 500",
+        "{sets:#}"
+    );
+    office.approve_as("alice", None, &held(&office));
+    office.until("True/Synced");
+    assert_eq!(office.leavers().len(), 20);
+    // Where its leavers are, a source of that name was there before: even one more waits.
+    office.hr.has(&layoff(21));
+    again("");
+    office.until("False/GuardTripped");
+    assert_eq!(office.status()["guard"]["tripped"], "Recreated");
+    assert_eq!(office.leavers().len(), 20);
+}
