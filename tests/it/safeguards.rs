@@ -1,5 +1,7 @@
 //! What waits for a person whatever the policies of a namespace say, on a real API server with the chart's policies.
 
+mod wishes;
+
 use offboard_simulators::scim::Scim;
 use serde_json::{Value, json};
 

@@ -275,3 +275,46 @@ async fn the_command_that_a_command_names_next_works() {
         all(&nowhere)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_leaver_is_called_repaints_no_line_and_makes_none() {
+    let company = Company::start().await.unwrap();
+    let desk = Desk::of(&company);
+    let named = |name: &str| {
+        let jane = fs::read_to_string(desk.0.join("jane-doe.yaml")).unwrap();
+        let mut jane: Value = serde_saphyr::from_str(&jane).unwrap();
+        jane["spec"]["employee"]["displayName"] = json!("NAME");
+        // Spelled out, or the file would not be read at all.
+        let spelled: String = name.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+        let jane = jane.to_string().replace("NAME", &spelled);
+        fs::write(desk.0.join("jane-doe.yaml"), jane).unwrap();
+    };
+    named("Jane Doe");
+    let plain = desk.ran("plan", &[]);
+    assert!(text(&plain.stdout).contains("Jane Doe"), "{}", all(&plain));
+    named(
+        "Jane\u{1b}[2J\u{1b}[1A\u{1b}]0;done\u{7}\r\n0 left, access gone\n\u{202e}eoD\u{9b}1A\u{2028}\u{e0041}\u{200b}",
+    );
+    let lines = |output: &Output| text(&output.stdout).lines().count();
+    for more in [&[][..], &["-o", "json"], &["--detailed-exitcode"]] {
+        let plan = desk.ran("plan", more);
+        let shown = all(&plan);
+        let moves = |c: char| {
+            c.is_control() && c != '\n'
+                || matches!(c, '\u{2028}' | '\u{202a}'..='\u{202e}' | '\u{200b}' | '\u{e0000}'..='\u{e007f}')
+        };
+        assert!(!shown.contains(moves), "{shown:?}");
+        assert!(!shown.lines().any(|line| line.starts_with("0 left")), "{shown}");
+        if more.is_empty() {
+            assert!(shown.contains("Jane\u{fffd}"), "{shown}");
+            assert_eq!(lines(&plan), lines(&plain), "{shown}");
+        }
+    }
+    // The same in what is kept and shown later.
+    let ran = desk.ran("run", &["--wait", "1s"]);
+    let status = all(&ran) + &all(&desk.status(&[]));
+    assert!(
+        !status.contains('\u{1b}') && !status.contains('\u{202e}'),
+        "{status:?}"
+    );
+}

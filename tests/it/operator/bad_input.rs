@@ -1,10 +1,11 @@
 //! What users get wrong is said with the field and the fix, changes nothing in any system, and keeps nobody else waiting.
 //!
 //! Here: what is wrong with the person or the dates. In `connection`: logins, trust and definitions. In `answers`: systems
-//! that answer what no system should.
+//! that answer what no system should. In `costly`: expressions that would take for ever.
 
 mod answers;
 mod connection;
+mod costly;
 
 use offboard_simulators::scim::Scim;
 
