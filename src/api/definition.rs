@@ -73,8 +73,18 @@ use crate::core::fault::Reason;
     shortname = "conndef",
     category = "offboard",
     printcolumn(name = "Title", type_ = "string", json_path = ".spec.title"),
-    printcolumn(name = "Category", type_ = "string", json_path = ".spec.category"),
-    printcolumn(name = "Criticality", type_ = "string", json_path = ".spec.criticality"),
+    printcolumn(
+        name = "Category",
+        type_ = "string",
+        json_path = ".spec.category",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Criticality",
+        type_ = "string",
+        json_path = ".spec.criticality",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -44,7 +44,10 @@ pub fn builtins() -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connectors::declarative::{Definition, parse};
+    use crate::{
+        api::definition::Rights,
+        connectors::declarative::{Definition, parse},
+    };
 
     #[test]
     fn every_built_in_definition_is_sound_and_has_its_own_name() {
@@ -52,6 +55,9 @@ mod tests {
             let (own, spec) =
                 parse(builtin(name).unwrap()).unwrap_or_else(|problems| panic!("{name}:\n{problems}"));
             assert_eq!(own, name);
+            assert!(spec.category.is_some() && spec.criticality.is_some(), "{name}");
+            let asked = spec.manual.is_none();
+            assert_eq!(asked, spec.rights != Rights::default(), "{name}");
             if let Err(problems) = Definition::compile(name, spec) {
                 panic!("{name}:\n{problems}");
             }

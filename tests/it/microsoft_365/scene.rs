@@ -15,7 +15,7 @@ use crate::trial::{Setup, person};
 pub const LEA: &str = "lea@example.com";
 pub const SUE: &str = "sue@example.com";
 pub const HELPDESK: &str = "729827e3-9c14-49f7-bb1b-9608f156bbb8";
-/// What the notes of the definition ask for.
+/// The rights that the definition names.
 pub const PERMISSIONS: [&str; 16] = [
     "Directory.Read.All",
     "User.Read.All",

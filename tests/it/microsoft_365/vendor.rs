@@ -1,9 +1,9 @@
 //! Checks requests against Microsoft's own description of Graph v1.0: path, method, query options, names in the body,
-//! and that a permission which the definition's notes ask for suffices.
+//! and that a permission which the definition's rights name suffices.
 
 use std::{fs, path::Path};
 
-use offboard::connectors::declarative::builtin;
+use offboard::connectors::declarative::{builtin, parse};
 use offboard_simulators::server::Entry;
 use serde_json::Value;
 
@@ -37,19 +37,13 @@ pub fn every_request_is_in_the_vendors_words(journal: &[Entry]) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The permissions that the notes of the definition name.
+/// The permissions that the definition names.
 fn granted() -> Vec<String> {
-    let text = builtin("microsoft-365").unwrap();
-    let notes = text
-        .split("notes: |")
-        .nth(1)
-        .unwrap()
-        .split("A user who is synchronised")
-        .next()
-        .unwrap();
-    let named = |word: &&str| word.split('.').count() > 1 && !word.ends_with('.');
-    let words = notes.split([' ', ',', '\n', ':']).filter(named);
-    words.map(ToOwned::to_owned).collect()
+    let (_, spec) = parse(builtin("microsoft-365").unwrap()).unwrap();
+    let rights = spec.rights.read.iter().chain(&spec.rights.write);
+    // What needs them alone is in brackets.
+    let named = rights.filter_map(|right| right.split(' ').next());
+    named.map(ToOwned::to_owned).collect()
 }
 
 fn shape(described: &str, sent: &str) -> bool {
@@ -101,7 +95,7 @@ fn check(
                     .all(|name| granted.iter().any(|held| held == name))
             });
         if !suffices {
-            wrong.push(format!("{at}: no permission in the notes suffices"));
+            wrong.push(format!("{at}: no permission of the rights suffices"));
         }
     }
 }
