@@ -18,7 +18,7 @@ use super::{
     manifests::Manifests,
     plan::verdict_words,
     state::State,
-    status::left,
+    status::{left, proof},
     terminal::{BOLD, FAINT, GREEN, PLAIN, Progress, RED, one_line, tell},
 };
 use crate::{
@@ -352,11 +352,14 @@ fn end(local: &Local) -> String {
     let (reason, message) = ready.map_or(("Unknown", ""), |c| (c.reason.as_str(), c.message.as_str()));
     let progress = local.status.progress.as_deref().unwrap_or("-");
     let left = left(&local.status);
-    let colon = if message.is_empty() { "" } else { ": " };
+    let more = match proof(&local.status) {
+        Some(proof) if message.is_empty() => format!(". {proof}"),
+        _ if message.is_empty() => String::new(),
+        _ => format!(": {}", one_line(message)),
+    };
     format!(
-        "{BOLD}{}{PLAIN}: {reason} · {progress} systems · {left} left{colon}{}",
-        local.case.name,
-        one_line(message)
+        "{BOLD}{}{PLAIN}: {reason} · {progress} systems · {left} left{more}",
+        local.case.name
     )
 }
 

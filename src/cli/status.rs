@@ -14,7 +14,7 @@ use super::{
     terminal::{self, BOLD, FAINT, GREEN, PLAIN, RED, YELLOW, one_line, out, tell},
 };
 use crate::{
-    api::{Condition, ConditionStatus, OffboardingStatus, offboarding::SystemRow},
+    api::{Condition, ConditionStatus, OffboardingStatus, condition::ACCESS_REVOKED, offboarding::SystemRow},
     core::{case::OBSERVED_ONLY, duplicate::DUPLICATE},
     drive::{Clock, SystemClock, folder, report::EXPOSURE_OPEN},
 };
@@ -113,6 +113,26 @@ pub fn left(status: &OffboardingStatus) -> String {
         () if uncounted > 0 => format!("{left}+?"),
         () => left.to_string(),
     }
+}
+
+/// How many checks were verified by a read, and how many could only be requested.
+pub fn checks(verified: usize, asserted: usize) -> String {
+    let all = verified + asserted;
+    let verified = format!("{verified} of {all} checks verified by reading back");
+    match asserted {
+        0 => verified,
+        _ => format!("{verified}; {asserted} requested, and the system cannot show the result"),
+    }
+}
+
+/// The sentence on top of a leaver whose access is proven gone; absent while it is not.
+pub fn proof(status: &OffboardingStatus) -> Option<String> {
+    let conditions = || status.systems.iter().flat_map(|row| &row.conditions);
+    let with = |reason: &str| conditions().filter(|c| c.reason == reason).count();
+    let checks = checks(with("Verified"), with("Asserted"));
+    status
+        .is_true(ACCESS_REVOKED)
+        .then(|| format!("All access removed. {checks}."))
 }
 
 fn ready(status: &OffboardingStatus) -> (&str, &str) {
@@ -233,6 +253,9 @@ fn seal(good: bool) -> String {
 fn tree(name: &str, status: &OffboardingStatus) {
     let (reason, message) = ready(status);
     out!("{BOLD}{name}{PLAIN} · {reason}");
+    if let Some(proof) = proof(status) {
+        out!("  {proof}");
+    }
     if !message.is_empty() {
         out!("  {}", one_line(message));
     }
@@ -286,6 +309,36 @@ mod tests {
             deadline: Some("2026-09-30T18:00:00Z".parse().unwrap()),
             ..OffboardingStatus::default()
         }
+    }
+
+    #[test]
+    fn a_leaver_without_access_begins_with_how_much_is_proven() {
+        let gone = |reasons: &[&str]| OffboardingStatus {
+            systems: vec![row(
+                "crm",
+                &reasons
+                    .iter()
+                    .map(|reason| ("Fact", "True", *reason))
+                    .collect::<Vec<_>>(),
+            )],
+            ..status(
+                &[
+                    ("Ready", "True", "Offboarded"),
+                    ("AccessRevoked", "True", "Verified"),
+                ],
+                0,
+            )
+        };
+        let says = |reasons: &[&str]| proof(&gone(reasons)).unwrap();
+        assert_eq!(
+            says(&["Verified", "Verified", "NoAccount"]),
+            "All access removed. 2 of 2 checks verified by reading back."
+        );
+        assert_eq!(
+            says(&["Verified", "Asserted"]),
+            "All access removed. 1 of 2 checks verified by reading back; 1 requested, and the system cannot show the result."
+        );
+        assert_eq!(proof(&status(&[("AccessRevoked", "False", "Revoking")], 1)), None);
     }
 
     #[test]

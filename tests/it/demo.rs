@@ -77,7 +77,7 @@ fn the_demo_proves_what_it_says_and_shows_no_secret() {
     assert_eq!(report["drift"]["openAfter"], 0);
     assert_ne!(report["drift"]["facts"], Value::Array(Vec::new()));
     let html = fs::read_to_string(scratch.inside().join("report.html")).unwrap();
-    assert!(html.contains("All access ended.") && !html.contains("<script"));
+    assert!(html.contains("All access removed.") && !html.contains("<script"));
     for honest in [
         "Not covered",
         "simulations inside the program",

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 
 use super::findings::{FactShown, Findings, seconds};
 use crate::{
-    cli::plan::{Mark, words_of},
+    cli::{
+        plan::{Mark, words_of},
+        status::checks,
+    },
     connectors::declarative::counted,
 };
 
@@ -50,7 +53,7 @@ fn html(findings: &Findings) -> String {
 
 fn verdict(findings: &Findings) -> String {
     let (class, text) = if findings.proven() {
-        ("verdict", "✔ All access ended. All data handed over.")
+        ("verdict", "✔ All access removed. All data handed over.")
     } else {
         ("verdict bad", "✘ Not everything is proven.")
     };
@@ -62,11 +65,9 @@ fn verdict(findings: &Findings) -> String {
             .count()
     };
     let mut page = format!(
-        "<div class=\"{class}\"><b>{text}</b><br>Of {} facts, {} were read back as true and {} can only be asked for. \
-         Ended {:.1} s after the start, looked at for the last time at {} UTC.</div>\n",
-        findings.facts.len(),
-        count("Verified"),
-        count("Asserted"),
+        "<div class=\"{class}\"><b>{text}</b><br>{}. \
+         Finished {:.1} s after the start; last checked at {} UTC.</div>\n",
+        checks(count("Verified"), count("Asserted")),
         findings.seconds,
         clock(findings.facts.iter().filter_map(|fact| fact.verified).max()),
     );

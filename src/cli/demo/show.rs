@@ -9,6 +9,7 @@ use crate::{
         terminal::{BOLD, FAINT, GREEN, PLAIN, RED, out},
     },
     company::{Company, JANE, SAM},
+    connectors::declarative::counted,
     core::{case::Case, fact::Verdict},
     drive::Row,
 };
@@ -43,7 +44,7 @@ pub(super) fn started(company: &Company, took: Duration) {
 pub(super) fn leaver(case: &Case, folder: &Path) {
     let cutoff = case.cutoff.strftime("%H:%M UTC");
     out!(
-        "{} {} leaves today at {cutoff}, hands over to {}; manifests in {}\n",
+        "{} {} leaves today at {cutoff}; {} takes over; manifests in {}\n",
         mark(true),
         JANE.name,
         SAM.name,
@@ -68,7 +69,7 @@ pub(super) fn plan(plan: &Plan, before: &Tries) {
             (system, login) = ("", "");
         }
     }
-    out!("\n{}: {} things to take away", plan.sum(), things(plan));
+    out!("\n{}: {} items to revoke", plan.sum(), things(plan));
     out!(
         "Before: {} of {} of {}'s passwords, sessions, keys and tokens work.\n",
         before.worked,
@@ -84,7 +85,7 @@ pub(super) fn done(row: &Row, seconds: f64) {
         .filter(|state| state.verdict == Verdict::Verified)
         .count();
     good(
-        &format!("{:<20} {facts} facts read back as true", row.name),
+        &format!("{:<20} {facts} checks verified by reading back", row.name),
         seconds,
     );
 }
@@ -92,7 +93,7 @@ pub(super) fn done(row: &Row, seconds: f64) {
 pub(super) fn proof(findings: &Findings) {
     let (after, control) = (&findings.after, &findings.control);
     out!(
-        "\nProof: a second, separate login try with everything {} had",
+        "\nProof: a second, separate login attempt with everything {} had",
         findings.leaver
     );
     let refused = after.worked == 0 && after.made > 0;
@@ -101,7 +102,7 @@ pub(super) fn proof(findings: &Findings) {
         out!("  {RED}still open: {open}{PLAIN}");
     }
     out!(
-        "{} {} of {} of {}'s own still work",
+        "{} {} of {} of {}'s own logins still work",
         mark(control.worked == control.made),
         control.worked,
         control.made,
@@ -118,7 +119,7 @@ pub(super) fn proof(findings: &Findings) {
         out!("  {RED}not done: {left}{PLAIN}");
     }
     out!(
-        "{} done {:.1} s after the start\n",
+        "{} finished {:.1} s after the start\n",
         mark(findings.left.is_empty()),
         findings.seconds
     );
@@ -126,10 +127,9 @@ pub(super) fn proof(findings: &Findings) {
 
 pub(super) fn tampered(system: &str, meanwhile: &Tries) {
     out!(
-        "Drift: {} is made active again in {system} by hand, {} old way{} in",
+        "Drift: {} is activated again in {system} by hand, which opens {}",
         JANE.name,
-        meanwhile.worked,
-        if meanwhile.worked == 1 { "" } else { "s" }
+        counted(i64::try_from(meanwhile.worked).unwrap_or(i64::MAX), "old login")
     );
 }
 
@@ -137,7 +137,7 @@ pub(super) fn drift(drift: &Drift) {
     let facts = drift.facts.join(", ");
     let mended = drift.open_after == 0 && !drift.facts.is_empty();
     out!(
-        "{} seen ({facts}), taken away and refused again {:.1} s later\n",
+        "{} detected ({facts}), revoked and refused again {:.1} s later\n",
         mark(mended),
         drift.seconds
     );
@@ -146,7 +146,7 @@ pub(super) fn drift(drift: &Drift) {
 pub(super) fn end(findings: &Findings, folder: &Path) {
     out!("Report     {0}/report.html  {0}/report.json", folder.display());
     out!(
-        "Manifests  {}  (the systems have ended with this command; yours are described the same way)",
+        "Manifests  {}  (the demo's systems have stopped; describe yours the same way)",
         folder.display()
     );
     if !findings.proven() {

@@ -91,14 +91,17 @@ fn first(before: &OffboardingStatus, after: &OffboardingStatus, rows: &[Row]) ->
         return Some(if after.is_true("AccessRevoked") {
             News::normal(
                 "DriftCorrected",
-                format!("was given back and is gone again: {drifted}"),
+                format!("access came back and was revoked again: {drifted}"),
             )
         } else {
-            News::warning("DriftDetected", format!("is there again: {drifted}"))
+            News::warning("DriftDetected", format!("access came back: {drifted}"))
         });
     }
     if before.is_true("Drifted") && !after.is_true("Drifted") && after.is_true("AccessRevoked") {
-        return Some(News::normal("DriftCorrected", "gone again".to_owned()));
+        return Some(News::normal(
+            "DriftCorrected",
+            "access is revoked again".to_owned(),
+        ));
     }
     if after.is_true("Ready") && reason(before) != reason(after) {
         return match reason(after).as_deref() {
@@ -115,7 +118,7 @@ fn first(before: &OffboardingStatus, after: &OffboardingStatus, rows: &[Row]) ->
             {
                 Some(News::normal(
                     "Offboarded",
-                    format!("all is proven by reading back: {}", systems()),
+                    format!("everything is verified by reading back: {}", systems()),
                 ))
             }
             _ => None,
