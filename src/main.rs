@@ -17,7 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 ok, 1 failed, 2 changes (plan --detailed-exitcode), 3 waits for a person, \
+    after_help = "Exit codes: 0 success, 1 failure, 2 changes (plan --detailed-exitcode), 3 a person has to act, \
     4 access where none should be, 64 wrong usage."
 )]
 struct Arguments {
@@ -27,96 +27,96 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Shows what would be done about the leavers of a folder. Changes nothing.
+    /// Show what would be done for the leavers of a folder, without changing anything.
     Plan {
-        /// A folder of manifests, or one file.
+        /// Folder of manifests, or one file.
         #[arg(short, long = "file", value_name = "DIR")]
         file: PathBuf,
-        /// Where the state is kept. Default: a folder for these manifests in `$XDG_STATE_HOME/offboard`, or else in
-        /// `~/.local/state/offboard`; the first line of output says which.
+        /// Folder of the state. Default: a folder for these manifests in `$XDG_STATE_HOME/offboard`, or else in
+        /// `~/.local/state/offboard`; the first line of the output names it.
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
-        /// How the plan is written.
+        /// Output format.
         #[arg(short, long, value_enum, default_value = "text")]
         output: Output,
-        /// Exit with 2 when something would be changed.
+        /// Exit with 2 if there are changes.
         #[arg(long)]
         detailed_exitcode: bool,
-        /// The people whose signed Approvals count, and their keys: a file as OpenSSH's `allowed_signers`. Default: none counts.
+        /// File with the approvers and their keys, in the format of OpenSSH's `allowed_signers`. Default: no Approval counts.
         #[arg(long, value_name = "FILE")]
         approvers: Option<PathBuf>,
         #[command(flatten)]
         permissions: Permissions,
     },
-    /// Drives the leavers of a folder to the end, without a cluster. Can be stopped and run again at any time.
+    /// Offboard the leavers of a folder, without a cluster. Can be stopped and run again at any time.
     Run {
-        /// A folder of manifests, or one file.
+        /// Folder of manifests, or one file.
         #[arg(short, long = "file", value_name = "DIR")]
         file: PathBuf,
-        /// Where the state is kept. Default: a folder for these manifests in `$XDG_STATE_HOME/offboard`, or else in
-        /// `~/.local/state/offboard`; the first line of output says which.
+        /// Folder of the state. Default: a folder for these manifests in `$XDG_STATE_HOME/offboard`, or else in
+        /// `~/.local/state/offboard`; the first line of the output names it.
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
-        /// How long to stay for what will happen by itself, such as `10m`.
+        /// How long to wait for changes that are still on their way, such as `10m`.
         #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
         wait: SignedDuration,
-        /// The people whose signed Approvals count, and their keys: a file as OpenSSH's `allowed_signers`. Default: none counts.
+        /// File with the approvers and their keys, in the format of OpenSSH's `allowed_signers`. Default: no Approval counts.
         #[arg(long, value_name = "FILE")]
         approvers: Option<PathBuf>,
         #[command(flatten)]
         permissions: Permissions,
-        /// The file with the channels for messages to people. Default: nobody is told anything.
+        /// File with the channels for notifications. Default: no notifications.
         #[arg(long, value_name = "FILE")]
         notifications: Option<PathBuf>,
     },
-    /// Shows what is known about the leavers of a folder.
+    /// Show the status of the leavers of a folder.
     Status {
-        /// Only this leaver.
+        /// Name or uid of one leaver.
         leaver: Option<String>,
-        /// The folder of manifests, or one file of it, as it was given to `run`.
+        /// Folder of manifests, or one file, as given to `run`.
         #[arg(short, long = "file", value_name = "DIR", default_value = ".")]
         file: PathBuf,
-        /// Where the state is kept, if `run` was told so.
+        /// Folder of the state, if `run` used another one.
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
-        /// How it is written.
+        /// Output format.
         #[arg(short, long, value_enum, default_value = "text")]
         output: Output,
-        /// Exit with 3 when something waits for a person, 4 when access is left past the deadline.
+        /// Exit with 3 if a person has to act, and with 4 if access is left past the deadline.
         #[arg(long)]
         exit_status: bool,
     },
-    /// Shows who is in the set of changes that the guard of a `LeaverSource` holds. Asks the cluster, with your own rights.
+    /// List the people whose changes the guard of a `LeaverSource` holds. Reads the cluster with your own rights.
     Held {
-        /// The `LeaverSource`.
+        /// Name of the `LeaverSource`.
         source: String,
-        /// Its namespace. Default: the one of the kubeconfig.
+        /// Namespace of the source. Default: the namespace of the kubeconfig.
         #[arg(short, long, value_name = "NAMESPACE")]
         namespace: Option<String>,
-        /// How it is written.
+        /// Output format.
         #[arg(short, long, value_enum, default_value = "text")]
         output: Output,
     },
-    /// Works in a cluster until told to stop: what the chart starts.
+    /// Run the operator in a cluster. The chart starts this command.
     Operator(cli::operator::Arguments),
     /// Checks definitions, or shows the built-in ones.
     Definition {
         #[command(subcommand)]
         command: DefinitionCommand,
     },
-    /// Prints the `CustomResourceDefinition`s, or writes them into a folder.
+    /// Print the `CustomResourceDefinition`s, or write them to a folder.
     Crds {
-        /// The folder to write one file for each kind into.
+        /// Folder to write one file per kind to.
         #[arg(long, value_name = "DIR")]
         write: Option<PathBuf>,
-        /// The folder of a chart's templates to write one template for each kind into.
+        /// Folder of a chart's templates to write one template per kind to.
         #[arg(long, value_name = "DIR", conflicts_with = "write")]
         chart: Option<PathBuf>,
     },
-    /// Starts a small company inside the process, offboards a leaver from it and proves that nothing is left.
+    /// Start a small company in this process, offboard a leaver, and prove that no access is left.
     #[cfg(feature = "demo")]
     Demo {
-        /// The folder for manifests and the report.
+        /// Folder for the manifests and the report.
         #[arg(long, value_name = "DIR", default_value = "offboard-demo")]
         folder: PathBuf,
     },

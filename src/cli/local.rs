@@ -48,15 +48,15 @@ use crate::{
 /// What whoever runs a folder answers for.
 #[derive(Debug, Default, Args)]
 pub struct Permissions {
-    /// Run the programs of `job` definitions on this machine. Whoever can change the manifests can then run anything here.
+    /// Run the programs of `job` definitions on this machine. Anybody who can change the manifests can then run any program here.
     #[arg(long)]
     pub local_commands: bool,
-    /// Send the credentials wherever the Connectors say, and let every definition use them, whatever the Secrets name. Whoever
-    /// can change the manifests can then read all of them.
+    /// Send credentials to any host that a Connector names, and let every definition use them. Anybody who can change the
+    /// manifests can then read all credentials.
     #[arg(long)]
     pub trust_hosts: bool,
-    /// A network that Connectors may connect to although it is closed: link-local and metadata addresses, and this machine where
-    /// neither a Secret nor --trust-hosts names it. May be given several times.
+    /// Network that Connectors may connect to although it is closed by default: link-local and metadata addresses, and this
+    /// machine if neither a Secret nor --trust-hosts names it. Repeatable.
     #[arg(long = "allow-egress", value_name = "CIDR", value_parser = network)]
     pub allow_egress: Vec<IpNet>,
     /// What people must say yes to.

@@ -37,52 +37,51 @@ use crate::{
 /// The arguments of `offboard operator`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A namespace to work in; may be given several times. Default: the one of the kubeconfig or of the pod.
+    /// Namespace to watch. Repeatable. Default: the namespace of the kubeconfig or of the pod.
     #[arg(long = "namespace", value_name = "NAMESPACE")]
     pub namespaces: Vec<String>,
-    /// Where to serve /livez, /readyz and /metrics.
+    /// Address of /livez, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
-    /// Where others may say that something happened: HR systems POST /wake/NAMESPACE/SOURCE, signed; systems that were asked for
-    /// something POST to the address /callback/TOKEN that they were given. Default: nowhere.
+    /// Address for signed messages of HR systems (POST /wake/NAMESPACE/SOURCE) and for callbacks of other systems
+    /// (POST /callback/TOKEN). Default: not served.
     #[arg(long, value_name = "ADDRESS")]
     pub wake: Option<SocketAddr>,
-    /// The Lease, in the pod's own namespace, by which several operators agree on who acts. Without it there must be only
-    /// one.
+    /// Name of the Lease, in the pod's own namespace, that elects the active operator. Without it there must be only one operator.
     #[arg(long, value_name = "NAME")]
     pub lease: Option<String>,
-    /// The file with the channels for messages to people. Default: nobody is told anything.
+    /// File with the channels for notifications. Default: no notifications.
     #[arg(long, value_name = "FILE")]
     pub notifications: Option<PathBuf>,
-    /// A network that Connectors may connect to although it is closed: this machine, link-local and metadata addresses, the
-    /// networks of Services and the API server. May be given several times.
+    /// Network that Connectors may connect to although it is closed by default: this machine, link-local and metadata
+    /// addresses, the networks of Services and the API server. Repeatable.
     #[arg(long = "allow-egress", value_name = "CIDR", value_parser = cli::local::network)]
     pub allow_egress: Vec<IpNet>,
-    /// One more network that no Connector and no channel for messages may connect to. May be given several times.
+    /// Network that no Connector and no notification channel may connect to. Repeatable.
     #[arg(long = "deny-egress", value_name = "CIDR", value_parser = cli::local::network)]
     pub deny_egress: Vec<IpNet>,
-    /// An image that `job` definitions may run, or what it begins with, ending with `/`. May be given several times. Default: any.
+    /// Image that `job` definitions may run, or a prefix that ends with `/`. Repeatable. Default: any image.
     #[arg(long = "job-image", value_name = "IMAGE")]
     pub job_images: Vec<String>,
-    /// A service account that `job` definitions may name. May be given several times. Default: none.
+    /// Service account that `job` definitions may use. Repeatable. Default: none.
     #[arg(long = "job-service-account", value_name = "NAME")]
     pub job_service_accounts: Vec<String>,
-    /// A user name that makes and changes Offboardings for others. May be given several times. The admission policies of the
-    /// cluster must name the same ones.
+    /// User name that creates and changes Offboardings for others. Repeatable. The admission policies of the cluster must name
+    /// the same users.
     #[arg(long = "automation", value_name = "USER")]
     pub automation: Vec<String>,
-    /// What the names of the admission policies of this release alone begin with. Without it what an Offboarding says of its
-    /// source is not taken for what HR says.
+    /// Prefix of the names of the admission policies of this release. Without it, the source that an Offboarding names is not
+    /// trusted.
     #[arg(long, value_name = "NAME", requires = "user")]
     pub release: Option<String>,
-    /// The user name under which the API server knows this operator.
+    /// User name of this operator, as the API server knows it.
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
     /// What people must say yes to.
     #[command(flatten)]
     pub safeguards: safeguards::Arguments,
-    /// An expression over user, a user name of the API server, that gives the address, number or login name of the person, or an
-    /// empty text for nobody. Without it only approvers count whom a policy names.
+    /// CEL expression over `user`, a user name of the API server. It returns the address, number or login name of the person, or
+    /// an empty text for nobody. Without it, only approvers count that a policy names.
     #[arg(long, value_name = "EXPRESSION", value_parser = person)]
     pub person: Option<Arc<PersonExpression>>,
 }

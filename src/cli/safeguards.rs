@@ -22,18 +22,18 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[group(id = "safeguards")]
 pub struct Arguments {
-    /// Gates for every leaver, beside those of the policies: a list as in spec.gates of a policy, in JSON or YAML.
+    /// Gates for every leaver, in addition to those of the policies: a list like spec.gates of a policy, in JSON or YAML.
     #[arg(long = "gate-floor", value_name = "RULES", default_value = "[]", hide_default_value = true, value_parser = floor)]
     pub floor: Floor,
-    /// A gate that needs no yes unless a rule says so: an account that the request names and that shows nothing of the leaver, a
-    /// hand-over to somebody whom only the request names, giving back or loosening after access has ended, more leavers than the
-    /// guard lets through. May be given several times.
+    /// Built-in gate to switch off. Repeatable. Account: an account that the Offboarding names and that shows nothing of the
+    /// leaver. Transfer: a hand-over to a person whom only the Offboarding names. Reinstate and Loosen: giving access back, or
+    /// loosening, after access has ended. Guard: more leavers than --guard-max.
     #[arg(long, value_name = "GATE", value_parser = gate())]
     pub ungated: Vec<Gate>,
-    /// With how many leavers work may begin within --guard-window before each further one needs a yes.
+    /// Number of leavers that may begin within --guard-window before each further one needs an approval.
     #[arg(long, value_name = "LEAVERS", default_value_t = FirstActs::default().max)]
     pub guard_max: u32,
-    /// The length of that window, such as 24h.
+    /// Length of the guard window, such as 24h.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = window)]
     pub guard_window: SignedDuration,
 }
