@@ -116,25 +116,23 @@ pub fn guard_tripped(namespace: &str, name: &str, notice: &Notice) -> Message {
             facts = vec![("Source", format!("{}/{name}", line(namespace)))];
             vec![
                 format!("The guard of the source has tripped: {about}."),
-                "Nobody is offboarded because of it until somebody has looked: mend the feed, or let the held leavers \
-                 through with one Approval of the gate Guard."
+                "No held leaver is offboarded until somebody decides: correct the feed, or release the held leavers with one Approval (gate Guard)."
                     .to_owned(),
             ]
         }
         Audience::Hr | Audience::Manager => vec![
             match about.split(':').next() {
-                Some("Empty") => "There is nobody in the list of people.".to_owned(),
-                Some("Shrunken") => "Many are missing from the list of people.".to_owned(),
-                Some("Stale") => "The list of people is an old one.".to_owned(),
-                _ => "Unusually many leave at once, or their last days move.".to_owned(),
+                Some("Empty") => "The list of people is empty.".to_owned(),
+                Some("Shrunken") => "Many people are missing from the list.".to_owned(),
+                Some("Stale") => "The list of people is out of date.".to_owned(),
+                _ => "An unusual number of people leave at once, or have a new last day.".to_owned(),
             },
-            "Nobody loses access because of it until you have looked. Please check the latest changes and tell IT \
-             whether they are right."
+            "Nobody on it loses access until you have checked. Please check the latest changes and tell IT whether they are correct."
                 .to_owned(),
         ],
     };
     Message {
-        subject: format!("New leavers are held back [{name}]"),
+        subject: format!("New leavers are on hold [{name}]"),
         urgent: true,
         says,
         facts,
@@ -243,17 +241,16 @@ impl Leaver<'_> {
         match audience {
             Audience::It => said(
                 subject,
-                &["Nothing is to be done: access ends by itself, in every connected system."],
+                &["No action is needed: access is removed automatically in every connected system."],
             ),
             Audience::Hr => said(
                 subject,
-                &["Nothing is to be done. If the date is wrong, please correct it before then."],
+                &["No action is needed. If the date is wrong, please correct it before then."],
             ),
             Audience::Manager => said(
                 format!("{who} leaves: access ends on {ends}"),
                 &[
-                    "Mail and files are handed over after that. If somebody else than planned should get them, please tell \
-                     IT before then.",
+                    "Mail and files are handed over after that. If another person should receive them, please tell IT before then.",
                 ],
             ),
         }
@@ -263,22 +260,22 @@ impl Leaver<'_> {
         let who = &self.who;
         let name = self.about.split([':', ' ']).next().unwrap_or_default();
         let (what, until) = match name {
-            "Revoke" => ("end the access", "Access stays until then."),
+            "Revoke" => ("end the access", "Access is kept until then."),
             "Transfer" => ("hand over mail and files", "Nothing is handed over until then."),
             "Delete" => (
                 "delete what is left of the accounts",
-                "Nothing is deleted until then, and it cannot be brought back after.",
+                "Nothing is deleted until then. A deletion cannot be undone.",
             ),
-            "Waiver" => ("leave something as it is", "It counts as undone until then."),
+            "Waiver" => ("accept something as it is", "It is counted as open until then."),
             _ => (
-                "do a task by hand",
-                "It counts as undone until somebody says that it is done.",
+                "do a manual task",
+                "The task is open until somebody confirms that it is done.",
             ),
         };
-        let subject = if what.ends_with("by hand") {
+        let subject = if what.ends_with("manual task") {
             format!("Please {what} for {who}")
         } else {
-            format!("Your yes is needed to {what} of {who}")
+            format!("Your approval is needed to {what} of {who}")
         };
         match audience {
             Audience::It => said(
@@ -286,15 +283,14 @@ impl Leaver<'_> {
                 &[
                     &format!("{}.", self.about),
                     until,
-                    "Look at what would be done in the Offboarding, then answer with an Approval that names this gate and \
-                     this plan.",
+                    "Review the Offboarding, then create an Approval that names this gate and this plan.",
                 ],
             ),
             Audience::Hr | Audience::Manager => said(
                 subject,
                 &[
                     until,
-                    "If you are asked to decide and do not know what it is about, IT can show you and take your answer.",
+                    "If you have to decide and need details, IT can show them to you and record your answer.",
                 ],
             ),
         }
@@ -306,16 +302,16 @@ impl Leaver<'_> {
         let detail = detail.trim();
         let (subject, others) = match what {
             "Data" => (
-                format!("Mail and files of {who} are not handed over in time"),
-                "IT knows. Nothing is lost; it takes longer than planned.",
+                format!("Mail and files of {who} are not handed over on time"),
+                "IT is informed. Nothing is lost; it takes longer than planned.",
             ),
             "Task" => (
-                format!("A task by hand for {who} is not done in time"),
-                "If it is yours, please do it and tell IT; if you know whose it is, please remind them.",
+                format!("A manual task for {who} is not done on time"),
+                "If it is your task, please do it and tell IT. If you know who has it, please remind them.",
             ),
             _ => (
-                format!("{who} still has access, or it is not proven gone"),
-                "IT knows. If the person must not work any more, please make sure of it in another way until you hear from us.",
+                format!("{who} still has access, or its removal is not verified"),
+                "IT is informed. If the person must not work any more, please prevent it in another way until you hear from us.",
             ),
         };
         match (audience, what) {
@@ -323,13 +319,11 @@ impl Leaver<'_> {
                 subject,
                 &[
                     &format!("Not done: {detail}."),
-                    "Ask who has the task. Whoever did it says so with an Approval of the gate Task.",
+                    "Ask the assignee. The person who does the task confirms it with an Approval (gate Task).",
                 ],
             ),
-            (Audience::It, _) if detail.is_empty() => {
-                said(subject, &["It is tried again and again by itself."])
-            }
-            (Audience::It, _) => said(subject, &[&format!("What is left: {detail}.")]),
+            (Audience::It, _) if detail.is_empty() => said(subject, &["It is retried automatically."]),
+            (Audience::It, _) => said(subject, &[&format!("Still open: {detail}.")]),
             _ => said(subject, &[others]),
         }
     }
@@ -340,21 +334,21 @@ impl Leaver<'_> {
             Audience::It => said(
                 subject,
                 &[
-                    &format!("Somebody else gave back what was proven gone: {}.", self.about),
-                    "It is taken away again. Please find out who did it, and why.",
+                    &format!("Access that was verified as removed came back: {}.", self.about),
+                    "It is being removed again. Please find out who restored it, and why.",
                 ],
             ),
             Audience::Hr | Audience::Manager => said(
                 subject,
                 &[
-                    "Somebody gave access back after the last day. It is taken away again. If it was on purpose, please tell IT.",
+                    "Somebody restored access after the last day. It is being removed again. If this was intended, please tell IT.",
                 ],
             ),
         }
     }
 
     fn stalled(&self, audience: Audience) -> Said {
-        let subject = format!("The offboarding of {} waits for a person", self.who);
+        let subject = format!("The offboarding of {} needs a person", self.who);
         match audience {
             Audience::It => said(
                 subject,
@@ -362,7 +356,7 @@ impl Leaver<'_> {
             ),
             Audience::Hr | Audience::Manager => said(
                 subject,
-                &["IT knows and looks after it. There is nothing to do for you unless they ask."],
+                &["IT is working on it. No action is needed unless IT asks you."],
             ),
         }
     }
@@ -373,16 +367,16 @@ impl Leaver<'_> {
             Audience::It => said(
                 subject,
                 &[
-                    "All that is due is done and proven by reading back. It is looked at again from time to time.",
+                    "All access removed, and everything that is due is verified by reading back. It is checked again regularly.",
                 ],
             ),
             Audience::Hr => said(
                 subject,
-                &["All access has ended, and it was checked. There is nothing to do."],
+                &["All access was removed, and the removal was checked. No action is needed."],
             ),
             Audience::Manager => said(
                 subject,
-                &["All access has ended. What was to be handed over is with the person who takes over."],
+                &["All access was removed. Mail and files are with the person who takes over."],
             ),
         }
     }
@@ -393,12 +387,12 @@ impl Leaver<'_> {
             Audience::It => said(
                 subject,
                 &[
-                    "What was taken away here is given back and read back; what others had taken away before is not.",
+                    "Everything that was removed here is restored and verified by reading back. What others had removed before is not restored.",
                 ],
             ),
             Audience::Hr | Audience::Manager => said(
                 subject,
-                &["What the person had before is given back. If something is missing, please tell IT."],
+                &["The person has the same access as before. If something is missing, please tell IT."],
             ),
         }
     }

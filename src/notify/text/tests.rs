@@ -273,8 +273,8 @@ fn a_guard_says_to_hr_what_to_look_at_and_to_it_what_to_mend() {
     let hr = guard_tripped("people", "bamboo", &notice(Audience::Hr));
     assert!(it.plain().contains("TooMany: 40 held") && it.subject.contains("[bamboo]"));
     assert!(hr.plain().contains("check the latest changes") && !hr.plain().contains("Guard"));
-    assert!(hr.plain().contains("Unusually many leave at once"));
+    assert!(hr.plain().contains("An unusual number of people leave at once"));
     let about = |about: &str| self::notice(NotifyOn::GuardTripped, Audience::Hr, about);
     let empty = guard_tripped("people", "bamboo", &about("Empty: the feed has nobody in it"));
-    assert!(empty.plain().contains("nobody in the list of people"));
+    assert!(empty.plain().contains("list of people is empty"));
 }

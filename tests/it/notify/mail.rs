@@ -36,7 +36,7 @@ async fn a_mail_arrives_over_starttls_with_a_login() {
         .map(|to| to["Address"].clone())
         .collect();
     assert_eq!(to, ["hr@example.com", "sam.lee@example.com"]);
-    assert!(server.text(&found[0]).contains("All access has ended"));
+    assert!(server.text(&found[0]).contains("All access was removed"));
     let raw = server.raw(&found[0]);
     for header in [
         "Auto-Submitted: auto-generated",

@@ -39,7 +39,7 @@ async fn a_task_and_a_hand_over_that_are_late_are_shown_and_told_once() {
     let told = || events().contains("ManualTaskOverdue") && events().contains("DataOverdue");
     assert!(poll(PATIENCE, told), "{}", events());
     let got = |word: &str, times: usize| channels.got(word).values().all(|got| *got == times);
-    let both = || got("by hand for", 1) && got("not handed over in time", 1);
+    let both = || got("manual task for", 1) && got("not handed over on time", 1);
     assert!(
         poll(PATIENCE, both),
         "{:#?}\n{}",

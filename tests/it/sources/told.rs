@@ -17,7 +17,7 @@ const POD: &str = "offboard-0";
 
 /// What each channel got about this office.
 fn all(channels: &Channels) -> String {
-    let mail = channels.mail.search("subject:held");
+    let mail = channels.mail.search("subject:hold");
     let mail = mail.iter().map(|mail| channels.mail.raw(mail));
     let chat = channels.chat.received("/").into_iter().map(|post| post.body);
     mail.chain(chat).collect()
@@ -37,16 +37,16 @@ async fn hr_and_it_are_told_once_of_each_set_that_is_held_and_nobody_in_it_is_na
     operator.kill();
     operator = channels.start(&office.site, POD);
     office.another_look(&operator);
-    let told = |times: usize| channels.got("held back").values().all(|got| *got == times);
-    assert!(told(1), "{:?}", channels.got("held back"));
+    let told = |times: usize| channels.got("on hold").values().all(|got| *got == times);
+    assert!(told(1), "{:?}", channels.got("on hold"));
     let it = &channels.chat.received("/slack")[0].body;
     assert!(it.contains("200 changes are held, 10 fit into 24h"), "{it}");
     assert!(it.contains(&format!("{}/hr", office.site.namespace)), "{it}");
-    let mail = channels.mail.search("subject:held").remove(0);
-    assert_eq!(mail["Subject"], "New leavers are held back [hr]");
+    let mail = channels.mail.search("subject:hold").remove(0);
+    assert_eq!(mail["Subject"], "New leavers are on hold [hr]");
     let hr = channels.mail.text(&mail);
     assert!(
-        hr.contains("Unusually many leave at once") && !hr.contains("Approval"),
+        hr.contains("An unusual number of people leave at once") && !hr.contains("Approval"),
         "{hr}"
     );
     // Let through, and another one after it.
@@ -78,11 +78,11 @@ async fn an_operator_killed_between_sending_and_writing_that_down_tells_nobody_t
     office.until("False/Suspended");
     let refusal = refuse(&office.site, "leaversource", "hr", "Sent");
     office.source("");
-    let received = || channels.got("held back").values().all(|times| *times >= 1);
+    let received = || channels.got("on hold").values().all(|times| *times >= 1);
     assert!(
         poll(PATIENCE, received),
         "{:?}\n{}",
-        channels.got("held back"),
+        channels.got("on hold"),
         operator.log()
     );
     operator.kill();
@@ -101,7 +101,7 @@ async fn an_operator_killed_between_sending_and_writing_that_down_tells_nobody_t
         notified(&office.site, SOURCE),
         operator.log()
     );
-    let got = channels.got("held back");
+    let got = channels.got("on hold");
     assert_eq!((got["mail"], got["slack"], got["teams"]), (1, 1, 1));
     // Its receiver tells the second by its id.
     let events = channels.chat.received("/events");
