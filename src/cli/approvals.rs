@@ -111,7 +111,7 @@ impl Voices {
         for found in &manifests.approvals {
             match &known {
                 None => refused.push(format!(
-                    "{}: nobody vouches for who said this: name the keys of those who may, with --approvers",
+                    "{}: the author cannot be verified: name the approvers and their keys with --approvers",
                     found.file.display()
                 )),
                 Some(known) => match signed(found, known) {

@@ -77,7 +77,7 @@ pub async fn run(
         SystemClock.now(),
     )?;
     for refused in &voices.refused {
-        tell!("does not count: {refused}");
+        tell!("Approval not counted: {refused}");
     }
     let mut locals = vec![];
     for leaver in &manifests.offboardings {

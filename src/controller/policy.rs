@@ -62,7 +62,7 @@ async fn problem(
 /// What is unusual about a sound policy, said loudly.
 fn warning(spec: &OffboardingPolicySpec) -> String {
     if spec.gates.iter().any(|rule| rule.gate == Gate::Revoke) {
-        "spec.gates: Revoke waits for people: leavers keep all access until somebody says yes".to_owned()
+        "spec.gates: Revoke waits for people: leavers keep all access until a person approves".to_owned()
     } else {
         String::new()
     }

@@ -335,8 +335,7 @@ fn candidates(row: &Row) -> Option<Condition> {
         .is_some_and(|fault| fault.code == BY_NAME_ONLY);
     if nameless {
         let text = format!(
-            "it finds people by their login name alone: whoever has an account there is named in spec.employee.accounts of a \
-             new Offboarding: [{{connector: {name}, name: LOGIN}}]; of who has none the facts can be waived"
+            "the system finds people by login name only: name the account in spec.employee.accounts of a new Offboarding: [{{connector: {name}, name: LOGIN}}]; if there is none, waive the facts"
         );
         return Some(Condition::new(
             "Identified",
@@ -354,7 +353,7 @@ fn candidates(row: &Row) -> Option<Condition> {
         return None;
     }
     let text = format!(
-        "found {}: whichever are theirs belong into spec.employee.accounts of a new Offboarding: [{}]",
+        "found {}: name the leaver's accounts in spec.employee.accounts of a new Offboarding: [{}]",
         row.candidates.join(", "),
         lines.join(", ")
     );
@@ -490,7 +489,7 @@ fn duplicates(case: &Case, now: Timestamp) -> Option<Condition> {
 pub const INVALID_SPEC: &str = "InvalidSpec";
 
 /// What a row is that is only looked at.
-const OBSERVED: &str = "mode: Observe: looked at, never changed";
+const OBSERVED: &str = "mode: Observe: read, never changed";
 
 /// The reason when the policy only plans.
 pub const PLAN_ONLY: &str = "PlanOnly";
@@ -499,7 +498,7 @@ pub const PLAN_ONLY: &str = "PlanOnly";
 pub const EXPOSURE_OPEN: &str = "ExposureOpen";
 
 /// The message when only a legal hold keeps things from being deleted.
-const HELD: &str = "spec.legalHold: Hold: what would be deleted by now is kept";
+const HELD: &str = "spec.legalHold: Hold: nothing is deleted";
 
 /// The reason when no system knows the employee.
 const NOBODY: &str = "EmployeeNotFound";
@@ -515,9 +514,9 @@ pub fn nobody(outcome: &Outcome) -> String {
 /// The message when there is no system to prove anything in.
 pub fn no_systems(case: &Case) -> String {
     match case.connectors {
-        0 => "there is no Connector here: apply one for each system where access must end".to_owned(),
+        0 => "no Connector is known: apply one for each system in which access must end".to_owned(),
         all => format!(
-            "policy.spec.connectors.matchLabels: selects none of {all} Connectors here: mend the labels, or name another policy"
+            "policy.spec.connectors.matchLabels: selects none of {all} Connectors: correct the labels, or name another policy"
         ),
     }
 }
@@ -529,7 +528,8 @@ pub fn ends_nothing(case: &Case, outcome: &Outcome, now: Timestamp) -> bool {
 }
 
 /// What a person is to do about that.
-pub const NOTHING_WANTED: &str = "nothing that ends access is wanted in any system: see skip in the policy's timeline, exceptions and waivers";
+pub const NOTHING_WANTED: &str =
+    "no system is asked to end any access: check skip in the policy's timeline, exceptions and waivers";
 
 /// What should have been done by now.
 #[derive(Clone, Copy)]
@@ -790,8 +790,8 @@ fn fact_condition(
 /// How often access came back after it was proven gone.
 pub fn given_back(times: usize) -> String {
     match times {
-        1 => "somebody gave it back once".to_owned(),
-        _ => format!("somebody gave it back {times} times"),
+        1 => "restored by somebody else once".to_owned(),
+        _ => format!("restored by somebody else {times} times"),
     }
 }
 
@@ -807,13 +807,13 @@ pub fn words(verdict: &Verdict) -> (ConditionStatus, String, String) {
         Verdict::NotNeeded(Exempt::Over) => said(True, "Over"),
         Verdict::NotNeeded(Exempt::NotRestorable) => said(False, "NotRestorable"),
         Verdict::NotNeeded(Exempt::GoneMeanwhile(gone)) => {
-            let text = format!("{gone} gone, or changed by somebody else since; the rest is given back");
+            let text = format!("{gone} gone, or changed by somebody else since; the rest is restored");
             (False, "NotRestorable".into(), text)
         }
         Verdict::NotDue(_) => said(Unknown, "NotDue"),
         Verdict::Pending(_) => said(False, "Pending"),
         Verdict::Exposed(at) => {
-            let text = format!("ends by itself until {}", at.strftime("%Y-%m-%d %H:%M:%SZ"));
+            let text = format!("expires by {}", at.strftime("%Y-%m-%d %H:%M:%SZ"));
             (False, EXPOSURE_OPEN.into(), text)
         }
         Verdict::Unknown(fault) => fault_words(Unknown, fault),

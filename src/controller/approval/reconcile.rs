@@ -27,8 +27,7 @@ pub async fn reconcile(approval: Arc<Approval>, context: Arc<Context>) -> Result
     context.caches.ready_in(&namespace).await;
     let Some(since) = trusted_since(&context).await else {
         let text = format!(
-            "nobody knows who made this: install the admission policies of this release's chart (approvals.admissionPolicy, \
-             approvals.automation); missing or other than there: {}",
+            "the author cannot be verified: install the admission policies of this release's chart (approvals.admissionPolicy, approvals.automation); missing or changed: {}",
             context.policies.lacking()
         );
         report(&context, &approval, Readiness::stalled("PolicyMissing", &text)).await?;
@@ -36,8 +35,7 @@ pub async fn reconcile(approval: Arc<Approval>, context: Arc<Context>) -> Result
     };
     let made = approval.creation_timestamp();
     if made.is_none_or(|made| made.0 < since) {
-        let text = "made before the admission policies were what they are now, or in their first seconds: nobody knows who \
-                    made this. Make a new Approval";
+        let text = "created before the current admission policies were in force, or in their first seconds: the author cannot be verified. Create a new Approval";
         report(&context, &approval, Readiness::stalled("OlderThanPolicy", text)).await?;
         return Ok(Action::await_change());
     }
@@ -94,16 +92,19 @@ fn words(why: Option<Refusal>) -> (&'static str, &'static str) {
         None => ("Counted", ""),
         Some(Refusal::PlanChanged) => (
             "PlanChanged",
-            "spec.plan is not what would be done now: look at status.gates, or at status.guard of a source, and make a new Approval",
+            "spec.plan differs from the current plan: see status.gates, or status.guard of a source, and create a new Approval",
         ),
-        Some(Refusal::Expired) => ("Expired", "made too long ago by the policy: make a new Approval"),
+        Some(Refusal::Expired) => (
+            "Expired",
+            "older than the gate's expiresAfter: create a new Approval",
+        ),
         Some(Refusal::SelfApproval) => (
             "SelfApproval",
-            "the leaver, who asked for this, who is in the held set, and who leaves too cannot approve it: somebody else must",
+            "the leaver, the requester, people in the held set and other leavers cannot approve this: another person must",
         ),
         Some(Refusal::UnknownPerson) => (
             "UnknownPerson",
-            "nobody knows which person this user name is: set approvals.person in the chart, or name the approvers in the policy's gate or in gates.floor",
+            "this user name maps to no person: set approvals.person in the chart, or name the approvers in the policy's gate or in gates.floor",
         ),
         Some(Refusal::NotAnApprover) => ("NotAnApprover", "the policy's gate names other approvers"),
         Some(Refusal::Superseded) => ("Superseded", "the same person decided again later"),

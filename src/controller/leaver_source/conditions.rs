@@ -237,14 +237,14 @@ fn kinds(all: &[(String, String)]) -> String {
 
 fn tripped(found: &Findings<'_>, why: &str) -> String {
     let mut text = match why {
-        "Empty" => return "guard: the feed has nobody in it: nothing is done until it has".to_owned(),
+        "Empty" => return "guard: the feed is empty: no change is made until it lists people".to_owned(),
         "Stale" => {
-            return "guard: the feed is too old, older than the last, or from the future: nothing is done"
+            return "guard: the feed is too old, older than the last one, or dated in the future: no change is made"
                 .to_owned();
         }
-        "Shrunken" => "guard: the feed has lost too many people: nothing is done".to_owned(),
+        "Shrunken" => "guard: the feed has lost too many people: no change is made".to_owned(),
         "Recreated" => format!(
-            "guard: {} changes are held: there was a source of this name before, and nobody knows what it had let through",
+            "guard: {} changes are held: an earlier source had this name, and it is not known what that one let through",
             found.held.len()
         ),
         "Loosened" => "guard".to_owned(),
@@ -271,7 +271,7 @@ fn tripped(found: &Findings<'_>, why: &str) -> String {
         () if found.denied => "; denied by an Approval",
         () if found.untrusted => "; the Approval is not trusted: install the chart's admission policies",
         () if found.guard.held.is_none() => "; too many for one Approval",
-        () => "; one Approval of gate Guard with plan = status.guard.held lets them through",
+        () => "; one Approval (gate Guard) with plan = status.guard.held releases them",
     });
     text
 }

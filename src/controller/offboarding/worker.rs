@@ -102,8 +102,7 @@ async fn poisoned(context: &Context, leaver: &LeaverState, offboarding: &Offboar
     let uid = offboarding.uid().unwrap_or_default();
     tracing::error!(offboarding = uid, failures, "a pass panicked");
     if let Some(mut reconcile) = OffboardingReconcile::new(context, leaver, &mut state, offboarding) {
-        let text =
-            "offboard met a bug in itself while working on this; its log says where. It is tried again";
+        let text = "internal error while working on this leaver: see the operator's log. It is retried";
         reconcile.refuse(("InternalError", text)).await.ok();
     }
     Action::requeue(wait(schedule::backoff_for_a_person(failures, seed(&uid))))

@@ -381,7 +381,7 @@ table! { DEFINITION:
     "no act" =>
         "", "";
     "internal error"; Malformed =>
-        "offboard met a bug in itself with what the system answers", "its log says where: report it";
+        "internal error while handling the answer of the system", "see the log of offboard, and report it";
     "people", "people.everyone" =>
         "the definition cannot list people", "name another one";
     "dueIn" =>

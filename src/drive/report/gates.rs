@@ -186,4 +186,4 @@ pub(super) fn approved(case: &Case, outcome: &Outcome, earlier: &OffboardingStat
 }
 
 /// What to do when no Approval can be trusted.
-const UNTRUSTED: &str = "nobody vouches for who approves: install the chart's admission policies (approvals.admissionPolicy), or run with --approvers";
+const UNTRUSTED: &str = "approvers cannot be verified: install the chart's admission policies (approvals.admissionPolicy), or run with --approvers";

@@ -73,7 +73,7 @@ pub(super) fn summary(
         () if outcome.store_fault.is_none() && !broken && left.is_empty() => {
             let text = match lost {
                 0 => String::new(),
-                _ => format!("{lost} cannot be given back, such as passwords and sessions: see the rows"),
+                _ => format!("{lost} cannot be restored, such as passwords and sessions: see status.systems"),
             };
             vec![Condition::new("Ready", True, "Reinstated", &text)]
         }

@@ -121,7 +121,7 @@ fn what_nobody_can_shorten_is_neither_access_left_nor_late_and_not_complete() {
     );
     assert_eq!(
         status.conditions[0].message,
-        "crm: AccountDisabled ExposureOpen (ends by itself until 2026-10-05 13:30:00Z)"
+        "crm: AccountDisabled ExposureOpen (expires by 2026-10-05 13:30:00Z)"
     );
     // Beside it what is left is left.
     let open = Verdict::Unmet(Why::NotTried);

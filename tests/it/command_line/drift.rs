@@ -19,7 +19,7 @@ async fn access_that_comes_back_between_two_runs_is_ended_counted_and_told_and_n
         let mut rows = rows.as_array().unwrap().iter();
         let row = rows.find(|row| row["name"] == system).unwrap();
         let conditions = row["conditions"].as_array().unwrap().iter();
-        let mut told = conditions.filter(|c| c["message"].to_string().contains("gave it back"));
+        let mut told = conditions.filter(|c| c["message"].to_string().contains("restored by somebody else"));
         told.next().cloned()
     };
     let mut stamp = String::new();
@@ -28,7 +28,7 @@ async fn access_that_comes_back_between_two_runs_is_ended_counted_and_told_and_n
         let ended = run();
         let shown = text(&ended.stdout);
         assert_eq!(code(&ended), 4, "{shown}");
-        let told = format!("somebody gave it back {times}");
+        let told = format!("restored by somebody else {times}");
         assert!(shown.contains(&told), "{shown}");
         let row = condition(system).expect("the row says it");
         assert_eq!((&row["status"], &row["message"]), (&json!("True"), &json!(told)));

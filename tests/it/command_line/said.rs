@@ -241,7 +241,7 @@ async fn a_yes_counts_when_its_approver_has_signed_it_and_not_otherwise() {
     office.signed("yes.json", &alice, ALICE);
     let alone = office.desk.ran("run", &["--wait", "2m"]);
     assert!(
-        text(&alone.stderr).contains("does not count"),
+        text(&alone.stderr).contains("Approval not counted"),
         "{}",
         text(&alone.stderr)
     );

@@ -46,7 +46,7 @@ fn without_any_system_nobody_is_offboarded() {
             "{shown}"
         );
     };
-    stopped("there is no Connector here");
+    stopped("no Connector is known");
 
     let badge = json!({"definition": "manual", "inputs": {"title": "Collect the badge"}});
     write("Connector", "badge", badge);
@@ -169,7 +169,7 @@ async fn nobody_is_offboarded_who_keeps_everything_or_is_suspended() {
     for command in ["plan", "run"] {
         let ran = desk.ran(command, &["--wait", "5s"][..if command == "run" { 2 } else { 0 }]);
         let shown = text(&ran.stdout);
-        assert!(shown.contains("nothing that ends access is wanted"), "{shown}");
+        assert!(shown.contains("no system is asked to end any access"), "{shown}");
     }
     assert_eq!(code(&run(&desk)), 3);
     assert!(ways_in(&company).await > 0);

@@ -47,7 +47,7 @@ async fn whom_no_system_knows_is_a_question() {
     let plan = empty.ran("plan", &[]);
     assert_eq!(code(&plan), 3, "{}", all(&plan));
     assert!(
-        text(&plan.stdout).contains("there is no Connector here"),
+        text(&plan.stdout).contains("no Connector is known"),
         "{}",
         all(&plan)
     );
@@ -224,7 +224,7 @@ async fn a_system_that_is_only_observed_is_shown_so_and_is_left_as_it_is() {
     let status = desk.status(&["jane-doe", "--exit-status"]);
     assert_eq!(code(&status), 3, "{}", all(&status));
     assert!(
-        text(&status.stdout).contains("mode: Observe: looked at, never changed"),
+        text(&status.stdout).contains("mode: Observe: read, never changed"),
         "{}",
         all(&status)
     );

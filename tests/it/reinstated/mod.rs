@@ -217,7 +217,7 @@ async fn a_group_that_is_gone_is_told_and_the_rest_given_back<P: Place>(place: &
         .find(|row| row.type_ == undone);
     assert_eq!(
         told.unwrap().message,
-        "1 gone, or changed by somebody else since; the rest is given back"
+        "1 gone, or changed by somebody else since; the rest is restored"
     );
     assert!(leaver.written().contains("\"Gone\""), "it is in the evidence");
     assert_eq!(place.has(), expected);

@@ -69,7 +69,7 @@ async fn who_was_the_wrong_person_gets_everything_back_and_the_right_one_leaves_
     let told = site.until(first, "Ready", "True/Reinstated");
     assert_eq!(
         told,
-        "1 cannot be given back, such as passwords and sessions: see the rows"
+        "1 cannot be restored, such as passwords and sessions: see status.systems"
     );
     assert_eq!(is(&wrong), before);
     assert_eq!(is(&right), (BTreeSet::new(), false));

@@ -188,7 +188,7 @@ async fn a_bug_is_shown_at_its_own_system_or_leaver_and_nobody_else_notices() {
     let seen = patched.lock().unwrap().clone();
     // A bug that is met in one system is that system's.
     let (_, message) = condition(&seen["null"], "Ready");
-    assert!(message.contains("met a bug in itself"), "{message}");
+    assert!(message.contains("internal error while handling"), "{message}");
     let rows = seen["null"]["systems"].as_array().unwrap();
     let reasons: Vec<_> = rows.iter().map(|row| &row["conditions"][0]["reason"]).collect();
     assert_eq!(reasons, ["Malformed", "NoAccount"]);
@@ -198,7 +198,10 @@ async fn a_bug_is_shown_at_its_own_system_or_leaver_and_nobody_else_notices() {
     let seen = patched.lock().unwrap().clone();
     let (stalled, message) = condition(&seen["mona"], "Stalled");
     assert_eq!(stalled, "True/InternalError");
-    assert!(message.starts_with("offboard met a bug in itself"), "{message}");
+    assert!(
+        message.starts_with("internal error while working on this leaver"),
+        "{message}"
+    );
     assert_eq!(condition(&seen["mona"], "Ready").0, "False/InternalError");
     assert!(
         context.metrics().contains("result=\"panicked\""),
