@@ -1,5 +1,7 @@
 //! The LDAP driver against OpenLDAP and an Active Directory domain controller (Samba).
 
+mod hostile;
+
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},

@@ -1,6 +1,7 @@
 //! The SFTP driver against OpenSSH.
 
 mod feeds;
+mod hostile;
 mod logins;
 
 use std::{

@@ -27,6 +27,13 @@ const LARGEST: u64 = 64 << 20;
 /// The most files of a folder that are looked at.
 const MOST: usize = 100_000;
 
+/// What names of files may take together, in bytes, with what each costs beside.
+const LISTED: usize = 16 << 20;
+
+/// What a file of a folder costs beside its name: while it is listed, and as it is handed on.
+const FILE: usize = 64;
+const SHOWN: usize = 512;
+
 /// What is read or written at a time: every server takes so much (draft-ietf-secsh-filexfer-02, section 3).
 const CHUNK: u32 = 32_768;
 
@@ -77,13 +84,18 @@ pub(super) struct Folder<'f> {
 }
 
 impl Folder<'_> {
-    /// The files that match, by name.
-    pub(super) async fn list(&self, pattern: &str) -> Result<Vec<Entry>, Trouble> {
+    /// The files that match, by name, and the memory that is counted for them.
+    pub(super) async fn list(&self, pattern: &str) -> Result<(Vec<Entry>, Reservation), Trouble> {
         let (folder, wanted) = split(pattern)?;
-        let mut entries = self.entries(&folder).await?;
+        let (mut entries, _coming) = self.entries(&folder).await?;
         entries.retain(|entry| !feed::is_unfinished(&entry.name) && glob::matches(wanted, &entry.name));
         entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
+        let size = entries.iter().map(|entry| SHOWN + 2 * entry.name.len()).sum();
+        let mut read = Reservation::default();
+        read.count(&memory::READ, (size, size), self.deadline)
+            .await
+            .map_err(unasked)?;
+        Ok((entries, read))
     }
 
     /// The newest file that matches and can be believed, as far as that can be seen before it is opened, and the memory that is
@@ -96,7 +108,7 @@ impl Folder<'_> {
     ) -> Result<(Entry, Vec<u8>, Reservation), Trouble> {
         let (folder, wanted) = split(pattern)?;
         let name = if glob::is_wild(wanted) || believed.marker.is_some() {
-            let entries = self.entries(&folder).await?;
+            let (entries, _coming) = self.entries(&folder).await?;
             let newest = feed::newest(&entries, wanted, believed)?;
             newest.ok_or(Trouble::Refused(2))?.name.clone()
         } else {
@@ -238,24 +250,36 @@ impl Folder<'_> {
         Ok(())
     }
 
-    /// Every file of a folder; folders and links in it are left out.
-    async fn entries(&self, folder: &str) -> Result<Vec<Entry>, Trouble> {
+    /// Every file of a folder, and the memory that is counted for them; folders and links in it are left out.
+    async fn entries(&self, folder: &str) -> Result<(Vec<Entry>, Reservation), Trouble> {
         let session = &self.sftp.session;
         let path = if folder.is_empty() { "." } else { folder };
         let opened = session.opendir(path).await?;
         let listed = async {
-            let mut entries = vec![];
+            let (mut entries, mut coming) = (vec![], Reservation::default());
+            let (mut seen, mut size) = (0, 0);
             loop {
                 let names = match session.readdir(opened.handle.as_str()).await {
                     Ok(names) => names,
                     Err(Error::Status(status)) if status.status_code == StatusCode::Eof => {
-                        return Ok(entries);
+                        return Ok((entries, coming));
                     }
                     Err(error) => return Err(Trouble::from(error)),
                 };
-                if names.files.is_empty() || entries.len() + names.files.len() > MOST {
+                // What is left out was sent as well: a folder of folders could go on for ever.
+                seen += names.files.len();
+                size += names
+                    .files
+                    .iter()
+                    .map(|file| FILE + file.filename.len())
+                    .sum::<usize>();
+                if names.files.is_empty() || seen > MOST || size > LISTED {
                     return Err(incomplete("too many files").into());
                 }
+                coming
+                    .count(&memory::COMING, (size, LISTED), self.deadline)
+                    .await
+                    .map_err(unasked)?;
                 let files = names.files.into_iter();
                 entries.extend(files.filter_map(|file| described(file.filename, &file.attrs)));
             }

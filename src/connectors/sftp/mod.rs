@@ -127,9 +127,10 @@ impl SftpDriver {
     async fn send(&self, folder: &Folder<'_>, request: &SftpRequest) -> Result<Answer, Trouble> {
         match request {
             SftpRequest::List { pattern } => {
-                let entries = folder.list(pattern).await?;
+                let (entries, memory) = folder.list(pattern).await?;
                 let listed: Vec<Value> = entries.iter().map(described).collect();
-                Ok(done(json!({ "code": 0, "files": listed }), "files"))
+                let answer = done(json!({ "code": 0, "files": listed }), "files");
+                Ok(Answer { memory, ..answer })
             }
             SftpRequest::Read {
                 pattern,
@@ -177,7 +178,8 @@ impl Driver for SftpDriver {
         let folder = Folder {
             sftp: lease.sftp(),
             begun: &begun,
-            deadline,
+            // Before the time is over, so that it is said what was waited for.
+            deadline: deadline - self.deadline / 4,
         };
         let broken = |reason| {
             if begun.load(Ordering::SeqCst) {

@@ -1,7 +1,7 @@
 //! Databases that let everybody in and then answer what no database would.
 
 use std::{
-    fs, io,
+    io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -118,43 +118,14 @@ impl Hostile {
             deadline,
         };
         let driver = offboard::connectors::driver::Contained(driver(&place, "offboarder", "Passw0rd"));
-        let before = resident();
         let request = Resolved::Sql(statement("SELECT 1 AS one"));
-        let peak = Arc::new(AtomicUsize::new(0));
-        let watched = Arc::clone(&peak);
-        let watch = tokio::spawn(async move {
-            loop {
-                watched.fetch_max(resident(), Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        });
-        let answer = driver.perform(&request).await;
-        peak.fetch_max(resident(), Ordering::SeqCst);
-        watch.abort();
-        (answer, peak.load(Ordering::SeqCst).saturating_sub(before))
+        support::weighed(driver.perform(&request)).await
     }
 }
 
-/// Whether this process runs nothing but the test `name`; if not, it starts one that does, and waits for its success: what others
-/// have in memory is not counted.
+/// Whether this process runs nothing but the test `name`.
 fn is_alone(name: &str) -> bool {
-    const ALONE: &str = "OFFBOARD_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return true;
-    }
-    let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
-    alone.args([&format!("drivers_sql::hostile::{name}"), "--exact", "--nocapture"]);
-    let ran = support::run(alone.env(ALONE, "1"), "").expect_ok();
-    assert!(ran.contains("1 passed"), "{ran}");
-    false
-}
-
-/// What this process has in memory now, in bytes.
-fn resident() -> usize {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    let kilobytes = line.split_whitespace().nth(1).unwrap();
-    kilobytes.parse::<usize>().unwrap() << 10
+    support::is_alone(&format!("drivers_sql::hostile::{name}"))
 }
 
 /// Reads a client's message of PostgreSQL; its letter.

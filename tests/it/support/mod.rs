@@ -6,6 +6,7 @@
 // Every test module uses its own part of this.
 #![allow(dead_code, unused_imports)]
 
+mod alone;
 mod certificate;
 mod control_plane;
 mod keycloak;
@@ -25,6 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use alone::{is_alone, resident, weighed};
 pub use certificate::Certificate;
 pub use control_plane::{ControlPlane, Write, asset};
 pub use keycloak::{Keycloak, Realm};
