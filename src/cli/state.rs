@@ -14,7 +14,10 @@ use std::{
 
 use self::git::WorkTree;
 use super::{exit, status::quoted, terminal::tell};
-use crate::{core::digest::digest_of, drive::folder};
+use crate::{
+    core::digest::digest_of,
+    drive::{folder, ownership},
+};
 
 /// What the state inside a folder of manifests is called, where there is one.
 const INSIDE: &str = "state";
@@ -43,7 +46,8 @@ impl State {
     /// The state `given`, or else that of the manifests in `of`: a folder, or a file whose folder is meant.
     ///
     /// # Errors
-    /// When there is no such folder, when there are two states, or when git tracks files of the state or would.
+    /// When there is no such folder, when there are two states, when others could put another one into its place, or when git tracks
+    /// files of the state or would.
     pub fn choose(of: &Path, given: Option<PathBuf>) -> Result<Self, exit::Error> {
         let state = match given {
             Some(path) => Self {
@@ -54,6 +58,7 @@ impl State {
             },
             None => Self::default_of(of)?,
         };
+        ownership::check(&state.path).map_err(|exposed| exit::Error(exposed.to_string()))?;
         state.is_kept_out_of_repositories()?;
         Ok(state)
     }

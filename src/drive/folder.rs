@@ -22,7 +22,7 @@ use nix::libc::O_NOFOLLOW;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
-use super::{Interim, Record, Store};
+use super::{Interim, Record, Store, ownership};
 use crate::{
     api::{OffboardingStatus, record::Entry},
     core::{
@@ -68,6 +68,15 @@ pub enum Error {
         "{0}: the evidence does not end as it was written: entries are missing at its end, or were added"
     )]
     Cut(PathBuf),
+    /// Nothing says where the chain of evidence ends.
+    #[error(
+        "{0}: does not say where its evidence ends, so that entries may be missing. If an earlier offboard wrote it, and nobody changed \
+         it since, put \"end\": {1} into it"
+    )]
+    Endless(PathBuf, String),
+    /// A file that somebody else has put there.
+    #[error("{0}: belongs to somebody else, and is no state")]
+    Foreign(PathBuf),
 }
 
 /// How a record is written. A greater number: one that this version cannot read.
@@ -132,7 +141,7 @@ struct RecordFile {
     ledger: Ledger,
     #[serde(default)]
     evidence: Vec<Entry>,
-    /// None in records from before it was kept.
+    /// None in records from before it was kept, and in those that others have shortened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     end: Option<End>,
 }
@@ -228,8 +237,13 @@ impl Folder {
         if let Some(at) = super::evidence::first_broken(&file.evidence) {
             return Err(Error::Tampered(path, at));
         }
-        if file.end.is_some_and(|end| end != End::of(&file.evidence)) {
-            return Err(Error::Cut(path));
+        let end = End::of(&file.evidence);
+        match file.end {
+            Some(written) if written != end => return Err(Error::Cut(path)),
+            None if !file.evidence.is_empty() => {
+                return Err(Error::Endless(path, serde_json::json!(end).to_string()));
+            }
+            _ => {}
         }
         if let Some(fact) = file.ledger.first_altered() {
             return Err(Error::Altered(path, fact));
@@ -371,6 +385,10 @@ fn read<T: DeserializeOwned>(path: &Path, known: u32) -> Result<Option<T>, Error
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(failed(path, source)),
     };
+    let found = file.metadata().map_err(|source| failed(path, source))?;
+    if !ownership::is_ours(&found) {
+        return Err(Error::Foreign(path.to_owned()));
+    }
     let read = io::BufReader::new(file).read_to_string(&mut text);
     read.map_err(|source| failed(path, source))?;
     let numbered = serde_json::from_str(&text).ok();
@@ -642,10 +660,19 @@ mod tests {
             fs::write(&path, file.to_string()).unwrap();
             assert!(matches!(folder.record(), Err(Error::Cut(_))), "{left}");
         }
-        // One from before that was kept.
+        // Where nothing was written there is nothing to miss.
         file.as_object_mut().unwrap().remove("end");
         fs::write(&path, file.to_string()).unwrap();
         assert_eq!(folder.record().unwrap().evidence, []);
+        // Taken out with the entries: said, with what a person puts there who knows better.
+        file["evidence"] = serde_json::json!(record.evidence[..1]);
+        fs::write(&path, file.to_string()).unwrap();
+        let Err(Error::Endless(_, end)) = folder.record() else {
+            panic!("{:?}", folder.record());
+        };
+        file["end"] = serde_json::from_str(&end).unwrap();
+        fs::write(&path, file.to_string()).unwrap();
+        assert_eq!(folder.record().unwrap().evidence, record.evidence[..1]);
     }
 
     #[tokio::test]

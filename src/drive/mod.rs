@@ -13,6 +13,7 @@ pub mod departures;
 pub mod evidence;
 pub mod folder;
 mod manager_lookup;
+pub mod ownership;
 pub mod report;
 mod row;
 mod run;

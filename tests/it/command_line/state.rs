@@ -323,3 +323,40 @@ async fn a_name_that_leads_elsewhere_is_refused_and_nothing_is_written() {
     }
     assert_eq!(ways_in(&company).await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_others_could_exchange_is_not_worked_with() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    let company = Company::start().await.unwrap();
+    let before = ways_in(&company).await;
+    let desk = Desk::of(&company);
+    let (open, state) = (desk.0.join("open"), desk.0.join("open/state"));
+    fs::create_dir_all(&state).unwrap();
+    let state_of = |path: &Path| ["--state".to_owned(), path.to_str().unwrap().to_owned()];
+    let refused = |path: &Path, why: &str| {
+        for command in ["plan", "run"] {
+            let ran = desk.ran(command, &state_of(path).each_ref().map(String::as_str));
+            assert_eq!(code(&ran), 1, "{command} {}", text(&ran.stderr));
+            assert!(
+                text(&ran.stderr).contains(why),
+                "{command}: {}",
+                text(&ran.stderr)
+            );
+        }
+    };
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    refused(&state, "open: others may write to it");
+    let way = desk.0.join("way");
+    std::os::unix::fs::symlink(&open, &way).unwrap();
+    refused(&way.join("state"), "open: others may write to it");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+    // Only root gives files away.
+    if chown(&state, Some(4321), None).is_ok() {
+        refused(&state, "state: belongs to user 4321");
+        chown(&state, Some(0), None).unwrap();
+    }
+    assert_eq!(ways_in(&company).await, before, "nothing was ended");
+    let ran = desk.ran("plan", &state_of(&state).each_ref().map(String::as_str));
+    assert_eq!(code(&ran), 0, "{}", text(&ran.stderr));
+}
