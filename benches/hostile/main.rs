@@ -16,6 +16,7 @@
 //! Systems, this process, the operator, kube-apiserver and etcd share the machine.
 
 #![allow(
+    clippy::disallowed_macros,
     clippy::pedantic,
     clippy::unwrap_used,
     missing_docs,

@@ -26,6 +26,7 @@
 //! the systems cost are printed because of that. Compare ratios.
 
 #![allow(
+    clippy::disallowed_macros,
     clippy::pedantic,
     clippy::unwrap_used,
     missing_docs,

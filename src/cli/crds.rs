@@ -1,22 +1,21 @@
 //! `offboard crds`: the `CustomResourceDefinition`s, printed or written into a folder. Reads nothing, needs no cluster.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
+use super::terminal::out;
 use crate::api::crds::{render, templates};
 
 /// Prints every definition as one YAML stream, or writes one file for each into `write`, which is made if need be.
 ///
 /// # Errors
-/// The folder or the output cannot be written.
+/// The folder cannot be written.
 pub fn run(write: Option<PathBuf>) -> io::Result<()> {
     let Some(folder) = write else {
-        let mut out = io::stdout().lock();
         for (_, text) in render() {
-            write!(out, "---\n{text}")?;
+            out!("---\n{}", text.trim_end());
         }
         return Ok(());
     };

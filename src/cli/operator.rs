@@ -252,6 +252,10 @@ async fn alone(
 
 /// JSON unless a person reads along. Spans of the runtime below us carry names of objects, which may be names of people:
 /// they are left out.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the library escapes in a log what a terminal would do something with"
+)]
 fn log() {
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())

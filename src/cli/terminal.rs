@@ -9,6 +9,8 @@
 //! direction of writing or is not seen: only our own colours and line breaks. A value in a line goes through [`one_line`]
 //! besides, so that it makes no line of its own.
 
+#![expect(clippy::disallowed_methods, reason = "this is where it is done")]
+
 use std::{
     borrow::Cow,
     fmt::Write as _,

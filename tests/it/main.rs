@@ -1,6 +1,7 @@
 //! Tests against real servers and stateful simulators, in one binary so that it is linked once.
 
 #![allow(
+    clippy::disallowed_macros,
     clippy::pedantic,
     clippy::unwrap_used,
     reason = "tests are written to be read"

@@ -78,8 +78,8 @@ impl Said {
         client.write_all(&(self.once)(id)).await?;
         client.flush().await?;
         let again = (self.again)(id);
-        while self.dribbles {
-            for byte in &again {
+        if self.dribbles {
+            for byte in again.iter().cycle() {
                 client.write_all(&[*byte]).await?;
                 client.flush().await?;
                 tokio::time::sleep(Duration::from_millis(20)).await;
