@@ -27,18 +27,21 @@ use nix::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{Job, Ran, Runner};
 use crate::{
     api::definition,
     core::fault::{Fault, Reason},
-    transport::SetupError,
+    transport::{
+        SetupError,
+        memory::{self, Reservation},
+    },
 };
 
 /// The largest answer, in bytes.
-const LARGEST_OUTPUT: u64 = 1 << 20;
+const LARGEST_OUTPUT: usize = 1 << 20;
 /// The file with the input.
 const INPUT: &str = "input.json";
 /// The file for the answer.
@@ -62,14 +65,16 @@ impl Runner for LocalRunner {
             .spawn()
             .map_err(|_| Fault::permanent(Reason::ConnectorNotReady).with_code("not started"))?;
         let group = Group::of(&child);
-        let Ok(ended) = timeout(job.deadline, talk(&mut child, &group, &input)).await else {
+        // Before the time is over, so that it is said what was waited for.
+        let room = Instant::now() + job.deadline * 3 / 4;
+        let Ok(ended) = timeout(job.deadline, talk(&mut child, &group, &input, room)).await else {
             return Err(Fault::unknown_outcome(Reason::Timeout));
         };
         let mut ran = ended?;
         if ran.output.iter().all(u8::is_ascii_whitespace)
             && let Ok(file) = tokio::fs::File::open(folder.0.join(OUTPUT)).await
         {
-            ran.output = read(file).await?;
+            (ran.output, _) = read(file, room).await?;
         }
         Ok(ran)
     }
@@ -98,9 +103,9 @@ fn command(job: &Job<'_>, folder: &Path) -> Result<Command, Fault> {
     Ok(command)
 }
 
-/// Feeds the program, takes its answer and waits for its end. What it left running ends with it, so that nobody holds the
+/// Feeds the program, takes its answer, for which room is waited for until `deadline`, and waits for its end. What it left running ends with it, so that nobody holds the
 /// other end of the pipe open.
-async fn talk(child: &mut Child, group: &Group, input: &[u8]) -> Result<Ran, Fault> {
+async fn talk(child: &mut Child, group: &Group, input: &[u8], deadline: Instant) -> Result<Ran, Fault> {
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let feed = async {
         if let Some(mut stdin) = stdin {
@@ -110,8 +115,8 @@ async fn talk(child: &mut Child, group: &Group, input: &[u8]) -> Result<Ran, Fau
     };
     let answer = async {
         match stdout {
-            Some(stdout) => read(stdout).await,
-            None => Ok(vec![]),
+            Some(stdout) => read(stdout, deadline).await,
+            None => Ok((vec![], Reservation::default())),
         }
     };
     let end = async {
@@ -125,22 +130,23 @@ async fn talk(child: &mut Child, group: &Group, input: &[u8]) -> Result<Ran, Fau
         let signal = status.signal().unwrap_or_default();
         return Err(Fault::unknown_outcome(Reason::OperationFailed).with_code(format!("signal {signal}")));
     };
-    Ok(Ran {
-        exit,
-        output: output?,
-    })
+    let (output, _coming) = output?;
+    Ok(Ran { exit, output })
 }
 
-/// All of `from`, up to the limit.
-async fn read(from: impl AsyncRead + Unpin) -> Result<Vec<u8>, Fault> {
-    let mut output = vec![];
-    let mut from = from.take(LARGEST_OUTPUT + 1);
+/// All of `from`, up to the limit, and the memory that is counted for it while it comes.
+async fn read(from: impl AsyncRead + Unpin, deadline: Instant) -> Result<(Vec<u8>, Reservation), Fault> {
+    let (mut output, mut coming) = (vec![], Reservation::default());
+    let mut from = from.take(LARGEST_OUTPUT as u64 + 1);
     let incomplete = || Fault::unknown_outcome(Reason::Incomplete);
-    from.read_to_end(&mut output).await.map_err(|_| incomplete())?;
-    if output.len() as u64 > LARGEST_OUTPUT {
+    while from.read_buf(&mut output).await.map_err(|_| incomplete())? > 0 {
+        let size = (output.len(), LARGEST_OUTPUT);
+        coming.count(&memory::COMING, size, deadline).await?;
+    }
+    if output.len() > LARGEST_OUTPUT {
         return Err(incomplete().with_code("too large"));
     }
-    Ok(output)
+    Ok((output, coming))
 }
 
 /// A process group of a program's own: it and what it starts. Killed when dropped.
@@ -193,5 +199,28 @@ impl Drop for Folder {
     fn drop(&mut self) {
         // What cannot be removed is not worth failing for.
         fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_program_says_is_counted_while_it_comes_and_has_an_end() {
+        let soon = || Instant::now() + std::time::Duration::from_secs(1);
+        let said = vec![b'x'; LARGEST_OUTPUT];
+        let (output, coming) = read(&said[..], soon()).await.unwrap();
+        assert_eq!(output.len(), LARGEST_OUTPUT);
+        let all = async || {
+            let mut others = Reservation::default();
+            let all = (16 << 20, 16 << 20);
+            others.count(&memory::COMING, all, soon()).await
+        };
+        let full = all().await.unwrap_err();
+        assert_eq!(full.code.as_str(), memory::TOO_MUCH_AT_ONCE);
+        drop(coming);
+        let endless = read(tokio::io::repeat(b'x'), soon()).await.unwrap_err();
+        assert_eq!(endless.code.as_str(), "too large");
     }
 }
