@@ -17,6 +17,7 @@
 
 #![allow(
     clippy::disallowed_macros,
+    clippy::disallowed_types,
     clippy::pedantic,
     clippy::unwrap_used,
     missing_docs,

@@ -16,11 +16,11 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
 };
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use parking_lot::Mutex;
 
 use crate::{
     api::{Approval, Offboarding, offboarding::GateState},
@@ -212,7 +212,7 @@ impl Voices {
                     let admitted = Folder::look(state, &uid).status().ok()??.admitted?;
                     (admitted.by == AdmittedBy::Room).then_some((uid, admitted))
                 });
-            let mut admissions = self.admissions.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut admissions = self.admissions.lock();
             let room = admissions.ask((&uid, places), known, self.first_acts, now);
             room.then_some(AdmittedBy::Room)
         };

@@ -4,13 +4,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use async_trait::async_trait;
 use clap::Args;
 use ipnet::IpNet;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use super::{
     approvals::Voices,
@@ -461,7 +462,7 @@ impl Local {
         }
         let outcome = drive(&job, &mut self.record, &mut self.memory).await;
         // What was so earlier in this pass is so since then.
-        self.status = shown.status.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.status = shown.status.into_inner();
         if let Some(manager) = &outcome.manager {
             // Whoever was waited for is known now, and every system is looked at again.
             self.case.know_manager(manager.who.as_ref());
@@ -548,12 +549,12 @@ impl Store for Shown<'_> {
 
     /// Whoever is interrupted, or asks meanwhile, finds what was done. That it cannot be written is told at the end.
     async fn progress(&self, interim: &Interim) {
-        let mut known = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.status.lock();
         let status = report::so_far(self.case, self.links, interim, &known, self.clock.now());
         if let Some(status) = status.filter(|status| self.folder.save_status(status).is_ok()) {
             *known = status;
         }
-        let mut show = self.show.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut show = self.show.lock();
         show(&interim.finished);
     }
 }

@@ -1,15 +1,10 @@
 //! `offboard run`: drives the leavers of a folder to the end, without a cluster.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 
 use super::{
     approvals::{Voices, departures, how_to},
@@ -320,7 +315,7 @@ impl Show {
             Told::Passed(status) => {
                 let progress = status.progress.clone().unwrap_or_default();
                 let left = left(status);
-                let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut all = self.left.lock();
                 all.insert(leaver.to_owned(), (progress, left, !wants_more(status)));
                 self.progress.show(&far(&all));
             }

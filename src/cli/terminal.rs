@@ -15,9 +15,9 @@ use std::{
     borrow::Cow,
     fmt::Write as _,
     io::{self, IsTerminal, Write, stderr, stdout},
-    sync::{Mutex, PoisonError},
 };
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::core::identity::is_invisible;
@@ -141,7 +141,7 @@ impl Default for Progress {
 impl Progress {
     /// Prints a line of data above the progress line.
     pub fn print(&self, text: &str) {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.shown.lock();
         clear(&shown);
         out!("{text}");
         draw(&shown);
@@ -152,7 +152,7 @@ impl Progress {
         if !self.terminal {
             return;
         }
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown.lock();
         if *shown != text {
             clear(&shown);
             text.clone_into(&mut shown);

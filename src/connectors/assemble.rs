@@ -5,11 +5,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use parking_lot::Mutex;
 use reqwest::Url;
 use serde_json::Value;
 use thiserror::Error;
@@ -157,7 +158,7 @@ impl Assembly {
         if let Some(spec) = own.get(name).filter(|_| builtin(name).is_none()) {
             return Definition::compile(name, spec.clone()).map_err(wrong);
         }
-        let mut compiled = self.builtins.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut compiled = self.builtins.lock();
         if let Some(definition) = compiled.get(name) {
             return Ok(definition.clone());
         }
@@ -275,7 +276,7 @@ impl Assembly {
     }
 
     fn limit(&self, name: &str, limits: &ConnectorLimits) -> Arc<Limit> {
-        let mut known = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.limits.lock();
         if let Some((same, limit)) = known.get(name)
             && same == limits
         {

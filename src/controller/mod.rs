@@ -26,12 +26,13 @@ pub mod safeguards;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use kube::{Client, runtime::events::Recorder};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use self::{
@@ -102,7 +103,7 @@ impl Context {
 
     /// Whether the link of this connector is another one than when this was last asked.
     fn link_changed(&self, namespace: &str, connector: &str, revision: u64) -> bool {
-        let mut known = self.revisions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.revisions.lock();
         known.insert((namespace.to_owned(), connector.to_owned()), revision) != Some(revision)
     }
 

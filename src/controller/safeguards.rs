@@ -1,12 +1,10 @@
 //! What whoever installed the operator demands of people, whatever the policies and sources of its namespaces say.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 use super::runtime::watch::Namespace;
@@ -90,7 +88,7 @@ struct State {
 
 impl FirstActGuard {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Somebody approved the set in which the Offboarding of this name is.

@@ -1,12 +1,10 @@
 //! Who leaves, by address: who leaves takes nothing over from another leaver and approves nothing, and two Offboardings about one
 //! person know of each other.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     duplicate::Duplicate,
@@ -82,7 +80,7 @@ impl Index {
 
 impl DepartureIndex {
     fn index(&self) -> MutexGuard<'_, Index> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Takes in the Offboarding `uid` as it is now. Gives the uids of the others about the same person, before or now, if that is

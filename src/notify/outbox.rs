@@ -2,15 +2,11 @@
 //!
 //! Keeps nothing and decides nothing about whether a message may be sent: whoever calls has written that down.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep_until},
@@ -251,13 +247,13 @@ impl Line {
     }
 
     fn paused(&self) -> Option<Instant> {
-        let until = self.pause.lock().unwrap_or_else(PoisonError::into_inner).until;
+        let until = self.pause.lock().until;
         until.filter(|until| *until > Instant::now())
     }
 
     /// A channel that takes nothing is left alone for a while, so that a thousand messages do not try it one after the other.
     fn learn(&self, sending: &Sending) {
-        let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pause = self.pause.lock();
         let Sending::Again { until, .. } = sending else {
             *pause = Pause::default();
             return;

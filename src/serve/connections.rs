@@ -5,14 +5,7 @@
 //! thousand of them and the operator could open none of its own. So there is a place for so many in all and of each peer,
 //! and whoever has not said what they want by then loses it.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::IpAddr,
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -20,6 +13,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use parking_lot::Mutex;
 use tokio::{
     net::TcpListener,
     time::{sleep, timeout},
@@ -55,7 +49,7 @@ struct Place {
 
 impl Places {
     fn take(self: &Arc<Self>, peer: IpAddr, limits: &Limits) -> Option<Place> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.0.lock();
         let all: usize = taken.values().sum();
         let of_peer = taken.entry(peer).or_default();
         if all >= limits.all || *of_peer >= limits.each {
@@ -74,7 +68,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.places.0.lock();
         if let Some(of_peer) = taken.get_mut(&self.peer) {
             *of_peer -= 1;
             if *of_peer == 0 {

@@ -11,13 +11,7 @@
 //!
 //! With several operators only one acts; the others answer 503, and the sender tries again.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -27,6 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use parking_lot::Mutex;
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
@@ -152,7 +147,7 @@ impl Door {
 
     /// Whether one more message of `sender` may be heeded. There are as many senders as sources.
     fn admits(&self, sender: &str, now: Instant) -> bool {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens.lock();
         let tokens = tokens.entry(sender.to_owned()).or_insert((BURST, now));
         let (left, since) = *tokens;
         let refills = now.duration_since(since).as_millis() / REFILL.as_millis();

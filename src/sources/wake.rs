@@ -2,13 +2,11 @@
 //!
 //! The body is not looked at: a message can say no more than "look now". It is signed so that nobody can keep a source looking.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::BTreeMap;
 
 use aws_lc_rs::hmac;
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 
 use crate::{
     core::{leavers::compare::hex, schedule::later},
@@ -87,7 +85,7 @@ impl Replays {
         if !genuine || !of_now || key.is_none() {
             return Reception::Refused;
         }
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         known.retain(|_, until| *until > now);
         if known.contains_key(&given) {
             return Reception::Refused;

@@ -195,7 +195,7 @@ impl Resolve for Dialer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -264,14 +264,14 @@ mod tests {
         }
 
         fn asked(&self) -> usize {
-            *self.asked.lock().unwrap()
+            *self.asked.lock()
         }
     }
 
     impl Names for Changing {
         fn addresses<'a>(&'a self, _: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-            *self.asked.lock().unwrap() += 1;
-            let mut answers = self.answers.lock().unwrap();
+            *self.asked.lock() += 1;
+            let mut answers = self.answers.lock();
             let answer = if answers.len() > 1 {
                 answers.pop().unwrap()
             } else {

@@ -11,14 +11,10 @@
 //! It may have meant that moment alone, so the lesson is left quickly: the rate doubles each second. Where the system refuses
 //! at the same height again, the next attempt to go beyond it waits longer, up to a few seconds.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep_until, timeout_at},
@@ -90,7 +86,7 @@ impl Limit {
     pub fn park(&self, until: Timestamp) {
         let now = (self.clock)();
         let latest = now.saturating_add(LONGEST_SILENCE).unwrap_or(Timestamp::MAX);
-        let mut parked = lock(&self.parked);
+        let mut parked = self.parked.lock();
         let begins = parked.is_none_or(|before| before <= now);
         let until = parked.unwrap_or(Timestamp::MIN).max(until.min(latest));
         *parked = Some(until);
@@ -100,14 +96,14 @@ impl Limit {
 
     /// The first refusal after a silence says how much was too much; those that were on their way with it say nothing new.
     fn learn(&self, first: bool, now: Instant, silence: Duration) {
-        let mut lesson = lock(&self.lesson);
+        let mut lesson = self.lesson.lock();
         let before = lesson.filter(|lesson| lesson.rate_at(now).is_some());
         if let (false, Some(before)) = (first, before) {
             let since = before.since.max(now + silence);
             *lesson = Some(Lesson { since, ..before });
             return;
         }
-        let mut ended = lock(&self.ended);
+        let mut ended = self.ended.lock();
         forget_before(&mut ended, now);
         let taken = ended.len().max(SLOWEST);
         let rate = match self.least(before, now) {
@@ -128,7 +124,7 @@ impl Limit {
 
     /// Requests in a window now: what was asked for, or less if that was too much for the system.
     fn rate_at(&self, now: Instant) -> Option<usize> {
-        let lesson = *lock(&self.lesson);
+        let lesson = *self.lesson.lock();
         self.least(lesson, now)
     }
 
@@ -160,7 +156,7 @@ impl Limit {
 
     /// Whether the system wants silence.
     fn check(&self) -> Result<(), Fault> {
-        match *lock(&self.parked) {
+        match *self.parked.lock() {
             Some(until) if (self.clock)() < until => Err(Fault::throttled(until)),
             _ => Ok(()),
         }
@@ -172,7 +168,7 @@ impl Limit {
         let Some(rate) = self.rate_at(now) else {
             return Ok(None);
         };
-        let mut places = lock(&self.places);
+        let mut places = self.places.lock();
         places.forget_before(now);
         places.hasten(rate, now);
         let turn = places.turn(places.turns.len(), rate, now);
@@ -188,7 +184,7 @@ impl Limit {
             let now = Instant::now();
             let rate = self.rate_at(now).unwrap_or(usize::MAX);
             let turn = {
-                let mut places = lock(&self.places);
+                let mut places = self.places.lock();
                 places.hasten(rate, now);
                 places.turn_of(place)
             };
@@ -283,7 +279,7 @@ pub struct Turn<'l> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let now = Instant::now();
-        let mut ended = lock(&self.limit.ended);
+        let mut ended = self.limit.ended.lock();
         forget_before(&mut ended, now);
         ended.push_back(now);
     }
@@ -294,11 +290,6 @@ fn forget_before(instants: &mut VecDeque<Instant>, now: Instant) {
     while instants.front().is_some_and(|first| *first + WINDOW <= now) {
         instants.pop_front();
     }
-}
-
-/// Poison is no danger: every change is one assignment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

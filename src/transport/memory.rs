@@ -17,11 +17,9 @@
 //! of them at a time goes beyond. Of all looks one does, and one more beside it when it takes long: whoever looks at another
 //! system has the other half, and another turn beyond.
 
-use std::{
-    future::pending,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{future::pending, sync::Arc};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::{Duration, Instant, sleep, timeout_at},
@@ -209,7 +207,7 @@ impl Retention {
     }
 
     fn state(&self) -> MutexGuard<'_, Retaining> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Counts so many bytes that are kept from now on, if there is room for them; none if not.

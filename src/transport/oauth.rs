@@ -7,13 +7,14 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex as StdMutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex as StdMutex;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Method, Request, Url,
@@ -207,7 +208,7 @@ impl Tokens {
     }
 
     fn slot(&self, subject: Option<&str>) -> Arc<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock();
         if slots.len() >= SUBJECTS {
             slots.retain(|_, slot| Arc::strong_count(slot) > 1);
         }

@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::disallowed_macros,
+    clippy::disallowed_types,
     clippy::pedantic,
     clippy::unwrap_used,
     reason = "tests are written to be read"

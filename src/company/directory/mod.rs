@@ -3,6 +3,8 @@
 //! It serves what a directory's users and administrators do here: bind, search, modify, rename, who am I. It does not
 //! add or delete entries over the wire, follow referrals or keep anything on disk.
 
+#![expect(clippy::disallowed_types, reason = "it shares a lock with the simulators")]
+
 pub mod acme;
 mod login;
 mod search;

@@ -7,7 +7,7 @@
 
 mod found;
 
-use std::{collections::BTreeMap, sync::PoisonError};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -49,11 +49,7 @@ impl People for Declarative {
         // Whoever is asked for everybody each time need not remember anybody.
         let remembered = !people.changed.is_empty();
         let known = match reach {
-            Reach::ChangedSince(_) => self
-                .managers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            Reach::ChangedSince(_) => self.managers.lock().clone(),
             Reach::Everyone => None,
         };
         // A manager who did not change is not among what changed, so their address must be known from before.
@@ -73,7 +69,7 @@ impl People for Declarative {
                 let found = look.all(&people.everyone, &scope).await?;
                 let (census, managers) = found.census(true, Managers::new(), remembered);
                 if remembered {
-                    *self.managers.lock().unwrap_or_else(PoisonError::into_inner) = Some(managers);
+                    *self.managers.lock() = Some(managers);
                 }
                 Ok(census)
             }

@@ -2,14 +2,12 @@
 //!
 //! It decides nothing about a leaver. It looks as the definition says, and sends what it is handed.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use futures::future::join_all;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::{

@@ -8,12 +8,10 @@ mod loading;
 mod looking;
 mod people;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::{Declarative, Definition, Options, Problems, parse};
@@ -105,7 +103,7 @@ impl Script {
     }
 
     fn asked(&self) -> Vec<String> {
-        let asked = self.asked.lock().unwrap();
+        let asked = self.asked.lock();
         asked
             .iter()
             .map(|r| format!("{} {}", r.method, r.url.trim_start_matches("http://small/v1")))
@@ -119,7 +117,7 @@ impl Driver for Script {
         let Resolved::Http(http) = request else {
             panic!("not http")
         };
-        self.asked.lock().unwrap().push(http.clone());
+        self.asked.lock().push(http.clone());
         let (status, body) = (self.answer)(http);
         let fault = match status {
             200..300 => None,
@@ -140,7 +138,7 @@ impl Driver for Script {
     }
 
     fn park(&self, until: jiff::Timestamp) {
-        self.parked.lock().unwrap().push(until);
+        self.parked.lock().push(until);
     }
 }
 

@@ -1,9 +1,8 @@
 //! Turns at something that only a few may do at the same time, for threads.
 
-use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// How many may go on at the same time, and how many more may wait for that.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ impl Turns {
     }
 
     fn state(&self) -> MutexGuard<'_, Taken> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// A turn, once there is one; none after `patience`, and at once if enough others wait.
@@ -50,8 +49,7 @@ impl Turns {
             }
             state.waiting += 1;
             let busy = |state: &mut Taken| state.running >= self.abreast;
-            let waited = self.ended.wait_timeout_while(state, patience, busy);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.ended.wait_while_for(&mut state, busy, patience);
             state.waiting -= 1;
             if state.running >= self.abreast {
                 return None;

@@ -5,10 +5,9 @@
 //! definition that has changed since would give back something else, or nothing at all of a fact that has another name by now. So
 //! the record keeps, beside what was taken, the fact and the reads that its undoing rests on.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
 
 use super::{connector::Declarative, load::Definition};
 use crate::{

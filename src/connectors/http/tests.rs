@@ -6,12 +6,10 @@ mod table;
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicI64, AtomicUsize, Ordering},
 };
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -43,7 +41,7 @@ impl Raw {
                     let (asked, answer) = (asked.clone(), answer.clone());
                     tokio::spawn(async move {
                         let request = receive(&mut socket).await;
-                        asked.lock().unwrap().push(request);
+                        asked.lock().push(request);
                         drop(socket.write_all(&answer).await);
                     });
                 }
@@ -53,11 +51,11 @@ impl Raw {
     }
 
     fn count(&self) -> usize {
-        self.asked.lock().unwrap().len()
+        self.asked.lock().len()
     }
 
     fn last(&self) -> String {
-        self.asked.lock().unwrap().last().unwrap().clone()
+        self.asked.lock().last().unwrap().clone()
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex as Short, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex as Short;
 use tokio::{
     sync::Mutex,
     time::{Instant, sleep, timeout_at},
@@ -120,7 +121,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        *locked(&self.session.used) = Instant::now();
+        *self.session.used.lock() = Instant::now();
         if self.session.users.fetch_sub(1, Ordering::SeqCst) > 1 {
             return;
         }
@@ -131,7 +132,7 @@ impl Drop for Lease {
             let (Some(session), Some(state)) = (session.upgrade(), state.upgrade()) else {
                 return;
             };
-            let idle = session.users.load(Ordering::SeqCst) == 0 && locked(&session.used).elapsed() >= IDLE;
+            let idle = session.users.load(Ordering::SeqCst) == 0 && session.used.lock().elapsed() >= IDLE;
             if idle && forget(&state, &session).await {
                 session.sftp.close().await;
             }
@@ -150,9 +151,4 @@ async fn forget(state: &Mutex<State>, session: &Arc<Session>) -> bool {
         state.session = None;
     }
     current
-}
-
-/// Nothing that is guarded can be left half changed.
-fn locked<T>(mutex: &Short<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

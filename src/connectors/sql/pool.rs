@@ -1,12 +1,8 @@
 //! A few connections to each database of one server, opened on demand and closed when they are idle.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use sqlx::Connection;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -71,11 +67,7 @@ impl<E: Engine> Pools<E> {
 
     /// A connection to `database`, kept or new.
     pub(super) async fn lease(&self, database: Option<&str>, deadline: Instant) -> Result<Lease<E>, Fault> {
-        let pool = Arc::clone(
-            locked(&self.pools)
-                .entry(database.map(str::to_owned))
-                .or_default(),
-        );
+        let pool = Arc::clone(self.pools.lock().entry(database.map(str::to_owned)).or_default());
         let permit = timeout_at(deadline, Arc::clone(&pool.permits).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
             return Err(Fault::transient(Reason::Timeout));
@@ -113,7 +105,7 @@ impl<E: Engine> Pool<E> {
     /// The idle connection that was used last and still works. Those that do not are closed.
     async fn living(&self, deadline: Instant) -> Option<Metered<E>> {
         loop {
-            let (mut metered, used) = locked(&self.idle).pop()?;
+            let (mut metered, used) = self.idle.lock().pop()?;
             if used.elapsed() < TRUSTED
                 || matches!(timeout_at(deadline, metered.connection.ping()).await, Ok(Ok(())))
             {
@@ -124,7 +116,7 @@ impl<E: Engine> Pool<E> {
 
     /// Takes out what was idle for long.
     fn expired(&self) -> Vec<E::Connection> {
-        let mut idle = locked(&self.idle);
+        let mut idle = self.idle.lock();
         let (old, young): (Vec<_>, Vec<_>) = idle.drain(..).partition(|(_, used)| used.elapsed() >= IDLE);
         *idle = young;
         old.into_iter().map(|(metered, _)| metered.connection).collect()
@@ -144,7 +136,7 @@ impl<E: Engine> Lease<E> {
     /// Keeps the connection for the next statement, and hands over the memory that is counted for what came.
     pub(super) async fn give_back(self) -> Reservation {
         let memory = self.metered.meter.end(UNASKED).await;
-        locked(&self.pool.idle).push((self.metered, Instant::now()));
+        self.pool.idle.lock().push((self.metered, Instant::now()));
         let pool = Arc::downgrade(&self.pool);
         tokio::spawn(async move {
             sleep(IDLE).await;
@@ -156,11 +148,6 @@ impl<E: Engine> Lease<E> {
         });
         memory
     }
-}
-
-/// Nothing that is guarded can be left half changed.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn not_opened<E: Engine>(failure: Failure) -> Fault {

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
+use parking_lot::Mutex;
 
 use super::trust::trusted_since_now;
 use crate::{
@@ -36,21 +37,18 @@ struct Names {
 impl ApprovalIndex {
     /// Takes in `approval` as it is now.
     pub fn insert(&self, approval: &Approval) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(approval);
+        self.0.lock().insert(approval);
     }
 
     /// `approval` is gone.
     pub fn forget(&self, approval: &Approval) {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.0.lock();
         names.forget(&approval.uid().unwrap_or_default());
     }
 
     /// These are all there are.
     pub fn replace(&self, all: &[Arc<Approval>]) {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.0.lock();
         *names = Names::default();
         for approval in all {
             names.insert(approval);
@@ -59,12 +57,12 @@ impl ApprovalIndex {
 
     /// The name of the one with this uid.
     pub fn name(&self, uid: &str) -> Option<String> {
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.0.lock();
         names.known.get(uid).map(|(name, _)| name.clone())
     }
 
     fn about(&self, uid: &str) -> BTreeSet<String> {
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.0.lock();
         names.about.get(uid).cloned().unwrap_or_default()
     }
 }

@@ -8,7 +8,6 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -21,6 +20,7 @@ use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject},
 };
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use crate::{
@@ -89,7 +89,7 @@ impl Policies {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     /// What Approvals rest on: who approves, who asked and changed, that nobody gets round them by deleting what they are about,

@@ -16,11 +16,7 @@
 //! counts finished tries, so of two operators only one can create it. A Job that is there is looked at: while it runs it is
 //! waited for, and when it has ended with nobody having taken the answer, that answer is taken instead of another run.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
@@ -35,6 +31,7 @@ use kube::{
     Api, Client, ResourceExt,
     api::{ListParams, PostParams, WatchEvent, WatchParams},
 };
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -232,12 +229,12 @@ impl ClusterRunner {
     }
 
     fn was_taken(&self, uid: &str) -> bool {
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = self.taken.lock();
         taken.contains_key(uid)
     }
 
     fn take(&self, uid: String) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         taken.retain(|_, since| since.elapsed() < ACTS_STAY * 2);
         taken.insert(uid, Instant::now());
     }

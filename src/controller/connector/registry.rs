@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,6 +14,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Client, ResourceExt};
+use parking_lot::Mutex;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
 use crate::{
@@ -141,7 +142,7 @@ impl ConnectorRegistry {
             let generation = own.metadata.generation.unwrap_or_default();
             format!("{}/{generation}", own.metadata.uid.as_deref().unwrap_or_default())
         });
-        let mut known = self.definitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.definitions.lock();
         if let Some((same, definition)) = known.get(name)
             && *same == version
         {
@@ -307,12 +308,12 @@ impl ConnectorRegistry {
 
     /// Drops what is known of a connector that is gone.
     pub fn forget(&self, namespace: &str, connector: &str) {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock();
         slots.remove(&(namespace.to_owned(), connector.to_owned()));
     }
 
     fn slot(&self, namespace: &str, connector: &str) -> Slot {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock();
         let key = (namespace.to_owned(), connector.to_owned());
         slots.entry(key).or_default().clone()
     }

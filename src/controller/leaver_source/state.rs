@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -12,6 +12,7 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret as Stored;
 use kube::ResourceExt;
+use parking_lot::Mutex;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
 use crate::{
@@ -79,14 +80,14 @@ pub struct SyncState {
 impl SourceStates {
     /// What is kept of this source.
     pub fn state_of(&self, namespace: &str, name: &str) -> Arc<SourceState> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let key = (namespace.to_owned(), name.to_owned());
         known.entry(key).or_default().clone()
     }
 
     /// The source is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         known.remove(&(namespace.to_owned(), name.to_owned()));
     }
 }
@@ -137,24 +138,24 @@ impl Context {
 
 impl SourceState {
     fn key(&self) -> Option<Secret> {
-        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = self.key.lock();
         key.as_ref()?.secret.as_ref().ok().cloned()
     }
 
     /// What is wrong with the signing key, if anything.
     pub fn key_problem(&self) -> Option<String> {
-        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = self.key.lock();
         key.as_ref()?.secret.as_ref().err().cloned()
     }
 
     /// Reads the signing key of `source`, unless that was done a moment ago.
     pub async fn read_key(&self, context: &Context, source: &LeaverSource) {
         let Some(wake) = &source.spec.wake else {
-            *self.key.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.key.lock() = None;
             return;
         };
         {
-            let known = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = self.key.lock();
             if known.as_ref().is_some_and(|key| key.read.elapsed() < KEY_LASTS) {
                 return;
             }
@@ -182,6 +183,6 @@ impl SourceState {
             secret,
             read: Instant::now(),
         };
-        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        *self.key.lock() = Some(key);
     }
 }

@@ -13,12 +13,13 @@ mod notifiable;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
@@ -74,8 +75,8 @@ impl Notifier {
         drop(self.places.acquire_many(AT_ONCE).await);
     }
 
-    fn busy(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Notify>>> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    fn busy(&self) -> parking_lot::MutexGuard<'_, HashMap<String, Arc<Notify>>> {
+        self.busy.lock()
     }
 }
 

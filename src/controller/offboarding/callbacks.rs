@@ -5,10 +5,7 @@
 //! writer. The sender gets its 202 only after that: whatever happens before, a crash or another operator's taking over, it
 //! sends again.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -93,7 +90,7 @@ pub async fn hear(context: &Context, token: &str, body: &[u8]) -> Heard {
     let (durable, told) = oneshot::channel();
     {
         let memory = context.leavers.state_of(&leaver.uid().unwrap_or_default());
-        let mut said = memory.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = memory.callbacks.lock();
         said.retain(|said| !said.durable.is_closed());
         if said.len() >= MOST {
             return Heard::Later;

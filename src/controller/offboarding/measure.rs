@@ -1,6 +1,6 @@
 //! What an outcome is worth to the metrics, and what it says of the logins of its Connectors.
 
-use std::{collections::BTreeMap, sync::PoisonError};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -57,7 +57,7 @@ pub(super) async fn outcome(
             context.look_at_connector(&namespace, connector);
         }
     }
-    *leaver.access_left.lock().unwrap_or_else(PoisonError::into_inner) = left;
+    *leaver.access_left.lock() = left;
 }
 
 /// What a row says about the login.

@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
 use jiff::Timestamp;
@@ -144,13 +144,7 @@ impl<'a> OffboardingReconcile<'a> {
         self.notifies = policy.filter(|spec| !spec.notify.is_empty()).cloned();
         let now = SystemClock.now();
         // What is not taken before this returns is dropped, and so sent again.
-        let callbacks = std::mem::take(
-            &mut *self
-                .leaver
-                .callbacks
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let callbacks = std::mem::take(&mut *self.leaver.callbacks.lock());
         let unchanged = self.state.fingerprint.as_ref() == Some(&gathered.fingerprint);
         if callbacks.is_empty() && unchanged && self.state.next.is_none_or(|at| now < at) {
             return (Ended::Idle, self.until_next(now));

@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use super::{gather::Fingerprint, store::Stored};
@@ -69,7 +70,7 @@ pub struct LeaverStates {
 impl LeaverStates {
     /// The leaver `uid`.
     pub fn state_of(&self, uid: &str) -> Arc<LeaverState> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         known.entry(uid.to_owned()).or_default().clone()
     }
 
@@ -80,7 +81,7 @@ impl LeaverStates {
                 .status
                 .as_ref()
                 .is_none_or(|status| status.evidence.is_none());
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         known
             .entry(offboarding.uid().unwrap_or_default())
             .or_insert_with(|| {
@@ -93,7 +94,7 @@ impl LeaverStates {
 
     /// Drops what is remembered of a leaver that is gone, unless a pass over it still goes on: the lock must outlive that.
     pub fn forget(&self, uid: &str) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if known
             .get(uid)
             .is_some_and(|leaver| Arc::strong_count(leaver) == 1)
@@ -105,12 +106,12 @@ impl LeaverStates {
     /// Security facts that are wanted and not proven, by connector, over all leavers.
     pub fn left(&self) -> BTreeMap<String, usize> {
         let known: Vec<_> = {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = self.known.lock();
             known.values().cloned().collect()
         };
         let mut total = BTreeMap::new();
         for leaver in known {
-            let left = leaver.access_left.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = leaver.access_left.lock();
             for (connector, count) in left.iter() {
                 *total.entry(connector.clone()).or_default() += count;
             }

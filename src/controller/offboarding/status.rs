@@ -1,12 +1,13 @@
 //! The status of an Offboarding: with the term of the lease in every write, and now and then while its systems are driven.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use parking_lot::Mutex;
 
 use crate::{
     api::{Offboarding, OffboardingStatus},
@@ -89,7 +90,7 @@ impl<'a> ProgressWriter<'a> {
 
     /// The newest object, if anything was shown.
     pub fn finish(self) -> Option<Arc<Offboarding>> {
-        let newest = self.object.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let newest = self.object.into_inner();
         newest.next.map(|_| newest.object)
     }
 
@@ -99,7 +100,7 @@ impl<'a> ProgressWriter<'a> {
             object,
             next,
             patches,
-        } = self.object.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        } = self.object.lock().clone();
         let began = Instant::now();
         if next.is_some_and(|at| began < at) {
             return;
@@ -110,7 +111,7 @@ impl<'a> ProgressWriter<'a> {
         };
         match write(self.context, &object, &status).await {
             Ok(written) => {
-                let mut held = self.object.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut held = self.object.lock();
                 let pause = (BETWEEN * 2_u32.saturating_pow(patches.min(6))).max(began.elapsed() * SPARE);
                 *held = Newest {
                     object: written,

@@ -1,9 +1,8 @@
 //! Whether work goes on, for whoever watches from outside of it.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// When work was last seen to go on.
 #[derive(Debug)]
@@ -18,11 +17,11 @@ impl Default for Heartbeat {
 impl Heartbeat {
     /// Work goes on.
     pub fn beat(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.lock() = Instant::now();
     }
 
     /// For how long it has stood still.
     pub fn still(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.0.lock().elapsed()
     }
 }

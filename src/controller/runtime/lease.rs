@@ -6,10 +6,7 @@
 //! anybody else may begin: also one that was held up and notices nothing, since before everything that is sent the time of the
 //! last renewal is asked for ([`Tenure`]), and since every status carries the number of the term, which never goes back.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -17,6 +14,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
 use kube::{Api, Client, api::PostParams};
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{api_client::ApiError, watch};
@@ -67,11 +65,11 @@ impl Tenure {
     }
 
     fn hold(&self) -> Hold {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn set(&self, hold: Hold) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = hold;
+        *self.0.lock() = hold;
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     fmt::Debug,
     future::Future,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -22,6 +22,7 @@ use kube::{
         watcher,
     },
 };
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch as signal};
 
 use super::{

@@ -14,7 +14,7 @@ mod world;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -22,6 +22,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 
 use self::world::{Dice, RETENTION, Sim, VirtualClock, epoch, facts};
 use super::{Clock, Drive, Interim, Link, Memory, Outcome, Record, Row, Scope, Store, drive};
@@ -60,7 +61,7 @@ struct SimStore {
 impl Store for SimStore {
     async fn save(&self, record: &Record) -> Result<(), Fault> {
         let (fails, late) = {
-            let mut dice = self.dice.lock().unwrap();
+            let mut dice = self.dice.lock();
             let faulty = self.clock.now() < self.faults_until;
             (
                 faulty && dice.one_in(15),
@@ -72,7 +73,7 @@ impl Store for SimStore {
             return Err(Fault::transient(Reason::StoreUnavailable));
         }
         self.saves.fetch_add(1, Ordering::Relaxed);
-        *self.durable.lock().unwrap() = record.clone();
+        *self.durable.lock() = record.clone();
         Ok(())
     }
     fn current(&self) -> bool {
@@ -210,16 +211,12 @@ impl Trial {
             })
             .collect();
         if count > 1 && dice.one_in(8) {
-            sims[0].inner.lock().unwrap().fails_for_ever = true;
+            sims[0].inner.lock().fails_for_ever = true;
         } else if story == Story::Any && count > 1 && dice.one_in(6) {
-            let mut inner = sims[0].inner.lock().unwrap();
+            let mut inner = sims[0].inner.lock();
             inner.refuses = inner.state.enabled;
         }
-        let faults_until = sims
-            .iter()
-            .map(|s| s.inner.lock().unwrap().faults_until)
-            .max()
-            .unwrap();
+        let faults_until = sims.iter().map(|s| s.inner.lock().faults_until).max().unwrap();
         let store = SimStore {
             durable: durable.clone(),
             clock: clock.clone(),
@@ -249,7 +246,7 @@ impl Trial {
             (how, from, from + SignedDuration::from_secs(40) + within(20))
         });
         for sim in &sims {
-            let mut inner = sim.inner.lock().unwrap();
+            let mut inner = sim.inner.lock();
             (inner.hold, inner.appears_at) = (hold, appears_at);
         }
         let mut store = store;
@@ -269,7 +266,7 @@ impl Trial {
         let case = case(&sims, reinstate_at.is_none());
         let mut elsewhere = Sim::new("s0", seed * 8 + 7, clock.clone(), durable.clone(), crash.clone());
         elsewhere.capabilities.fingerprint = "elsewhere".into();
-        elsewhere.inner.get_mut().unwrap().crash_at = None;
+        elsewhere.inner.get_mut().crash_at = None;
         Self {
             seed,
             reconfigured,
@@ -297,7 +294,7 @@ impl Trial {
         (self.delete_at, self.hold, self.reinstate_at) = (None, None, None);
         self.store.changes.clear();
         for sim in &self.sims {
-            let mut inner = sim.inner.lock().unwrap();
+            let mut inner = sim.inner.lock();
             (inner.faults_until, inner.crash_at, inner.fails_for_ever) = (epoch(), None, false);
             inner.refuses = false;
             inner.state.enabled = true;
@@ -345,7 +342,7 @@ impl Trial {
         self.case.legal_hold = self.hold.is_some_and(|(from, until)| from <= now && now < until);
         let reinstated = self.reinstate_at.is_some_and(|at| at <= now);
         if reinstated && !self.case.reinstate {
-            let record = self.durable.lock().unwrap();
+            let record = self.durable.lock();
             for (row, ledger) in &record.ledger.systems {
                 let ours = facts().into_iter().map(|fact| fact.name);
                 let ours = ours
@@ -376,7 +373,7 @@ impl Trial {
                     // A call that is in flight now may still be answered (S5).
                     tokio::time::sleep(Duration::from_secs(31)).await;
                     for sim in &self.sims {
-                        sim.inner.lock().unwrap().deletion_seen = true;
+                        sim.inner.lock().deletion_seen = true;
                     }
                     std::future::pending().await
                 }
@@ -399,11 +396,7 @@ impl Trial {
             .changes
             .iter()
             .copied()
-            .chain(
-                self.sims
-                    .iter()
-                    .filter_map(|sim| sim.inner.lock().unwrap().appears_at),
-            )
+            .chain(self.sims.iter().filter_map(|sim| sim.inner.lock().appears_at))
             .fold(self.store.faults_until, Ord::max);
         let end = quiet + BOUND;
         let mut held_since: Option<(Timestamp, u64, u64)> = None;
@@ -419,11 +412,11 @@ impl Trial {
             self.read_configuration(&record);
             let Some(outcome) = self.pass(&mut record, &mut memory, scope).await else {
                 // Crashed: what was not durable is gone.
-                record = self.durable.lock().unwrap().clone();
+                record = self.durable.lock().clone();
                 memory = Memory::default();
                 for sim in &self.sims {
                     // What a system asked for is not durable; a restarted driver asks once and is told again.
-                    sim.inner.lock().unwrap().throttled = None;
+                    sim.inner.lock().throttled = None;
                 }
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
@@ -458,10 +451,10 @@ impl Trial {
                 }
                 Some((since, saves, changes)) if now > since + SignedDuration::from_hours(1) => {
                     // What is refused for good is tried again for ever, and each time is kept.
-                    let tries = self.sims.iter().any(|sim| sim.inner.lock().unwrap().refuses);
+                    let tries = self.sims.iter().any(|sim| sim.inner.lock().refuses);
                     let saved = self.store.saves.load(Ordering::Relaxed) - saves;
                     // Somebody new with the address, whom a recheck shows first, is written down once.
-                    let renamed = |sim: &&Arc<Sim>| sim.inner.lock().unwrap().renamed;
+                    let renamed = |sim: &&Arc<Sim>| sim.inner.lock().renamed;
                     let news = self.sims.iter().filter(renamed).count() as u64;
                     if saved > news && !tries || changes != self.changes() {
                         let changed = self.changes() - changes;
@@ -493,12 +486,12 @@ impl Trial {
         }
         self.last_judgement();
         self.judge_recovery();
-        if !self.elsewhere.inner.lock().unwrap().changes.is_empty() {
+        if !self.elsewhere.inner.lock().changes.is_empty() {
             self.wrong
                 .push("S9: another system was changed by an id that was bound in the first".to_owned());
         }
         for sim in &self.sims {
-            self.wrong.append(&mut sim.inner.lock().unwrap().violations);
+            self.wrong.append(&mut sim.inner.lock().violations);
         }
         self.wrong
     }
@@ -515,13 +508,13 @@ impl Trial {
 
     fn changes(&self) -> u64 {
         self.healthy_sims()
-            .map(|s| s.inner.lock().unwrap().changes.len() as u64)
+            .map(|s| s.inner.lock().changes.len() as u64)
             .sum()
     }
 
     fn healthy_sims(&self) -> impl Iterator<Item = &Arc<Sim>> {
         self.sims.iter().filter(|s| {
-            let inner = s.inner.lock().unwrap();
+            let inner = s.inner.lock();
             !inner.fails_for_ever && !inner.refuses
         })
     }
@@ -550,7 +543,7 @@ impl Trial {
                 self.wrong
                     .push(format!("S8: {} called Verified, and not looked at", row.name));
             }
-            let inner = sim.inner.lock().unwrap();
+            let inner = sim.inner.lock();
             let last_change = inner.changes.last().map_or(0, |c| c.seq);
             for FactState {
                 spec: fact, verdict, ..
@@ -590,10 +583,10 @@ impl Trial {
             return self.last_judgement_of_who_came_back();
         }
         let failing = self.healthy_sims().count() < self.sims.len();
-        let record = self.durable.lock().unwrap().clone();
+        let record = self.durable.lock().clone();
         let mut wrong = vec![];
         for sim in &self.sims {
-            let inner = sim.inner.lock().unwrap();
+            let inner = sim.inner.lock();
             let state = &inner.state;
             let ended = state.sessions == 0 && !state.token && state.groups.is_empty();
             if inner.refuses && (!ended || state.password_set == Timestamp::UNIX_EPOCH) {
@@ -601,7 +594,7 @@ impl Trial {
             }
         }
         for sim in self.healthy_sims() {
-            let inner = sim.inner.lock().unwrap();
+            let inner = sim.inner.lock();
             if inner.appears_at.is_some() && inner.changes.is_empty() {
                 if record.ledger.systems.get(&sim.row).is_some_and(|s| s.no_account) {
                     wrong.push(format!("S1: nobody is said to be in {}", sim.row));
@@ -654,7 +647,7 @@ impl Trial {
     fn last_judgement_of_who_came_back(&mut self) {
         let mut wrong = vec![];
         for sim in self.healthy_sims() {
-            let inner = sim.inner.lock().unwrap();
+            let inner = sim.inner.lock();
             let state = &inner.state;
             let ours = |fact: &str| {
                 self.ours
@@ -723,18 +716,18 @@ fn first_violation(seeds: std::ops::Range<u64>, story: Story, bug: Option<Bug>) 
                 mutants::with(bug, || {
                     loop {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= seeds.end || found.lock().unwrap().is_some() {
+                        if seed >= seeds.end || found.lock().is_some() {
                             return;
                         }
                         if let Some(first) = trial(seed, story).into_iter().next() {
-                            found.lock().unwrap().get_or_insert(first);
+                            found.lock().get_or_insert(first);
                         }
                     }
                 });
             });
         }
     });
-    found.into_inner().unwrap()
+    found.into_inner()
 }
 
 #[test]
@@ -822,15 +815,15 @@ async fn while_the_record_is_being_written_every_system_goes_on() {
     let mut trial = calm();
     trial.store.slow = Duration::from_secs(10);
     // The first one is much faster than the others, so that its write begins before they have even been found.
-    trial.sims[0].inner.lock().unwrap().latency = Some(Duration::from_millis(1));
+    trial.sims[0].inner.lock().latency = Some(Duration::from_millis(1));
     for sim in &trial.sims[1..] {
-        sim.inner.lock().unwrap().latency = Some(Duration::from_millis(500));
+        sim.inner.lock().latency = Some(Duration::from_millis(500));
     }
     trial
         .pass(&mut Record::default(), &mut Memory::default(), Scope::Due)
         .await;
     for sim in &trial.sims {
-        let disabled = sim.inner.lock().unwrap().disabled_at().expect("disabled");
+        let disabled = sim.inner.lock().disabled_at().expect("disabled");
         assert!(
             disabled < epoch() + SignedDuration::from_secs(5),
             "{} was disabled at {disabled}, after a write that it does not need",
@@ -854,7 +847,7 @@ fn week_ahead() -> Trial {
 #[tokio::test(start_paused = true)]
 async fn people_are_looked_up_while_there_is_time_and_every_day_until_they_are_found() {
     let trial = week_ahead();
-    trial.sims[0].inner.lock().unwrap().appears_at = Some(epoch() + SignedDuration::from_hours(30));
+    trial.sims[0].inner.lock().appears_at = Some(epoch() + SignedDuration::from_hours(30));
     let (mut record, mut memory) = (Record::default(), Memory::default());
     let mut looked = vec![];
     let first = trial.pass(&mut record, &mut memory, Scope::Due).await.unwrap();
@@ -879,12 +872,7 @@ async fn people_are_looked_up_while_there_is_time_and_every_day_until_they_are_f
     }
     assert_eq!(looked.len(), 2, "within two days: {looked:?}");
     assert_eq!(wake, Some(trial.case.cutoff));
-    assert!(
-        trial
-            .sims
-            .iter()
-            .all(|sim| sim.inner.lock().unwrap().changes.is_empty())
-    );
+    assert!(trial.sims.iter().all(|sim| sim.inner.lock().changes.is_empty()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -892,7 +880,7 @@ async fn who_was_found_once_and_is_not_found_any_more_is_not_nobody() {
     let unfound = async |bug| {
         let trial = calm();
         let row = trial.sims[0].row.clone();
-        trial.sims[0].inner.lock().unwrap().appears_at = Some(Timestamp::MAX);
+        trial.sims[0].inner.lock().appears_at = Some(Timestamp::MAX);
         let mut record = Record::default();
         record.ledger.systems.entry(row.clone()).or_default().found = Some(epoch());
         mutants::plant(bug);

@@ -1,6 +1,6 @@
 //! L3: a fault that passes by itself slows its system no longer than it lasts, plus seconds.
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -92,7 +92,7 @@ impl Trial {
         self.without_faults();
         let at = usize::try_from(dice.roll(self.sims.len() as u64)).unwrap();
         let outage = Outage::of(&mut dice);
-        self.sims[at].inner.lock().unwrap().outage = Some(outage);
+        self.sims[at].inner.lock().outage = Some(outage);
         // What is to be reached is counted from here on.
         self.store.changes.push(outage.until);
     }
@@ -100,7 +100,7 @@ impl Trial {
     /// L3.
     pub(super) fn judge_recovery(&mut self) {
         for sim in &self.sims {
-            let inner = sim.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let inner = sim.inner.lock();
             let Some(outage) = inner.outage else { continue };
             match inner.access_ended_at() {
                 Some(at) if at <= outage.bound() => {}
@@ -117,7 +117,7 @@ impl Sim {
     /// What an outage does to a call that begins now.
     pub(super) async fn weather(&self) -> Result<(), Fault> {
         let (outage, roll) = {
-            let mut inner = self.inner.lock().unwrap();
+            let mut inner = self.inner.lock();
             let Some(outage) = inner.outage else { return Ok(()) };
             (outage, inner.dice.roll(1000))
         };

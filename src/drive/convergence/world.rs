@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::outage::Outage;
@@ -254,7 +255,7 @@ impl Sim {
     /// Latency, crash points and faults that happen to every call. `Ok(true)`: the answer will be lost.
     async fn call(&self, changing: bool) -> Result<bool, Fault> {
         let (latency, crash) = {
-            let mut inner = self.inner.lock().unwrap();
+            let mut inner = self.inner.lock();
             inner.calls += 1;
             let slow = self.now() < inner.faults_until && inner.dice.one_in(40);
             let latency = if slow { 30_000 } else { 5 + inner.dice.roll(150) };
@@ -269,7 +270,7 @@ impl Sim {
             self.crash.notify_one();
             std::future::pending::<()>().await;
         }
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner.lock();
         let now = self.now();
         if inner.fails_for_ever {
             return Err(Fault::transient(Reason::SystemUnavailable).with_code("503"));
@@ -297,7 +298,7 @@ impl Sim {
     /// A read: now, or a moment ago.
     async fn read<T>(&self, what: impl Fn(&State) -> T) -> Result<T, Fault> {
         self.call(false).await?;
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner.lock();
         let now = self.now();
         let flaps = now < inner.faults_until + SETTLE;
         let lag = if flaps && inner.dice.one_in(3) {
@@ -312,7 +313,7 @@ impl Sim {
     }
 
     fn note_read(&self, fact: &str, holds: bool) {
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner.lock();
         inner.seq += 1;
         let seq = inner.seq;
         if holds {
@@ -322,7 +323,7 @@ impl Sim {
 
     /// A new look or act before the time that the system named is a violation, if the driver could know of it.
     fn enter(&self) {
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner.lock();
         let now = self.now();
         if inner
             .throttled
@@ -340,16 +341,16 @@ impl Sim {
             ..
         }) = fault
         {
-            self.inner.lock().unwrap().throttled = Some((self.now(), *until));
+            self.inner.lock().throttled = Some((self.now(), *until));
         }
     }
 
     /// Whether the person has an account by now.
     fn appeared(&self) -> bool {
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner.lock();
         let there = inner.appears_at.is_none_or(|at| at <= self.now());
         if there && inner.appears_at.is_some() && inner.came_late.is_none() {
-            let record = self.durable.lock().unwrap();
+            let record = self.durable.lock();
             inner.came_late = record.ledger.systems.get(&self.row).map(|known| known.no_account);
         }
         there
@@ -360,14 +361,13 @@ impl Sim {
         let durable = self
             .durable
             .lock()
-            .unwrap()
             .ledger
             .systems
             .get(&self.row)
             .cloned()
             .unwrap_or_default();
-        let handed_over = self.durable.lock().unwrap().ledger.handed_over;
-        let mut inner = self.inner.lock().unwrap();
+        let handed_over = self.durable.lock().ledger.handed_over;
+        let mut inner = self.inner.lock();
         let now = self.now();
         let mut wrong = vec![];
         // A call that is in flight when the hold is set may still take effect.
@@ -434,7 +434,7 @@ impl Sim {
 
     fn apply(&self, fact: &str, request: &Value) -> Option<String> {
         let now = self.now();
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner.lock();
         // Accepted, and not applied at all.
         if now < inner.faults_until && inner.dice.one_in(25) {
             return None;
@@ -520,7 +520,7 @@ impl Connector for Sim {
             .read(|s| s.enabled)
             .await
             .inspect_err(|fault| self.leave(Some(fault)))?;
-        let renamed = self.inner.lock().unwrap().renamed;
+        let renamed = self.inner.lock().renamed;
         if !successor && !self.appeared() {
             return Ok(vec![]);
         }
@@ -662,7 +662,7 @@ impl Connector for Sim {
                 Some(_) => format!("{}Undone", act.fact),
                 None => act.fact.clone(),
             };
-            if fact == "AccountDisabled" && self.inner.lock().unwrap().refuses {
+            if fact == "AccountDisabled" && self.inner.lock().refuses {
                 return Err(Fault::permanent(Reason::Refused).with_code("400"));
             }
             self.check(&fact, &account, request);
@@ -680,7 +680,7 @@ impl Connector for Sim {
 
 impl Sim {
     fn bound(&self) -> bool {
-        let durable = self.durable.lock().unwrap();
+        let durable = self.durable.lock();
         durable
             .ledger
             .systems

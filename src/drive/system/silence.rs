@@ -1,8 +1,9 @@
 //! Until when a system wants to be left alone, for acts that waited for something durable while it said so.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use crate::core::{fault::Fault, pace::parked};
 
@@ -12,11 +13,11 @@ pub(super) struct Silence(Arc<Mutex<Option<Timestamp>>>);
 
 impl Silence {
     pub(super) fn keep(&self, until: Option<Timestamp>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        *self.0.lock() = until;
     }
 
     pub(super) fn check(&self, now: Timestamp) -> Result<(), Fault> {
-        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = *self.0.lock();
         parked(until, now).map_or(Ok(()), |until| Err(Fault::throttled(until)))
     }
 }

@@ -55,14 +55,14 @@ async fn silence_is_kept_by_all_and_ends_when_it_was_said_to() {
     let now = Arc::new(Mutex::new(start));
     let clock: Clock = Arc::new({
         let now = now.clone();
-        move || *now.lock().unwrap()
+        move || *now.lock()
     });
     let limit = Limit::new(None, None, clock);
     let until = start + SignedDuration::from_secs(30);
     limit.park(until);
     limit.park(start);
     assert_eq!(limit.enter(soon()).await.unwrap_err(), Fault::throttled(until));
-    *now.lock().unwrap() = until;
+    *now.lock() = until;
     assert!(limit.enter(soon()).await.is_ok());
     limit.park(Timestamp::MAX);
     let day = until + LONGEST_SILENCE;
@@ -94,7 +94,7 @@ async fn a_refusal_teaches_what_the_system_takes() {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                         let second = began.elapsed().as_secs();
                         let fits = {
-                            let mut taken = taken.lock().unwrap();
+                            let mut taken = taken.lock();
                             if taken.0 != second {
                                 *taken = (second, 0);
                             }
@@ -104,7 +104,7 @@ async fn a_refusal_teaches_what_the_system_takes() {
                         if fits {
                             return;
                         }
-                        *refused.lock().unwrap() += 1;
+                        *refused.lock() += 1;
                         limit.park(clock() + SignedDuration::from_secs(1));
                     }
                 }
@@ -112,7 +112,7 @@ async fn a_refusal_teaches_what_the_system_takes() {
         })
     });
     futures::future::join_all(asking.collect::<Vec<_>>()).await;
-    let refused = *refused.lock().unwrap();
+    let refused = *refused.lock();
     assert!(
         refused <= 2 * (CONCURRENT + 2),
         "only what was on its way with the first refusal, and when more was tried: {refused}"
@@ -153,7 +153,7 @@ async fn a_silence_is_no_time_without_a_refusal() {
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_is_confirmed_is_tried_less_often() {
     let limit = Limit::new(None, None, system_clock());
-    let hold = || lock(&limit.lesson).unwrap().hold.as_secs();
+    let hold = || limit.lesson.lock().unwrap().hold.as_secs();
     let mut holds = Vec::new();
     for _ in 0..6 {
         limit.park(Timestamp::now() - SignedDuration::from_secs(1));

@@ -38,15 +38,15 @@ impl Endpoint {
     }
 
     fn count(&self) -> usize {
-        self.asked.lock().unwrap().len()
+        self.asked.lock().len()
     }
 
     fn last(&self) -> (HeaderMap, Fields) {
-        self.asked.lock().unwrap().last().unwrap().clone()
+        self.asked.lock().last().unwrap().clone()
     }
 
     fn answer(&self, status: u16, body: Value) {
-        *self.answer.lock().unwrap() = (status, body);
+        *self.answer.lock() = (status, body);
     }
 }
 
@@ -55,9 +55,9 @@ async fn token(
     headers: HeaderMap,
     Form(fields): Form<Fields>,
 ) -> (StatusCode, Json<Value>) {
-    endpoint.asked.lock().unwrap().push((headers, fields));
+    endpoint.asked.lock().push((headers, fields));
     tokio::task::yield_now().await;
-    let (status, body) = endpoint.answer.lock().unwrap().clone();
+    let (status, body) = endpoint.answer.lock().clone();
     (StatusCode::from_u16(status).unwrap(), Json(body))
 }
 

@@ -2,6 +2,10 @@
 //! rules, for the demo and for tests. They are written from the vendors' descriptions, never from a definition of
 //! ours, and they are no substitute for a trial against the real system.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "a simulator has no need of another library"
+)]
 #![cfg_attr(test, allow(clippy::pedantic, reason = "tests are written to be read"))]
 
 pub mod bamboohr;

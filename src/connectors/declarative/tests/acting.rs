@@ -69,7 +69,7 @@ async fn the_act_shows_no_password_and_the_key_is_put_in_when_it_is_sent() {
     assert_eq!(body.get("note"), None, "a hole that gives null drops its key");
     assert_eq!(body["active"], false);
     connector.act(&subject(), &act, &no_key()).await.unwrap();
-    let sent = script.asked.lock().unwrap().pop().unwrap();
+    let sent = script.asked.lock().pop().unwrap();
     let Body::Json(body) = sent.body else { panic!() };
     assert_eq!(body["by"], "k-k1");
     assert_eq!(body["password"], RANDOM, "the driver's to replace");
@@ -427,7 +427,7 @@ struct Directory(Mutex<Vec<Resolved>>);
 #[async_trait]
 impl Driver for Directory {
     async fn perform(&self, request: &Resolved) -> Result<Answer, Fault> {
-        self.0.lock().unwrap().push(request.clone());
+        self.0.lock().push(request.clone());
         let entry = json!({ "objectGUID": "0a-1b", "flags": "512", "dn": "CN=A\\, B,DC=x" });
         Ok(Answer {
             part: None,
@@ -492,7 +492,7 @@ spec:
     };
     let act = sight_of(&connector, &subject, "Disabled").await.act.unwrap();
     connector.act(&subject, &act, &no_key()).await.unwrap();
-    let sent = directory.0.lock().unwrap();
+    let sent = directory.0.lock();
     let search = |base: &str, entry, filter: &str, attribute: &str| {
         Resolved::Ldap(LdapRequest::Search {
             base: base.into(),
@@ -549,7 +549,7 @@ async fn who_is_the_last_to_administer_a_system_is_locked_out_once_there_is_anot
     let shown = others.clone();
     let script = Script::new(move |r| {
         if r.url.ends_with("/admins") {
-            return (200, json!({ "ids": *shown.lock().unwrap() }));
+            return (200, json!({ "ids": *shown.lock() }));
         }
         let (status, mut body) = usual(r);
         if r.url.ends_with("/users/a%2Fb%3Fc") {
@@ -582,7 +582,7 @@ async fn who_is_the_last_to_administer_a_system_is_locked_out_once_there_is_anot
             .act
             .is_some()
     );
-    *others.lock().unwrap() = json!(["a/b?c", "root"]);
+    *others.lock() = json!(["a/b?c", "root"]);
     let sight = sight_of(&connector, &subject(), "Suspended").await;
     assert!(sight.act.is_some() && sight.refused.is_none());
 }

@@ -51,7 +51,7 @@ impl Driver for Echo {
         let Resolved::Sftp(request) = request else {
             panic!("{request:?}")
         };
-        self.0.lock().unwrap().push(SftpRequest::clone(request));
+        self.0.lock().push(SftpRequest::clone(request));
         let rows = json!([{ "id": "1" }, { "id": "2" }]);
         Ok(Answer {
             part: None,
@@ -102,7 +102,7 @@ async fn a_file_is_asked_for_with_everything_that_makes_it_believed() {
     let (connector, echo, subject) = connector("2");
     let found = connector.find(&subject.who).await.unwrap();
     assert_eq!(found.len(), 1);
-    let asked = echo.0.lock().unwrap().remove(0);
+    let asked = echo.0.lock().remove(0);
     let SftpRequest::Read {
         pattern,
         encoding,
@@ -141,7 +141,7 @@ async fn what_is_sent_is_in_its_folder_whatever_the_account_is_called() {
         .act(&subject, &act, &Order::new(Key("k1".into()), &|| true))
         .await
         .unwrap();
-    let sent = echo.0.lock().unwrap().clone();
+    let sent = echo.0.lock().clone();
     let path = "/data/out/7*-k1.csv".to_owned();
     let rows = vec![vec!["7*".to_owned(), "7".to_owned(), String::new()]];
     let content = Content::Rows {
@@ -185,7 +185,7 @@ async fn an_account_whose_name_is_a_path_is_never_sent() {
             ),
             "{id}"
         );
-        assert!(echo.0.lock().unwrap().is_empty(), "{id}");
+        assert!(echo.0.lock().is_empty(), "{id}");
     }
 }
 

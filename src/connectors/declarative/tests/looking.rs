@@ -117,7 +117,7 @@ async fn an_endless_list_is_given_up() {
     let text = paged("cursor: { parameter: cursor, value: response.body.next }");
     let count = Mutex::new(0);
     let script = Script::new(move |_| {
-        let mut count = count.lock().unwrap();
+        let mut count = count.lock();
         *count += 1;
         (
             200,
@@ -196,7 +196,7 @@ async fn a_throttled_read_says_until_when() {
         readings["user"].as_ref().unwrap_err().kind,
         FaultKind::Throttled { until }
     );
-    assert_eq!(*script.parked.lock().unwrap(), [until], "everybody is silent");
+    assert_eq!(*script.parked.lock(), [until], "everybody is silent");
 }
 
 /// Whether an answer is throttling is for the definition to say; until when, for the system.
@@ -217,7 +217,7 @@ async fn only_what_is_called_throttling_silences_the_system() {
             .await;
         let fault = readings["user"].as_ref().unwrap_err();
         assert_eq!((fault.kind, fault.reason), (kind, Reason::SystemUnavailable));
-        assert_eq!(*script.parked.lock().unwrap(), parked);
+        assert_eq!(*script.parked.lock(), parked);
     }
 }
 

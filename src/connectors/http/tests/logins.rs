@@ -230,7 +230,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -255,7 +255,7 @@ fn everything_logged() -> (Log, tracing::subscriber::DefaultGuard) {
 impl Log {
     /// All of it, which is not nothing.
     fn text(&self) -> String {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(self.0.lock().clone()).unwrap();
         assert!(text.contains(" TRACE "), "the log is on");
         text
     }

@@ -2,15 +2,13 @@
 
 use std::{
     convert::Infallible,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use async_trait::async_trait;
 use axum::http::{Method, Request, Response, StatusCode};
 use kube::client::Body;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
@@ -86,7 +84,7 @@ async fn api_server(request: Request<Body>, patched: Patched) -> Result<Response
             object["metadata"]["resourceVersion"] = "2".into();
             object["status"] = sent["status"].clone();
             object["status"]["observedGeneration"] = 1.into();
-            patched.lock().unwrap().insert(name, object["status"].clone());
+            patched.lock().insert(name, object["status"].clone());
             answer(StatusCode::OK, object)
         }
         Method::GET => {
@@ -185,7 +183,7 @@ async fn a_bug_is_shown_at_its_own_system_or_leaver_and_nobody_else_notices() {
     };
     pause(null).await;
     pause(jane).await;
-    let seen = patched.lock().unwrap().clone();
+    let seen = patched.lock().clone();
     // A bug that is met in one system is that system's.
     let (_, message) = condition(&seen["null"], "Ready");
     assert!(message.contains("internal error while handling"), "{message}");
@@ -195,7 +193,7 @@ async fn a_bug_is_shown_at_its_own_system_or_leaver_and_nobody_else_notices() {
     assert_eq!(condition(&seen["jane"], "Ready").0, "False/EmployeeNotFound");
     worse.store(true, Ordering::SeqCst);
     let first = pause(mona.clone()).await;
-    let seen = patched.lock().unwrap().clone();
+    let seen = patched.lock().clone();
     let (stalled, message) = condition(&seen["mona"], "Stalled");
     assert_eq!(stalled, "True/InternalError");
     assert!(
