@@ -104,6 +104,16 @@ fn lost(fault: &Fault, deduplicated: bool) -> Sending {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
     use super::*;
 
     fn reply(status: u16) -> Reply {
@@ -136,5 +146,48 @@ mod tests {
         let silent = Fault::unknown_outcome(crate::core::fault::Reason::Timeout);
         assert_eq!(lost(&silent, false), Sending::Unsure("Timeout".into()));
         assert_eq!(lost(&silent, true), Sending::again("Timeout"));
+    }
+
+    /// A receiver that says yes and then goes on for ever, with words or without.
+    async fn endless(words: &'static [u8]) -> (Url, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&sent);
+        tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            client.read_buf(&mut Vec::with_capacity(4096)).await.unwrap();
+            let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n";
+            client.write_all(head).await.unwrap();
+            while !words.is_empty() && client.write_all(words).await.is_ok() {
+                counted.fetch_add(words.len(), Ordering::SeqCst);
+            }
+            std::future::pending::<()>().await;
+        });
+        (url, sent)
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_never_ends_is_left_and_nothing_is_sent_to_it_twice() {
+        crate::transport::install_crypto();
+        for (words, why) in [(&[b'x'; 4096][..], "too large"), (b"", "")] {
+            let (url, sent) = endless(words).await;
+            let message = Post {
+                url,
+                body: "hello".to_owned(),
+                content_type: "text/plain",
+                headers: vec![],
+                deduplicated: false,
+            };
+            let became = post(message, None, &Dialer::trusted(), Duration::from_secs(1)).await;
+            let Sending::Unsure(reason) = &became else {
+                panic!("{became:?}");
+            };
+            assert!(reason.contains(why), "{reason}");
+            // What the sockets hold is not read.
+            assert!(sent.load(Ordering::SeqCst) < 16 << 20);
+        }
     }
 }
