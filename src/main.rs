@@ -5,7 +5,10 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
 use offboard::{
-    cli::{self, exit, local::Permissions, plan::Output, state::State},
+    cli::{
+        self, definition::trial::Subject as TrialSubject, exit, local::Permissions, plan::Output,
+        state::State,
+    },
     core::schedule,
 };
 
@@ -130,6 +133,23 @@ enum DefinitionCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Tries a definition on one leaver: shows each request, each read, whose each account is and why, and what each expression
+    /// comes to. Changes nothing. Exit codes: 0 everything has a value, 1 something has none.
+    Try {
+        #[command(flatten)]
+        subject: TrialSubject,
+        /// A folder that `record` wrote: the system is not asked. A request that has no answer there is an error.
+        #[arg(long, value_name = "DIR")]
+        answers: Option<PathBuf>,
+    },
+    /// Asks the system what `try` asks it, and writes each exchange into a file, without credentials. They name people.
+    Record {
+        #[command(flatten)]
+        subject: TrialSubject,
+        /// The folder to write to. It must be new or empty.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
     /// Lists the built-in definitions, or prints one.
     Show {
         /// Its name.
@@ -211,6 +231,12 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
         Command::Definition {
             command: DefinitionCommand::Check { files },
         } => cli::definition::check(&files),
+        Command::Definition {
+            command: DefinitionCommand::Try { subject, answers },
+        } => wait_for(cli::definition::trial::run(&subject, answers.as_deref())),
+        Command::Definition {
+            command: DefinitionCommand::Record { subject, to },
+        } => wait_for(cli::definition::trial::record(&subject, &to)),
         Command::Definition {
             command: DefinitionCommand::Show { name },
         } => cli::definition::show(name.as_deref()),

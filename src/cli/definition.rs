@@ -1,6 +1,12 @@
-//! `offboard definition check`: whether a definition is sound, without a cluster and without the system.
+//! `offboard definition`: whether a definition is sound, without a cluster and without the system; and what it does, with it.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+pub mod trial;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use super::{
     exit,
@@ -8,41 +14,31 @@ use super::{
 };
 use crate::{
     api::definition::ConnectorDefinitionSpec,
-    connectors::declarative::{Definition, builtin, builtins, parse},
+    connectors::declarative::{Definition, builtin, builtins, check_file},
 };
 
-/// Checks each file; all problems of all files are said.
+/// Checks each file; all problems of all definitions in them are printed, with file and line.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// When a file cannot be read, or has no definition.
 pub fn check(files: &[PathBuf]) -> Result<ExitCode, exit::Error> {
     let mut sound = true;
     for file in files {
         let text = fs::read_to_string(file).map_err(|e| exit::Error(format!("{}: {e}", file.display())))?;
-        let compiled = parse(&text).and_then(|(name, spec)| {
-            let open = without_effect(&spec);
-            Definition::compile(&name, spec).map(|definition| (definition, open))
-        });
-        match compiled {
-            Ok((definition, open)) => {
-                let facts = definition.facts().len();
-                let people = if definition.has_people() { ", people" } else { "" };
-                out!(
-                    "{}: {} is sound, {facts} facts{people}",
-                    file.display(),
-                    definition.name()
-                );
-                if !open.is_empty() {
-                    let facts = open.join(", ");
-                    out!(
-                        "  say in `effect` what makes {facts} effective in the system, and what goes on all the same"
-                    );
-                }
-            }
-            Err(problems) => {
-                sound = false;
-                for problem in &problems.0 {
-                    tell!("{}: {}: {}", file.display(), problem.path, problem.message);
+        let all = check_file(&text);
+        if all.is_empty() {
+            let problem = format!("{}: there is no ConnectorDefinition in it", file.display());
+            return Err(exit::Error(problem));
+        }
+        for definition in all {
+            match definition {
+                Ok(definition) => print_sound(file, &definition, &without_effect(definition.spec())),
+                Err(problems) => {
+                    sound = false;
+                    for (line, problem) in problems {
+                        let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+                        tell!("{}{line}: {}: {}", file.display(), problem.path, problem.message);
+                    }
                 }
             }
         }
@@ -52,6 +48,20 @@ pub fn check(files: &[PathBuf]) -> Result<ExitCode, exit::Error> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn print_sound(file: &Path, definition: &Definition, open: &[String]) {
+    let facts = definition.facts().len();
+    let people = if definition.has_people() { ", people" } else { "" };
+    out!(
+        "{}: {} is sound, {facts} facts{people}",
+        file.display(),
+        definition.name()
+    );
+    if !open.is_empty() {
+        let facts = open.join(", ");
+        out!("  say in `effect` what makes {facts} effective in the system, and what goes on all the same");
+    }
 }
 
 /// The facts that close a way in and do not say how far: a flag is not its effect.

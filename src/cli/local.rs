@@ -169,15 +169,23 @@ fn connected(
     assembly: &Assembly,
 ) -> Result<Connected, String> {
     let spec = &connector.spec;
-    let credentials = match &spec.secret_ref {
-        None => Credentials::default(),
-        Some(secret) => credentials(&secret.name, manifests)?,
-    };
+    let credentials = credentials_of(connector, manifests)?;
     let definition = assembly.definition(&spec.definition, own);
     let definition = definition.map_err(|e| e.to_string())?;
     assembly
         .connect(name, spec, &definition, credentials)
         .map_err(|e| e.to_string())
+}
+
+/// The credentials of `connector`.
+///
+/// # Errors
+/// When its Secret is not there, or cannot be read.
+pub(super) fn credentials_of(connector: &Connector, manifests: &Manifests) -> Result<Credentials, String> {
+    match &connector.spec.secret_ref {
+        None => Ok(Credentials::default()),
+        Some(secret) => credentials(&secret.name, manifests),
+    }
 }
 
 fn credentials(secret: &str, manifests: &Manifests) -> Result<Credentials, String> {

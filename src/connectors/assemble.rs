@@ -17,13 +17,14 @@ use thiserror::Error;
 
 use super::{
     People, Shared,
-    declarative::{Definition, Options, Problems, ResolvedDriver, builtin, parse},
+    declarative::{Declarative, Definition, Options, Problems, ResolvedDriver, builtin, parse},
     driver::{Contained, Driver},
     http::{self, HttpDriver},
     job::{JobDriver, NoDriver, Runner},
     ldap::LdapDriver,
     sftp::SftpDriver,
     sql::{self, SqlDriver},
+    transcript::{Recording, Replay, Tap},
 };
 use crate::{
     api::{
@@ -85,6 +86,7 @@ pub struct Assembly {
     listens: AtomicBool,
     egress: Arc<Egress>,
     trusts_hosts: bool,
+    tap: Option<Tap>,
 }
 
 impl Default for Assembly {
@@ -97,6 +99,7 @@ impl Default for Assembly {
             listens: AtomicBool::new(false),
             egress: Arc::new(Egress::new(vec![])),
             trusts_hosts: false,
+            tap: None,
         }
     }
 }
@@ -140,6 +143,13 @@ impl Assembly {
         self
     }
 
+    /// The same, where what is asked and answered is written down, or answered from what was written down.
+    #[must_use]
+    pub fn with_tap(mut self, tap: Tap) -> Self {
+        self.tap = Some(tap);
+        self
+    }
+
     /// From now on somebody listens for callbacks; connectors that ask for one are refused before.
     pub fn listen(&self) {
         self.listens.store(true, Ordering::Relaxed);
@@ -180,17 +190,47 @@ impl Assembly {
         definition: &Definition,
         credentials: Credentials,
     ) -> Result<Connected, Error> {
+        let connector = self.declarative(name, spec, definition, credentials)?;
+        Ok(Connected {
+            people: definition
+                .has_people()
+                .then(|| connector.clone() as Arc<dyn People>),
+            has_account: definition.has_account(),
+            connector,
+        })
+    }
+
+    /// The same, as the connector made of data that it is.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn declarative(
+        &self,
+        name: &str,
+        spec: &ConnectorSpec,
+        definition: &Definition,
+        credentials: Credentials,
+    ) -> Result<Arc<Declarative>, Error> {
         let credentials = if self.trusts_hosts {
             credentials.trusted()
         } else {
             credentials
         };
-        if builtin(&spec.definition).is_none() && !credentials.allows(&spec.definition) {
+        let replays = matches!(self.tap, Some(Tap::Replay(..)));
+        if !replays && builtin(&spec.definition).is_none() && !credentials.allows(&spec.definition) {
             return Err(SetupError::DefinitionNotNamed(spec.definition.clone()).into());
         }
         let mut protected = spec.protected.clone();
         protected.extend(own_names(&credentials));
-        let driver = self.driver(name, spec, definition, credentials)?;
+        let driver: Arc<dyn Driver> = match &self.tap {
+            None => self.driver(name, spec, definition, credentials)?,
+            Some(Tap::Record(transcript)) => Arc::new(Recording {
+                driver: self.driver(name, spec, definition, credentials.clone())?,
+                credentials,
+                transcript: transcript.clone(),
+            }),
+            Some(Tap::Replay(transcript, exchanges)) => Arc::new(Replay::new(exchanges, transcript.clone())),
+        };
         if driver.callbacks().is_some() && !self.listens.load(Ordering::Relaxed) {
             return Err(Error::NoDoor);
         }
@@ -203,14 +243,7 @@ impl Assembly {
         let connector = definition
             .build(&spec.inputs, options, driver)
             .map_err(Error::Inputs)?;
-        let connector = Arc::new(connector);
-        Ok(Connected {
-            people: definition
-                .has_people()
-                .then(|| connector.clone() as Arc<dyn People>),
-            has_account: definition.has_account(),
-            connector,
-        })
+        Ok(Arc::new(connector))
     }
 
     fn driver(

@@ -20,6 +20,7 @@ mod login;
 mod password;
 pub mod sftp;
 pub mod sql;
+pub mod transcript;
 
 use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 

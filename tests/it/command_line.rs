@@ -1,6 +1,7 @@
 //! The program as people and scripts start it, on a folder of manifests, without a cluster.
 
 mod codes;
+mod definition;
 mod drift;
 mod folder;
 mod login_names;

@@ -7,9 +7,11 @@ use serde_json::{Map, Value};
 use super::{
     expression::Expression,
     fields::has,
+    kinds::wanted_at,
     problems::Problems,
     references::Uses,
     request::{Attributes, BodyTemplate, Compiled, Http, Job, Paging, Sql, Verb, uses},
+    request_rules,
     template::{JsonTemplate, Place, Template, has_hole},
     values::{Names, Values},
 };
@@ -122,7 +124,13 @@ pub struct Compiler<'p> {
 impl Compiler<'_> {
     /// An expression.
     pub fn expression(&mut self, text: &str, path: &str, names: &[&str]) -> Option<Expression> {
-        Expression::compile(text, path, Names::with(names, self.values), self.problems)
+        let expression = Expression::compile(text, path, Names::with(names, self.values), self.problems)?;
+        if let Some(wanted) = wanted_at(path).filter(|wanted| !expression.kind().may_be(*wanted)) {
+            let (kind, wanted) = (expression.kind().name(), wanted.name());
+            self.problems
+                .add(path, format!("is {kind}, and must be {wanted}"));
+        }
+        Some(expression)
     }
 
     /// An expression that may be left out.
@@ -265,7 +273,7 @@ impl Compiler<'_> {
             return None;
         };
         match self.protocol {
-            Protocol::Http => self.http(request, verb, path, names),
+            Protocol::Http => self.http(request, verb, (path, role), names),
             Protocol::Ldap => self.ldap(request, verb, path, names),
             Protocol::Sql => self.sql(request, path, names),
             Protocol::Sftp => self.files(request, verb, path, names).map(Verb::Files),
@@ -274,7 +282,13 @@ impl Compiler<'_> {
         }
     }
 
-    fn http(&mut self, request: &Request, verb: &str, path: &str, names: &[&str]) -> Option<Verb> {
+    fn http(
+        &mut self,
+        request: &Request,
+        verb: &str,
+        (path, role): (&str, Role),
+        names: &[&str],
+    ) -> Option<Verb> {
         let (method, text) = match verb {
             "get" => ("GET", request.get.as_ref()?),
             "post" => ("POST", request.post.as_ref()?),
@@ -282,6 +296,7 @@ impl Compiler<'_> {
             "patch" => ("PATCH", request.patch.as_ref()?),
             _ => ("DELETE", request.delete.as_ref()?),
         };
+        request_rules::check(request, (path, verb, text), role, self.problems);
         let field = |name: &str| format!("{path}.{name}");
         let body = if let Some(json) = &request.json {
             BodyTemplate::Json(self.json(json, &field("json"), names)?)

@@ -27,6 +27,7 @@ use serde_json::Value;
 use super::{
     functions,
     json_value::{borrowed, owned},
+    kinds::{Kind, kind_of},
     metered::{Spent, depth, metered, taken_result, within_bounds},
     problems::Problems,
     references::Uses,
@@ -59,6 +60,7 @@ pub struct Expression {
     tree: IdedExpr,
     path: String,
     uses: Uses,
+    kind: Kind,
     text: String,
     /// The name and the JSON pointer below it, where it is nothing but a place in one.
     place: Option<(String, String)>,
@@ -130,11 +132,16 @@ impl Expression {
             problems.add(path, complaint);
         }
         uses.values = values;
+        let (kind, complaints) = kind_of(&tree);
+        for complaint in complaints {
+            problems.add(path, complaint);
+        }
         Some(Self {
             place: place(&tree),
             tree: metered(tree),
             path: path.to_owned(),
             uses,
+            kind,
             text: text.to_owned(),
         })
     }
@@ -142,6 +149,11 @@ impl Expression {
     /// What it refers to.
     pub fn uses(&self) -> &Uses {
         &self.uses
+    }
+
+    /// What kind of value it has, as far as that is plain to see.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// As it was written.
@@ -172,6 +184,26 @@ impl Expression {
             Some(Spent::Cost) => Err(self.unevaluable(TOO_COSTLY)),
             Some(Spent::Time) => Err(self.unevaluable(TOO_MUCH_AT_ONCE)),
         }
+    }
+
+    /// Its value; or why it has none in the words of the evaluator, which may tell of the data: for whoever sees them anyway.
+    pub(super) fn explained(&self, scope: &Scope<'_>) -> Result<Value, String> {
+        let error = match self.evaluate(scope) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let again = || {
+            let mut context = Context::with_env(functions::environment().clone());
+            context.set_variable_resolver(scope);
+            Cel::resolve(&self.tree, &context)
+                .err()
+                .map(|error| error.to_string())
+        };
+        let (reason, _) = within_bounds(|| catch_unwind(AssertUnwindSafe(again)));
+        Err(match reason {
+            Ok(Some(reason)) => format!("{}: {reason}", error.why),
+            _ => error.why.to_owned(),
+        })
     }
 
     /// Its value, within the bounds that are set for this thread.

@@ -34,13 +34,23 @@ impl Declarative {
         }
         let ways = ways(recognise, &who, &scope)?;
         let answers = join_all(ways.iter().map(|way| self.elements(recognise, way, &scope))).await;
+        self.recognised(ways.into_iter().zip(answers), &who, inputs)
+    }
+
+    /// The accounts of `who` among what was answered by these ways.
+    pub(super) fn recognised<'r>(
+        &self,
+        answers: impl IntoIterator<Item = (&'r Compiled, Result<Vec<Value>, Fault>)>,
+        who: &Value,
+        inputs: &Value,
+    ) -> Result<Vec<Account>, Fault> {
         let mut accounts: Vec<Account> = vec![];
-        for (way, items) in ways.iter().zip(answers) {
+        for (way, items) in answers {
             let items = items?;
             // Who was asked for is not among those who came: the filter was not obeyed, and nothing is known (R23).
             let mut ignored = !items.is_empty() && !way.uses.who.is_empty();
             for item in items {
-                let Some(account) = self.account(item, &who, inputs)? else {
+                let Some(account) = self.account(item, who, inputs)? else {
                     continue;
                 };
                 ignored = false;
@@ -83,7 +93,7 @@ impl Declarative {
     }
 
     /// What `way` shows, each element as its profile where the list alone does not tell who it is.
-    async fn elements(
+    pub(super) async fn elements(
         &self,
         recognise: &Recognise,
         way: &Compiled,
@@ -170,7 +180,11 @@ impl Declarative {
 /// # Errors
 /// `NeedsDecision/Ambiguous` where nothing is known by which the system could be asked: then nothing is known, and "no account"
 /// would be a guess (R2).
-fn ways<'r>(recognise: &'r Recognise, who: &Value, scope: &Scope<'_>) -> Result<Vec<&'r Compiled>, Fault> {
+pub(super) fn ways<'r>(
+    recognise: &'r Recognise,
+    who: &Value,
+    scope: &Scope<'_>,
+) -> Result<Vec<&'r Compiled>, Fault> {
     let named = who.get(ACCOUNT_NAME).is_some();
     let mut ways = vec![];
     for way in &recognise.find {

@@ -82,6 +82,11 @@ pub fn parse(text: &str) -> Result<(String, ConnectorDefinitionSpec), Problems> 
         let line = error.location().map_or(0, |at| at.line());
         Problems::one(format!("(line {line})"), not_yaml(&error))
     })?;
+    parse_value(&value)
+}
+
+/// The same of a document that was read already.
+pub(super) fn parse_value(value: &Value) -> Result<(String, ConnectorDefinitionSpec), Problems> {
     let manifest: Manifest = serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let path = path.strip_prefix("spec.").unwrap_or(&path).to_owned();

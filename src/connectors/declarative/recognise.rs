@@ -27,7 +27,7 @@ pub(super) struct Recognise {
     pub profile: Option<Compiled>,
     pub id: Expression,
     pub name: Expression,
-    same: Option<Expression>,
+    pub same: Option<Expression>,
     pub everybody: bool,
     /// Found by something that may be somebody else's.
     pub doubtful: Option<Expression>,
@@ -236,6 +236,15 @@ pub(super) fn compile(account: &AccountSpec, compiler: &mut Compiler<'_>) -> Opt
     let echo = compiler.optional(account.echo.as_ref(), "account.echo", &["item", "response"]);
     let name = compiler.expression(&account.name, "account.name", &names);
     let same = compiler.optional(account.same.as_ref(), "account.same", &names);
+    // Where the request has told people apart already, `true` says so.
+    if let Some(same) = same.as_ref().filter(|same| same.text().trim() != "true")
+        && !(same.uses().name("item") && same.uses().name("who"))
+    {
+        compiler.problems.add(
+            "account.same",
+            "compares item with who: without both it is true of everybody or of nobody",
+        );
+    }
     let doubtful = compiler.optional(account.doubtful.as_ref(), "account.doubtful", &names);
     if account.same.is_none() && !account.everybody && account.keys == AccountKeys::default() {
         compiler.problems.add(

@@ -1,6 +1,7 @@
 //! The engine over a small system in memory.
 
 mod acting;
+mod checking;
 mod files;
 mod finding;
 mod garbled;
