@@ -150,6 +150,23 @@ enum DefinitionCommand {
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
     },
+    /// Explains a field of definitions, such as `account.find` or `facts.holds`; `names` and `functions` of expressions. Without a
+    /// path: the fields at the top.
+    Explain {
+        /// The field, with dots; or `names`, or `functions`.
+        path: Option<String>,
+    },
+    /// Writes a definition to begin with, as NAME.yaml. Leaves a file that is there as it is.
+    New {
+        /// Its name.
+        name: String,
+        /// The built-in definition to copy. Default: a small one over HTTP with comments.
+        #[arg(long, value_name = "DEFINITION")]
+        like: Option<String>,
+        /// The folder to write to.
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        to: PathBuf,
+    },
     /// Lists the built-in definitions, or prints one.
     Show {
         /// Its name.
@@ -231,6 +248,12 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
         Command::Definition {
             command: DefinitionCommand::Check { files },
         } => cli::definition::check(&files),
+        Command::Definition {
+            command: DefinitionCommand::Explain { path },
+        } => cli::definition::explain::run(path.as_deref()),
+        Command::Definition {
+            command: DefinitionCommand::New { name, like, to },
+        } => cli::definition::new::run(&name, like.as_deref(), &to),
         Command::Definition {
             command: DefinitionCommand::Try { subject, answers },
         } => wait_for(cli::definition::trial::run(&subject, answers.as_deref())),

@@ -1,5 +1,7 @@
 //! `offboard definition`: whether a definition is sound, without a cluster and without the system; and what it does, with it.
 
+pub mod explain;
+pub mod new;
 pub mod trial;
 
 use std::{

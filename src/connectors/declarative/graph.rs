@@ -140,7 +140,8 @@ pub(super) fn check_uses(path: &str, uses: &Uses, spec: &ConnectorDefinitionSpec
     }
 }
 
-pub(super) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a String>) -> String {
+/// The end of a sentence about a name that is wrong: the one of `known` that is meant, or which there are.
+pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a String>) -> String {
     let known: Vec<&str> = known.map(String::as_str).collect();
     // One slip: what is alike before it and after it makes up all but one letter.
     let alike = known.iter().find(|name| {

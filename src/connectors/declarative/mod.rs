@@ -63,6 +63,7 @@ pub use driver_section::ResolvedDriver;
 pub use expression::{Expression, Scope, Unevaluable};
 pub(super) use fact::lasts;
 pub use functions::counted;
+pub use graph::nearest;
 pub use load::{Definition, not_yaml, parse};
 pub use problems::{Problem, Problems};
 pub use trial::{Candidate, Evaluated, Trial, TriedAccount, TriedFact, Trier, Way};
