@@ -68,10 +68,7 @@ fn checked(document: &str, before: usize) -> Option<Checked> {
         match parse_value(&value) {
             Ok(parsed) => break Some(parsed),
             Err(found) => {
-                let unknown = found
-                    .0
-                    .first()
-                    .and_then(|problem| take_out(&mut value, &problem.path));
+                let unknown = found.0.first().and_then(|problem| mend(&mut value, problem));
                 problems.0.extend(found.0.into_iter().map(suggested));
                 if unknown.is_none() || problems.0.len() > MOST_UNKNOWN {
                     break None;
@@ -110,26 +107,34 @@ fn segments(path: &str) -> Vec<Segment<'_>> {
         .collect()
 }
 
-/// Takes the unknown field at `path` out of a document; none where there is no such field.
-fn take_out(document: &mut Value, path: &str) -> Option<Value> {
-    let way = segments(path);
+/// Makes a document readable as far as `problem` goes, so that the next one is found too: an unknown field is taken out, and a
+/// word that is none of those that may stand there becomes one of them. None where it is something else.
+fn mend(document: &mut Value, problem: &Problem) -> Option<()> {
+    let way = segments(&problem.path);
     let (Segment::Key(last), way) = way.split_last()? else {
         return None;
     };
-    let (root, spec) = (document.clone(), "/spec");
-    for start in ["", spec] {
-        let pointer = way.iter().fold(start.to_owned(), |pointer, part| match part {
+    let pointers = ["", "/spec"].map(|start| {
+        way.iter().fold(start.to_owned(), |pointer, part| match part {
             Segment::Key(key) => format!("{pointer}/{key}"),
             Segment::Index(index) => format!("{pointer}/{index}"),
-        });
-        let holds = root
-            .pointer(&pointer)
-            .is_some_and(|there| there.get(*last).is_some());
-        if holds {
-            return document.pointer_mut(&pointer)?.as_object_mut()?.remove(*last);
-        }
+        })
+    });
+    let holds = |pointer: &&String| {
+        document
+            .pointer(pointer)
+            .is_some_and(|there| there.get(*last).is_some())
+    };
+    let pointer = pointers.iter().find(holds)?;
+    let object = document.pointer_mut(pointer)?.as_object_mut()?;
+    if problem.message.starts_with("unknown field") {
+        object.remove(*last)?;
+        return Some(());
     }
-    None
+    let words = problem.message.strip_prefix("unknown variant")?;
+    let allowed = words.split('`').nth(3)?;
+    object.insert((*last).to_owned(), allowed.into());
+    Some(())
 }
 
 /// The line of the field at `path` in a document, counted from one, or of the last field on the way to it that is written there.
@@ -211,12 +216,13 @@ fn line_of(document: &str, path: &str) -> Option<usize> {
 /// The suggestion for a field that is not known.
 fn suggested(mut problem: Problem) -> Problem {
     let mut quoted = problem.message.split('`').skip(1).step_by(2);
-    if problem.message.starts_with("unknown field")
+    let what = ["unknown field", "unknown variant"];
+    if let Some(what) = what.into_iter().find(|what| problem.message.starts_with(what))
         && let Some(wrong) = quoted.next()
     {
         let known: Vec<String> = quoted.map(str::to_owned).collect();
         let nearest = super::graph::nearest(wrong, known.iter());
-        problem.message = format!("unknown field '{wrong}'{nearest}");
+        problem.message = format!("{what} '{wrong}'{nearest}");
     }
     problem
 }
@@ -250,7 +256,7 @@ spec:
     user: { get: '/users/${account.id}' }
   facts:
     Blocked:
-      class: Access
+      class: Acces
       hold: reads.user.blocked
       holds: size(reads.user) == '1'
       act: [{ patch: '/users/{account.id}' }]
@@ -267,6 +273,7 @@ spec:
             .collect();
         let expected = [
             "17: account.find[1].gett: unknown field 'gett'; 'get' is meant?",
+            "26: facts.Blocked.class: unknown variant 'Acces'; 'Access' is meant?",
             "27: facts.Blocked.hold: unknown field 'hold'; 'holds' is meant?",
             "28: facts.Blocked.holds: compares a number with a text",
             "29: facts.Blocked.act[0].patch: {account.id} is sent as it stands",
