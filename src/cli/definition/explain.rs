@@ -56,7 +56,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
 pub fn run(path: Option<&str>) -> Result<ExitCode, exit::Error> {
     match path {
         Some("names") => {
-            names().for_each(|(name, meaning)| out!("{BOLD}{}{PLAIN}\n  {meaning}", name.replace('`', "")))
+            names().for_each(|(name, meaning)| out!("{BOLD}{}{PLAIN}\n  {meaning}", name.replace('`', "")));
         }
         Some("functions") => {
             for (call, example) in FUNCTIONS {
