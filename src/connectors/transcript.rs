@@ -4,13 +4,11 @@
 //! A definition is written against answers: whoever writes one must see them, and must be able to ask again about the same ones
 //! without the system. Credentials are taken out before anything is kept, so that nothing that is shown or written has them.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -129,33 +127,29 @@ pub struct Transcript {
     missing: Mutex<Vec<Value>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Transcript {
     /// What was asked and answered so far.
     pub fn exchanges(&self) -> Vec<Exchanged> {
-        lock(&self.exchanges).iter().flatten().cloned().collect()
+        self.exchanges.lock().iter().flatten().cloned().collect()
     }
 
     /// Keeps the place of an exchange that begins.
     fn begin(&self) -> usize {
-        let mut exchanges = lock(&self.exchanges);
+        let mut exchanges = self.exchanges.lock();
         exchanges.push(None);
         exchanges.len() - 1
     }
 
     /// Puts an exchange into its place.
     fn end(&self, place: usize, exchanged: Exchanged) {
-        if let Some(there) = lock(&self.exchanges).get_mut(place) {
+        if let Some(there) = self.exchanges.lock().get_mut(place) {
             *there = Some(exchanged);
         }
     }
 
     /// Requests that a replay could not answer.
     pub fn missing(&self) -> Vec<Value> {
-        lock(&self.missing).clone()
+        self.missing.lock().clone()
     }
 }
 
@@ -238,11 +232,11 @@ impl Driver for Replay {
         let request = written(request, &Credentials::default());
         let key = request.to_string();
         let Some(answers) = self.answers.get(&key) else {
-            lock(&self.transcript.missing).push(request);
+            self.transcript.missing.lock().push(request);
             return Err(Fault::permanent(Reason::Incomplete).with_code(NOT_RECORDED));
         };
         let turn = {
-            let mut asked = lock(&self.asked);
+            let mut asked = self.asked.lock();
             let turn = asked.entry(key).or_default();
             *turn += 1;
             *turn - 1
