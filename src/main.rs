@@ -163,6 +163,9 @@ enum DefinitionCommand {
         /// The built-in definition to copy. Default: a small one over HTTP with comments.
         #[arg(long, value_name = "DEFINITION")]
         like: Option<String>,
+        /// An OpenAPI description (2.0 or 3.x, JSON or YAML) to take paths and fields from.
+        #[arg(long, value_name = "OPENAPI-FILE", conflicts_with = "like")]
+        from: Option<PathBuf>,
         /// The folder to write to.
         #[arg(long, value_name = "DIR", default_value = ".")]
         to: PathBuf,
@@ -252,8 +255,8 @@ fn command(command: Command) -> Result<ExitCode, exit::Error> {
             command: DefinitionCommand::Explain { path },
         } => cli::definition::explain::run(path.as_deref()),
         Command::Definition {
-            command: DefinitionCommand::New { name, like, to },
-        } => cli::definition::new::run(&name, like.as_deref(), &to),
+            command: DefinitionCommand::New { name, like, from, to },
+        } => cli::definition::new::run(&name, like.as_deref(), from.as_deref(), &to),
         Command::Definition {
             command: DefinitionCommand::Try { subject, answers },
         } => wait_for(cli::definition::trial::run(&subject, answers.as_deref())),

@@ -2,6 +2,7 @@
 
 pub mod explain;
 pub mod new;
+mod openapi;
 pub mod trial;
 
 use std::{

@@ -1,12 +1,13 @@
 //! `offboard definition new`: a definition to begin with.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
+use super::openapi;
 use crate::{
     cli::{exit, terminal::tell},
     connectors::declarative::{builtin, builtins, nearest},
@@ -17,12 +18,25 @@ const TEMPLATE: &str = include_str!("template.yaml");
 /// The name in the template.
 const TEMPLATE_NAME: &str = "acme";
 
-/// Writes `NAME.yaml` into `folder`: the template, or the built-in definition `like` under the new name.
+/// Writes `NAME.yaml` into `folder`: the template, the built-in definition `like` under the new name, or a draft of what the
+/// OpenAPI description `from` tells.
 ///
 /// # Errors
-/// When the name cannot be one or is taken, there is no `like`, or the file is there already.
-pub fn run(name: &str, like: Option<&str>, folder: &Path) -> Result<ExitCode, exit::Error> {
-    let text = text_of(name, like).map_err(exit::Error)?;
+/// When the name cannot be one or is taken, there is no `like`, `from` cannot be used, or the file is there already.
+pub fn run(
+    name: &str,
+    like: Option<&str>,
+    from: Option<&Path>,
+    folder: &Path,
+) -> Result<ExitCode, exit::Error> {
+    let template = text_of(name, like).map_err(exit::Error)?;
+    let text = match from {
+        None => template,
+        Some(from) => fs::read_to_string(from)
+            .map_err(|error| error.to_string())
+            .and_then(|description| openapi::drafted(name, &description))
+            .map_err(|why| exit::Error(format!("{}: {why}", from.display())))?,
+    };
     let path: PathBuf = folder.join(format!("{name}.yaml"));
     let shown = path.display();
     let mut file = File::create_new(&path).map_err(|error| match error.kind() {

@@ -7,6 +7,8 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -124,7 +126,8 @@ pub async fn record(subject: &Subject, to: &Path) -> Result<ExitCode, exit::Erro
     let now = SystemClock.now();
     let tap = Tap::Record(transcript.clone());
     let tried = tried(subject, &[to], tap, now).await?;
-    fs::create_dir_all(to)?;
+    // A recording names people.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(to)?;
     let recording = Recording {
         connector: tried.connector,
         now,
@@ -148,7 +151,13 @@ pub async fn record(subject: &Subject, to: &Path) -> Result<ExitCode, exit::Erro
 
 fn write(path: &Path, what: &impl Serialize) -> Result<(), exit::Error> {
     let text = serde_json::to_string_pretty(what).map_err(|error| exit::Error(error.to_string()))?;
-    fs::write(path, text + "\n").map_err(|error| exit::Error(format!("{}: {error}", path.display())))
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    file.and_then(|mut file| file.write_all((text + "\n").as_bytes()))
+        .map_err(|error| exit::Error(format!("{}: {error}", path.display())))
 }
 
 fn recorded(folder: &Path) -> Result<(Recording, Vec<Exchanged>), exit::Error> {

@@ -1,5 +1,7 @@
 //! `offboard definition try` and `record` against the demo company.
 
+use std::{os::unix::fs::PermissionsExt, path::Path};
+
 use super::*;
 
 fn all(output: &Output) -> String {
@@ -58,8 +60,12 @@ async fn a_definition_is_tried_recorded_and_tried_again_without_its_system() {
     let folder = folder.to_str().unwrap();
     let recorded = desk.definition("record", &["--to", folder]);
     assert_eq!(code(&recorded), 0, "{}", all(&recorded));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(Path::new(folder)), 0o700, "it names people");
     for file in fs::read_dir(folder).unwrap() {
-        let written = fs::read_to_string(file.unwrap().path()).unwrap();
+        let file = file.unwrap().path();
+        assert_eq!(mode(&file), 0o600, "it names people");
+        let written = fs::read_to_string(&file).unwrap();
         assert!(
             secrets.iter().all(|secret| !written.contains(secret.trim())),
             "{written}"
