@@ -3,7 +3,7 @@
 //! A driver knows a protocol, not a system. It never interprets what an answer means for a fact, never retries,
 //! never follows pages: the declarative connector does, with the definition's expressions.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, time::Duration};
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -14,7 +14,10 @@ use serde_json::Value;
 pub use super::delimited::Rows;
 use crate::{
     api::definition::DatePlace,
-    core::fault::{Fault, PANICKED, Reason},
+    core::{
+        fault::{Fault, PANICKED, Reason},
+        schedule,
+    },
     transport::{callback::Callbacks, memory::Reservation},
 };
 
@@ -370,6 +373,12 @@ impl<D: Driver> Driver for Contained<D> {
     fn park(&self, until: Timestamp) {
         self.0.park(until);
     }
+}
+
+/// How long one request may take, such as `20s`: longer than nothing.
+pub(super) fn deadline(text: &str) -> Option<Duration> {
+    let length = Duration::try_from(schedule::duration(text).ok()?).ok()?;
+    (!length.is_zero()).then_some(length)
 }
 
 /// A size such as `64Mi`, up to 256Mi.

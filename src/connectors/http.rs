@@ -10,7 +10,7 @@ mod soap;
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use reqwest::{
     Request, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::{
     declarative::lasts,
-    driver::{Answer, Driver, HttpRequest, Resolved, bytes},
+    driver::{Answer, Driver, HttpRequest, Resolved, bytes, deadline},
     password,
 };
 use crate::{
@@ -134,7 +134,7 @@ impl HttpDriver {
             None => client,
         };
         let deadline = match &config.deadline {
-            Some(text) => duration(text).ok_or(SetupError::Field("http.deadline"))?,
+            Some(text) => deadline(text).ok_or(SetupError::Field("http.deadline"))?,
             None => DEADLINE,
         };
         let mut headers = HeaderMap::new();
@@ -357,14 +357,6 @@ fn login(config: &definition::OAuth2, credentials: &Credentials) -> Result<Login
         scopes: config.scopes.clone(),
         subject: config.subject.clone(),
     })
-}
-
-/// A positive duration such as `20s`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
-    let parsed: SignedDuration = text.parse().ok()?;
-    Duration::try_from(parsed)
-        .ok()
-        .filter(|duration| !duration.is_zero())
 }
 
 #[cfg(test)]

@@ -392,7 +392,9 @@ impl Leaver<'_> {
             ),
             Audience::Hr | Audience::Manager => said(
                 subject,
-                &["The person has the same access as before. If something is missing, please tell IT."],
+                &[
+                    "What was removed for the person is restored, other than passwords and sessions. If something is missing, please tell IT.",
+                ],
             ),
         }
     }

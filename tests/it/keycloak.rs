@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use offboard::{
-    connectors::declarative::{builtin, parse},
+    connectors::declarative::{Definition, builtin, parse},
     core::{
         fact::{Verdict, Why},
         fault::Reason,
@@ -510,6 +510,8 @@ fn every_request_is_one_that_the_vendor_describes() {
         spec["paths"][path] = json!({"get": {"parameters": parameters}});
     }
     let (_, definition) = parse(builtin("keycloak").unwrap()).unwrap();
+    let definition = Definition::compile("keycloak", definition).unwrap();
+    let definition = definition.spec();
     let facts = definition
         .facts
         .values()

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::{
     expression::Scope,
-    fact::duration,
     problems::Problems,
     template::{Place, Template},
 };
@@ -15,7 +13,10 @@ use crate::{
     api::definition::{
         ConnectorDefinitionSpec, HttpDriver, JobDriver, LdapDriver, OAuth2, SftpDriver, SqlDriver,
     },
-    connectors::{driver::bytes, job::LONGEST_RUN},
+    connectors::{
+        driver::{self, bytes},
+        job::LONGEST_RUN,
+    },
 };
 
 /// A driver section with every template filled: the same structs as in a definition, with plain text in them.
@@ -90,7 +91,7 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
         ("job", spec.job.as_ref().and_then(|d| d.deadline.as_ref())),
     ];
     for (section, deadline) in deadlines {
-        if deadline.is_some_and(|text| duration(text).is_none_or(|d| d.is_zero())) {
+        if deadline.is_some_and(|text| driver::deadline(text).is_none()) {
             problems.add(format!("{section}.deadline"), "not a duration; write it like 20s");
         }
     }
@@ -112,7 +113,7 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
             .callback
             .as_ref()
             .and_then(|callback| callback.lasts.as_ref());
-        if lasts.is_some_and(|text| duration(text).is_none_or(|d| d.is_zero())) {
+        if lasts.is_some_and(|text| driver::deadline(text).is_none()) {
             problems.add("http.callback.lasts", "not a duration; write it like 7d");
         }
         let auth = &http.auth;
@@ -133,9 +134,8 @@ pub(super) fn check(spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
 }
 
 fn check_job(job: &JobDriver, spec: &ConnectorDefinitionSpec, problems: &mut Problems) {
-    let longest = SignedDuration::from_secs(LONGEST_RUN.as_secs().cast_signed());
-    let deadline = job.deadline.as_deref().and_then(duration);
-    if deadline.is_some_and(|deadline| deadline > longest) {
+    let deadline = job.deadline.as_deref().and_then(driver::deadline);
+    if deadline.is_some_and(|deadline| deadline > LONGEST_RUN) {
         problems.add(
             "job.deadline",
             "at most 50s: an act that takes longer ends in the background",

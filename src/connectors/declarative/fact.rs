@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     api::definition::{Callback, ConnectorDefinitionSpec, Fact, Request, TaskSpec},
-    core::fact::{Class, FactSpec, Proof, Stage},
+    core::{
+        fact::{Class, FactSpec, Proof, Stage},
+        schedule::duration,
+    },
 };
 
 /// One fact, compiled.
@@ -115,7 +118,7 @@ fn compile_when(
 
 fn compile_task(task: &TaskSpec, path: &str, compiler: &mut Compiler<'_>) -> Option<CompiledTask> {
     let due_in = task.due_in.as_deref().unwrap_or(DUE_IN);
-    if !has_hole(due_in) && duration(due_in).is_none() {
+    if !has_hole(due_in) && duration(due_in).is_err() {
         compiler
             .problems
             .add(format!("{path}.dueIn"), "not a duration; write it like 3d or 12h");
@@ -261,7 +264,7 @@ fn fact_spec(name: &str, fact: &Fact, spec: &ConnectorDefinitionSpec, problems: 
         (None, Some(all)) => (all.as_str(), "settle".to_owned()),
         (None, None) => ("0s", String::new()),
     };
-    let settle = duration(settle).unwrap_or_else(|| {
+    let settle = duration(settle).unwrap_or_else(|_| {
         problems.add(path, "not a duration; write it like 30s, 5m or 1h30m");
         SignedDuration::ZERO
     });
@@ -296,32 +299,8 @@ fn fact_spec(name: &str, fact: &Fact, spec: &ConnectorDefinitionSpec, problems: 
 
 /// How long an address for an answer is good.
 pub(in crate::connectors) fn lasts(section: &Callback) -> SignedDuration {
-    let own = section.lasts.as_deref().and_then(duration);
+    let own = section.lasts.as_deref().and_then(|text| duration(text).ok());
     own.unwrap_or(SignedDuration::from_hours(7 * 24))
-}
-
-/// A duration such as `1h30m`: whole numbers with `ms`, `s`, `m`, `h` or `d`.
-pub(super) fn duration(text: &str) -> Option<SignedDuration> {
-    let mut total = SignedDuration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: i64 = rest[..digits].parse().ok()?;
-        let unit = rest[digits..]
-            .find(|c: char| c.is_ascii_digit())
-            .map_or(rest.len(), |n| digits + n);
-        let part = match &rest[digits..unit] {
-            "ms" => SignedDuration::from_millis(number),
-            "s" => SignedDuration::from_secs(number),
-            "m" => SignedDuration::from_secs(number.checked_mul(60)?),
-            "h" => SignedDuration::from_secs(number.checked_mul(3600)?),
-            "d" => SignedDuration::from_secs(number.checked_mul(86_400)?),
-            _ => return None,
-        };
-        total = total.checked_add(part)?;
-        rest = &rest[unit..];
-    }
-    (!text.is_empty()).then_some(total)
 }
 
 fn check_fact(name: &str, fact: &Fact, ready: &CompiledFact, problems: &mut Problems) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     expression::{Expression, Scope},
-    fact::{CompiledFact, CompiledTask, duration},
+    fact::{CompiledFact, CompiledTask},
     recognise::CompiledLast,
     references::Uses,
     request::{Compiled, Target},
@@ -21,6 +21,7 @@ use crate::{
         fault::{Fault, Reason},
         identity::LAST,
         kept::{There, TooLarge},
+        schedule::duration,
         task::Task,
     },
 };
@@ -277,7 +278,7 @@ impl View<'_> {
         self.ready(&task.uses)?;
         let scope = self.setting.scope(&task.uses, self.readings, since);
         let text = |template: &Template| template.text(&scope).map_err(unreadable);
-        let due_in = duration(&text(&task.due_in)?);
+        let due_in = duration(&text(&task.due_in)?).ok();
         let malformed = || Truth::Unreadable(Fault::permanent(Reason::Malformed).with_code("dueIn"));
         let as_of = task.as_of.as_ref().map(|as_of| as_of.instant(&scope)).transpose();
         Ok(Task {

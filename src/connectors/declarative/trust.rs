@@ -5,13 +5,13 @@ use regex::Regex;
 use super::{
     compile::Compiler,
     expression::{Scope, Unevaluable},
-    fact::duration,
     files::whole,
     template::{Place, Template, has_hole},
 };
 use crate::{
     api::definition::{DatePlace, FileDate, Trust},
     connectors::driver::{Believed, DateMark},
+    core::schedule::duration,
 };
 
 /// When a file is believed.
@@ -39,7 +39,7 @@ impl Compiler<'_> {
         for (name, text) in [("maxAge", &trust.max_age), ("quiet", &trust.quiet)] {
             if let Some(text) = text
                 && !has_hole(text)
-                && duration(text).is_none()
+                && duration(text).is_err()
             {
                 self.problems
                     .add(field(name), "not a duration; write it like 30s, 5m or 26h");
@@ -138,7 +138,7 @@ impl TrustTemplate {
             let (Some(template), Some(text)) = (template, optional(template)?) else {
                 return Ok(None);
             };
-            let span = duration(&text).ok_or_else(|| template.unevaluable("not a duration"))?;
+            let span = duration(&text).map_err(|_| template.unevaluable("not a duration"))?;
             Ok(Some(span))
         };
         Ok(Believed {

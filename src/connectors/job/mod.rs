@@ -17,8 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    driver::{Answer, Driver, JobRequest, Resolved},
-    http::duration,
+    driver::{Answer, Driver, JobRequest, Resolved, deadline},
     json,
 };
 use crate::{
@@ -115,7 +114,7 @@ impl JobDriver {
         }
         runner.check(&section)?;
         let deadline = match &section.deadline {
-            Some(text) => duration(text).ok_or(SetupError::Field("job.deadline"))?,
+            Some(text) => deadline(text).ok_or(SetupError::Field("job.deadline"))?,
             None => DEADLINE,
         };
         Ok(Self {

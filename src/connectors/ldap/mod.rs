@@ -27,8 +27,7 @@ use self::{
     session::{Session, Sessions},
 };
 use super::{
-    driver::{Answer, Driver, LdapRequest, Resolved},
-    http::duration,
+    driver::{Answer, Driver, LdapRequest, Resolved, deadline},
     login::Login,
 };
 use crate::{
@@ -63,7 +62,7 @@ impl LdapDriver {
         dialer: &Dialer,
     ) -> Result<Self, SetupError> {
         let deadline = match &config.deadline {
-            Some(text) => duration(text).ok_or(SetupError::Field("ldap.deadline"))?,
+            Some(text) => deadline(text).ok_or(SetupError::Field("ldap.deadline"))?,
             None => DEADLINE,
         };
         Ok(Self {

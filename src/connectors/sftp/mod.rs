@@ -30,10 +30,7 @@ use self::{
     files::{Folder, Trouble},
     sessions::Sessions,
 };
-use super::{
-    driver::{Answer, Believed, Driver, Encoding, Resolved, Rows, SftpRequest, Table},
-    http::duration,
-};
+use super::driver::{Answer, Believed, Driver, Encoding, Resolved, Rows, SftpRequest, Table, deadline};
 use crate::{
     api::definition,
     core::{
@@ -92,7 +89,7 @@ impl SftpDriver {
             return Err(SetupError::Field("sftp.folder"));
         }
         let deadline = match &config.deadline {
-            Some(text) => duration(text).ok_or(SetupError::Field("sftp.deadline"))?,
+            Some(text) => deadline(text).ok_or(SetupError::Field("sftp.deadline"))?,
             None => DEADLINE,
         };
         let port = config.port.parse().map_err(|_| SetupError::Field("sftp.port"))?;

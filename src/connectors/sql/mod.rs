@@ -26,8 +26,7 @@ use tokio::{
 
 use self::{mysql::Mysql, pool::Pools, postgres::Postgres};
 use super::{
-    driver::{Answer, Driver, Resolved, SqlRequest},
-    http::duration,
+    driver::{Answer, Driver, Resolved, SqlRequest, deadline},
     json,
     login::Login,
 };
@@ -165,7 +164,7 @@ impl SqlDriver {
             return Err(SetupError::Field("sql.host"));
         }
         let deadline = match &config.deadline {
-            Some(text) => duration(text).ok_or(SetupError::Field("sql.deadline"))?,
+            Some(text) => deadline(text).ok_or(SetupError::Field("sql.deadline"))?,
             None => DEADLINE,
         };
         let port = config.port.parse().map_err(|_| SetupError::Field("sql.port"))?;

@@ -204,7 +204,7 @@ async fn what_only_a_person_can_mend_and_what_comes_back_is_told_to_those_who_ca
     );
     until_sent(&site, "offboarding/leaver-1", "Stalled", &operator);
     let it = &channels.chat.received("/slack")[0].body;
-    assert!(it.contains("crm") && it.contains("waits for a person"), "{it}");
+    assert!(it.contains("crm") && it.contains("needs a person"), "{it}");
     let mail = channels.mail.search("subject:HR-2291").remove(0);
     assert!(
         !channels.mail.text(&mail).contains("crm"),

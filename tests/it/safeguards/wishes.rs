@@ -90,7 +90,6 @@ fn handing_over(name: &str, query: &str) -> String {
       holds: reads.user == null || has(reads.user.nickName) && reads.user.nickName == successor.name
       act:
         - patch: /Users/${account.id}
-          headers: *scim
           json:
             schemas: [urn:ietf:params:scim:api:messages:2.0:PatchOp]
             Operations: [{ op: add, path: nickName, value: "${successor.name}" }]
